@@ -1,0 +1,72 @@
+# Everything runs in environments under .venv/, which are made on first use and made again when their pins change.
+# Needed: make and Python 3.11 or later. Another Python than python3: make test PYTHON=python3.12
+PYTHON ?= python3
+# For pytest, to run a part: make test-3.0 ARGS="tests/api -k rooms"
+ARGS ?=
+
+NEWEST := 3.3
+OLDER := 2.11 3.0 3.1 3.2
+BIN := .venv/airflow-$(NEWEST)/bin
+environment = $(PYTHON) scripts/environment.py
+
+.DEFAULT_GOAL := help
+.PHONY: help python env lint format types test test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui bench pins clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed, and $(PYTHON) is not one: make PYTHON=<its path>" >&2; exit 1; }
+
+env: python ## make the environment for Airflow 3.3 with all tools, for an editor
+	@$(environment) airflow-$(NEWEST)
+
+lint: env ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: env ## repair what can be repaired of it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: env ## check types
+	$(BIN)/mypy
+
+# Not pytest-cov: the project's own pytest plugin is imported before any other plugin can start to measure.
+test: env ## run the tests on Airflow 3.3, with the coverage gate
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage report
+
+test-all: python ## run the tests on Airflow 2.11, 3.0, 3.1 and 3.2
+	@$(environment) $(OLDER:%=airflow-%)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(OLDER:%=test-%)
+
+$(OLDER:%=test-%) test-$(NEWEST): test-%: python
+	@$(environment) airflow-$*
+	@echo "==> Airflow $*"
+	@.venv/airflow-$*/bin/python -m pytest $(ARGS)
+
+build: env ## build the sdist and the wheel into dist/
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+build-check: build ## build, install the wheel into an empty environment, and ask Airflow whether it sees it
+	$(PYTHON) scripts/build_check.py
+
+demo: env ## see it work in the terminal, with no account and no token
+	$(BIN)/python -m demo
+
+demo-ui: env ## the same with Airflow and Chatwork in the browser
+	$(BIN)/python -m demo --ui
+
+bench: python ## measure against other chat providers
+	@$(environment) benchmarks
+	.venv/benchmarks/bin/python -m benchmarks
+
+pins: python ## write constraints.txt and constraints/*.txt anew, with the newest versions that fit
+	$(PYTHON) scripts/pins.py
+
+clean: ## remove everything that was made, environments too
+	rm -rf .venv build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""Apache Airflow provider for Chatwork."""
+
+__version__ = "0.1.0"

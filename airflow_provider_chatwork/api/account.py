@@ -1,0 +1,33 @@
+"""The account of the token. https://developer.chatwork.com/reference/get-me"""
+
+from __future__ import annotations
+
+from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.call import Call, Request
+from airflow_provider_chatwork.api.reading import many, one
+
+
+def get_me() -> Call[models.Me]:
+    """Who the token belongs to. The cheapest call there is, and it changes nothing."""
+    return Call("get_me", Request("GET", "/me"), one(models.Me))
+
+
+def get_my_status() -> Call[models.MyStatus]:
+    """How many messages are unread and how many tasks are open, over all rooms."""
+    return Call("get_my_status", Request("GET", "/my/status"), one(models.MyStatus))
+
+
+def get_my_tasks(
+    *, assigned_by_account_id: int | str | None = None, status: str | None = None
+) -> Call[list[models.MyTask]]:
+    """The tasks assigned to me, at most 100; Chatwork does not page.
+
+    :param assigned_by_account_id: only those given by this account.
+    :param status: ``open`` (Chatwork's default) or ``done``.
+    """
+    query = {}
+    if assigned_by_account_id is not None:
+        query["assigned_by_account_id"] = str(check.identifier("assigned_by_account_id", assigned_by_account_id))
+    if status is not None:
+        query["status"] = check.choice("status", status, check.TASK_STATUSES)
+    return Call("get_my_tasks", Request("GET", "/my/tasks", query=query), many(models.MyTask))

@@ -1,0 +1,63 @@
+"""Files of a room. https://developer.chatwork.com/reference/get-rooms-room_id-files"""
+
+from __future__ import annotations
+
+from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.call import Call, Request, Search, Upload
+from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.messages import PAGE
+from airflow_provider_chatwork.api.reading import many, one
+
+
+def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Call[list[models.File]]:
+    """Files of a room, at most 100; Chatwork does not page.
+
+    :param account_id: only those this account uploaded.
+    """
+    query = {} if account_id is None else {"account_id": str(check.identifier("account_id", account_id))}
+    return Call("list_files", Request("GET", _path(room_id), query=query), many(models.File))
+
+
+def upload_file(room_id: int | str, upload: Upload, *, message: str | None = None) -> Call[models.UploadedFile]:
+    """Upload one file of at most 5 MiB. Chatwork has no way to delete it.
+
+    :param upload: the file's name, bytes and media type.
+    :param message: a comment to go with it, 1 to 65535 characters.
+    """
+    room_id = check.identifier("room_id", room_id)
+    check.text("filename", upload.filename, longest=check.MAX_NAME)
+    if any(character in upload.filename for character in "\r\n\0/\\"):
+        raise ChatworkParameterError("filename", upload.filename, "give a plain file name, without path or line breaks")
+    check.file_size("file", len(upload.content))
+    form = {} if message is None else {"message": check.text("message", message)}
+
+    def find(since: float, account_id: int) -> Search[models.UploadedFile]:
+        files = yield list_files(room_id, account_id=account_id)
+        ours = [
+            file
+            for file in files
+            if file["filename"] == upload.filename
+            and file["filesize"] == len(upload.content)
+            and file.get("upload_time", since) >= since
+        ]
+        if not ours and len(files) >= PAGE:
+            raise ChatworkUnknownOutcomeError("upload_file", f"the room shows no more than {PAGE} files")
+        return [{"file_id": file["file_id"]} for file in sorted(ours, key=lambda file: file["file_id"])]
+
+    request = Request("POST", _path(room_id), form=form, upload=upload)
+    return Call("upload_file", request, one(models.UploadedFile), repeatable=False, find=find)
+
+
+def get_file(room_id: int | str, file_id: int | str, *, create_download_url: bool = False) -> Call[models.File]:
+    """One file.
+
+    :param create_download_url: whether to get a ``download_url`` with it, which is good for 30 seconds. It needs no
+        token and must be sent none.
+    """
+    path = f"{_path(room_id)}/{check.identifier('file_id', file_id)}"
+    query = {"create_download_url": check.flag("create_download_url", create_download_url)}
+    return Call("get_file", Request("GET", path, query=query), one(models.File))
+
+
+def _path(room_id: int | str) -> str:
+    return f"/rooms/{check.identifier('room_id', room_id)}/files"

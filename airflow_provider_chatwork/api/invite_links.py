@@ -1,0 +1,77 @@
+"""A room's invite link. https://developer.chatwork.com/reference/get-rooms-room_id-link"""
+
+from __future__ import annotations
+
+from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
+from airflow_provider_chatwork.api.reading import one
+
+
+def get_invite_link(room_id: int | str) -> Call[models.InviteLink]:
+    """The invite link of a room; only ``{"public": False}`` where there is none."""
+    return Call("get_invite_link", Request("GET", _path(room_id)), one(models.InviteLink))
+
+
+def create_invite_link(
+    room_id: int | str, *, code: str | None = None, need_acceptance: bool = True, description: str | None = None
+) -> Call[models.InviteLink]:
+    """Create the invite link of a room that has none; Chatwork answers 400 where there is one.
+
+    :param code: the last part of the link: 1 to 50 of ``A-Z a-z 0-9 _ -``; random if not given.
+    :param need_acceptance: whether an admin has to let in who follows the link.
+    :param description: what those who follow the link read.
+    """
+
+    def find(since: float, account_id: int) -> Search[models.InviteLink]:
+        link = yield get_invite_link(room_id)
+        ours = (
+            link["public"]
+            and (code is None or link.get("url", "").rstrip("/").endswith(f"/{code}"))
+            and link.get("need_acceptance", need_acceptance) == need_acceptance
+            and (description is None or link.get("description") == description)
+        )
+        return [link] if ours else []
+
+    request = Request("POST", _path(room_id), form=_form(code, need_acceptance, description))
+    return Call("create_invite_link", request, one(models.InviteLink), repeatable=False, find=find)
+
+
+def update_invite_link(
+    room_id: int | str, *, code: str | None = None, need_acceptance: bool = True, description: str | None = None
+) -> Call[models.InviteLink]:
+    """Replace the invite link of a room; Chatwork answers 400 where there is none.
+
+    Chatwork does not keep what is left out: without ``code`` the link gets a *new random one*, and without
+    ``need_acceptance`` it is on again. The parameters are those of :func:`create_invite_link`.
+    """
+    request = Request("PUT", _path(room_id), form=_form(code, need_acceptance, description))
+    return Call("update_invite_link", request, one(models.InviteLink))
+
+
+def delete_invite_link(room_id: int | str) -> Call[models.InviteLink]:
+    """Take the invite link of a room away; Chatwork answers 400 where there is none."""
+
+    def read(value: object) -> models.InviteLink:
+        return {"public": False} if value is None else one(models.InviteLink)(value)
+
+    def settle(refusal: ChatworkApiError) -> Search[models.InviteLink]:
+        if not isinstance(refusal, ChatworkInvalidRequestError):
+            return []
+        link = yield get_invite_link(room_id)
+        return [] if link["public"] else [link]
+
+    return Call("delete_invite_link", Request("DELETE", _path(room_id)), read, settle=settle)
+
+
+def _path(room_id: int | str) -> str:
+    return f"/rooms/{check.identifier('room_id', room_id)}/link"
+
+
+def _form(code: str | None, need_acceptance: bool, description: str | None) -> dict[str, str]:
+    form = {"need_acceptance": check.flag("need_acceptance", need_acceptance)}
+    if code is not None:
+        form["code"] = check.link_code("code", code)
+    if description is not None:
+        form["description"] = check.encodable("description", description)
+    return form

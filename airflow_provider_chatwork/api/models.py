@@ -1,0 +1,235 @@
+"""The shapes of Chatwork's answers: plain JSON, so every one of them can be an XCom.
+
+Times are Unix seconds; an ``update_time`` of 0 means never edited. Chatwork may add fields and words: read ``role``,
+``type``, ``status`` and ``limit_type`` as open lists. https://developer.chatwork.com/reference
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NotRequired, TypeAlias, TypedDict
+
+from airflow_provider_chatwork.api.reading import NEEDED
+
+#: The id of an account, room, task, file or contact request.
+Id: TypeAlias = Annotated[int, NEEDED]
+#: How many there are of something.
+Count: TypeAlias = Annotated[int, NEEDED]
+#: The id of a message: text, as it has more digits than a float keeps.
+MessageId: TypeAlias = Annotated[str, NEEDED]
+
+
+class Account(TypedDict):
+    """A person, as messages, tasks and files name them."""
+
+    account_id: Id
+    name: str
+    avatar_image_url: str
+
+
+class Me(TypedDict):
+    """The account of the token. Holds personal data: keep it out of logs."""
+
+    account_id: Id
+    room_id: int
+    name: str
+    chatwork_id: str
+    organization_id: int
+    organization_name: str
+    department: str
+    title: str
+    url: str
+    introduction: str
+    mail: str
+    tel_organization: str
+    tel_extension: str
+    tel_mobile: str
+    skype: str
+    facebook: str
+    twitter: str
+    avatar_image_url: str
+    login_mail: NotRequired[str]
+
+
+class MyStatus(TypedDict):
+    """How much is unread and to do. ``*_room_num`` count rooms, the others messages and tasks."""
+
+    unread_room_num: Count
+    mention_room_num: Count
+    mytask_room_num: Count
+    unread_num: Count
+    mention_num: Count
+    mytask_num: Count
+
+
+class RoomOfTask(TypedDict):
+    """The room of one of my tasks."""
+
+    room_id: Id
+    name: str
+    icon_path: str
+
+
+class MyTask(TypedDict):
+    """A task of mine."""
+
+    task_id: Id
+    room: Annotated[RoomOfTask, NEEDED]
+    assigned_by_account: Account
+    message_id: MessageId
+    body: str
+    limit_time: int
+    status: Annotated[str, NEEDED]
+    limit_type: str
+
+
+class Contact(TypedDict):
+    """A contact. ``room_id`` is the direct chat with them."""
+
+    account_id: Id
+    room_id: Id
+    name: str
+    chatwork_id: str
+    organization_id: int
+    organization_name: str
+    department: str
+    avatar_image_url: str
+
+
+class Room(TypedDict):
+    """A room. ``type``: my, direct, group. ``role``, which is the caller's: admin, member, readonly."""
+
+    room_id: Id
+    name: str
+    type: str
+    role: str
+    sticky: bool
+    unread_num: int
+    mention_num: int
+    mytask_num: int
+    message_num: int
+    file_num: int
+    task_num: int
+    icon_path: str
+    last_update_time: int
+
+
+class RoomWithDescription(Room):
+    """A room, asked for by itself."""
+
+    description: str
+
+
+class ChangedRoom(TypedDict):
+    """The room that was created or changed."""
+
+    room_id: Id
+
+
+class Member(TypedDict):
+    """A member of a room. ``role``: admin, member, readonly."""
+
+    account_id: Id
+    role: str
+    name: str
+    chatwork_id: str
+    organization_id: int
+    organization_name: str
+    department: str
+    avatar_image_url: str
+
+
+class MemberRoles(TypedDict):
+    """The account ids of a room, by role."""
+
+    admin: Annotated[list[int], NEEDED]
+    member: Annotated[list[int], NEEDED]
+    readonly: Annotated[list[int], NEEDED]
+
+
+class Message(TypedDict):
+    """A message."""
+
+    message_id: MessageId
+    account: Annotated[Account, NEEDED]
+    body: Annotated[str, NEEDED]
+    send_time: Annotated[int, NEEDED]
+    update_time: int
+
+
+class ChangedMessage(TypedDict):
+    """The message that was posted, edited or deleted."""
+
+    message_id: MessageId
+
+
+class Unread(TypedDict):
+    """What is left unread in a room."""
+
+    unread_num: Count
+    mention_num: Count
+
+
+class Task(TypedDict):
+    """A task. ``status``: open, done. ``limit_type``: none, date, time. ``account`` is who has to do it."""
+
+    task_id: Id
+    account: Annotated[Account, NEEDED]
+    assigned_by_account: Account
+    message_id: MessageId
+    body: str
+    limit_time: int
+    status: Annotated[str, NEEDED]
+    limit_type: str
+
+
+class CreatedTasks(TypedDict):
+    """The tasks that were created, one for each assignee."""
+
+    task_ids: Annotated[list[int], NEEDED]
+
+
+class ChangedTask(TypedDict):
+    """The task whose status was set."""
+
+    task_id: Id
+
+
+class File(TypedDict):
+    """A file. ``filesize`` is in bytes; ``download_url``, where it was asked for, is good for 30 seconds."""
+
+    file_id: Id
+    account: Account
+    message_id: MessageId
+    filename: Annotated[str, NEEDED]
+    filesize: Annotated[int, NEEDED]
+    upload_time: int
+    download_url: NotRequired[str]
+
+
+class UploadedFile(TypedDict):
+    """The file that was uploaded."""
+
+    file_id: Id
+
+
+class InviteLink(TypedDict):
+    """A room's invite link. Where ``public`` is false there is none, and the other fields are missing."""
+
+    public: Annotated[bool, NEEDED]
+    url: NotRequired[str]
+    need_acceptance: NotRequired[bool]
+    description: NotRequired[str]
+
+
+class IncomingRequest(TypedDict):
+    """Somebody who wants to become a contact."""
+
+    request_id: Id
+    account_id: int
+    message: str
+    name: str
+    chatwork_id: str
+    organization_id: int
+    organization_name: str
+    department: str
+    avatar_image_url: str

@@ -1,0 +1,158 @@
+"""Rooms and their members. https://developer.chatwork.com/reference/get-rooms"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from airflow_provider_chatwork.api import check, messages, models
+from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.reading import many, nothing, one
+
+#: Account ids: numbers, or one comma-separated text.
+AccountIds: TypeAlias = "Iterable[int | str] | int | str"
+
+
+def list_rooms() -> Call[list[models.Room]]:
+    """All rooms the account is in. The answer grows with their number: it is not capped and not paged."""
+    return Call("list_rooms", Request("GET", "/rooms"), many(models.Room))
+
+
+def create_room(
+    name: str,
+    members_admin_ids: AccountIds,
+    *,
+    members_member_ids: AccountIds = (),
+    members_readonly_ids: AccountIds = (),
+    description: str | None = None,
+    icon_preset: str | None = None,
+    link: bool = False,
+    link_code: str | None = None,
+    link_need_acceptance: bool = True,
+) -> Call[models.ChangedRoom]:
+    """Create a group room.
+
+    :param name: 1 to 255 characters.
+    :param members_admin_ids: at least one; the account of the token belongs here.
+    :param members_member_ids: account ids of contacts or colleagues, like the other two lists.
+    :param members_readonly_ids: those who only read.
+    :param description: what the room is for.
+    :param icon_preset: one of :data:`~airflow_provider_chatwork.api.check.ICON_PRESETS`.
+    :param link: whether to create an invite link.
+    :param link_code: the last part of the link: 1 to 50 of ``A-Z a-z 0-9 _ -``; random if not given.
+    :param link_need_acceptance: whether an admin has to let in who follows the link.
+    """
+    form = {"name": check.text("name", name, longest=check.MAX_NAME)}
+    form |= _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
+    if description is not None:
+        form["description"] = check.encodable("description", description)
+    if icon_preset is not None:
+        form["icon_preset"] = check.choice("icon_preset", icon_preset, check.ICON_PRESETS)
+    if link_code is not None and not link:
+        raise ChatworkParameterError("link_code", link_code, "a code needs link=True")
+    form["link"] = check.flag("link", link)
+    if link:
+        form["link_need_acceptance"] = check.flag("link_need_acceptance", link_need_acceptance)
+        if link_code is not None:
+            form["link_code"] = check.link_code("link_code", link_code)
+
+    def find(since: float, account_id: int) -> Search[models.ChangedRoom]:
+        found: list[models.ChangedRoom] = []
+        for room in (yield list_rooms()):
+            # A room that has been quiet since cannot be new. One that has not been is new if its first message is.
+            if room.get("name") != name or room.get("type") != "group" or room.get("last_update_time", since) < since:
+                continue
+            page = yield messages.list_messages(room["room_id"])
+            if len(page) < messages.PAGE and all(message["send_time"] >= since for message in page):
+                found.append({"room_id": room["room_id"]})
+        return found
+
+    request = Request("POST", "/rooms", form=form)
+    return Call("create_room", request, one(models.ChangedRoom), repeatable=False, find=find)
+
+
+def get_room(room_id: int | str) -> Call[models.RoomWithDescription]:
+    """One room with its description."""
+    return Call("get_room", Request("GET", _path(room_id)), one(models.RoomWithDescription))
+
+
+def update_room(
+    room_id: int | str, *, name: str | None = None, description: str | None = None, icon_preset: str | None = None
+) -> Call[models.ChangedRoom]:
+    """Change what is given and leave the rest. Needs the role admin.
+
+    :param name: 1 to 255 characters.
+    :param description: what the room is for; an empty text removes it.
+    :param icon_preset: one of :data:`~airflow_provider_chatwork.api.check.ICON_PRESETS`.
+    """
+    form = {}
+    if name is not None:
+        form["name"] = check.text("name", name, longest=check.MAX_NAME)
+    if description is not None:
+        form["description"] = check.encodable("description", description)
+    if icon_preset is not None:
+        form["icon_preset"] = check.choice("icon_preset", icon_preset, check.ICON_PRESETS)
+    if not form:
+        raise ChatworkParameterError("name", name, "give at least one of name, description and icon_preset")
+    return Call("update_room", Request("PUT", _path(room_id), form=form), one(models.ChangedRoom))
+
+
+def delete_room(room_id: int | str, action_type: str) -> Call[None]:
+    """Leave a group room, or delete it for everybody. Neither can be undone.
+
+    :param action_type: ``leave`` also deletes the tasks and files the account has there; ``delete`` destroys
+        messages, tasks and files of everybody.
+    """
+    room_id = check.identifier("room_id", room_id)
+    form = {"action_type": check.choice("action_type", action_type, ("leave", "delete"))}
+
+    def find(since: float, account_id: int) -> Search[None]:
+        rooms = yield list_rooms()
+        return [None] if all(room["room_id"] != room_id for room in rooms) else []
+
+    return Call("delete_room", Request("DELETE", _path(room_id), form=form), nothing, repeatable=False, find=find)
+
+
+def list_members(room_id: int | str) -> Call[list[models.Member]]:
+    """Everybody in a room, with their roles."""
+    return Call("list_members", Request("GET", _path(room_id, "/members")), many(models.Member))
+
+
+def update_members(
+    room_id: int | str,
+    members_admin_ids: AccountIds,
+    *,
+    members_member_ids: AccountIds = (),
+    members_readonly_ids: AccountIds = (),
+) -> Call[models.MemberRoles]:
+    """Set the *whole* membership of a room. Who is in none of the three lists is removed, oneself included.
+
+    :param members_admin_ids: at least one.
+    :param members_member_ids: those who read and write.
+    :param members_readonly_ids: those who only read.
+    """
+    form = _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
+    return Call("update_members", Request("PUT", _path(room_id, "/members"), form=form), one(models.MemberRoles))
+
+
+def _path(room_id: int | str, rest: str = "") -> str:
+    return f"/rooms/{check.identifier('room_id', room_id)}{rest}"
+
+
+def _member_form(admin: AccountIds, member: AccountIds, readonly: AccountIds) -> dict[str, str]:
+    form = {}
+    seen: dict[int, str] = {}
+    for parameter, value in (
+        ("members_admin_ids", admin),
+        ("members_member_ids", member),
+        ("members_readonly_ids", readonly),
+    ):
+        ids = check.identifiers(parameter, value, required=parameter == "members_admin_ids")
+        for account_id in ids:
+            if account_id in seen:
+                raise ChatworkParameterError(parameter, account_id, f"the account is in {seen[account_id]} already")
+            seen[account_id] = parameter
+        if ids:
+            form[parameter] = ",".join(map(str, ids))
+    return form

@@ -1,0 +1,194 @@
+"""The two loops that send and wait. Every rule they follow is in ``api/``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+import tenacity
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.account import get_me
+from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
+from airflow_provider_chatwork.api.rate_limit import RateLimit, server_time
+from airflow_provider_chatwork.api.retry import Attempts, RetryPolicy, retry_options
+from airflow_provider_chatwork.api.wire import Settings, decode, encode
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[Call[Any], Any, T]
+Transport: TypeAlias = Callable[[HttpRequest], Response]
+AsyncTransport: TypeAlias = Callable[[HttpRequest], Awaitable[Response]]
+
+# Chatwork writes its times in whole seconds, and so does the ``date`` its clock is read from.
+_CLOCK_MARGIN = 2.0
+# How many results are remembered, so that a search does not take an earlier, equal message for the one it looks for.
+_REMEMBERED = 1000
+
+
+class _Conversation:
+    """What both clients know of the account: its budget, its clock, its id, and what was created."""
+
+    def __init__(self, settings: Settings, policy: RetryPolicy | None, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.policy = policy or RetryPolicy(max_wait=settings.max_wait)
+        #: The account's budget as of the last answer, or ``None`` before there was one.
+        self.rate_limit: RateLimit | None = None
+        self._clock = clock
+        self._skew = 0.0
+        self._account_id: int | None = None
+        self._created: deque[object] = deque(maxlen=_REMEMBERED)
+
+    def _begin(self, call: Call[T], now: float) -> Attempts[T]:
+        if call.check is not None:
+            call.check(now)
+        return Attempts(call, lambda: self._search(call, now))
+
+    def _search(self, call: Call[T], started: float) -> Generator[Call[Any], Any, Sequence[T]]:
+        if call.find is None:
+            return []
+        if self._account_id is None:
+            self._account_id = (yield get_me())["account_id"]
+        found = yield from call.find(started + self._skew - _CLOCK_MARGIN, self._account_id)
+        return [trace for trace in found if trace is None or trace not in self._created]
+
+    def _received(self, call: Call[T], response: Response) -> T:
+        now = self._clock()
+        self.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
+        there = server_time(response.headers)
+        if there is not None:
+            self._skew = there - now
+        return decode(call, response, now)
+
+    def _done(self, call: Call[T], result: T) -> T:
+        if not call.repeatable:
+            self._created.append(result)
+        return result
+
+
+class Client(_Conversation):
+    """Sends calls and waits for their answers.
+
+    :param settings: token, address, patience.
+    :param transport: sends one request and returns its answer, or raises
+        :class:`~airflow_provider_chatwork.api.errors.ChatworkNetworkError`.
+    :param policy: when to try again; made from ``settings`` if not given.
+    :param clock: the Unix time in seconds.
+    :param sleep: waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        *,
+        policy: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(settings, policy, clock)
+        self._transport = transport
+        self._sleep = sleep
+
+    def run(self, call: Call[T]) -> T:
+        """Send a call, with all the patience the settings allow, and return its result.
+
+        :raises ChatworkError: one of the classes of ``api/errors.py``, always the original one.
+        """
+        return self._run(call, self._clock())
+
+    def _run(self, call: Call[T], started: float) -> T:
+        attempts = self._begin(call, self._clock())
+
+        def attempt() -> T:
+            return self._drive(call, attempts.attempt(), started)
+
+        options = retry_options(self.policy, attempts, lambda: self._clock() - started)
+        try:
+            return self._done(call, tenacity.Retrying(sleep=self._sleep, **options)(attempt))
+        except errors.ChatworkError as error:
+            final = attempts.final(error)
+            if final is error:
+                raise
+            raise final from error
+
+    def _drive(self, call: Call[T], steps: Steps[T], started: float) -> T:
+        step = next(steps)
+        while True:
+            try:
+                answer = self._send(step) if step is call else self._run(step, started)
+            except errors.ChatworkError as error:
+                resume = partial(steps.throw, error)
+            else:
+                resume = partial(steps.send, answer)
+            try:
+                step = resume()
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    def _send(self, call: Call[T]) -> T:
+        return self._received(call, self._transport(encode(call.request, self.settings)))
+
+
+class AsyncClient(_Conversation):
+    """:class:`Client` for an event loop. It waits with ``await`` and belongs to the loop it is first used in.
+
+    The parameters are those of :class:`Client`, with a transport and a sleep to be awaited. What the two classes
+    repeat of each other is what must be awaited, and no more.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: AsyncTransport,
+        *,
+        policy: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        super().__init__(settings, policy, clock)
+        self._transport = transport
+        self._sleep = sleep
+
+    async def run(self, call: Call[T]) -> T:
+        """Send a call, with all the patience the settings allow, and return its result.
+
+        :raises ChatworkError: one of the classes of ``api/errors.py``, always the original one.
+        """
+        return await self._run(call, self._clock())
+
+    async def _run(self, call: Call[T], started: float) -> T:
+        attempts = self._begin(call, self._clock())
+
+        async def attempt() -> T:
+            return await self._drive(call, attempts.attempt(), started)
+
+        options = retry_options(self.policy, attempts, lambda: self._clock() - started)
+        try:
+            return self._done(call, await tenacity.AsyncRetrying(sleep=self._sleep, **options)(attempt))
+        except errors.ChatworkError as error:
+            final = attempts.final(error)
+            if final is error:
+                raise
+            raise final from error
+
+    async def _drive(self, call: Call[T], steps: Steps[T], started: float) -> T:
+        step = next(steps)
+        while True:
+            try:
+                answer = await (self._send(step) if step is call else self._run(step, started))
+            except errors.ChatworkError as error:
+                resume = partial(steps.throw, error)
+            else:
+                resume = partial(steps.send, answer)
+            try:
+                step = resume()
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+
+    async def _send(self, call: Call[T]) -> T:
+        return self._received(call, await self._transport(encode(call.request, self.settings)))

@@ -1,0 +1,121 @@
+"""The small company every sandbox starts with, so that there is somebody to talk to."""
+
+from __future__ import annotations
+
+from airflow_provider_chatwork.api.call import Upload
+from airflow_provider_chatwork.sandbox.happenings import Happenings
+from airflow_provider_chatwork.sandbox.world import Account, ContactRequest, Room, World
+
+ORGANIZATION_ID = 101
+ORGANIZATION = "株式会社あおぞら商店"
+
+#: The account of the token, and the people around it.
+BOT = 1_001_001
+YAMADA = 1_001_002
+SATO = 1_001_003
+SUZUKI = 1_001_004
+TAKAHASHI = 1_001_005
+#: Not a contact yet: asks the bot to become one.
+TANAKA = 1_002_001
+
+#: The group chats the bot is in: as an administrator, as a member, and where it may only read.
+DATA_ROOM = 400_000_101
+SALES_ROOM = 400_000_102
+NOTICE_ROOM = 400_000_103
+#: A group chat without the bot.
+PRIVATE_ROOM = 400_000_104
+
+_PEOPLE = (
+    (BOT, "データ連携ボット", "aozora-bot", "データ基盤チーム", "Bot"),
+    (YAMADA, "山田 太郎", "aozora-yamada", "データ基盤チーム", "リーダー"),
+    (SATO, "佐藤 花子", "aozora-sato", "営業部", "課長"),
+    (SUZUKI, "鈴木 一郎", "aozora-suzuki", "経理部", "主任"),
+    (TAKAHASHI, "高橋 美咲", "aozora-takahashi", "データ基盤チーム", "エンジニア"),
+)
+_HOUR = 3600
+_DAY = 24 * _HOUR
+
+
+def found(world: World, now: float) -> None:
+    """Fill an empty world: people, contacts, rooms, and what they said over the last two days.
+
+    :param now: Unix time in seconds.
+    """
+    for account_id, name, chatwork_id, department, title in _PEOPLE:
+        world.accounts[account_id] = Account(
+            account_id,
+            name,
+            chatwork_id,
+            ORGANIZATION_ID,
+            ORGANIZATION,
+            department,
+            title,
+            mail=f"{chatwork_id}@example.com",
+            login_mail=f"{chatwork_id}@example.com",
+        )
+    world.accounts[TANAKA] = Account(
+        TANAKA, "田中 健", "midori-tanaka", 102, "みどり物流株式会社", "配送センター", mail="tanaka@example.org"
+    )
+    _open_rooms(world, now)
+    world.requests[300_000_101] = ContactRequest(300_000_101, TANAKA, BOT, "みどり物流の田中です。よろしくお願いします。")
+    _talk(world, now)
+
+
+def _open_rooms(world: World, now: float) -> None:
+    started = Happenings(world, now - 2 * _DAY)
+    for offset, account_id in enumerate([*(person[0] for person in _PEOPLE), TANAKA]):
+        room_id = 400_000_001 + offset
+        world.rooms[room_id] = Room(room_id, "マイチャット", "my", {account_id: "admin"})
+    groups = (
+        (DATA_ROOM, "データ基盤", "project", "バッチの結果と障害のお知らせ", (BOT, YAMADA), (TAKAHASHI, SATO), ()),
+        (SALES_ROOM, "営業レポート", "business", "毎朝 9 時に前日の売上", (SATO,), (BOT, YAMADA, SUZUKI), ()),
+        (NOTICE_ROOM, "全社お知らせ", "event", "", (SUZUKI,), (YAMADA, SATO, TAKAHASHI), (BOT,)),
+        (PRIVATE_ROOM, "経理だけの部屋", "security", "", (SUZUKI,), (SATO,), ()),
+    )
+    for room_id, name, icon, description, admins, members, readers in groups:
+        roles = {
+            **dict.fromkeys(admins, "admin"),
+            **dict.fromkeys(members, "member"),
+            **dict.fromkeys(readers, "readonly"),
+        }
+        room = Room(room_id, name, "group", roles, description, icon)
+        world.rooms[room_id] = room
+        started.say(room, admins[0], "[info][title][dtext:chatroom_groupchat_created][/title][/info]", system=True)
+    for account_id in (YAMADA, SATO, SUZUKI, TAKAHASHI):
+        started.befriend(BOT, account_id)
+    world.rooms[DATA_ROOM].sticky.add(BOT)
+
+
+def _talk(world: World, now: float) -> None:
+    data, sales, notice = (world.rooms[room_id] for room_id in (DATA_ROOM, SALES_ROOM, NOTICE_ROOM))
+
+    def at(ago: float) -> Happenings:
+        return Happenings(world, now - ago)
+
+    at(26 * _HOUR).say(data, YAMADA, "[toall]\n今週から夜間バッチの結果はこの部屋に流れます。")
+    failed = at(25 * _HOUR).say(
+        data,
+        BOT,
+        f"[To:{TAKAHASHI}] 高橋 美咲さん\n[info][title]失敗: 売上集計 / load_orders[/title]"
+        "ConnectionError: 接続がタイムアウトしました[hr]試行 2 / 3 回[/info]"
+        "[code]SELECT count(*) FROM orders WHERE day = '2025-11-20'[/code]",
+    )
+    at(24.5 * _HOUR).say(
+        data,
+        TAKAHASHI,
+        f"[rp aid={BOT} to={DATA_ROOM}-{failed.message_id}]データ連携ボットさん\nDB の保守でした。再実行します (bow)",
+    )
+    deadline = int(now) + _DAY
+    at(24 * _HOUR).assign(data, BOT, [TAKAHASHI, YAMADA], "売上集計の再実行結果を確認する", deadline, "time")
+    done = at(23 * _HOUR).assign(data, YAMADA, [SATO], "見たい指標を一覧にする", 0, "none")
+    at(20 * _HOUR).set_status(data, done[0], SATO, "done")
+    report = Upload("売上_前日.csv", "日付,店舗,売上\n2025-11-20,札幌,120000\n2025-11-20,那覇,98000\n".encode())
+    at(3 * _HOUR).upload(sales, BOT, report, "前日の売上です。")
+    at(2 * _HOUR).say(
+        sales,
+        SATO,
+        f"[qt][qtmeta aid={BOT} time={int(now) - 3 * _HOUR}]前日の売上です。[/qt]\nありがとうございます。"
+        f"\n[To:{BOT}] 那覇の内訳もお願いします。 https://example.com/dashboard?shop=naha",
+    )
+    at(1 * _HOUR).say(notice, SUZUKI, "[toall]\n[info][title]経費精算[/title]締め切りは[hr]月末の 17 時です。[/info]")
+    at(0.5 * _HOUR).say(world.rooms[world.contacts[BOT][YAMADA]], YAMADA, "今日のバッチは順調ですか？")

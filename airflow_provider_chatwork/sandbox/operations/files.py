@@ -1,0 +1,38 @@
+"""Files of a room."""
+
+from __future__ import annotations
+
+from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
+from airflow_provider_chatwork.sandbox.refusals import Refusal, required
+from airflow_provider_chatwork.sandbox.visit import Answer, Visit, capped
+
+#: 5 MB are documented; clients take them for 5 * 1024 * 1024 bytes, and so does the sandbox. More is a 413.
+LARGEST_FILE = 5 * 1024 * 1024
+
+
+def list_files(visit: Visit, room_id: int) -> Answer:
+    """``GET /rooms/{room_id}/files``."""
+    room = visit.room(room_id)
+    uploader = visit.query.number("account_id")
+    return capped([visit.shapes.file(file) for file in room.files.values() if uploader in (None, file.account_id)])
+
+
+def upload_file(visit: Visit, room_id: int) -> Answer:
+    """``POST /rooms/{room_id}/files``: multipart, with the part ``file`` and perhaps ``message``."""
+    upload = visit.uploads.get("file")
+    if upload is None:
+        raise required("file")
+    comment = visit.form.text("message", BODY_LENGTH) or ""
+    if len(upload.content) > LARGEST_FILE:
+        raise Refusal(413, f"File must not be larger than {LARGEST_FILE} bytes")
+    room = visit.room_to_post_in(room_id)
+    return {"file_id": visit.happen.upload(room, visit.account_id, upload, comment).file_id}
+
+
+def get_file(visit: Visit, room_id: int, file_id: int) -> Answer:
+    """``GET /rooms/{room_id}/files/{file_id}``."""
+    file = visit.file(visit.room(room_id), file_id)
+    shown = visit.shapes.file(file)
+    if visit.query.flag("create_download_url", default=False):
+        shown["download_url"] = visit.download_url(file)
+    return shown

@@ -1,0 +1,220 @@
+"""The two ways to the network: ``requests`` to wait in a worker, ``httpx`` to wait in an event loop.
+
+Neither knows anything of Chatwork. Both keep connections alive, refuse redirects (the token would follow them), and
+read what the environment says of proxies and certificates once, by the same rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from airflow_provider_chatwork.api.call import HttpRequest, Response
+from airflow_provider_chatwork.api.errors import ChatworkNetworkError
+from airflow_provider_chatwork.api.wire import LOOPBACK, USER_AGENT
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+    import requests
+
+#: How long to wait for a connection, in seconds.
+CONNECT_TIMEOUT = 10.0
+_CHUNK = 64 * 1024
+
+
+class RequestsTransport:
+    """Sends through one ``requests`` session, which the first request opens.
+
+    :param proxy: URL of the proxy to use instead of the environment's.
+    """
+
+    def __init__(self, proxy: str | None = None) -> None:
+        self._proxy = proxy
+        self._session: requests.Session | None = None
+
+    def __call__(self, request: HttpRequest) -> Response:
+        """Send one request and return its answer.
+
+        :raises ChatworkNetworkError: where no whole answer came.
+        """
+        import requests
+
+        if self._session is None:
+            self._session = _open_session(request.url, self._proxy)
+        session = self._session
+        try:
+            answer = session.send(
+                requests.Request(request.method, request.url, dict(request.headers), data=request.body).prepare(),
+                timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
+                allow_redirects=False,
+                # Given, as the session would otherwise ask the environment for them on every call.
+                proxies=session.proxies,
+            )
+        except requests.RequestException as error:
+            # The foreign error holds the request and with it the token, so it goes no further.
+            raise _from_requests(error) from None
+        return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+
+    def close(self) -> None:
+        """Close the kept connections. The next request opens new ones."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Iterator[bytes]:
+    """Read a URL piece by piece, without a token.
+
+    :param proxy: URL of the proxy to use instead of the environment's.
+    :param timeout: how long the other side may be silent, in seconds.
+    :raises ChatworkNetworkError: where it cannot be read to its end.
+    """
+    import requests
+
+    try:
+        with (
+            _open_session(url, proxy) as session,
+            session.get(
+                url, stream=True, timeout=(CONNECT_TIMEOUT, timeout), headers={"user-agent": USER_AGENT}
+            ) as answer,
+        ):
+            if answer.status_code != 200:
+                raise ChatworkNetworkError(f"the download was answered with HTTP {answer.status_code}")
+            yield from answer.iter_content(_CHUNK)
+    except requests.RequestException as error:
+        raise _from_requests(error) from None
+
+
+class HttpxTransport:
+    """Sends through one ``httpx.AsyncClient``, which the first request opens; it belongs to that event loop.
+
+    :param proxy: URL of the proxy to use instead of the environment's.
+    """
+
+    def __init__(self, proxy: str | None = None) -> None:
+        self._proxy = proxy
+        self._client: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def __call__(self, request: HttpRequest) -> Response:
+        """Send one request and return its answer.
+
+        :raises ChatworkNetworkError: where no whole answer came.
+        """
+        import httpx
+
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    # Reading the certificates takes tens of milliseconds, which the event loop does not have.
+                    verify = await asyncio.to_thread(_ssl_context)
+                    proxy = self._proxy or environment_proxy(request.url)
+                    self._client = httpx.AsyncClient(verify=verify, proxy=proxy, trust_env=False)
+        timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_TIMEOUT, request.timeout))
+        try:
+            answer = await self._client.request(
+                request.method, request.url, headers=dict(request.headers), content=request.body, timeout=timeout
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _from_httpx(error) from None
+        return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+
+    async def close(self) -> None:
+        """Close the kept connections. The next request opens new ones."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy the environment names for a URL. None for this machine, which no proxy can reach."""
+    parts = urlsplit(url)
+    if parts.hostname in LOOPBACK or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def environment_certificates() -> str | None:
+    """The file or folder of certificates the environment names, by the names that requests, curl and OpenSSL use."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+def _open_session(url: str, proxy: str | None) -> requests.Session:
+    import requests
+
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = environment_certificates() or True
+    proxy = proxy or environment_proxy(url)
+    if proxy is not None:
+        session.proxies = {"http": proxy, "https": proxy}
+    return session
+
+
+def _ssl_context() -> ssl.SSLContext:
+    import ssl
+
+    import httpx
+
+    certificates = environment_certificates()
+    if certificates is None:
+        return httpx.create_ssl_context()
+    if os.path.isdir(certificates):
+        return ssl.create_default_context(capath=certificates)
+    return ssl.create_default_context(cafile=certificates)
+
+
+def _from_requests(error: requests.RequestException) -> ChatworkNetworkError:
+    import ssl
+
+    import requests
+    from urllib3 import exceptions as urllib3
+
+    chain = list(_chain(error))
+    never_left = (
+        urllib3.NewConnectionError,
+        urllib3.ConnectTimeoutError,
+        urllib3.ProxyError,
+        ssl.SSLCertVerificationError,
+    )
+    unsent = any(isinstance(link, never_left) for link in chain) or isinstance(
+        error, (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.InvalidURL)
+    )
+    late = any(isinstance(link, (requests.ReadTimeout, urllib3.ReadTimeoutError)) for link in chain)
+    return ChatworkNetworkError(_reason(error), sent=not unsent, timed_out=late and not unsent)
+
+
+def _from_httpx(error: Exception) -> ChatworkNetworkError:
+    import httpx
+
+    never_left = (
+        *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
+        *(httpx.UnsupportedProtocol, httpx.InvalidURL),
+    )
+    unsent = isinstance(error, never_left)
+    late = isinstance(error, httpx.TimeoutException)
+    return ChatworkNetworkError(_reason(error), sent=not unsent, timed_out=late and not unsent)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _chain(error: object) -> Iterator[object]:
+    """An error and what it wraps; urllib3 keeps the wrapped one in ``reason`` or in the arguments."""
+    seen: list[object] = []
+    while isinstance(error, BaseException) and error not in seen:
+        seen.append(error)
+        yield error
+        error = getattr(error, "reason", None) or next(
+            (arg for arg in error.args if isinstance(arg, BaseException)), None
+        )

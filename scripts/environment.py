@@ -1,0 +1,161 @@
+"""Make the virtual environments of this project under ``.venv/``: ``python scripts/environment.py NAME...``.
+
+Runs on a bare Python 3.11 or later. Every environment holds the project (editable) and exactly what its pin file says,
+and is left alone as long as nothing it was made from has changed. Uses uv: the one on the path, else one that it
+installs into ``.venv/uv``, else pip, which does the same in more time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENVS = ROOT / ".venv"
+UV = "uv==0.13.9"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What an environment is made from.
+
+    :param pins: the pin file, from the root of the project.
+    :param below: the first Python (major, minor) that this set of packages does not support.
+    :param project: whether the project itself is installed.
+    """
+
+    pins: str
+    below: tuple[int, int]
+    project: bool = True
+
+
+ENVIRONMENTS = {
+    "airflow-2.11": Environment("constraints/airflow-2.11.txt", (3, 13)),
+    "airflow-3.0": Environment("constraints/airflow-3.0.txt", (3, 13)),
+    "airflow-3.1": Environment("constraints/airflow-3.1.txt", (3, 14)),
+    "airflow-3.2": Environment("constraints/airflow-3.2.txt", (3, 15)),
+    "airflow-3.3": Environment("constraints.txt", (3, 15)),
+    "benchmarks": Environment("constraints/benchmarks.txt", (3, 15)),
+}
+
+
+def run(*command: str | Path) -> None:
+    """Run a command in the project's root, showing nothing unless it fails.
+
+    :raises subprocess.CalledProcessError: it failed; its output was printed.
+    """
+    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+        done.check_returncode()
+
+
+def works(*command: str | Path) -> bool:
+    """Whether a command can be run and succeeds."""
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@cache
+def uv() -> str | None:
+    """The uv to use, or ``None`` where there is none and none could be installed."""
+    on_path = shutil.which("uv")
+    # A version manager may put a stand-in on the path that only says that nothing is installed.
+    if on_path and works(on_path, "--version"):
+        return on_path
+    own = executable(VENVS / "uv", "uv")
+    if not works(own, "--version"):
+        print("installing uv into .venv/uv", flush=True)
+        venv.create(VENVS / "uv", with_pip=True, clear=True)
+        python = executable(VENVS / "uv", "python")
+        if not works(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV):
+            print("uv could not be installed: going on with pip", flush=True)
+            return None
+    return str(own)
+
+
+def executable(environment: Path, name: str) -> Path:
+    """Where an environment keeps one of its programs."""
+    return environment / ("Scripts" if os.name == "nt" else "bin") / name
+
+
+def interpreter(wanted: Environment) -> str:
+    """The Python to make an environment with: this one if it is supported, else another one on the machine.
+
+    :raises SystemExit: there is none.
+    """
+    if sys.version_info[:2] < wanted.below:
+        return sys.executable
+    if uv():
+        return f">=3.11,<{wanted.below[0]}.{wanted.below[1]}"
+    for minor in range(wanted.below[1] - 1, 10, -1):
+        if found := shutil.which(f"python3.{minor}"):
+            return found
+    raise SystemExit(
+        f"{wanted.pins} needs Python 3.11 to 3.{wanted.below[1] - 1}, and this is {sys.version.split()[0]}: "
+        "install one of them, or run make with PYTHON=<its path>"
+    )
+
+
+def fingerprint(wanted: Environment) -> str:
+    """A digest of everything that an environment is made from."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    parts = [
+        (ROOT / wanted.pins).read_text("utf-8"),
+        json.dumps([project["build-system"], project["project"]], sort_keys=True),
+        (ROOT / "airflow_provider_chatwork" / "__init__.py").read_text("utf-8"),
+        interpreter(wanted),
+        str(ROOT),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def make(name: str) -> None:
+    """Make an environment, or leave it as it is where it is up to date."""
+    wanted = ENVIRONMENTS[name]
+    folder = VENVS / name
+    stamp = folder / ".stamp"
+    digest = fingerprint(wanted)
+    if stamp.exists() and stamp.read_text("utf-8") == digest:
+        return
+    print(f"making .venv/{name} from {wanted.pins}", flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    python = executable(folder, "python")
+    # Compiled once here, as every one of the many short processes of the tests would otherwise do it again.
+    if tool := uv():
+        run(tool, "venv", "--quiet", "--python", interpreter(wanted), folder)
+        install: list[str | Path] = [tool, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
+    else:
+        run(interpreter(wanted), "-m", "venv", folder)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*install, "--requirement", wanted.pins)
+    if wanted.project:
+        run(*install, "--no-deps", "--editable", ".")
+    stamp.write_text(digest, "utf-8")
+
+
+def main() -> None:
+    """Make the environments named on the command line."""
+    parser = argparse.ArgumentParser(description="Make virtual environments under .venv/.")
+    parser.add_argument("names", nargs="+", choices=sorted(ENVIRONMENTS), metavar="NAME", help=", ".join(ENVIRONMENTS))
+    for name in parser.parse_args().names:
+        try:
+            make(name)
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(f"{name} could not be made: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

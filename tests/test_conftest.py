@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+
+class TestNoInternet:
+    def test_refuses_to_connect_to_another_machine(self, no_internet):
+        with socket.socket() as client, pytest.raises(BaseException, match=r"192\.0\.2\.1") as refused:
+            client.connect(("192.0.2.1", 443))
+        assert not isinstance(refused.value, Exception)
+        assert no_internet
+        no_internet.clear()
+
+    def test_refuses_to_look_up_the_name_of_another_machine(self, no_internet):
+        with pytest.raises(BaseException, match=r"api\.chatwork\.com"):
+            socket.getaddrinfo("api.chatwork.com", 443)
+        no_internet.clear()
+
+    async def test_refuses_an_event_loop_too(self, no_internet):
+        with pytest.raises(BaseException, match=r"192\.0\.2\.1"):
+            await asyncio.open_connection("192.0.2.1", 443)
+        no_internet.clear()
+
+    def test_remembers_what_a_thread_was_refused(self, no_internet):
+        def swallow():
+            with pytest.raises(BaseException, match="example"):
+                socket.create_connection(("example.com", 80))
+
+        thread = threading.Thread(target=swallow)
+        thread.start()
+        thread.join()
+        assert no_internet == ["socket.getaddrinfo 'example.com'"]
+        no_internet.clear()
+
+    def test_lets_a_test_talk_to_this_machine(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            for host in ("127.0.0.1", "localhost"):
+                socket.create_connection((host, server.getsockname()[1])).close()
+
+
+class TestDb:
+    def test_holds_no_dag_and_no_connection(self, db):
+        from airflow.models import Connection, DagModel
+        from airflow.settings import Session
+
+        with Session() as session:
+            assert session.query(DagModel).count() == 0
+            assert session.query(Connection).count() == 0
