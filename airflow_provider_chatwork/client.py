@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import tenacity
@@ -28,6 +27,34 @@ AsyncTransport: TypeAlias = Callable[[HttpRequest], Awaitable[Response]]
 _CLOCK_MARGIN = 2.0
 # How many results are remembered, so that a search does not take an earlier, equal message for the one it looks for.
 _REMEMBERED = 1000
+
+
+def _drive(steps: Steps[T], send: Callable[[Call[Any]], Any]) -> T:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = send(step)
+            except errors.ChatworkError as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+async def _adrive(steps: Steps[T], send: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = await send(step)
+            except errors.ChatworkError as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
 
 
 class _Conversation:
@@ -101,11 +128,22 @@ class Client(_Conversation):
         """
         return self._run(call, self._clock())
 
+    def follow(self, steps: Steps[T]) -> T:
+        """Run every call that ``steps`` yields, send it the result or throw it the error, and return its value."""
+        return _drive(steps, self.run)
+
+    def look_for(self, call: Call[T], since: float) -> Sequence[T]:
+        """Find what ``call`` may have created since a Unix time, oldest first; see :attr:`Call.find`."""
+        return self.follow(self._search(call, since))
+
     def _run(self, call: Call[T], started: float) -> T:
         attempts = self._begin(call, self._clock())
 
+        def send(step: Call[Any]) -> Any:
+            return self._send(step) if step is call else self._run(step, started)
+
         def attempt() -> T:
-            return self._drive(call, attempts.attempt(), started)
+            return _drive(attempts.attempt(), send)
 
         options = retry_options(self.policy, attempts, lambda: self._clock() - started)
         try:
@@ -115,20 +153,6 @@ class Client(_Conversation):
             if final is error:
                 raise
             raise final from error
-
-    def _drive(self, call: Call[T], steps: Steps[T], started: float) -> T:
-        step = next(steps)
-        while True:
-            try:
-                answer = self._send(step) if step is call else self._run(step, started)
-            except errors.ChatworkError as error:
-                resume = partial(steps.throw, error)
-            else:
-                resume = partial(steps.send, answer)
-            try:
-                step = resume()
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
 
     def _send(self, call: Call[T]) -> T:
         return self._received(call, self._transport(encode(call.request, self.settings)))
@@ -161,11 +185,18 @@ class AsyncClient(_Conversation):
         """
         return await self._run(call, self._clock())
 
+    async def follow(self, steps: Steps[T]) -> T:
+        """Run every call that ``steps`` yields, send it the result or throw it the error, and return its value."""
+        return await _adrive(steps, self.run)
+
     async def _run(self, call: Call[T], started: float) -> T:
         attempts = self._begin(call, self._clock())
 
+        async def send(step: Call[Any]) -> Any:
+            return await (self._send(step) if step is call else self._run(step, started))
+
         async def attempt() -> T:
-            return await self._drive(call, attempts.attempt(), started)
+            return await _adrive(attempts.attempt(), send)
 
         options = retry_options(self.policy, attempts, lambda: self._clock() - started)
         try:
@@ -175,20 +206,6 @@ class AsyncClient(_Conversation):
             if final is error:
                 raise
             raise final from error
-
-    async def _drive(self, call: Call[T], steps: Steps[T], started: float) -> T:
-        step = next(steps)
-        while True:
-            try:
-                answer = await (self._send(step) if step is call else self._run(step, started))
-            except errors.ChatworkError as error:
-                resume = partial(steps.throw, error)
-            else:
-                resume = partial(steps.send, answer)
-            try:
-                step = resume()
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
 
     async def _send(self, call: Call[T]) -> T:
         return self._received(call, await self._transport(encode(call.request, self.settings)))

@@ -88,21 +88,25 @@ def ask_airflow(folder: Path) -> None:
         "import airflow_provider_chatwork.hooks.chatwork, airflow_provider_chatwork.sandbox\n"
     )
     with tempfile.TemporaryDirectory() as home:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
-        environment |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-        for command in (
-            [executable(folder, "airflow"), "providers", "list", "--output", "plain"],
-            [executable(folder, "python"), "-W", "error:::airflow_provider_chatwork", "-c", loads],
-        ):
-            # Not in the project's root, where the package could be imported without having been installed.
-            done = subprocess.run(command, cwd=home, env=environment, text=True, capture_output=True)
-            if done.returncode:
-                raise SystemExit(f"{done.stdout}\n{done.stderr}\n{command[0].name} failed in the new environment")
-            if command[0].name == "airflow":
-                rows = [line for line in done.stdout.splitlines() if line.startswith(NAME)]
-                if not rows:
-                    raise SystemExit(f"Airflow does not list {NAME}:\n{done.stdout}\n{done.stderr}")
-                print(f"airflow providers list: {rows[0]}")
+        shown = answer(home, executable(folder, "airflow"), "providers", "list", "--output", "plain")
+        if not (rows := [line for line in shown.splitlines() if line.startswith(NAME)]):
+            raise SystemExit(f"Airflow does not list {NAME}:\n{shown}")
+        print(f"airflow providers list: {rows[0]}")
+        answer(home, executable(folder, "python"), "-W", "error:::airflow_provider_chatwork", "-c", loads)
+
+
+def answer(home: str, *command: str | Path) -> str:
+    """Run a command with an Airflow home of its own, away from the project's root, where the package lies uninstalled.
+
+    :return: what it printed.
+    :raises SystemExit: it failed.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
+    environment |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    done = subprocess.run(command, cwd=home, env=environment, text=True, capture_output=True)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}\n{done.stderr}\n{command[0]} failed in the new environment")
+    return done.stdout
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Write the pin files anew: ``make pins``.
 
 One file per Airflow minor version, resolved from ``pyproject.toml`` and from what ``constraints/airflow-<version>.in``
-adds to it, for every Python that this project supports. Nothing of the machine that resolves them gets into them: no
+adds to it (its Airflow, and with reasons what that cannot work with), for every Python that this project supports. Nothing of the machine that resolves them gets into them: no
 index, no local folder, no digest of a file that only one place serves.
 """
 

@@ -108,3 +108,13 @@ def db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture(scope="session")
+def dag_bag(db: None) -> Any:
+    """Airflow's ``DagBag`` of the example DAGs, whose DAGs can be run with ``dag_bag.dags[dag_id].test()``."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag  # 3.2 and later
+    except ImportError:
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef,attr-defined,unused-ignore]
+    return DagBag()

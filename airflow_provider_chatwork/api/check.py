@@ -52,7 +52,7 @@ def identifiers(parameter: str, value: object, *, required: bool = True) -> list
         items = () if value is None else (value,)
     found = list(dict.fromkeys(identifier(parameter, item) for item in items))
     if required and not found:
-        raise ChatworkParameterError(parameter, value, "give at least one account id")
+        raise ChatworkParameterError(parameter, value, "give at least one id")
     return found
 
 

@@ -20,7 +20,8 @@ No message ever holds the API token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 
 class ChatworkError(Exception):
@@ -183,3 +184,23 @@ class ChatworkRateLimitError(ChatworkApiError):
 
 class ChatworkServerError(ChatworkApiError):
     """5xx: Chatwork failed. Of a write it is not known whether it was executed."""
+
+
+def to_plain(error: ChatworkError) -> dict[str, Any]:
+    """Write an error as plain JSON, as it travels from the triggerer to a worker."""
+    return {"class": type(error).__name__, "args": list(error.args)}
+
+
+def from_plain(plain: Mapping[str, Any]) -> ChatworkError:
+    """Read what :func:`to_plain` has written."""
+    return _CLASSES[plain["class"]](*plain["args"])
+
+
+_CLASSES: Mapping[str, Callable[..., ChatworkError]] = {
+    cls.__name__: cls
+    for cls in (
+        *(ChatworkParameterError, ChatworkNetworkError, ChatworkUnknownOutcomeError, ChatworkUnexpectedResponseError),
+        *(ChatworkInvalidRequestError, ChatworkAuthError, ChatworkForbiddenError, ChatworkNotFoundError),
+        *(ChatworkRateLimitError, ChatworkServerError),
+    )
+}

@@ -15,11 +15,11 @@ from urllib.parse import quote, urlencode, urlsplit
 from airflow_provider_chatwork import __version__
 from airflow_provider_chatwork.api import errors, rate_limit
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload
+from airflow_provider_chatwork.api.links import CHATWORK_WEB
 
 T = TypeVar("T")
 
 BASE_URL = "https://api.chatwork.com/v2"
-WEB_URL = "https://www.chatwork.com"
 USER_AGENT = f"airflow-provider-chatwork/{__version__}"
 
 #: The names of this machine.
@@ -48,7 +48,7 @@ class Settings:
     proxy: str | None = field(default=None, repr=False)
     default_room_id: int | None = None
     timezone: str = "Asia/Tokyo"
-    web_url: str = WEB_URL
+    web_url: str = CHATWORK_WEB
     webhook_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

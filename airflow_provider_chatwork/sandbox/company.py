@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.sandbox.happenings import Happenings
 from airflow_provider_chatwork.sandbox.world import Account, ContactRequest, Room, World
@@ -32,6 +34,7 @@ _PEOPLE = (
     (SUZUKI, "鈴木 一郎", "aozora-suzuki", "経理部", "主任"),
     (TAKAHASHI, "高橋 美咲", "aozora-takahashi", "データ基盤チーム", "エンジニア"),
 )
+_JAPAN = timezone(timedelta(hours=9))
 _HOUR = 3600
 _DAY = 24 * _HOUR
 
@@ -57,7 +60,9 @@ def found(world: World, now: float) -> None:
         TANAKA, "田中 健", "midori-tanaka", 102, "みどり物流株式会社", "配送センター", mail="tanaka@example.org"
     )
     _open_rooms(world, now)
-    world.requests[300_000_101] = ContactRequest(300_000_101, TANAKA, BOT, "みどり物流の田中です。よろしくお願いします。")
+    world.requests[300_000_101] = ContactRequest(
+        300_000_101, TANAKA, BOT, "みどり物流の田中です。よろしくお願いします。"
+    )
     _talk(world, now)
 
 
@@ -89,6 +94,8 @@ def _open_rooms(world: World, now: float) -> None:
 def _talk(world: World, now: float) -> None:
     data, sales, notice = (world.rooms[room_id] for room_id in (DATA_ROOM, SALES_ROOM, NOTICE_ROOM))
 
+    yesterday = datetime.fromtimestamp(now - _DAY, _JAPAN).date().isoformat()
+
     def at(ago: float) -> Happenings:
         return Happenings(world, now - ago)
 
@@ -98,7 +105,7 @@ def _talk(world: World, now: float) -> None:
         BOT,
         f"[To:{TAKAHASHI}] 高橋 美咲さん\n[info][title]失敗: 売上集計 / load_orders[/title]"
         "ConnectionError: 接続がタイムアウトしました[hr]試行 2 / 3 回[/info]"
-        "[code]SELECT count(*) FROM orders WHERE day = '2025-11-20'[/code]",
+        f"[code]SELECT count(*) FROM orders WHERE day = '{yesterday}'[/code]",
     )
     at(24.5 * _HOUR).say(
         data,
@@ -109,7 +116,7 @@ def _talk(world: World, now: float) -> None:
     at(24 * _HOUR).assign(data, BOT, [TAKAHASHI, YAMADA], "売上集計の再実行結果を確認する", deadline, "time")
     done = at(23 * _HOUR).assign(data, YAMADA, [SATO], "見たい指標を一覧にする", 0, "none")
     at(20 * _HOUR).set_status(data, done[0], SATO, "done")
-    report = Upload("売上_前日.csv", "日付,店舗,売上\n2025-11-20,札幌,120000\n2025-11-20,那覇,98000\n".encode())
+    report = Upload("売上_前日.csv", f"日付,店舗,売上\n{yesterday},札幌,120000\n{yesterday},那覇,98000\n".encode())
     at(3 * _HOUR).upload(sales, BOT, report, "前日の売上です。")
     at(2 * _HOUR).say(
         sales,
@@ -117,5 +124,6 @@ def _talk(world: World, now: float) -> None:
         f"[qt][qtmeta aid={BOT} time={int(now) - 3 * _HOUR}]前日の売上です。[/qt]\nありがとうございます。"
         f"\n[To:{BOT}] 那覇の内訳もお願いします。 https://example.com/dashboard?shop=naha",
     )
+    at(2 * _HOUR).assign(sales, SATO, [BOT], "那覇の内訳を出す", deadline, "date")
     at(1 * _HOUR).say(notice, SUZUKI, "[toall]\n[info][title]経費精算[/title]締め切りは[hr]月末の 17 時です。[/info]")
     at(0.5 * _HOUR).say(world.rooms[world.contacts[BOT][YAMADA]], YAMADA, "今日のバッチは順調ですか？")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_provider_chatwork.api.call import Response
 from airflow_provider_chatwork.sandbox.world import StoredFile
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?")
 
 PATH = "/sandbox/download/"
 #: Seconds.
@@ -44,7 +47,7 @@ class Downloads:
 def file_response(file: StoredFile) -> Response:
     """Return a file as a download. Whatever is in it, a browser must not run it on the sandbox's own address."""
     headers = {
-        "content-type": file.content_type,
+        "content-type": file.content_type if _MEDIA_TYPE.fullmatch(file.content_type) else "application/octet-stream",
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",
         "content-security-policy": "default-src 'none'; sandbox",
         "x-content-type-options": "nosniff",

@@ -50,9 +50,7 @@ class Happenings:
         self, room: Room, by: int, to_ids: Sequence[int], body: str, limit_time: int, limit_type: str
     ) -> list[Task]:
         """Add one task for each assignee, told in one system message."""
-        tasks = [
-            Task(self._world.new_id("task"), to, by, 0, body, limit_time, limit_type, self._now) for to in to_ids
-        ]
+        tasks = [Task(self._world.new_id("task"), to, by, 0, body, limit_time, limit_type, self._now) for to in to_ids]
         told = self._tell(room, by, tasks, "task_added")
         for task in tasks:
             task.message_id = told.message_id

@@ -164,7 +164,5 @@ class World:
     def reachable(self, account_id: int) -> set[int]:
         """Return whom an account may put into a room: itself, its contacts, its colleagues."""
         home = self.accounts[account_id].organization_id
-        colleagues = {
-            other.account_id for other in self.accounts.values() if home and other.organization_id == home
-        }
+        colleagues = {other.account_id for other in self.accounts.values() if home and other.organization_id == home}
         return {account_id, *self.contacts.get(account_id, {}), *colleagues}

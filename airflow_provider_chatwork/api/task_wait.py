@@ -1,0 +1,80 @@
+"""Whether people are done with their tasks: one set of rules for the sensor that pokes and the trigger that waits."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, TypedDict
+
+from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.errors import ChatworkNotFoundError, ChatworkParameterError
+from airflow_provider_chatwork.api.tasks import get_task, list_tasks
+
+#: Up to this many tasks are read one by one; more are read with two lists.
+_ONE_BY_ONE = 2
+
+
+class TaskState(TypedDict):
+    """How one task stands: who has to do it, and whether it is ``open`` or ``done``."""
+
+    task_id: int
+    status: str
+    account_id: int
+    account_name: str
+    message_id: str
+
+
+def tasks_needed(complete_when: object, count: int) -> int:
+    """How many of ``count`` tasks have to be done.
+
+    :param complete_when: ``all``, ``any``, or a number, which may be written as text.
+    :raises ChatworkParameterError: for anything else, and for more than there are.
+    """
+    if complete_when in ("all", "any"):
+        return count if complete_when == "all" else 1
+    remedy = f"give 'all', 'any' or a number from 1 to {count}, the number of tasks"
+    try:
+        needed = check.identifier("complete_when", complete_when)
+    except ChatworkParameterError:
+        raise ChatworkParameterError("complete_when", complete_when, remedy) from None
+    if needed > count:
+        raise ChatworkParameterError("complete_when", complete_when, remedy)
+    return needed
+
+
+def is_complete(states: Sequence[TaskState], complete_when: object) -> bool:
+    """Whether enough of the tasks are done."""
+    return sum(state["status"] == "done" for state in states) >= tasks_needed(complete_when, len(states))
+
+
+def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call[Any], Any, list[TaskState]]:
+    """See how tasks of a room stand, in the order given. Yields the calls to run.
+
+    A task that is in no list is read by itself, as the lists end at 100: what is missing there is not done yet.
+
+    :raises ChatworkNotFoundError: for a task that was deleted, and for a room the account is no longer in.
+    """
+    seen: dict[int, models.Task] = {}
+    if len(task_ids) > _ONE_BY_ONE:
+        # Open before done: a task ticked in between is in both, and the later answer counts.
+        for status in check.TASK_STATUSES:
+            for task in (yield list_tasks(room_id, status=status)):
+                seen[task["task_id"]] = task
+    for task_id in task_ids:
+        if task_id not in seen:
+            try:
+                seen[task_id] = yield get_task(room_id, task_id)
+            except ChatworkNotFoundError as error:
+                gone = f"task {task_id} of room {room_id} was deleted, or the account of the token is not in the room"
+                raise ChatworkNotFoundError(error.operation, error.status, (*error.errors, gone)) from error
+    return [_state(seen[task_id]) for task_id in task_ids]
+
+
+def _state(task: models.Task) -> TaskState:
+    return {
+        "task_id": task["task_id"],
+        "status": task["status"],
+        "account_id": task["account"]["account_id"],
+        "account_name": task["account"].get("name", ""),
+        "message_id": task["message_id"],
+    }

@@ -1,0 +1,96 @@
+"""From an Airflow connection to the client's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.wire import BASE_URL, LOOPBACK, Settings, check_url
+
+
+class ConnectionFields(Protocol):
+    """What of an Airflow connection is used besides its extra."""
+
+    host: str | None
+    schema: str | None
+    port: int | None
+    password: str | None
+
+
+def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Settings:
+    """Read a connection. Worker and triggerer both use this function.
+
+    :param connection: ``password`` is the API token; ``host``, with ``port`` and ``schema`` (http or https) where it
+        holds neither, is another address of the API. An address without a path gets Chatwork's ``/v2``.
+    :param extra: the connection's extra, decoded.
+    :raises ChatworkParameterError: naming the field that cannot be right.
+    """
+    given = {name: value for name, value in extra.items() if value not in (None, "")}
+    base_url = _base_url(connection)
+    options: dict[str, Any] = {}
+    for name in ("timeout", "max_wait"):
+        if name in given:
+            options[name] = _seconds(name, given[name])
+    if "default_room_id" in given:
+        options["default_room_id"] = check.identifier("default_room_id", given["default_room_id"])
+    if "timezone" in given:
+        options["timezone"] = _timezone(given["timezone"])
+    if "proxy" in given:
+        options["proxy"] = _proxy(given["proxy"])
+    if "webhook_token" in given:
+        options["webhook_token"] = str(given["webhook_token"]).strip()
+    if "web_url" in given:
+        options["web_url"] = check_url("web_url", str(given["web_url"]).rstrip("/"))
+    elif urlsplit(base_url).hostname in LOOPBACK:
+        # The sandbox shows its rooms where its API is.
+        options["web_url"] = urlunsplit((*urlsplit(base_url)[:2], "", "", ""))
+    return Settings(token=(connection.password or "").strip(), base_url=base_url, **options)
+
+
+def _base_url(connection: ConnectionFields) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return BASE_URL
+    if "://" not in host:
+        host = f"{connection.schema or 'https'}://{host}"
+    try:
+        parts = urlsplit(host)
+        if connection.port and parts.port is None:
+            parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
+    except ValueError:
+        raise ChatworkParameterError("host", host, f"give a URL such as {BASE_URL}") from None
+    return urlunsplit(parts._replace(path=parts.path or "/v2"))
+
+
+def _seconds(name: str, value: object) -> float:
+    try:
+        if not isinstance(value, (int, float, str)) or isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except ValueError:
+        raise ChatworkParameterError(name, value, "give a number of seconds in the connection's extra") from None
+
+
+def _timezone(value: object) -> str:
+    try:
+        return ZoneInfo(str(value)).key
+    except (ValueError, OSError, LookupError):
+        raise ChatworkParameterError("timezone", value, "give an IANA name such as Asia/Tokyo or UTC") from None
+
+
+def _proxy(value: object) -> str:
+    url = str(value).strip()
+    url = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and bool(parts.hostname) and parts.scheme in ("http", "https", "socks5", "socks5h")
+    except ValueError:
+        usable = False
+    if not usable:
+        # A proxy's URL may hold a password, so it is not shown.
+        raise ChatworkParameterError("proxy", "***", "give a URL such as http://proxy.example.com:8080")
+    return url

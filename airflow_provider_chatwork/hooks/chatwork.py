@@ -1,0 +1,245 @@
+"""The hook: one Airflow connection, every operation of Chatwork."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property, wraps
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_provider_chatwork import storage
+from airflow_provider_chatwork.api import (
+    account,
+    contacts,
+    files,
+    invite_links,
+    messages,
+    read_marks,
+    rooms,
+    tasks,
+)
+from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
+from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.client import AsyncClient, Client, Steps
+from airflow_provider_chatwork.connection import settings_from
+from airflow_provider_chatwork.provider_info import CONNECTION_TYPE, HOOK_NAME
+from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport, fetch
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# A test of the connection answers a person who waits in front of a form.
+_TEST_PATIENCE = 10.0
+# A download's address is good for 30 seconds, so each try asks for a new one.
+_DOWNLOAD_TRIES = 3
+
+
+class _Operation(Generic[P, T]):
+    """Offers an operation of ``api/`` as a method of the hook that runs it, with the operation's own signature."""
+
+    def __init__(self, build: Callable[P, Call[T]]) -> None:
+        self._build = build
+        self.__doc__ = build.__doc__
+
+    @overload
+    def __get__(self, hook: None, owner: type) -> Callable[P, Call[T]]: ...
+
+    @overload
+    def __get__(self, hook: ChatworkHook, owner: type) -> Callable[P, T]: ...
+
+    def __get__(self, hook: ChatworkHook | None, owner: type) -> Callable[P, Call[T]] | Callable[P, T]:
+        if hook is None:
+            return self._build
+
+        @wraps(self._build)
+        def method(*args: P.args, **kwargs: P.kwargs) -> T:
+            return hook.run(self._build(*args, **kwargs))
+
+        return method
+
+
+class ChatworkHook(BaseHook):
+    """Chatwork, by way of an Airflow connection.
+
+    Every operation of the API is a method (``hook.post_message(room_id, "hello")``); :meth:`run` and :meth:`arun`
+    take the same operations as values from ``airflow_provider_chatwork.api``. All of them raise the classes of
+    ``airflow_provider_chatwork.api.errors``.
+
+    :param chatwork_conn_id: id of a connection of the type ``chatwork``.
+    :param max_wait: how many seconds one call may take with all its waiting, where the connection's ``max_wait`` does
+        not suit. https://developer.chatwork.com/docs/endpoints
+    """
+
+    conn_name_attr = "chatwork_conn_id"
+    default_conn_name = "chatwork_default"
+    conn_type = CONNECTION_TYPE
+    hook_name = HOOK_NAME
+
+    get_me = _Operation(account.get_me)
+    get_my_status = _Operation(account.get_my_status)
+    get_my_tasks = _Operation(account.get_my_tasks)
+    list_contacts = _Operation(contacts.list_contacts)
+    list_rooms = _Operation(rooms.list_rooms)
+    create_room = _Operation(rooms.create_room)
+    get_room = _Operation(rooms.get_room)
+    update_room = _Operation(rooms.update_room)
+    delete_room = _Operation(rooms.delete_room)
+    list_members = _Operation(rooms.list_members)
+    update_members = _Operation(rooms.update_members)
+    list_messages = _Operation(messages.list_messages)
+    post_message = _Operation(messages.post_message)
+    mark_messages_read = _Operation(read_marks.mark_messages_read)
+    mark_messages_unread = _Operation(read_marks.mark_messages_unread)
+    get_message = _Operation(messages.get_message)
+    edit_message = _Operation(messages.edit_message)
+    delete_message = _Operation(messages.delete_message)
+    list_tasks = _Operation(tasks.list_tasks)
+    create_task = _Operation(tasks.create_task)
+    get_task = _Operation(tasks.get_task)
+    set_task_status = _Operation(tasks.set_task_status)
+    list_files = _Operation(files.list_files)
+    upload_file = _Operation(files.upload_file)
+    get_file = _Operation(files.get_file)
+    get_invite_link = _Operation(invite_links.get_invite_link)
+    create_invite_link = _Operation(invite_links.create_invite_link)
+    update_invite_link = _Operation(invite_links.update_invite_link)
+    delete_invite_link = _Operation(invite_links.delete_invite_link)
+    list_incoming_requests = _Operation(contacts.list_incoming_requests)
+    accept_incoming_request = _Operation(contacts.accept_incoming_request)
+    reject_incoming_request = _Operation(contacts.reject_incoming_request)
+
+    def __init__(
+        self, chatwork_conn_id: str = default_conn_name, *, max_wait: float | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.chatwork_conn_id = chatwork_conn_id
+        self.max_wait = max_wait
+        self._async: tuple[asyncio.AbstractEventLoop, AsyncClient, HttpxTransport] | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the connection says, read and checked once."""
+        connection = self.get_connection(self.chatwork_conn_id)
+        return settings_from(connection, connection.extra_dejson)
+
+    @cached_property
+    def client(self) -> Client:
+        """The client behind :meth:`run`; it keeps its connections."""
+        return Client(self.settings, RequestsTransport(self.settings.proxy), policy=self._policy(self.settings))
+
+    def get_conn(self) -> Client:
+        """Return the client, as hooks do."""
+        return self.client
+
+    def run(self, call: Call[T]) -> T:
+        """Run an operation and return its result.
+
+        :raises ChatworkError: one of the classes of ``api/errors.py``.
+        """
+        return self.client.run(call)
+
+    def follow(self, steps: Steps[T]) -> T:
+        """Run the calls that ``steps`` yields one after the other, and return its value."""
+        return self.client.follow(steps)
+
+    async def arun(self, call: Call[T]) -> T:
+        """Run an operation in an event loop, without blocking it, and return its result.
+
+        :raises ChatworkError: one of the classes of ``api/errors.py``.
+        """
+        return await (await self._async_client()).run(call)
+
+    async def afollow(self, steps: Steps[T]) -> T:
+        """Run the calls that ``steps`` yields in an event loop, and return its value."""
+        return await (await self._async_client()).follow(steps)
+
+    async def aclose(self) -> None:
+        """Close the connections that :meth:`arun` keeps."""
+        if self._async is not None:
+            _, _, transport = self._async
+            self._async = None
+            await transport.close()
+
+    async def _async_client(self) -> AsyncClient:
+        loop = asyncio.get_running_loop()
+        if self._async is None or self._async[0] is not loop:
+            settings = await self._asettings()
+            transport = HttpxTransport(settings.proxy)
+            self._async = (loop, AsyncClient(settings, transport, policy=self._policy(settings)), transport)
+        return self._async[1]
+
+    async def _asettings(self) -> Settings:
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        connection: Connection = await get_async_connection(self.chatwork_conn_id, hook=self)
+        return settings_from(connection, await get_async_extra_dejson(connection))
+
+    def _policy(self, settings: Settings) -> RetryPolicy:
+        return RetryPolicy(max_wait=settings.max_wait if self.max_wait is None else self.max_wait)
+
+    def room_id_or_default(self, room_id: int | str | None) -> int | str:
+        """``room_id`` where one is given, and the connection's ``default_room_id`` otherwise.
+
+        :raises ChatworkParameterError: where there is neither.
+        """
+        chosen = room_id if room_id not in (None, "", "None") else self.settings.default_room_id
+        if chosen is None:
+            raise ChatworkParameterError(
+                "room_id", room_id, f"give a room, or set default_room_id in the connection {self.chatwork_conn_id}"
+            )
+        return chosen
+
+    def download_file(self, room_id: int | str, file_id: int | str, destination: str | PathLike[str]) -> str:
+        """Download a file of a room and return where it was written.
+
+        :param destination: a file, or a folder (one that exists, or a name ending in ``/``), where the file gets the
+            name it has in Chatwork. A path of this machine or the URL of an object storage. What is there is replaced,
+            but only by a whole file; a part is never left behind.
+        :raises ChatworkNetworkError: where the whole file could not be read in three tries.
+        """
+        for attempt in range(1, _DOWNLOAD_TRIES + 1):
+            file = self.get_file(room_id, file_id, create_download_url=True)
+            chunks = fetch(file.get("download_url", ""), proxy=self.settings.proxy)
+            try:
+                return storage.save(chunks, destination, name=file["filename"], size=file["filesize"])
+            except ChatworkNetworkError:
+                if attempt == _DOWNLOAD_TRIES:
+                    raise
+        raise AssertionError("the loop returns or raises")
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask Chatwork whose token this is. Changes nothing, sends nothing to anybody, and never raises."""
+        try:
+            client = Client(
+                self.settings,
+                RequestsTransport(self.settings.proxy),
+                policy=RetryPolicy(max_wait=_TEST_PATIENCE, tries=2),
+            )
+            me = client.run(account.get_me())
+        except Exception as error:
+            return False, str(error) or type(error).__name__
+        budget = client.rate_limit
+        left = f"; {budget.remaining} of {budget.limit} requests left in this window" if budget else ""
+        return True, f"Connected as {me.get('name', '?')} (account {me['account_id']}){left}"
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Draw the connection form of Airflow 2.11 to 3.1; later ones read the provider info."""
+        from airflow_provider_chatwork.connection_form import connection_form_widgets
+
+        return connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Hide, rename and explain the form's standard fields in Airflow 2.11 to 3.1."""
+        from airflow_provider_chatwork.connection_form import ui_field_behaviour
+
+        return ui_field_behaviour()

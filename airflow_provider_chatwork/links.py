@@ -1,0 +1,52 @@
+"""Links from a task in Airflow's UI to the room and the message it was about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+from airflow_provider_chatwork.api.links import message_url, room_url
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
+
+#: The XCom that holds where the links lead: ``room_id``, ``message_id`` and ``web_url``.
+PLACE_KEY = "chatwork_place"
+
+
+def push_place(context: Context, web_url: str, room_id: int | str, message_id: str | None = None) -> None:
+    """Keep for the links where a task was at work. Without a task instance there is nothing to link from."""
+    ti: Any = context.get("ti")
+    if ti is not None:
+        place = {"web_url": web_url, "room_id": str(room_id).strip(), "message_id": message_id}
+        ti.xcom_push(key=PLACE_KEY, value=place)
+
+
+class ChatworkRoomLink(BaseOperatorLink):
+    """Opens the room in Chatwork."""
+
+    name = "Chatwork room"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the room's address, or an empty text before the task knew it."""
+        place = _place(ti_key)
+        return room_url(place["room_id"], base=place["web_url"]) if place else ""
+
+
+class ChatworkMessageLink(BaseOperatorLink):
+    """Opens the message in Chatwork."""
+
+    name = "Chatwork message"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the message's address, or an empty text where the task has none."""
+        place = _place(ti_key)
+        if not place or not place["message_id"]:
+            return ""
+        return message_url(place["room_id"], place["message_id"], base=place["web_url"])
+
+
+def _place(ti_key: TaskInstanceKey) -> dict[str, Any] | None:
+    place = XCom.get_value(key=PLACE_KEY, ti_key=ti_key)
+    return place if isinstance(place, dict) else None

@@ -1,0 +1,81 @@
+"""Tell a room how a DAG fares."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.notifier import BaseNotifier
+from airflow.providers.common.compat.sdk import redact
+
+from airflow_provider_chatwork.api import messages, notation
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+# A callback that runs in the DAG processor is killed after 50 seconds.
+_PATIENCE = 20.0
+
+
+class ChatworkNotifier(BaseNotifier):
+    """Post a message about a task or a DAG run, as ``on_failure_callback`` for example.
+
+    :param text: the message, a template; what failed, where and why if not given. Values that may hold anything are
+        best put through ``macros.chatwork.safe``.
+    :param room_id: the room, a template; the connection's ``default_room_id`` if not given.
+    :param chatwork_conn_id: id of the connection.
+    """
+
+    template_fields: Sequence[str] = ("text", "room_id", "chatwork_conn_id")
+
+    def __init__(
+        self,
+        text: str | None = None,
+        room_id: int | str | None = None,
+        chatwork_conn_id: str = ChatworkHook.default_conn_name,
+    ) -> None:
+        super().__init__()
+        self.text = text
+        self.room_id = room_id
+        self.chatwork_conn_id = chatwork_conn_id
+
+    def __call__(self, *args: Any) -> None:
+        """Notify with a copy of this notifier: Airflow renders in place, and one notifier serves many tasks."""
+        super(ChatworkNotifier, copy.copy(self)).__call__(*args)
+
+    def notify(self, context: Context) -> None:
+        """Post the message.
+
+        :raises ChatworkError: where it could not be posted; Airflow logs it, and the task's state stays as it is.
+        """
+        hook = ChatworkHook(self.chatwork_conn_id, max_wait=_PATIENCE)
+        # A template may have been rendered to a number or a list.
+        text = failure_text(context) if self.text is None else str(self.text)
+        body = notation.fit(str(redact(text)))
+        message_id = hook.run(messages.post_message(hook.room_id_or_default(self.room_id), body))["message_id"]
+        self.log.info("Posted to Chatwork as message %s", message_id)
+
+
+def failure_text(context: Context) -> str:
+    """Say what failed, where and why, as far as the context tells."""
+    ti: Any = context.get("ti")
+    dag_run: Any = context.get("dag_run")
+    dag: Any = context.get("dag")
+    facts = {
+        "DAG": getattr(dag, "dag_id", None) or getattr(ti, "dag_id", None) or getattr(dag_run, "dag_id", None),
+        "Task": getattr(ti, "task_id", None),
+        "Run": getattr(dag_run, "run_id", None) or context.get("run_id"),
+        "Try": getattr(ti, "try_number", None),
+        "Log": getattr(ti, "log_url", None),
+    }
+    lines = [f"{name}: {notation.safe(str(value))}" for name, value in facts.items() if value is not None]
+    reason = context.get("exception") or context.get("reason")
+    if reason:
+        lines.append(notation.code(notation.fit(str(reason), 2000)))
+    what = "Task failed" if ti is not None else "DAG run failed"
+    return notation.info("\n".join(lines), title=what)
+
+
+send_chatwork_notification = ChatworkNotifier

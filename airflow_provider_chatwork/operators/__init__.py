@@ -1,0 +1,1 @@
+"""Steps of a DAG that do something in Chatwork."""

@@ -1,0 +1,134 @@
+"""What all operators share: the hook, the room, what is not worth a retry, and what must not happen twice."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+T = TypeVar("T")
+
+_KEPT = "chatwork"
+_PERMANENT = (
+    errors.ChatworkParameterError,
+    errors.ChatworkInvalidRequestError,
+    errors.ChatworkAuthError,
+    errors.ChatworkForbiddenError,
+    errors.ChatworkNotFoundError,
+)
+
+
+@contextmanager
+def fail_on_refusal() -> Iterator[None]:
+    """Fail the task for good where trying again cannot help; every other error goes through as it is."""
+    try:
+        yield
+    except _PERMANENT as error:
+        raise AirflowFailException(str(error)) from error
+
+
+class ChatworkOperator(BaseOperator):
+    """The base of the operators.
+
+    :param room_id: the room; that of the connection (``default_room_id``) if not given.
+    :param chatwork_conn_id: id of the connection.
+    """
+
+    template_fields: Sequence[str] = ("room_id", "chatwork_conn_id")
+    operator_extra_links = (ChatworkRoomLink(), ChatworkMessageLink())
+    ui_color = "#fdeeee"
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str | None = None,
+        chatwork_conn_id: str = ChatworkHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.chatwork_conn_id = chatwork_conn_id
+
+    @cached_property
+    def hook(self) -> ChatworkHook:
+        """The hook of the connection."""
+        return ChatworkHook(self.chatwork_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Do the work; fail for good where Chatwork refuses for good."""
+        with fail_on_refusal():
+            return self.act(context)
+
+    def act(self, context: Context) -> Any:
+        """Do what the operator is for. Its fields are rendered by now."""
+        raise NotImplementedError
+
+    def run_call(self, context: Context, call: Call[T]) -> T:
+        """Run an operation; what it creates is created once, however often the task is tried."""
+        if call.repeatable:
+            return self.hook.run(call)
+        return _run_once(self.hook, context, call)
+
+    def show_place(self, context: Context, room_id: int | str, message_id: str | None = None) -> None:
+        """Let the task's links in the UI lead to a room and a message."""
+        push_place(context, self.hook.settings.web_url, room_id, message_id)
+
+    def message_of(self, call: Call[Any]) -> str | None:
+        """The message of what was just created, for the link. Without it there is a link less, and nothing else."""
+        try:
+            return str(self.hook.run(call)["message_id"])
+        except errors.ChatworkError as error:
+            self.log.warning("No link to the message: %s", error)
+            return None
+
+
+def _run_once(hook: ChatworkHook, context: Context, call: Call[T]) -> T:
+    """Run a call that creates something, and remember across the tries of the task instance what it created.
+
+    Airflow 3.3 keeps a state for that; on earlier versions the call is run as it is. The intent is written down before
+    anything is sent, so that a try that died in between is looked for in Chatwork and not repeated.
+    """
+    store: Any = context.get("task_state_store")
+    if store is None:
+        return hook.run(call)
+    kept = store.get(_KEPT, None)
+    intent = {"request": _fingerprint(call), "round": _round(context)}
+    if isinstance(kept, dict) and all(kept.get(key) == value for key, value in intent.items()):
+        if "result" in kept:
+            hook.log.info("%s was done by an earlier try of this task; its result is used again", call.operation)
+            return kept["result"]  # type: ignore[no-any-return]
+        traces = hook.client.look_for(call, kept["since"])
+        if traces:
+            hook.log.info("%s was done by an earlier try of this task, which did not live to say so", call.operation)
+            store.set(_KEPT, {**intent, "result": traces[0]})
+            return traces[0]
+    store.set(_KEPT, {**intent, "since": time.time()})
+    result = hook.run(call)
+    store.set(_KEPT, {**intent, "result": result})
+    return result
+
+
+def _fingerprint(call: Call[Any]) -> str:
+    request = call.request
+    digest = hashlib.sha256(repr((request.method, request.path, request.form)).encode())
+    if request.upload is not None:
+        digest.update(request.upload.filename.encode() + b"\0" + request.upload.content)
+    return digest.hexdigest()
+
+
+def _round(context: Context) -> int | None:
+    # Clearing a task raises its `max_tries`, a retry does not: who clears a task wants the work done anew.
+    return getattr(context.get("ti"), "max_tries", None)

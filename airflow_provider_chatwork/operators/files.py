@@ -1,0 +1,100 @@
+"""Upload files to a room, and download them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_chatwork.api import files
+from airflow_provider_chatwork.api.call import Upload
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.operators._base import ChatworkOperator
+from airflow_provider_chatwork.storage import Location, read_upload, upload_of_text
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class ChatworkUploadFileOperator(ChatworkOperator):
+    """Upload a file of at most 5 MiB to a room. Returns its file id.
+
+    :param file: where the file is: a path of the worker, or the URL of an object storage that Airflow can open
+        (``s3://conn_id@bucket/key``).
+    :param content: instead of ``file``, the text the file shall hold; it needs a ``filename``.
+    :param encoding: the encoding of ``content``, ``cp932`` for example.
+    :param filename: the name people will see; that of ``file`` if not given.
+    :param message: a comment to go with it, 1 to 65535 characters.
+    :param room_id: the room; the connection's ``default_room_id`` if not given.
+    :param chatwork_conn_id: id of the connection.
+
+    On Airflow 3.3 and later a task that is tried again does not upload again what an earlier try has uploaded.
+
+    https://developer.chatwork.com/reference/post-rooms-room_id-files
+    """
+
+    template_fields: Sequence[str] = (
+        *("file", "content", "encoding", "filename", "message"),
+        *ChatworkOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        file: Location | None = None,
+        content: str | None = None,
+        encoding: str = "utf-8",
+        filename: str | None = None,
+        message: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.file = file
+        self.content = content
+        self.encoding = encoding
+        self.filename = filename
+        self.message = message
+
+    def act(self, context: Context) -> int:
+        """Upload, and return the file id."""
+        room_id = self.hook.room_id_or_default(self.room_id)
+        call = files.upload_file(room_id, self._upload(), message=self.message or None)
+        file_id = self.run_call(context, call)["file_id"]
+        self.show_place(context, room_id, self.message_of(files.get_file(room_id, file_id)))
+        return file_id
+
+    def _upload(self) -> Upload:
+        if (self.file is None) == (self.content is None):
+            raise ChatworkParameterError("file", self.file, "give either file or content")
+        if self.content is None:
+            return read_upload(self.file, filename=self.filename)  # type: ignore[arg-type]
+        if not self.filename:
+            raise ChatworkParameterError("filename", self.filename, "content needs the name that people will see")
+        return upload_of_text(self.content, filename=self.filename, encoding=self.encoding)
+
+
+class ChatworkDownloadFileOperator(ChatworkOperator):
+    """Download a file of a room. Returns where it was written, a text.
+
+    :param file_id: the file, as ``ChatworkUploadFileOperator`` returned it.
+    :param destination: a file, or a folder (one that exists, or a name ending in ``/``), where the file gets the name
+        it has in Chatwork: a path of the worker, or the URL of an object storage that Airflow can open.
+    :param room_id: the room; the connection's ``default_room_id`` if not given.
+    :param chatwork_conn_id: id of the connection.
+
+    https://developer.chatwork.com/reference/get-rooms-room_id-files-file_id
+    """
+
+    template_fields: Sequence[str] = ("file_id", "destination", *ChatworkOperator.template_fields)
+
+    def __init__(self, *, file_id: int | str, destination: str | PathLike[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.file_id = file_id
+        self.destination = destination
+
+    def act(self, context: Context) -> str:
+        """Download, and return where the file was written."""
+        room_id = self.hook.room_id_or_default(self.room_id)
+        written = self.hook.download_file(room_id, self.file_id, self.destination)
+        self.show_place(context, room_id, self.message_of(files.get_file(room_id, self.file_id)))
+        return written

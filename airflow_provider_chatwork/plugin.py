@@ -1,0 +1,39 @@
+"""What Airflow loads by itself, in every one of its processes.
+
+Hence nothing is imported here but the base class and pure functions.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import AirflowPlugin
+
+from airflow_provider_chatwork.api import links, notation
+
+
+class ChatworkPlugin(AirflowPlugin):
+    """The message notation in templates: ``{{ macros.chatwork.to(123, "山田さん") }}``."""
+
+    name = "chatwork"
+    macros = [  # noqa: RUF012 - declared by the base class, as no class variable
+        notation.code,
+        notation.deleted,
+        notation.download,
+        notation.dtext,
+        notation.fit,
+        notation.hr,
+        notation.info,
+        notation.picon,
+        notation.piconname,
+        notation.pname,
+        notation.preview,
+        notation.quote,
+        notation.reply,
+        notation.safe,
+        notation.task,
+        notation.title,
+        notation.to,
+        notation.to_all,
+        notation.url,
+        links.message_url,
+        links.room_url,
+    ]

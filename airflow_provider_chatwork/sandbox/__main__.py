@@ -1,0 +1,90 @@
+"""``python -m airflow_provider_chatwork.sandbox``: a Chatwork on this machine, with a page to watch it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from airflow_provider_chatwork.sandbox.connection import Address
+from airflow_provider_chatwork.sandbox.limits import Limits
+from airflow_provider_chatwork.sandbox.state import Sandbox
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve a sandbox until interrupted; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        from airflow_provider_chatwork.sandbox.server import SandboxApp
+        from airflow_provider_chatwork.sandbox.serving import SandboxServer, listen
+    except ModuleNotFoundError as error:
+        print(f"{error}. The sandbox needs: pip install 'airflow-provider-chatwork[sandbox]'", file=sys.stderr)
+        return 1
+    limits = Limits.off() if arguments.no_limits else Limits(requests=arguments.requests, posts=arguments.posts)
+    sandbox = Sandbox(
+        arguments.token, limits=limits, free_plan=arguments.free_plan, people_tick_after=arguments.people_tick_after
+    )
+    try:
+        app = SandboxApp(sandbox, arguments.host, arguments.allow_host, arguments.state)
+        server = SandboxServer(app, listen(arguments.host, arguments.port), arguments.certfile, arguments.keyfile)
+    except (OSError, ValueError) as error:
+        print(f"The sandbox cannot start: {error}", file=sys.stderr)
+        return 1
+    if not _is_loopback(arguments.host):
+        print("Warning: others on the network can use this sandbox, and its control needs no token.", file=sys.stderr)
+    print(_welcome(server.address, sandbox), flush=True)
+    try:
+        server.run_here()
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_chatwork.sandbox", description="A Chatwork in memory, for trying things out."
+    )
+    limits = Limits()
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=8765, help="port to listen on, 0 takes a free one (default: 8765)")
+    parser.add_argument("--token", default="sandbox-token", help="API token of the bot (default: sandbox-token)")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="JSON file to keep the state in")
+    parser.add_argument(
+        "--people-tick-after", type=float, metavar="SECONDS", help="people tick their tasks after so long"
+    )
+    parser.add_argument("--requests", type=int, default=limits.requests, help="requests in 5 minutes (default: 300)")
+    parser.add_argument("--posts", type=int, default=limits.posts, help="posts per room in 10 seconds (default: 10)")
+    parser.add_argument("--no-limits", action="store_true", help="no rate limits at all")
+    parser.add_argument("--free-plan", action="store_true", help="hide messages older than 40 days")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another host name browsers may use"
+    )
+    parser.add_argument("--certfile", help="serve https with this certificate (PEM)")
+    parser.add_argument("--keyfile", help="private key of the certificate, if it is not in the same file")
+    return parser
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _welcome(address: Address, sandbox: Sandbox) -> str:
+    return f"""Chatwork sandbox
+  page        {address}/
+  API         {address.api}
+  token       {sandbox.token}
+
+The Airflow connection, either way:
+  export AIRFLOW_CONN_CHATWORK_DEFAULT='{address.connection_uri(sandbox.token)}'
+  export AIRFLOW_CONN_CHATWORK_DEFAULT='{address.connection_json(sandbox.token)}'
+
+Stop with Ctrl+C."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

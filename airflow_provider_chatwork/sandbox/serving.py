@@ -1,0 +1,121 @@
+"""Puts a sandbox behind a port: for the length of a ``with`` block, or for as long as the process runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from airflow_provider_chatwork.sandbox.connection import Address
+from airflow_provider_chatwork.sandbox.server import SandboxApp
+from airflow_provider_chatwork.sandbox.state import Sandbox
+
+#: Seconds to come up or to go down, far more than either takes.
+_PATIENCE = 15.0
+
+
+class SandboxServer(uvicorn.Server):
+    """A server that lets go of its clients when it stops, and says when it is up.
+
+    :param app: what it serves.
+    :param sock: where it listens; closed at the end.
+    """
+
+    def __init__(
+        self,
+        app: SandboxApp,
+        sock: socket.socket,
+        certfile: str | os.PathLike[str] | None = None,
+        keyfile: str | os.PathLike[str] | None = None,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            # The sandbox sends its own date, by its own clock.
+            date_header=False,
+            server_header=False,
+            # Anything around the application would hide the connection from it.
+            proxy_headers=False,
+            timeout_graceful_shutdown=2,
+            ssl_certfile=certfile,
+            ssl_keyfile=None if keyfile is None else os.fspath(keyfile),
+        )
+        super().__init__(config)
+        host, port = sock.getsockname()[:2]
+        self.address = Address(host, port, "http" if certfile is None else "https")
+        self.up = threading.Event()
+        self._app = app
+        self._sock = sock
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening."""
+        await super().startup(sockets)
+        self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, after telling endless answers to end."""
+        self._app.closing.set()
+        await super().shutdown(sockets)
+
+    def run_here(self) -> None:
+        """Serve until told to stop."""
+        with self._sock:
+            self.run(sockets=[self._sock])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one.
+
+    :raises OSError: the port is taken, or the host is not an address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=512)
+
+
+@contextlib.contextmanager
+def serve(
+    sandbox: Sandbox,
+    port: int = 0,
+    *,
+    host: str = "127.0.0.1",
+    certfile: str | os.PathLike[str] | None = None,
+    keyfile: str | os.PathLike[str] | None = None,
+    allowed_hosts: Collection[str] = (),
+    state_file: Path | None = None,
+) -> Iterator[Address]:
+    """Serve a sandbox from a thread of its own until the block ends; yields where.
+
+    :param port: 0 takes a free one.
+    :param certfile: serve https with this certificate, and ``keyfile`` unless the key is in the same file.
+    :raises OSError: the port is taken.
+    """
+    server = SandboxServer(SandboxApp(sandbox, host, allowed_hosts, state_file), listen(host, port), certfile, keyfile)
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            server.run_here()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            server.up.set()
+
+    thread = threading.Thread(target=run, name=f"chatwork-sandbox-{server.address.port}", daemon=True)
+    thread.start()
+    server.up.wait(_PATIENCE)
+    if not server.started:
+        thread.join(_PATIENCE)
+        raise RuntimeError(f"the sandbox did not start on {server.address}") from next(iter(failures), None)
+    try:
+        yield server.address
+    finally:
+        server.should_exit = True
+        thread.join(_PATIENCE)

@@ -1,0 +1,1 @@
+"""Steps of a DAG that wait for somebody in Chatwork."""

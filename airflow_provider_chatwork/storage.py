@@ -1,0 +1,140 @@
+"""Files on this machine and in object storages: read for an upload, written by a download."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api.call import Upload
+from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+#: A path of this machine, or the URL of an object storage (``s3://conn_id@bucket/key``), or either as a path object.
+Location: TypeAlias = "str | PathLike[str] | ObjectStoragePath"
+
+
+def read_upload(source: Location, *, filename: str | None = None, content_type: str | None = None) -> Upload:
+    """Read a file to upload. No more than Chatwork takes, 5 MiB and a byte, is ever loaded.
+
+    :param source: where the file is.
+    :param filename: the name people will see; the file's own if not given.
+    :param content_type: its media type; guessed from the name if not given.
+    :raises ChatworkParameterError: for a file that is too large.
+    :raises OSError: for a file that cannot be read.
+    """
+    path = _path(source)
+    with path.open("rb") as file:
+        content: bytes = file.read(check.MAX_FILE + 1)
+    if len(content) > check.MAX_FILE:
+        raise ChatworkParameterError(
+            "file", str(source), f"Chatwork takes files of at most {check.MAX_FILE} bytes (5 MiB); compress or split it"
+        )
+    name = filename or path.name
+    return Upload(name, content, content_type or guess_content_type(name))
+
+
+def upload_of_text(text: str, *, filename: str, encoding: str = "utf-8", content_type: str | None = None) -> Upload:
+    """Make a file of a text.
+
+    :param encoding: any of Python's, such as ``cp932`` or ``utf-8-sig`` for spreadsheets.
+    :raises ChatworkParameterError: for an unknown encoding, and for a text that it cannot hold.
+    """
+    try:
+        content = text.encode(encoding)
+    except LookupError:
+        raise ChatworkParameterError("encoding", encoding, "give a name Python knows, such as utf-8 or cp932") from None
+    except UnicodeEncodeError as error:
+        character = text[error.start]
+        raise ChatworkParameterError(
+            "content", character, f"{encoding} has no such character (at {error.start}); use utf-8 or replace it"
+        ) from None
+    check.file_size("content", len(content))
+    return Upload(filename, content, content_type or guess_content_type(filename))
+
+
+def guess_content_type(filename: str) -> str:
+    """The media type a file name stands for."""
+    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
+
+
+def save(chunks: Iterable[bytes], destination: Location, *, name: str, size: int) -> str:
+    """Write a download, and say where.
+
+    :param destination: a file, or a folder (one that exists, or a name ending in ``/``).
+    :param name: the file's name in that folder. Its path, if somebody gave it one, is left out.
+    :param size: how many bytes there have to be.
+    :raises ChatworkNetworkError: where there are more or fewer; nothing is left behind then.
+    """
+    path = _path(destination)
+    if str(destination).endswith("/") or path.is_dir():
+        path = path / _plain_name(name)
+    if isinstance(path, Path):
+        _save_here(chunks, path, size)
+    else:
+        _save_there(chunks, path, size)
+    return str(path)
+
+
+def _save_here(chunks: Iterable[bytes], path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside its place and then moved there, so that nobody ever finds half a file under the name.
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
+    try:
+        with open(handle, "wb") as file:
+            _copy(chunks, file, size)
+        os.chmod(part, 0o666 & ~_umask())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(part)
+        raise
+
+
+def _save_there(chunks: Iterable[bytes], path: Any, size: int) -> None:
+    try:
+        with path.open("wb") as file:
+            _copy(chunks, file, size)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        raise
+
+
+def _copy(chunks: Iterable[bytes], file: Any, size: int) -> None:
+    written = 0
+    for chunk in chunks:
+        written += len(chunk)
+        if written > size:
+            break
+        file.write(chunk)
+    if written != size:
+        raise ChatworkNetworkError(f"the download has {'more' if written > size else 'fewer'} than its {size} bytes")
+
+
+def _path(location: Location) -> Any:
+    if "://" not in str(location):
+        return Path(str(location))
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    return location if isinstance(location, ObjectStoragePath) else ObjectStoragePath(str(location))
+
+
+def _plain_name(name: str) -> str:
+    plain = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
+    return plain if plain not in ("", ".", "..") else "download"
+
+
+def _umask() -> int:
+    # The only way to read it is to set it.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
