@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.webhook import parse_event, verify
+
+TOKEN = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+BODY = (
+    '{"webhook_setting_id":"12345","webhook_event_type":"message_created","webhook_event_time":1700000001,'
+    '"webhook_event":{"message_id":"1800000000000000001","room_id":100,"account_id":200,'
+    '"body":"完了 [info]ok[/info]","send_time":1700000000,"update_time":0}}'
+).encode()
+SIGNATURE = "T/q2/BnTTaGbXWek30Fp4MMQM9MI6urzEWoGgsouoKk="
+
+
+class TestVerify:
+    def test_accepts_what_was_signed_with_the_token(self):
+        assert verify(BODY, SIGNATURE, TOKEN)
+
+    @pytest.mark.parametrize("body", [BODY + b"\n", BODY.replace(b"200", b"201"), b""])
+    def test_refuses_any_other_body(self, body):
+        assert not verify(body, SIGNATURE, TOKEN)
+
+    @pytest.mark.parametrize("signature", ["", "T/q2", SIGNATURE.lower(), "完了", SIGNATURE[:-1]])
+    def test_refuses_any_other_signature(self, signature):
+        assert not verify(BODY, signature, TOKEN)
+
+    def test_refuses_another_token(self):
+        assert not verify(BODY, SIGNATURE, base64.b64encode(b"other").decode())
+
+    def test_takes_a_signature_whose_plus_signs_a_query_turned_into_spaces(self):
+        signed = next(
+            (body, signature)
+            for body, signature in ((b"%d" % n, _sign(b"%d" % n)) for n in range(1000))
+            if "+" in signature
+        )
+        assert verify(signed[0], signed[1].replace("+", " "), TOKEN)
+
+    @pytest.mark.parametrize("token", ["", "  ", "not base64!", "あ"])
+    def test_names_a_token_that_cannot_be_one_without_showing_it(self, token):
+        with pytest.raises(ChatworkParameterError, match="webhook_token") as caught:
+            verify(BODY, SIGNATURE, token)
+        assert not token.strip() or token not in str(caught.value)
+
+
+class TestParseEvent:
+    def test_reads_a_message(self):
+        assert parse_event(BODY) == json.loads(BODY)
+
+    def test_reads_a_mention(self):
+        event = {"from_account_id": 200, "to_account_id": 300, "room_id": 100, "message_id": "1800000000000000001"}
+        body = _body("mention_to_me", event | {"body": "[To:300]", "send_time": 1, "update_time": 0})
+        assert parse_event(body)["webhook_event"]["to_account_id"] == 300
+
+    def test_keeps_a_message_id_as_text_and_unknown_fields_as_they_are(self):
+        event = {"message_id": 1800000000000000001, "room_id": 1, "account_id": 2, "body": "", "new": [1]}
+        read = parse_event(_body("message_updated", event | {"send_time": 1, "update_time": 2}))["webhook_event"]
+        assert (read["message_id"], read["new"]) == ("1800000000000000001", [1])
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            *(
+                b"",
+                b"{",
+                b"[]",
+                b"null",
+                b"{}",
+                b'{"webhook_event_type": []}',
+                b'{"webhook_event_type": "room_created"}',
+            ),
+            *(BODY.replace(b'"room_id":100,', b""), BODY.replace(b"1700000001", b'"soon"'), b"[" * 100_000),
+        ],
+    )
+    def test_says_of_anything_else_that_it_is_no_webhook(self, body):
+        with pytest.raises(ChatworkParameterError, match="no webhook of Chatwork"):
+            parse_event(body)
+
+
+def _body(kind: str, event: dict[str, object]) -> bytes:
+    envelope = {"webhook_setting_id": "1", "webhook_event_type": kind, "webhook_event_time": 1, "webhook_event": event}
+    return json.dumps(envelope).encode()
+
+
+def _sign(body: bytes) -> str:
+    import hashlib
+    import hmac
+
+    return base64.b64encode(hmac.digest(base64.b64decode(TOKEN), body, hashlib.sha256)).decode()
