@@ -73,7 +73,7 @@ class _Conversation:
     def _begin(self, call: Call[T], now: float) -> Attempts[T]:
         if call.check is not None:
             call.check(now)
-        return Attempts(call, lambda: self._search(call, now))
+        return Attempts(call, lambda: self._search(call, now), self.policy.tries)
 
     def _search(self, call: Call[T], started: float) -> Generator[Call[Any], Any, Sequence[T]]:
         if call.find is None:
@@ -81,18 +81,19 @@ class _Conversation:
         if self._account_id is None:
             self._account_id = (yield get_me())["account_id"]
         found = yield from call.find(started + self._skew - _CLOCK_MARGIN, self._account_id)
-        return [trace for trace in found if trace is None or trace not in self._created]
+        return [trace for trace in found if trace not in self._created] if call.numbered else found
 
     def _received(self, call: Call[T], response: Response) -> T:
         now = self._clock()
         self.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
         there = server_time(response.headers)
-        if there is not None:
+        # What stands between may answer such a status by a clock of its own.
+        if there is not None and response.status < 500:
             self._skew = there - now
         return decode(call, response, now)
 
     def _done(self, call: Call[T], result: T) -> T:
-        if not call.repeatable:
+        if call.find is not None and call.numbered:
             self._created.append(result)
         return result
 

@@ -25,10 +25,13 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Set
     """Read a connection. Worker and triggerer both use this function.
 
     :param connection: ``password`` is the API token; ``host``, with ``port`` and ``schema`` (http or https) where it
-        holds neither, is another address of the API. An address without a path gets Chatwork's ``/v2``.
+        holds neither, is another address of the API. An address without a scheme is https, and http on this machine;
+        one without a path gets Chatwork's ``/v2``.
     :param extra: the connection's extra, decoded.
     :raises ChatworkParameterError: naming the field that cannot be right.
     """
+    if not isinstance(extra, Mapping):
+        raise ChatworkParameterError("extra", "***", "give a JSON object with the connection's options")
     given = {name: value for name, value in extra.items() if value not in (None, "")}
     base_url = _base_url(connection)
     options: dict[str, Any] = {}
@@ -42,9 +45,9 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Set
     if "proxy" in given:
         options["proxy"] = _proxy(given["proxy"])
     if "webhook_token" in given:
-        options["webhook_token"] = str(given["webhook_token"]).strip()
+        options["webhook_token"] = _secret("webhook_token", given["webhook_token"])
     if "web_url" in given:
-        options["web_url"] = check_url("web_url", str(given["web_url"]).rstrip("/"))
+        options["web_url"] = check_url("web_url", _public("web_url", str(given["web_url"]).strip().rstrip("/")))
     elif urlsplit(base_url).hostname in LOOPBACK:
         # The sandbox shows its rooms where its API is.
         options["web_url"] = urlunsplit((*urlsplit(base_url)[:2], "", "", ""))
@@ -52,18 +55,52 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Set
 
 
 def _base_url(connection: ConnectionFields) -> str:
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     if not host:
         return BASE_URL
     if "://" not in host:
-        host = f"{connection.schema or 'https'}://{host}"
+        host = f"{_scheme(connection.schema, host)}://{f'[{host}]' if _is_bare_ipv6(host) else host}"
     try:
-        parts = urlsplit(host)
+        parts = urlsplit(_public("host", host))
         if connection.port and parts.port is None:
-            parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
-    except ValueError:
+            # Split again, as that is what finds a port that cannot be.
+            parts = urlsplit(urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}")))
+        parts.port  # noqa: B018
+    except ValueError as error:
+        if isinstance(error, ChatworkParameterError):
+            raise
         raise ChatworkParameterError("host", host, f"give a URL such as {BASE_URL}") from None
-    return urlunsplit(parts._replace(path=parts.path or "/v2"))
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") or "/v2"))
+
+
+def _scheme(schema: str | None, host: str) -> str:
+    if not schema:
+        # What answers on this machine is the sandbox, which speaks plain http unless told otherwise.
+        here = host if _is_bare_ipv6(host) else urlsplit(f"//{host}").hostname
+        return "http" if here in LOOPBACK else "https"
+    if schema not in ("http", "https"):
+        # In a connection's URI this is what stands behind the last slash.
+        raise ChatworkParameterError("schema", schema, "give http or https, or the whole address in the host")
+    return schema
+
+
+def _is_bare_ipv6(host: str) -> bool:
+    return host.count(":") > 1 and not host.startswith("[")
+
+
+def _public(name: str, url: str) -> str:
+    """Refuse an address that may hold a secret, without showing it."""
+    if any(character in url for character in "@?#"):
+        raise ChatworkParameterError(
+            name, "***", f"give a URL such as {BASE_URL}, with no user, password or parameters in it"
+        )
+    return url
+
+
+def _secret(name: str, value: object) -> str:
+    if not isinstance(value, (str, int)) or isinstance(value, bool):
+        raise ChatworkParameterError(name, "***", "give the token as text")
+    return str(value).strip()
 
 
 def _seconds(name: str, value: object) -> float:

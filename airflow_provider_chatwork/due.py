@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, time, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -17,6 +18,8 @@ _REMEDY = (
     "give a date, a datetime, a timedelta, or ISO 8601 text such as 2026-12-01, 2026-12-01T18:00+09:00 or P2D "
     "(in two days)"
 )
+# What would be read as the first day of a year or month, or by another clock.
+_TOO_SHORT = re.compile(r"[0-9]{4}(-?[0-9]{2})?|now")
 
 
 def limit_of(due: Due, timezone: str, now: float) -> tuple[int, str]:
@@ -31,6 +34,9 @@ def limit_of(due: Due, timezone: str, now: float) -> tuple[int, str]:
     if isinstance(due, str):
         due = _parsed(due, timezone)
     zone = ZoneInfo(timezone)
+    if isinstance(due, pendulum.Duration):
+        # A month is a month here, not 30 days.
+        return int((pendulum.from_timestamp(now, tz=timezone) + due).timestamp()), "time"
     if isinstance(due, timedelta):
         return int(now + due.total_seconds()), "time"
     if isinstance(due, datetime):
@@ -41,10 +47,12 @@ def limit_of(due: Due, timezone: str, now: float) -> tuple[int, str]:
 
 
 def _parsed(text: str, timezone: str) -> date | datetime | timedelta:
+    if _TOO_SHORT.fullmatch(text.strip()):
+        raise ChatworkParameterError("due", text, _REMEDY)
     try:
         parsed = pendulum.parse(text.strip(), exact=True, tz=timezone)
     except (ValueError, OverflowError):
         raise ChatworkParameterError("due", text, _REMEDY) from None
-    if not isinstance(parsed, (date, timedelta)):
+    if not isinstance(parsed, (date, timedelta)) or isinstance(parsed, pendulum.Interval):
         raise ChatworkParameterError("due", text, _REMEDY)
     return parsed

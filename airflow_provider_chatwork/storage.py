@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -63,7 +64,9 @@ def upload_of_text(text: str, *, filename: str, encoding: str = "utf-8", content
 
 def guess_content_type(filename: str) -> str:
     """The media type a file name stands for."""
-    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    kind, packed_by = mimetypes.guess_type(filename)
+    # The kind is that of what is inside: `report.csv.gz` is no CSV.
+    return "application/octet-stream" if kind is None or packed_by is not None else kind
 
 
 def save(chunks: Iterable[bytes], destination: Location, *, name: str, size: int) -> str:
@@ -77,10 +80,11 @@ def save(chunks: Iterable[bytes], destination: Location, *, name: str, size: int
     path = _path(destination)
     if str(destination).endswith("/") or path.is_dir():
         path = path / _plain_name(name)
-    if isinstance(path, Path):
-        _save_here(chunks, path, size)
-    else:
+    # An object storage's path is one of `pathlib`, too, on some versions.
+    if _is_elsewhere(path):
         _save_there(chunks, path, size)
+    else:
+        _save_here(chunks, path, size)
     return str(path)
 
 
@@ -100,13 +104,12 @@ def _save_here(chunks: Iterable[bytes], path: Path, size: int) -> None:
 
 
 def _save_there(chunks: Iterable[bytes], path: Any, size: int) -> None:
-    try:
+    # Nothing can be moved into place there, so what is there is not touched before the whole file is here.
+    with tempfile.TemporaryFile() as whole:
+        _copy(chunks, whole, size)
+        whole.seek(0)
         with path.open("wb") as file:
-            _copy(chunks, file, size)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            path.unlink()
-        raise
+            shutil.copyfileobj(whole, file)
 
 
 def _copy(chunks: Iterable[bytes], file: Any, size: int) -> None:
@@ -121,11 +124,15 @@ def _copy(chunks: Iterable[bytes], file: Any, size: int) -> None:
 
 
 def _path(location: Location) -> Any:
-    if "://" not in str(location):
-        return Path(str(location))
+    if not _is_elsewhere(location):
+        return Path(location)  # type: ignore[arg-type]
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return location if isinstance(location, ObjectStoragePath) else ObjectStoragePath(str(location))
+
+
+def _is_elsewhere(location: Location) -> bool:
+    return "://" in str(location)
 
 
 def _plain_name(name: str) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.errors import ChatworkNetworkError
+from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.wire import LOOPBACK, USER_AGENT
 
 if TYPE_CHECKING:
@@ -114,13 +114,17 @@ class HttpxTransport:
                 if self._client is None:
                     # Reading the certificates takes tens of milliseconds, which the event loop does not have.
                     verify = await asyncio.to_thread(_ssl_context)
-                    proxy = self._proxy or environment_proxy(request.url)
-                    self._client = httpx.AsyncClient(verify=verify, proxy=proxy, trust_env=False)
+                    self._client = _open_client(request.url, self._proxy, verify)
         timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_TIMEOUT, request.timeout))
         try:
-            answer = await self._client.request(
-                request.method, request.url, headers=dict(request.headers), content=request.body, timeout=timeout
+            # Built without the client, which would add headers of its own and the cookies of earlier answers.
+            sent = httpx.Request(
+                *(request.method, request.url),
+                headers=dict(request.headers),
+                content=request.body,
+                extensions={"timeout": timeout.as_dict()},
             )
+            answer = await self._client.send(sent)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _from_httpx(error) from None
         return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
@@ -143,9 +147,17 @@ def environment_proxy(url: str) -> str | None:
 
 
 def environment_certificates() -> str | None:
-    """The file or folder of certificates the environment names, by the names that requests, curl and OpenSSL use."""
-    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    return next((os.environ[name] for name in names if os.environ.get(name)), None)
+    """The file or folder of certificates the environment names, by the names that requests, curl and OpenSSL use.
+
+    :raises ChatworkParameterError: where there is no such file or folder.
+    """
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        path = os.environ.get(name)
+        if path:
+            if not os.path.exists(path):
+                raise ChatworkParameterError(name, path, "set it to a file or folder of certificates, or unset it")
+            return path
+    return None
 
 
 def _open_session(url: str, proxy: str | None) -> requests.Session:
@@ -158,6 +170,16 @@ def _open_session(url: str, proxy: str | None) -> requests.Session:
     if proxy is not None:
         session.proxies = {"http": proxy, "https": proxy}
     return session
+
+
+def _open_client(url: str, proxy: str | None, verify: ssl.SSLContext) -> httpx.AsyncClient:
+    import httpx
+
+    try:
+        return httpx.AsyncClient(verify=verify, proxy=proxy or environment_proxy(url), trust_env=False)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        # A scheme that httpx does not know, or wants a further package for. httpx masks passwords.
+        raise ChatworkNetworkError(f"the proxy cannot be used: {error}", sent=False) from None
 
 
 def _ssl_context() -> ssl.SSLContext:
@@ -187,9 +209,14 @@ def _from_requests(error: requests.RequestException) -> ChatworkNetworkError:
         ssl.SSLCertVerificationError,
     )
     unsent = any(isinstance(link, never_left) for link in chain) or isinstance(
-        error, (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.InvalidURL)
+        error,
+        (
+            *(requests.ConnectTimeout, requests.exceptions.ProxyError, requests.URLRequired),
+            *(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
+            *(requests.exceptions.MissingSchema, requests.exceptions.InvalidHeader),
+        ),
     )
-    late = any(isinstance(link, (requests.ReadTimeout, urllib3.ReadTimeoutError)) for link in chain)
+    late = any(isinstance(link, (requests.Timeout, urllib3.ReadTimeoutError)) for link in chain)
     return ChatworkNetworkError(_reason(error), sent=not unsent, timed_out=late and not unsent)
 
 

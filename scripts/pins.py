@@ -1,8 +1,9 @@
 """Write the pin files anew: ``make pins``.
 
-One file per Airflow minor version, resolved from ``pyproject.toml`` and from what ``constraints/airflow-<version>.in``
-adds to it (its Airflow, and with reasons what that cannot work with), for every Python that this project supports. Nothing of the machine that resolves them gets into them: no
-index, no local folder, no digest of a file that only one place serves.
+One file per Airflow minor version, resolved from ``pyproject.toml`` and from ``constraints/airflow-<version>.in``: an
+Airflow, and what it turned out not to work with. The pins hold for every Python that this project supports, and nothing
+of the machine that resolves them gets into them: no index, no local folder, no digest of a file that only one place
+serves.
 """
 
 from __future__ import annotations

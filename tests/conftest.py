@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +39,9 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home.name}/unit.db",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
+
+# The same cases in every run, and no limit on the time of one. To search on: pytest --hypothesis-profile=default
+settings.load_profile("ci")
 
 
 def pytest_unconfigure() -> None:

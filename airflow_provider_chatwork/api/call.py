@@ -78,8 +78,10 @@ class Call(Generic[T]):
         repeated only where it is certain that the first one was not executed.
     :param find: for a call that is not repeatable: given a Unix time by Chatwork's clock before which it cannot have
         happened and the account id of the token, the :data:`Search` for its trace. ``None`` where Chatwork shows none.
+    :param numbered: for a call with ``find``: whether what it creates has an id of its own, by which the search can
+        leave out what earlier calls created.
     :param settle: for a repeatable call whose *repetition* Chatwork refuses (deleted already, read already): given
-        the refusal, the :data:`Search` that tells whether the first try had got through.
+        the refusal, the :data:`Search` that tells whether an earlier try got through. Asked only where one may have.
     :param check: raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` where, at the given
         Unix time, an argument cannot be right (a deadline in the past). Asked right before sending.
     """
@@ -89,5 +91,6 @@ class Call(Generic[T]):
     read: Callable[[Any], T]
     repeatable: bool = True
     find: Callable[[float, int], Search[T]] | None = None
+    numbered: bool = True
     settle: Callable[[ChatworkApiError], Search[T]] | None = None
     check: Callable[[float], None] | None = None

@@ -27,6 +27,7 @@ ICON_PRESETS = (
 )
 
 _LINK_CODE = re.compile(r"[A-Za-z0-9_-]{1,50}")
+_MEDIA_TYPE = re.compile(r"[!#$&^\w.+-]+/[!#$&^\w.+-]+(;[ -~]*)?", re.ASCII)
 # Unix seconds reach this in the year 5138, Unix milliseconds did in 1973.
 _MILLISECONDS = 10**11
 # Chatwork dates its `date` tasks by the Japanese day, wherever the caller is.
@@ -35,8 +36,8 @@ _JAPAN = timezone(timedelta(hours=9))
 
 def identifier(parameter: str, value: object) -> int:
     """A room, account, task, file or request id: a positive whole number."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
-        value = int(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
+        value = int(value.strip())
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise ChatworkParameterError(parameter, value, "give the id as a positive whole number")
     return value
@@ -113,6 +114,13 @@ def link_code(parameter: str, value: object) -> str:
     return value
 
 
+def media_type(parameter: str, value: object) -> str:
+    """A file's media type, such as ``text/csv``."""
+    if not isinstance(value, str) or not _MEDIA_TYPE.fullmatch(value):
+        raise ChatworkParameterError(parameter, value, "give a media type such as text/csv")
+    return value
+
+
 def file_size(parameter: str, size: int) -> None:
     """A file's size in bytes."""
     if size > MAX_FILE:
@@ -123,8 +131,8 @@ def file_size(parameter: str, size: int) -> None:
 
 def limit(parameter: str, value: object) -> int:
     """A task's deadline in Unix seconds."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value):
-        value = int(value)
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
+        value = int(value.strip())
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         raise ChatworkParameterError(parameter, value, "give the deadline in Unix seconds, as a positive whole number")
     if value >= _MILLISECONDS:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from airflow_provider_chatwork.api import check, models
 from airflow_provider_chatwork.api.call import Call, Request, Search
-from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.reading import many, nothing, one
+
+_REQUESTS = "/incoming_requests"
 
 
 def list_contacts() -> Call[list[models.Contact]]:
@@ -15,15 +17,23 @@ def list_contacts() -> Call[list[models.Contact]]:
 
 def list_incoming_requests() -> Call[list[models.IncomingRequest]]:
     """The contact requests that wait for an answer, at most 100."""
-    return Call("list_incoming_requests", Request("GET", "/incoming_requests"), many(models.IncomingRequest))
+    return Call("list_incoming_requests", Request("GET", _REQUESTS), many(models.IncomingRequest))
 
 
 def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
     """Accept a contact request, and get the new contact."""
     request_id = check.identifier("request_id", request_id)
-    request = Request("PUT", f"/incoming_requests/{request_id}", form={})
-    # A repetition after a lost answer finds the request gone. Who was accepted cannot be told from what is left.
-    return Call("accept_incoming_request", request, one(models.Contact), repeatable=False)
+    request = Request("PUT", f"{_REQUESTS}/{request_id}", form={})
+
+    def find(since: float, account_id: int) -> Search[models.Contact]:
+        waiting = yield list_incoming_requests()
+        if all(there["request_id"] != request_id for there in waiting):
+            # Who was accepted cannot be told from what is left.
+            reason = "the request waits no longer; list_contacts tells whom it made a contact"
+            raise ChatworkUnknownOutcomeError("accept_incoming_request", reason)
+        return []
+
+    return Call("accept_incoming_request", request, one(models.Contact), repeatable=False, find=find)
 
 
 def reject_incoming_request(request_id: int | str) -> Call[None]:
@@ -34,5 +44,5 @@ def reject_incoming_request(request_id: int | str) -> Call[None]:
         yield from ()
         return [None] if isinstance(refusal, ChatworkNotFoundError) else []
 
-    request = Request("DELETE", f"/incoming_requests/{request_id}")
+    request = Request("DELETE", f"{_REQUESTS}/{request_id}")
     return Call("reject_incoming_request", request, nothing, settle=settle)

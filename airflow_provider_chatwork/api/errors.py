@@ -124,7 +124,7 @@ class ChatworkApiError(ChatworkError):
         self.errors = tuple(errors)
 
     def __str__(self) -> str:
-        said = "; ".join(self.errors) or "no reason given"
+        said = "; ".join(self.errors).rstrip(".") or "no reason given"
         return f"{self.operation}: Chatwork answered {self.status}: {said}" + (
             f". {self.remedy}" if self.remedy else ""
         )
@@ -188,12 +188,19 @@ class ChatworkServerError(ChatworkApiError):
 
 def to_plain(error: ChatworkError) -> dict[str, Any]:
     """Write an error as plain JSON, as it travels from the triggerer to a worker."""
-    return {"class": type(error).__name__, "args": list(error.args)}
+    return {"class": type(error).__name__, "args": [_plain(arg) for arg in error.args]}
 
 
 def from_plain(plain: Mapping[str, Any]) -> ChatworkError:
     """Read what :func:`to_plain` has written."""
     return _CLASSES[plain["class"]](*plain["args"])
+
+
+def _plain(arg: object) -> object:
+    if isinstance(arg, (list, tuple)):
+        return [_plain(item) for item in arg]
+    # The value of a wrong argument can be anything.
+    return arg if arg is None or isinstance(arg, (str, int, float)) else repr(arg)
 
 
 _CLASSES: Mapping[str, Callable[..., ChatworkError]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from airflow_provider_chatwork.api import check, models
 from airflow_provider_chatwork.api.call import Call, Request, Search, Upload
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
@@ -28,6 +30,7 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
     check.text("filename", upload.filename, longest=check.MAX_NAME)
     if any(character in upload.filename for character in "\r\n\0/\\"):
         raise ChatworkParameterError("filename", upload.filename, "give a plain file name, without path or line breaks")
+    check.media_type("content_type", upload.content_type)
     check.file_size("file", len(upload.content))
     form = {} if message is None else {"message": check.text("message", message)}
 
@@ -36,9 +39,9 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
         ours = [
             file
             for file in files
-            if file["filename"] == upload.filename
+            if _shown_name(file["filename"]) == _shown_name(upload.filename)
             and file["filesize"] == len(upload.content)
-            and file.get("upload_time", since) >= since
+            and (file.get("upload_time") or since) >= since
         ]
         if not ours and len(files) >= PAGE:
             raise ChatworkUnknownOutcomeError("upload_file", f"the room shows no more than {PAGE} files")
@@ -57,6 +60,11 @@ def get_file(room_id: int | str, file_id: int | str, *, create_download_url: boo
     path = f"{_path(room_id)}/{check.identifier('file_id', file_id)}"
     query = {"create_download_url": check.flag("create_download_url", create_download_url)}
     return Call("get_file", Request("GET", path, query=query), one(models.File))
+
+
+def _shown_name(filename: str) -> str:
+    """A file's name, whatever became on its way of quotation marks, accents and white space at its ends."""
+    return unicodedata.normalize("NFC", filename.replace("%22", '"')).strip()
 
 
 def _path(room_id: int | str) -> str:

@@ -34,7 +34,8 @@ def create_invite_link(
         return [link] if ours else []
 
     request = Request("POST", _path(room_id), form=_form(code, need_acceptance, description))
-    return Call("create_invite_link", request, one(models.InviteLink), repeatable=False, find=find)
+    # The link made a second time by the same code equals the first.
+    return Call("create_invite_link", request, one(models.InviteLink), repeatable=False, find=find, numbered=False)
 
 
 def update_invite_link(

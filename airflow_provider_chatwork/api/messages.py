@@ -29,7 +29,7 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
     def read(value: object) -> list[models.Message]:
         return sorted(read_page(value), key=lambda message: (message["send_time"], int(message["message_id"])))
 
-    request = Request("GET", _path(room_id), query={"force": check.flag("force", force)})
+    request = Request("GET", path(room_id), query={"force": check.flag("force", force)})
     return Call("list_messages", request, read, repeatable=bool(force))
 
 
@@ -55,7 +55,7 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
             raise ChatworkUnknownOutcomeError("post_message", f"more than {PAGE} messages came after it")
         return ours
 
-    request = Request("POST", _path(room_id), form=form)
+    request = Request("POST", path(room_id), form=form)
     return Call("post_message", request, one(models.ChangedMessage), repeatable=False, find=find)
 
 
@@ -88,12 +88,13 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
     return Call("delete_message", Request("DELETE", _path_of_one(room_id, message_id)), read, settle=settle)
 
 
-def _path(room_id: int | str, rest: str = "") -> str:
+def path(room_id: int | str, rest: str = "") -> str:
+    """The path of a room's messages, or of what lies behind it."""
     return f"/rooms/{check.identifier('room_id', room_id)}/messages{rest}"
 
 
 def _path_of_one(room_id: int | str, message_id: str) -> str:
-    return _path(room_id, f"/{check.message_identifier('message_id', message_id)}")
+    return path(room_id, f"/{check.message_identifier('message_id', message_id)}")
 
 
 def same_text(one_text: str, other: str) -> bool:

@@ -138,7 +138,8 @@ _title = title
 def code(text: object) -> str:
     """Show text literally, in a monospaced block that ends at its end and nowhere before.
 
-    :param text: any value; it is turned into text with ``str``. Tags in it are broken with U+200B.
+    :param text: any value; it is turned into text with ``str``. Tags in it are broken with U+200B, and what cannot
+        be sent is replaced as :func:`safe` does.
     """
     return f"[code]{break_tags(clean(text))}[/code]"
 

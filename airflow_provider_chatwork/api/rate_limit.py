@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 #: Length of the account's window, in seconds; a reset further away than this is a clock gone wrong.
@@ -44,8 +45,10 @@ class RateLimit:
 def server_time(headers: Mapping[str, str]) -> float | None:
     """The Unix time by Chatwork's clock, from the ``date`` of an answer."""
     try:
-        return parsedate_to_datetime(headers["date"]).timestamp()
-    except (KeyError, ValueError):
+        there = parsedate_to_datetime(headers["date"])
+        # A zone of `-0000` is read as none at all, and stands for UTC.
+        return (there if there.tzinfo else there.replace(tzinfo=UTC)).timestamp()
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

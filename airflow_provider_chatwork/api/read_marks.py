@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.api import check, models, rooms
+from airflow_provider_chatwork.api import check, messages, models, rooms
 from airflow_provider_chatwork.api.call import Call, Request, Search
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
 from airflow_provider_chatwork.api.reading import one
@@ -14,23 +14,19 @@ def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Cal
     :param message_id: the last one to mark; all of the room if not given.
     """
     form = {} if message_id is None else {"message_id": check.message_identifier("message_id", message_id)}
-    request = Request("PUT", _path(room_id, "/read"), form=form)
+    request = Request("PUT", messages.path(room_id, "/read"), form=form)
     return Call("mark_messages_read", request, one(models.Unread), settle=lambda error: _unread(room_id, error))
 
 
 def mark_messages_unread(room_id: int | str, message_id: str) -> Call[models.Unread]:
     """Mark a message and all after it as unread; Chatwork answers 400 where it is unread already."""
     form = {"message_id": check.message_identifier("message_id", message_id)}
-    request = Request("PUT", _path(room_id, "/unread"), form=form)
+    request = Request("PUT", messages.path(room_id, "/unread"), form=form)
     return Call("mark_messages_unread", request, one(models.Unread), settle=lambda error: _unread(room_id, error))
-
-
-def _path(room_id: int | str, rest: str) -> str:
-    return f"/rooms/{check.identifier('room_id', room_id)}/messages{rest}"
 
 
 def _unread(room_id: int | str, refusal: ChatworkApiError) -> Search[models.Unread]:
     if not isinstance(refusal, ChatworkInvalidRequestError):
         return []
     room = yield rooms.get_room(room_id)
-    return [{"unread_num": room["unread_num"], "mention_num": room["mention_num"]}]
+    return [{"unread_num": room.get("unread_num", 0), "mention_num": room.get("mention_num", 0)}]

@@ -5,14 +5,21 @@ What went wrong                  repeatable call     a write that must not happe
 ===============================  ==================  =====================================================
 429                              after its wait      after its wait (it was not executed)
 never reached Chatwork           again               again
-5xx, connection cut              again               look for its trace; again if there is none
+5xx, redirect                    again               look for its trace; again if there is none
+502, connection cut              again               look for its trace, twice; again if there is none
 timeout, 504                     again               look for its trace, three times; then give up
 2xx that cannot be read          again               look for its trace, three times; then give up
 any other refusal                give up             give up
 ===============================  ==================  =====================================================
 
-An answer or a cut connection shows that Chatwork is finished with a request; a timeout does not. So only the former
-proves, together with a missing trace, that a write did not happen.
+An answer shows that Chatwork is finished with a request, so that a missing trace proves that a write did not happen. A
+connection that ends does not quite, as something between the two may have cut it while Chatwork was at work; as this is
+also how idle connections die, a second look some seconds later has to do. A timeout shows nothing, and a 2xx says that
+the write did happen, trace or none. After the last try there is one look more, so that the caller hears what became
+of it.
+
+Refused repetitions of a repeatable call are the call's own business (``settle``), but only where an earlier try of it
+may have been executed.
 """
 
 from __future__ import annotations
@@ -31,6 +38,8 @@ T = TypeVar("T")
 
 #: How often a trace is looked for after an end that does not prove that Chatwork is finished.
 LOOKS = 3
+#: How often it is looked for after an end that all but proves it.
+LOOKS_AFTER_CUT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +65,23 @@ class RetryPolicy:
         :param attempt: how many tries ended like this one, itself included: refused with 429, or failed otherwise.
         :param elapsed: seconds since the first try began.
         """
-        backoff = min(self.first_delay * 2 ** (attempt - 1), self.longest_delay)
+        backoff: float = min(self.first_delay * 2 ** min(attempt - 1, 30), self.longest_delay)
         if isinstance(error, errors.ChatworkRateLimitError):
             seconds = max(error.retry_after, backoff)
-        elif attempt >= self.tries or not is_passing(error):
-            return None
-        elif leaves_doubt(error) and not (call.repeatable or call.find):
+        elif not is_passing(error):
             return None
         else:
+            in_doubt = leaves_doubt(error) and not call.repeatable
+            if in_doubt and call.find is None:
+                return None
+            # One more than the tries, to look what became of the last.
+            if attempt >= self.tries + in_doubt:
+                return None
             seconds = backoff
-        seconds *= 1 + self.jitter() / 4
-        return seconds if elapsed + seconds <= self.max_wait else None
+        if elapsed + seconds > self.max_wait:
+            return None
+        # The jitter ends where the patience does: chance must not decide whether a full window is waited for.
+        return min(seconds * (1 + self.jitter() / 4), self.max_wait - elapsed)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -98,20 +113,30 @@ def _is_finished(error: errors.ChatworkError) -> bool:
     return not (isinstance(error, errors.ChatworkServerError) and error.status == 504)
 
 
+def _looks_needed(error: errors.ChatworkError) -> int:
+    """How many looks without a trace it takes before that means anything."""
+    if not _is_finished(error):
+        return LOOKS
+    cut = isinstance(error, errors.ChatworkNetworkError)
+    return LOOKS_AFTER_CUT if cut or getattr(error, "status", None) == 502 else 1
+
+
 @dataclass
 class Attempts(Generic[T]):
     """The tries of one call, from the first to the end. Sends nothing itself: it yields the calls to send.
 
     :param call: the call.
-    :param search: begins the search for the call's trace, for a Unix time by the caller's clock.
+    :param search: begins the search for the call's trace.
+    :param tries: how many tries may fail before no further one is sent.
     """
 
     call: Call[T]
     search: Callable[[], Generator[Call[Any], Any, Sequence[T]]]
-    sends: int = 0
+    tries: int
     looks: int = 0
     refusals: int = 0
     failures: int = 0
+    #: How the last try ended that may have been executed, until a look tells.
     doubt: errors.ChatworkError | None = None
 
     def attempt(self) -> Generator[Call[Any], Any, T]:
@@ -129,21 +154,22 @@ class Attempts(Generic[T]):
             raise
 
     def _attempt(self) -> Generator[Call[Any], Any, T]:
-        if self.doubt is not None:
+        if self.doubt is not None and not self.call.repeatable:
             traces = yield from self._look(self.doubt)
             if traces:
                 return traces[0]
-            self.doubt = None
-        self.sends += 1
+            doubt, self.doubt = self.doubt, None
+            if self.failures >= self.tries:
+                raise doubt
         try:
             result: T = yield self.call
         except errors.ChatworkError as error:
-            if self.call.repeatable:
-                if self.sends > 1 and self.call.settle is not None and isinstance(error, errors.ChatworkApiError):
-                    traces = yield from self.call.settle(error)
-                    if traces:
-                        return traces[0]
-            elif leaves_doubt(error):
+            settle = self.call.settle if self.doubt is not None else None
+            if settle is not None and isinstance(error, errors.ChatworkApiError) and not is_passing(error):
+                traces = yield from settle(error)
+                if traces:
+                    return traces[0]
+            if leaves_doubt(error):
                 self.doubt = error
                 self.looks = 0
             raise
@@ -160,19 +186,21 @@ class Attempts(Generic[T]):
                 raise doubt from error
             reason = f"looking for it failed as well ({error})"
             raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from doubt
-        if not traces and not _is_finished(doubt):
-            if self.looks < LOOKS:
-                raise doubt
+        if traces:
+            return traces
+        if self.looks < _looks_needed(doubt):
+            raise doubt
+        if not _is_finished(doubt):
             reason = "it left no trace so far, but Chatwork may still be at it"
             raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from doubt
         return traces
 
     def final(self, error: errors.ChatworkError) -> errors.ChatworkError:
         """What to tell the caller when no further try is made."""
-        harmless = self.doubt is None or self.call.request.method == "GET"
+        harmless = self.doubt is None or self.call.repeatable or self.call.request.method == "GET"
         if harmless or isinstance(error, errors.ChatworkUnknownOutcomeError):
             return error
-        reason = "no time was left to find out" if self.call.find else "Chatwork offers no way to find out"
+        reason = "there was no time left to find out" if self.call.find else "Chatwork offers no way to find out"
         return errors.ChatworkUnknownOutcomeError(self.call.operation, reason)
 
 

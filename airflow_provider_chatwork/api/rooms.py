@@ -7,16 +7,24 @@ from typing import TypeAlias
 
 from airflow_provider_chatwork.api import check, messages, models
 from airflow_provider_chatwork.api.call import Call, Request, Search
-from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.errors import (
+    ChatworkApiError,
+    ChatworkForbiddenError,
+    ChatworkParameterError,
+    ChatworkUnknownOutcomeError,
+)
 from airflow_provider_chatwork.api.reading import many, nothing, one
 
 #: Account ids: numbers, or one comma-separated text.
 AccountIds: TypeAlias = "Iterable[int | str] | int | str"
 
+_ROOMS = "/rooms"
+_MEMBER_PARAMETERS = ("members_admin_ids", "members_member_ids", "members_readonly_ids")
+
 
 def list_rooms() -> Call[list[models.Room]]:
     """All rooms the account is in. The answer grows with their number: it is not capped and not paged."""
-    return Call("list_rooms", Request("GET", "/rooms"), many(models.Room))
+    return Call("list_rooms", Request("GET", _ROOMS), many(models.Room))
 
 
 def create_room(
@@ -61,14 +69,15 @@ def create_room(
         found: list[models.ChangedRoom] = []
         for room in (yield list_rooms()):
             # A room that has been quiet since cannot be new. One that has not been is new if its first message is.
-            if room.get("name") != name or room.get("type") != "group" or room.get("last_update_time", since) < since:
+            named_so = messages.same_text(room.get("name") or "", name) and room.get("type") == "group"
+            if not named_so or (room.get("last_update_time") or since) < since:
                 continue
             page = yield messages.list_messages(room["room_id"])
             if len(page) < messages.PAGE and all(message["send_time"] >= since for message in page):
                 found.append({"room_id": room["room_id"]})
         return found
 
-    request = Request("POST", "/rooms", form=form)
+    request = Request("POST", _ROOMS, form=form)
     return Call("create_room", request, one(models.ChangedRoom), repeatable=False, find=find)
 
 
@@ -111,7 +120,8 @@ def delete_room(room_id: int | str, action_type: str) -> Call[None]:
         rooms = yield list_rooms()
         return [None] if all(room["room_id"] != room_id for room in rooms) else []
 
-    return Call("delete_room", Request("DELETE", _path(room_id), form=form), nothing, repeatable=False, find=find)
+    request = Request("DELETE", _path(room_id), form=form)
+    return Call("delete_room", request, nothing, repeatable=False, find=find, numbered=False)
 
 
 def list_members(room_id: int | str) -> Call[list[models.Member]]:
@@ -133,21 +143,36 @@ def update_members(
     :param members_readonly_ids: those who only read.
     """
     form = _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
-    return Call("update_members", Request("PUT", _path(room_id, "/members"), form=form), one(models.MemberRoles))
+
+    def settle(refusal: ChatworkApiError) -> Search[models.MemberRoles]:
+        # Who gives up the role of admin, or leaves, with one try is refused the next.
+        if not isinstance(refusal, ChatworkForbiddenError):
+            return []
+        try:
+            members = yield list_members(room_id)
+        except ChatworkForbiddenError:
+            reason = "its repetition was refused, and the account of the token may not see the members"
+            raise ChatworkUnknownOutcomeError("update_members", reason) from refusal
+        roles: models.MemberRoles = {"admin": [], "member": [], "readonly": []}
+        for role, parameter in zip(roles, _MEMBER_PARAMETERS, strict=True):
+            there = [member["account_id"] for member in members if member.get("role") == role]
+            if sorted(there) != sorted(int(text) for text in form.get(parameter, "").split(",") if text):
+                return []
+            roles[role] = there  # type: ignore[literal-required]
+        return [roles]
+
+    request = Request("PUT", _path(room_id, "/members"), form=form)
+    return Call("update_members", request, one(models.MemberRoles), settle=settle)
 
 
 def _path(room_id: int | str, rest: str = "") -> str:
-    return f"/rooms/{check.identifier('room_id', room_id)}{rest}"
+    return f"{_ROOMS}/{check.identifier('room_id', room_id)}{rest}"
 
 
 def _member_form(admin: AccountIds, member: AccountIds, readonly: AccountIds) -> dict[str, str]:
     form = {}
     seen: dict[int, str] = {}
-    for parameter, value in (
-        ("members_admin_ids", admin),
-        ("members_member_ids", member),
-        ("members_readonly_ids", readonly),
-    ):
+    for parameter, value in zip(_MEMBER_PARAMETERS, (admin, member, readonly), strict=True):
         ids = check.identifiers(parameter, value, required=parameter == "members_admin_ids")
         for account_id in ids:
             if account_id in seen:

@@ -66,7 +66,8 @@ def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call
                 seen[task_id] = yield get_task(room_id, task_id)
             except ChatworkNotFoundError as error:
                 gone = f"task {task_id} of room {room_id} was deleted, or the account of the token is not in the room"
-                raise ChatworkNotFoundError(error.operation, error.status, (*error.errors, gone)) from error
+                said = (*error.errors, gone)
+                raise ChatworkNotFoundError(error.operation, error.status, said, error.hidden_by_plan) from error
     return [_state(seen[task_id]) for task_id in task_ids]
 
 

@@ -90,7 +90,7 @@ def create_task(
             whole_view = whole_view and len(tasks) < messages.PAGE
             for task in tasks:
                 mine = tasks_of.get(task["account"]["account_id"])
-                same = task["message_id"] in recent and messages.same_text(task.get("body", body), body)
+                same = task["message_id"] in recent and messages.same_text(task.get("body") or body, body)
                 if mine is not None and same:
                     mine.append(task["task_id"])
         found = [sorted(tasks) for tasks in tasks_of.values()]

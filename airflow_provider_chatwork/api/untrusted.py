@@ -2,7 +2,8 @@
 
 Chatwork knows no escape, so a tag is broken instead: a zero-width space (U+200B) behind its ``[`` leaves every visible
 character where it was, yet the text no longer holds the tag. Nothing is cut out to break a tag, so no new tag can
-close up around a removed one.
+close up around a removed one. This takes for granted that Chatwork leaves U+200B where it is, of which its
+documentation says nothing.
 
 No tag begins with a digit or with ASCII punctuation other than ``/``. A bracket followed by one of these stays as it
 is, so that ``rows[0]`` and ``["a"]`` can be copied back into an editor.
@@ -39,7 +40,7 @@ _EMOTICON = re.compile(
 )
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-?]*+[ -/]*+[@-~]")
+_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-?]*+[@-~]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 

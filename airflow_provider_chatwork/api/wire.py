@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -70,11 +71,13 @@ def check_url(parameter: str, url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
     if not host or parts.username is not None or parts.query or parts.fragment:
-        raise errors.ChatworkParameterError(parameter, url, f"give a URL such as {BASE_URL}")
+        # What stands before the @ is mostly a secret.
+        shown = re.sub(r"//[^/]*@", "//***@", url)
+        raise errors.ChatworkParameterError(parameter, shown, f"give a URL such as {BASE_URL}")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
         raise errors.ChatworkParameterError(
             parameter, url, "use https; plain http would show the API token to the network (it is for localhost only)"
@@ -115,9 +118,13 @@ def decode(call: Call[T], response: Response, now: float) -> T:
     if not 200 <= status < 300:
         # A redirect is not followed: the token would go wherever it points.
         raise errors.ChatworkUnexpectedResponseError(call.operation, status, "neither a success nor a refusal")
+    empty = not response.body.strip()
+    if empty and status != 204 and call.request.method == "GET":
+        # Taken for an empty list, it would hide what is there, and a message looked for would be posted twice.
+        raise errors.ChatworkUnexpectedResponseError(call.operation, status, "it has no body, and is no 204")
     try:
         # ``None`` stands for "no body", which is how Chatwork writes an empty list.
-        return call.read(json.loads(response.body) if response.body.strip() else None)
+        return call.read(None if empty else json.loads(response.body))
     except (ValueError, RecursionError) as error:
         raise errors.ChatworkUnexpectedResponseError(call.operation, status, _short(error)) from None
 
@@ -161,8 +168,10 @@ def _multipart(form: Mapping[str, str], upload: Upload) -> tuple[bytes, str]:
     names as browsers do, text parts without a file name, and one line end after the closing boundary, as Chatwork
     refuses a second one.
     """
-    # Drawn from the content, so that equal uploads give equal bytes and the content cannot hold it by accident.
-    boundary = hashlib.sha256(upload.content).hexdigest()[:40]
+    # Drawn from all of it, so that equal uploads give equal bytes and nothing in them can hold it, even on purpose.
+    digest = hashlib.sha256(repr((sorted(form.items()), upload.filename, upload.content_type)).encode())
+    digest.update(upload.content)
+    boundary = digest.hexdigest()[:40]
     escaped = upload.filename.replace('"', "%22")
     parts = [(f'form-data; name="{name}"', None, value.encode()) for name, value in form.items()]
     disposition = f'form-data; name="file"; filename="{escaped}"'

@@ -1,4 +1,8 @@
-"""The hook: one Airflow connection, every operation of Chatwork."""
+"""The hook: one Airflow connection, every operation of Chatwork.
+
+Every DAG file that uses the provider imports this module, each time it is parsed. So what only a running task needs
+(the clients, the transports, the reading of a connection) is imported by the methods that need it.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +14,18 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from airflow.providers.common.compat.sdk import BaseHook
 
-from airflow_provider_chatwork import storage
-from airflow_provider_chatwork.api import (
-    account,
-    contacts,
-    files,
-    invite_links,
-    messages,
-    read_marks,
-    rooms,
-    tasks,
-)
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
-from airflow_provider_chatwork.api.retry import RetryPolicy
-from airflow_provider_chatwork.api.wire import Settings
-from airflow_provider_chatwork.client import AsyncClient, Client, Steps
-from airflow_provider_chatwork.connection import settings_from
 from airflow_provider_chatwork.provider_info import CONNECTION_TYPE, HOOK_NAME
-from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport, fetch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_chatwork.api.call import Call
+    from airflow_provider_chatwork.api.retry import RetryPolicy
+    from airflow_provider_chatwork.api.wire import Settings
+    from airflow_provider_chatwork.client import AsyncClient, Client, Steps
+    from airflow_provider_chatwork.transports import HttpxTransport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,11 +37,15 @@ _DOWNLOAD_TRIES = 3
 
 
 class _Operation(Generic[P, T]):
-    """Offers an operation of ``api/`` as a method of the hook that runs it, with the operation's own signature."""
+    # Offers an operation of ``api/`` as a method of the hook that runs it, with the operation's own signature. It is
+    # named by a function, so that its module is loaded when it is used and not when a DAG file is parsed.
 
-    def __init__(self, build: Callable[P, Call[T]]) -> None:
-        self._build = build
-        self.__doc__ = build.__doc__
+    def __init__(self, operation: Callable[[], Callable[P, Call[T]]]) -> None:
+        self._operation = operation
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]
+        return self._operation().__doc__
 
     @overload
     def __get__(self, hook: None, owner: type) -> Callable[P, Call[T]]: ...
@@ -56,12 +54,13 @@ class _Operation(Generic[P, T]):
     def __get__(self, hook: ChatworkHook, owner: type) -> Callable[P, T]: ...
 
     def __get__(self, hook: ChatworkHook | None, owner: type) -> Callable[P, Call[T]] | Callable[P, T]:
+        build = self._operation()
         if hook is None:
-            return self._build
+            return build
 
-        @wraps(self._build)
+        @wraps(build)
         def method(*args: P.args, **kwargs: P.kwargs) -> T:
-            return hook.run(self._build(*args, **kwargs))
+            return hook.run(build(*args, **kwargs))
 
         return method
 
@@ -83,38 +82,38 @@ class ChatworkHook(BaseHook):
     conn_type = CONNECTION_TYPE
     hook_name = HOOK_NAME
 
-    get_me = _Operation(account.get_me)
-    get_my_status = _Operation(account.get_my_status)
-    get_my_tasks = _Operation(account.get_my_tasks)
-    list_contacts = _Operation(contacts.list_contacts)
-    list_rooms = _Operation(rooms.list_rooms)
-    create_room = _Operation(rooms.create_room)
-    get_room = _Operation(rooms.get_room)
-    update_room = _Operation(rooms.update_room)
-    delete_room = _Operation(rooms.delete_room)
-    list_members = _Operation(rooms.list_members)
-    update_members = _Operation(rooms.update_members)
-    list_messages = _Operation(messages.list_messages)
-    post_message = _Operation(messages.post_message)
-    mark_messages_read = _Operation(read_marks.mark_messages_read)
-    mark_messages_unread = _Operation(read_marks.mark_messages_unread)
-    get_message = _Operation(messages.get_message)
-    edit_message = _Operation(messages.edit_message)
-    delete_message = _Operation(messages.delete_message)
-    list_tasks = _Operation(tasks.list_tasks)
-    create_task = _Operation(tasks.create_task)
-    get_task = _Operation(tasks.get_task)
-    set_task_status = _Operation(tasks.set_task_status)
-    list_files = _Operation(files.list_files)
-    upload_file = _Operation(files.upload_file)
-    get_file = _Operation(files.get_file)
-    get_invite_link = _Operation(invite_links.get_invite_link)
-    create_invite_link = _Operation(invite_links.create_invite_link)
-    update_invite_link = _Operation(invite_links.update_invite_link)
-    delete_invite_link = _Operation(invite_links.delete_invite_link)
-    list_incoming_requests = _Operation(contacts.list_incoming_requests)
-    accept_incoming_request = _Operation(contacts.accept_incoming_request)
-    reject_incoming_request = _Operation(contacts.reject_incoming_request)
+    get_me = _Operation(lambda: api.account.get_me)
+    get_my_status = _Operation(lambda: api.account.get_my_status)
+    get_my_tasks = _Operation(lambda: api.account.get_my_tasks)
+    list_contacts = _Operation(lambda: api.contacts.list_contacts)
+    list_rooms = _Operation(lambda: api.rooms.list_rooms)
+    create_room = _Operation(lambda: api.rooms.create_room)
+    get_room = _Operation(lambda: api.rooms.get_room)
+    update_room = _Operation(lambda: api.rooms.update_room)
+    delete_room = _Operation(lambda: api.rooms.delete_room)
+    list_members = _Operation(lambda: api.rooms.list_members)
+    update_members = _Operation(lambda: api.rooms.update_members)
+    list_messages = _Operation(lambda: api.messages.list_messages)
+    post_message = _Operation(lambda: api.messages.post_message)
+    mark_messages_read = _Operation(lambda: api.read_marks.mark_messages_read)
+    mark_messages_unread = _Operation(lambda: api.read_marks.mark_messages_unread)
+    get_message = _Operation(lambda: api.messages.get_message)
+    edit_message = _Operation(lambda: api.messages.edit_message)
+    delete_message = _Operation(lambda: api.messages.delete_message)
+    list_tasks = _Operation(lambda: api.tasks.list_tasks)
+    create_task = _Operation(lambda: api.tasks.create_task)
+    get_task = _Operation(lambda: api.tasks.get_task)
+    set_task_status = _Operation(lambda: api.tasks.set_task_status)
+    list_files = _Operation(lambda: api.files.list_files)
+    upload_file = _Operation(lambda: api.files.upload_file)
+    get_file = _Operation(lambda: api.files.get_file)
+    get_invite_link = _Operation(lambda: api.invite_links.get_invite_link)
+    create_invite_link = _Operation(lambda: api.invite_links.create_invite_link)
+    update_invite_link = _Operation(lambda: api.invite_links.update_invite_link)
+    delete_invite_link = _Operation(lambda: api.invite_links.delete_invite_link)
+    list_incoming_requests = _Operation(lambda: api.contacts.list_incoming_requests)
+    accept_incoming_request = _Operation(lambda: api.contacts.accept_incoming_request)
+    reject_incoming_request = _Operation(lambda: api.contacts.reject_incoming_request)
 
     def __init__(
         self, chatwork_conn_id: str = default_conn_name, *, max_wait: float | None = None, **kwargs: Any
@@ -127,12 +126,17 @@ class ChatworkHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """What the connection says, read and checked once."""
+        from airflow_provider_chatwork.connection import settings_from
+
         connection = self.get_connection(self.chatwork_conn_id)
         return settings_from(connection, connection.extra_dejson)
 
     @cached_property
     def client(self) -> Client:
         """The client behind :meth:`run`; it keeps its connections."""
+        from airflow_provider_chatwork.client import Client
+        from airflow_provider_chatwork.transports import RequestsTransport
+
         return Client(self.settings, RequestsTransport(self.settings.proxy), policy=self._policy(self.settings))
 
     def get_conn(self) -> Client:
@@ -169,20 +173,29 @@ class ChatworkHook(BaseHook):
             await transport.close()
 
     async def _async_client(self) -> AsyncClient:
+        from airflow_provider_chatwork.client import AsyncClient
+        from airflow_provider_chatwork.transports import HttpxTransport
+
         loop = asyncio.get_running_loop()
         if self._async is None or self._async[0] is not loop:
             settings = await self._asettings()
-            transport = HttpxTransport(settings.proxy)
-            self._async = (loop, AsyncClient(settings, transport, policy=self._policy(settings)), transport)
+            # Another task of the loop may have been faster; a second client would never be closed.
+            if self._async is None or self._async[0] is not loop:
+                transport = HttpxTransport(settings.proxy)
+                self._async = (loop, AsyncClient(settings, transport, policy=self._policy(settings)), transport)
         return self._async[1]
 
     async def _asettings(self) -> Settings:
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
+        from airflow_provider_chatwork.connection import settings_from
+
         connection: Connection = await get_async_connection(self.chatwork_conn_id, hook=self)
         return settings_from(connection, await get_async_extra_dejson(connection))
 
     def _policy(self, settings: Settings) -> RetryPolicy:
+        from airflow_provider_chatwork.api.retry import RetryPolicy
+
         return RetryPolicy(max_wait=settings.max_wait if self.max_wait is None else self.max_wait)
 
     def room_id_or_default(self, room_id: int | str | None) -> int | str:
@@ -205,6 +218,9 @@ class ChatworkHook(BaseHook):
             but only by a whole file; a part is never left behind.
         :raises ChatworkNetworkError: where the whole file could not be read in three tries.
         """
+        from airflow_provider_chatwork import storage
+        from airflow_provider_chatwork.transports import fetch
+
         for attempt in range(1, _DOWNLOAD_TRIES + 1):
             file = self.get_file(room_id, file_id, create_download_url=True)
             chunks = fetch(file.get("download_url", ""), proxy=self.settings.proxy)
@@ -217,13 +233,17 @@ class ChatworkHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Chatwork whose token this is. Changes nothing, sends nothing to anybody, and never raises."""
+        from airflow_provider_chatwork.api.retry import RetryPolicy
+        from airflow_provider_chatwork.client import Client
+        from airflow_provider_chatwork.transports import RequestsTransport
+
         try:
             client = Client(
                 self.settings,
                 RequestsTransport(self.settings.proxy),
-                policy=RetryPolicy(max_wait=_TEST_PATIENCE, tries=2),
+                policy=RetryPolicy(max_wait=min(self.settings.max_wait, _TEST_PATIENCE), tries=2),
             )
-            me = client.run(account.get_me())
+            me = client.run(api.account.get_me())
         except Exception as error:
             return False, str(error) or type(error).__name__
         budget = client.rate_limit

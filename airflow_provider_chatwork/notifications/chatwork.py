@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.notifier import BaseNotifier
 from airflow.providers.common.compat.sdk import redact
 
-from airflow_provider_chatwork.api import messages, notation
+from airflow_provider_chatwork import api
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 if TYPE_CHECKING:
@@ -50,11 +50,13 @@ class ChatworkNotifier(BaseNotifier):
 
         :raises ChatworkError: where it could not be posted; Airflow logs it, and the task's state stays as it is.
         """
-        hook = ChatworkHook(self.chatwork_conn_id, max_wait=_PATIENCE)
+        hook = ChatworkHook(self.chatwork_conn_id)
+        # Read before `redact`, which only knows the secrets of connections that were read.
+        hook.max_wait = min(hook.settings.max_wait, _PATIENCE)
         # A template may have been rendered to a number or a list.
         text = failure_text(context) if self.text is None else str(self.text)
-        body = notation.fit(str(redact(text)))
-        message_id = hook.run(messages.post_message(hook.room_id_or_default(self.room_id), body))["message_id"]
+        body = api.notation.fit(str(redact(text)))
+        message_id = hook.run(api.messages.post_message(hook.room_id_or_default(self.room_id), body))["message_id"]
         self.log.info("Posted to Chatwork as message %s", message_id)
 
 
@@ -70,12 +72,12 @@ def failure_text(context: Context) -> str:
         "Try": getattr(ti, "try_number", None),
         "Log": getattr(ti, "log_url", None),
     }
-    lines = [f"{name}: {notation.safe(str(value))}" for name, value in facts.items() if value is not None]
+    lines = [f"{name}: {api.notation.safe(str(value))}" for name, value in facts.items() if value is not None]
     reason = context.get("exception") or context.get("reason")
     if reason:
-        lines.append(notation.code(notation.fit(str(reason), 2000)))
+        lines.append(api.notation.code(api.notation.fit(str(reason), 2000)))
     what = "Task failed" if ti is not None else "DAG run failed"
-    return notation.info("\n".join(lines), title=what)
+    return api.notation.info("\n".join(lines), title=what)
 
 
 send_chatwork_notification = ChatworkNotifier

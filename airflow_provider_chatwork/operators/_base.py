@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_chatwork.api.call import Call
 
 T = TypeVar("T")
 
@@ -76,11 +77,15 @@ class ChatworkOperator(BaseOperator):
         """Do what the operator is for. Its fields are rendered by now."""
         raise NotImplementedError
 
-    def run_call(self, context: Context, call: Call[T]) -> T:
-        """Run an operation; what it creates is created once, however often the task is tried."""
+    def run_call(self, context: Context, call: Call[T], *, stands_for: Mapping[str, str] | None = None) -> T:
+        """Run an operation; what it creates is created once, however often the task is tried.
+
+        :param stands_for: for fields that are another on each try although the same is wanted (a deadline counted from
+            now): what tells by itself whether the same is wanted.
+        """
         if call.repeatable:
             return self.hook.run(call)
-        return _run_once(self.hook, context, call)
+        return _run_once(self.hook, context, call, stands_for or {})
 
     def show_place(self, context: Context, room_id: int | str, message_id: str | None = None) -> None:
         """Let the task's links in the UI lead to a room and a message."""
@@ -95,17 +100,20 @@ class ChatworkOperator(BaseOperator):
             return None
 
 
-def _run_once(hook: ChatworkHook, context: Context, call: Call[T]) -> T:
+def _run_once(hook: ChatworkHook, context: Context, call: Call[T], stands_for: Mapping[str, str]) -> T:
     """Run a call that creates something, and remember across the tries of the task instance what it created.
 
     Airflow 3.3 keeps a state for that; on earlier versions the call is run as it is. The intent is written down before
     anything is sent, so that a try that died in between is looked for in Chatwork and not repeated.
     """
+    # Imported here, so that reading a DAG file does not load it.
+    from airflow_provider_chatwork.api.retry import leaves_doubt
+
     store: Any = context.get("task_state_store")
     if store is None:
         return hook.run(call)
     kept = store.get(_KEPT, None)
-    intent = {"request": _fingerprint(call), "round": _round(context)}
+    intent = {"request": _fingerprint(call, stands_for), "round": _round(context)}
     if isinstance(kept, dict) and all(kept.get(key) == value for key, value in intent.items()):
         if "result" in kept:
             hook.log.info("%s was done by an earlier try of this task; its result is used again", call.operation)
@@ -116,14 +124,21 @@ def _run_once(hook: ChatworkHook, context: Context, call: Call[T]) -> T:
             store.set(_KEPT, {**intent, "result": traces[0]})
             return traces[0]
     store.set(_KEPT, {**intent, "since": time.time()})
-    result = hook.run(call)
+    try:
+        result = hook.run(call)
+    except errors.ChatworkError as error:
+        if not (isinstance(error, errors.ChatworkUnknownOutcomeError) or leaves_doubt(error)):
+            # Nothing was created, so an equal message of somebody else must not be taken for it.
+            store.delete(_KEPT)
+        raise
     store.set(_KEPT, {**intent, "result": result})
     return result
 
 
-def _fingerprint(call: Call[Any]) -> str:
+def _fingerprint(call: Call[Any], stands_for: Mapping[str, str]) -> str:
     request = call.request
-    digest = hashlib.sha256(repr((request.method, request.path, request.form)).encode())
+    form = {**(request.form or {}), **stands_for}
+    digest = hashlib.sha256(repr((request.method, request.path, form)).encode())
     if request.upload is not None:
         digest.update(request.upload.filename.encode() + b"\0" + request.upload.content)
     return digest.hexdigest()

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_chatwork.api import files
-from airflow_provider_chatwork.api.call import Upload
+from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.operators._base import ChatworkOperator
-from airflow_provider_chatwork.storage import Location, read_upload, upload_of_text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_chatwork.api.call import Upload
+    from airflow_provider_chatwork.storage import Location
 
 
 class ChatworkUploadFileOperator(ChatworkOperator):
@@ -58,12 +59,15 @@ class ChatworkUploadFileOperator(ChatworkOperator):
     def act(self, context: Context) -> int:
         """Upload, and return the file id."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        call = files.upload_file(room_id, self._upload(), message=self.message or None)
+        call = api.files.upload_file(room_id, self._upload(), message=self.message or None)
         file_id = self.run_call(context, call)["file_id"]
-        self.show_place(context, room_id, self.message_of(files.get_file(room_id, file_id)))
+        self.show_place(context, room_id, self.message_of(api.files.get_file(room_id, file_id)))
         return file_id
 
     def _upload(self) -> Upload:
+        # Imported here, so that reading a DAG file does not load it.
+        from airflow_provider_chatwork.storage import read_upload, upload_of_text
+
         if (self.file is None) == (self.content is None):
             raise ChatworkParameterError("file", self.file, "give either file or content")
         if self.content is None:
@@ -96,5 +100,5 @@ class ChatworkDownloadFileOperator(ChatworkOperator):
         """Download, and return where the file was written."""
         room_id = self.hook.room_id_or_default(self.room_id)
         written = self.hook.download_file(room_id, self.file_id, self.destination)
-        self.show_place(context, room_id, self.message_of(files.get_file(room_id, self.file_id)))
+        self.show_place(context, room_id, self.message_of(api.files.get_file(room_id, self.file_id)))
         return written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_chatwork.api import messages
+from airflow_provider_chatwork import api
 from airflow_provider_chatwork.operators._base import ChatworkOperator
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ChatworkPostMessageOperator(ChatworkOperator):
     def act(self, context: Context) -> str:
         """Post, and return the message id."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        call = messages.post_message(room_id, self.body, self_unread=self.self_unread)
+        call = api.messages.post_message(room_id, self.body, self_unread=self.self_unread)
         message_id = self.run_call(context, call)["message_id"]
         self.show_place(context, room_id, message_id)
         return message_id
@@ -63,7 +63,8 @@ class ChatworkEditMessageOperator(ChatworkOperator):
     def act(self, context: Context) -> str:
         """Edit, and return the message id."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        message_id = self.run_call(context, messages.edit_message(room_id, self.message_id, self.body))["message_id"]
+        call = api.messages.edit_message(room_id, self.message_id, self.body)
+        message_id = self.run_call(context, call)["message_id"]
         self.show_place(context, room_id, message_id)
         return message_id
 
@@ -87,6 +88,7 @@ class ChatworkDeleteMessageOperator(ChatworkOperator):
     def act(self, context: Context) -> str:
         """Delete, and return the message id."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        message_id = self.run_call(context, messages.delete_message(room_id, self.message_id))["message_id"]
+        call = api.messages.delete_message(room_id, self.message_id)
+        message_id = self.run_call(context, call)["message_id"]
         self.show_place(context, room_id, message_id)
         return message_id

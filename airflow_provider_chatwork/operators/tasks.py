@@ -6,14 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_chatwork.api import tasks
+from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.rooms import AccountIds
-from airflow_provider_chatwork.due import Due, limit_of
 from airflow_provider_chatwork.operators._base import ChatworkOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_chatwork.api.rooms import AccountIds
+    from airflow_provider_chatwork.due import Due
 
 
 class ChatworkCreateTaskOperator(ChatworkOperator):
@@ -56,13 +57,19 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         """Create, and return the task ids."""
         room_id = self.hook.room_id_or_default(self.room_id)
         limit, limit_type = self.limit, self.limit_type
+        stands_for = {}
         if self.due is not None:
             if limit is not None or limit_type is not None:
                 raise ChatworkParameterError("due", self.due, "give either due, or limit and limit_type")
+            # Imported here, so that reading a DAG file does not load it.
+            from airflow_provider_chatwork.due import limit_of
+
             limit, limit_type = limit_of(self.due, self.hook.settings.timezone, time.time())
-        call = tasks.create_task(room_id, self.body, self.to_ids, limit=limit, limit_type=limit_type)
-        task_ids = self.run_call(context, call)["task_ids"]
-        self.show_place(context, room_id, self.message_of(tasks.get_task(room_id, task_ids[0])) if task_ids else None)
+            stands_for["limit"] = repr(self.due)
+        call = api.tasks.create_task(room_id, self.body, self.to_ids, limit=limit, limit_type=limit_type)
+        task_ids = self.run_call(context, call, stands_for=stands_for)["task_ids"]
+        message_id = self.message_of(api.tasks.get_task(room_id, task_ids[0])) if task_ids else None
+        self.show_place(context, room_id, message_id)
         return task_ids
 
 
@@ -88,7 +95,7 @@ class ChatworkSetTaskStatusOperator(ChatworkOperator):
     def act(self, context: Context) -> int:
         """Set the status, and return the task id."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        call = tasks.set_task_status(room_id, self.chatwork_task_id, self.status)
+        call = api.tasks.set_task_status(room_id, self.chatwork_task_id, self.status)
         task_id = self.run_call(context, call)["task_id"]
-        self.show_place(context, room_id, self.message_of(tasks.get_task(room_id, task_id)))
+        self.show_place(context, room_id, self.message_of(api.tasks.get_task(room_id, task_id)))
         return task_id

@@ -37,9 +37,9 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request in parts. What is wrong with ``route`` or ``body`` is kept as the refusal it deserves: whether the
-    token is right comes first.
+    """A request in parts.
 
+    What is wrong with ``route`` or ``body`` is kept as the refusal it deserves: whether the token is right comes first.
     ``path`` starts behind the version, except for a download, whose whole path it is.
     """
 

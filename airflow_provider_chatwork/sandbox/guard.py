@@ -24,10 +24,8 @@ def refuse(headers: Mapping[str, str], method: str, path: str, bound: str, allow
         return f"Host {host!r} is not this sandbox; start it with --allow-host {host} if it should be"
     if path.startswith("/sandbox/") and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return "Other web sites may not use the sandbox"
-    if (
-        method not in ("GET", "HEAD")
-        and headers.get("content-type", "").partition(";")[0].strip() != "application/json"
-    ):
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if method not in ("GET", "HEAD") and media_type != "application/json":
         return "Send JSON with content-type: application/json"
     return None
 

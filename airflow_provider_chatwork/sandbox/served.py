@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.serving import Address
+from airflow_provider_chatwork.sandbox.connection import Address
 from airflow_provider_chatwork.sandbox.state import Sandbox
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -29,6 +28,7 @@ from airflow_provider_chatwork.sandbox.view import view
 from airflow_provider_chatwork.sandbox.wires import ApiEndpoint
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 PAGE = Path(__file__).parent / "page"
@@ -57,8 +57,9 @@ class SandboxApp:
         state_file: Path | None = None,
     ) -> None:
         self.sandbox = sandbox
-        #: Set when the server is about to stop, so that answers without an end come to one.
+        #: Set when the server is about to stop.
         self.closing = asyncio.Event()
+        self._waiting: set[asyncio.Event] = set()
         self._keeper = Keeper(sandbox, state_file)
         self._api = ApiEndpoint(sandbox, self.closing)
         self._rest = Starlette(
@@ -84,6 +85,12 @@ class SandboxApp:
         else:
             await self._rest(scope, receive, send)
 
+    def close(self) -> None:
+        """Bring answers without an end to one; the server is about to stop. To be called in its event loop."""
+        self.closing.set()
+        for changed in self._waiting:
+            changed.set()
+
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         keeping = asyncio.create_task(self._keeper.run())
@@ -106,18 +113,19 @@ class SandboxApp:
                 loop.call_soon_threadsafe(changed.set)
 
         unwatch = self.sandbox.watch(wake)
-        closing = asyncio.create_task(self.closing.wait())
+        self._waiting.add(changed)
         try:
             yield f"retry: 1000\ndata: {self.sandbox.world.revision}\n\n"
-            while not closing.done():
-                waiting = asyncio.create_task(changed.wait())
-                await asyncio.wait({waiting, closing}, timeout=_KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-                yield f"data: {self.sandbox.world.revision}\n\n" if changed.is_set() else ": still here\n\n"
-                changed.clear()
+            while not self.closing.is_set():
+                try:
+                    await asyncio.wait_for(changed.wait(), _KEEP_ALIVE)
+                    changed.clear()
+                    yield f"data: {self.sandbox.world.revision}\n\n"
+                except TimeoutError:
+                    yield ": still here\n\n"
         finally:
             unwatch()
-            closing.cancel()
+            self._waiting.discard(changed)
 
     async def _view(self, request: Request) -> Response:
         room_id = request.query_params.get("room_id", "")

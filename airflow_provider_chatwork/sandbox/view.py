@@ -41,7 +41,7 @@ def _listed(world: World, room: Room, bot: int) -> dict[str, Any]:
     return {
         "room_id": room.room_id,
         "type": room.type,
-        "name": room.name if room.type == "group" else " / ".join(world.accounts[one].name for one in room.roles),
+        "name": room.name if room.type == "group" else _people(world, room, bot),
         "icon": room.icon,
         "description": room.description,
         "roles": {str(account_id): role for account_id, role in room.roles.items()},
@@ -51,6 +51,12 @@ def _listed(world: World, room: Room, bot: int) -> dict[str, Any]:
         "task_num": sum(task.status == "open" for task in room.tasks.values()),
         **unread,
     }
+
+
+def _people(world: World, room: Room, bot: int) -> str:
+    """Name a direct chat as the bot sees it, by the other person, and one the bot is not in by both."""
+    shown = [one for one in room.roles if one != bot] or [bot]
+    return " / ".join(world.accounts[one].name for one in shown)
 
 
 def _opened(room: Room) -> dict[str, Any]:

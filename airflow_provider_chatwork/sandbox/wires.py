@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 #: The whole of a request beyond which nobody looks at it any more.
 LARGEST_REQUEST = 10 * 1024 * 1024
+#: The host is repeated in addresses of the answer, so it has to be one.
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 
 
 class ApiEndpoint:
@@ -57,7 +60,9 @@ def _request(scope: Scope, body: bytes) -> HttpRequest:
     for name, value in scope["headers"]:
         headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
     server: tuple[str, int] = scope["server"]
-    host = headers.get("host") or f"{server[0]}:{server[1]}"
+    host = headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        host = f"{server[0]}:{server[1]}"
     # The path as it was sent: decoding it could turn an id into something else.
     path = scope["raw_path"].decode("latin-1")
     query = scope["query_string"].decode("latin-1")

@@ -18,11 +18,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkError, from_plain
-from airflow_provider_chatwork.api.retry import is_passing
-from airflow_provider_chatwork.api.rooms import AccountIds
-from airflow_provider_chatwork.api.task_wait import TaskState, is_complete, observe_tasks, tasks_needed
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
 from airflow_provider_chatwork.operators._base import fail_on_refusal
@@ -30,8 +27,13 @@ from airflow_provider_chatwork.operators._base import fail_on_refusal
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_chatwork.api.rooms import AccountIds
+    from airflow_provider_chatwork.api.task_wait import TaskState
+
 # The trigger ends a wait by its own clock. Airflow's is a net below it, for a triggerer that has stood still.
 _NET = timedelta(minutes=5)
+# What Airflow calls instead of the method asked for, where the trigger ended without an event.
+_FAILED = "__fail__"
 
 
 class ChatworkTaskDoneSensor(BaseSensorOperator):
@@ -79,10 +81,12 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        room_id = self.hook.room_id_or_default(self.room_id)
-        task_ids = self._task_ids()
+        # Imported here, so that reading a DAG file does not load it.
+        from airflow_provider_chatwork.api.retry import is_passing
+
+        room_id, task_ids = self._wanted()
         try:
-            states = self.hook.follow(observe_tasks(room_id, task_ids))
+            states = self.hook.follow(api.task_wait.observe_tasks(room_id, task_ids))
         except ChatworkError as error:
             if not is_passing(error):
                 raise
@@ -90,7 +94,7 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         done = sum(state["status"] == "done" for state in states)
         self.log.info("%d of %d tasks in room %s are done", done, len(states), room_id)
-        complete = is_complete(states, self.complete_when)
+        complete = api.task_wait.is_complete(states, self.complete_when)
         if complete:
             self._show(context, room_id, states)
         return PokeReturnValue(is_done=complete, xcom_value=states if complete else None)
@@ -98,7 +102,7 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Wait, in the worker or in the triggerer."""
         with self._ends():
-            tasks_needed(self.complete_when, len(self._task_ids()))
+            self._wanted()
             if not self.deferrable:
                 return super().execute(context)
             first = self._first_look(context)
@@ -121,8 +125,16 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Come back from the triggerer, with the same ends as a wait in the worker."""
+        error = str((next_kwargs or {}).get("error", ""))
         with self._ends():
-            return super().resume_execution(next_method, next_kwargs, context)
+            if next_method == _FAILED and "timeout" in error.lower():
+                raise AirflowSensorTimeout(error)
+            try:
+                # Not that of the sensors' base class, which softens whatever went wrong in the triggerer.
+                return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+            except Exception as failure:
+                self._end_softly(failure)
+                raise
 
     @contextmanager
     def _ends(self) -> Iterator[None]:
@@ -130,29 +142,36 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
             with fail_on_refusal():
                 yield
         except (AirflowFailException, AirflowSensorTimeout) as error:
-            # The base class sees to it where it pokes, and on some versions where it resumes, but not in between.
-            if self.never_fail:
-                raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+            # The base class sees to it where it pokes, but not before and not in a wait in the triggerer.
+            if self.soft_fail and isinstance(error, AirflowSensorTimeout):
+                raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
+            self._end_softly(error)
             raise
+
+    def _end_softly(self, error: Exception) -> None:
+        if self.never_fail:
+            raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
 
     def _first_look(self, context: Context) -> PokeReturnValue:
         try:
             return self.poke(context)
-        except ChatworkError:
-            if not self.silent_fail:
-                raise
-            self.log.exception("Sensor poke failed")
-            return PokeReturnValue(is_done=False)
+        except Exception as error:
+            if self.silent_fail:
+                self.log.error("Sensor poke failed: %s", error)
+                return PokeReturnValue(is_done=False)
+            self._end_softly(error)
+            raise
 
     def _defer(self) -> None:
         # Imported here, so that reading a DAG file does not load what only the triggerer needs.
         from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 
+        room_id, task_ids = self._wanted()
         self.defer(
             trigger=ChatworkTaskDoneTrigger(
                 chatwork_conn_id=self.chatwork_conn_id,
-                room_id=self.hook.room_id_or_default(self.room_id),
-                task_ids=self._task_ids(),
+                room_id=room_id,
+                task_ids=task_ids,
                 complete_when=self.complete_when,
                 poke_interval=self.poke_interval,
                 exponential_backoff=bool(self.exponential_backoff),
@@ -164,8 +183,11 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
             timeout=timedelta(seconds=self.timeout) + _NET,
         )
 
-    def _task_ids(self) -> list[int]:
-        return check.identifiers("task_ids", self.task_ids)
+    def _wanted(self) -> tuple[int, list[int]]:
+        """The room and the tasks. Finds what cannot be right before anything is sent."""
+        task_ids = api.check.identifiers("task_ids", self.task_ids)
+        api.task_wait.tasks_needed(self.complete_when, len(task_ids))
+        return api.check.identifier("room_id", self.hook.room_id_or_default(self.room_id)), task_ids
 
     def _show(self, context: Context, room_id: int | str, states: Sequence[TaskState]) -> None:
         push_place(context, self.hook.settings.web_url, room_id, states[0]["message_id"])

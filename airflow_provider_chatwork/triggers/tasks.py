@@ -49,7 +49,7 @@ class ChatworkTaskDoneTrigger(BaseTrigger):
         max_interval: float | None = None,
         silent_fail: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's triggers carry no annotations.
         self.chatwork_conn_id = chatwork_conn_id
         self.room_id = room_id
         self.task_ids = list(task_ids)
@@ -106,5 +106,11 @@ class ChatworkTaskDoneTrigger(BaseTrigger):
                 self.log.error("Sensor poke failed: %s", error)
             else:
                 return {"status": "refused", "error": to_plain(error)}
+            return None
+        except Exception as error:
+            # The connection may have been removed. The worker goes on there, too.
+            if not self.silent_fail:
+                raise
+            self.log.error("Sensor poke failed: %s", error)
             return None
         return {"status": "done", "tasks": states} if is_complete(states, self.complete_when) else None

@@ -37,9 +37,10 @@ class TestFit:
         assert int(count.replace(",", "")) == len(text) - len(head) - len(tail)
         assert min(len(head), len(tail)) > 0
 
-    def test_reads_well_in_a_log(self):
+    @pytest.mark.parametrize("limit", [100, 105, 110])
+    def test_cuts_at_a_near_line_end(self, limit):
         log = "\n".join(f"line {number:05}" for number in range(10_000))
-        assert fit(log, 100) == (
+        assert fit(log, limit) == (
             "line 00000\nline 00001\nline 00002\n… (109,933 characters left out) …\nline 09997\nline 09998\nline 09999"
         )
 
@@ -62,7 +63,9 @@ class TestFit:
     def test_takes_any_value(self):
         assert fit(ValueError("because")) == "because"
 
-    @pytest.mark.parametrize(("limit", "fitted"), [(1, "…"), (2, "…c"), (3, "a…c"), (5, "aa…cc")])
+    @pytest.mark.parametrize(
+        ("limit", "fitted"), [(1, "…"), (2, "…c"), (3, "a…c"), (5, "aa…cc"), (40, "a" * 19 + "…" + "c" * 20)]
+    )
     def test_says_only_that_something_is_missing_where_there_is_no_room_for_how_much(self, limit, fitted):
         assert fit("a" * 50 + "b" * 50 + "c" * 50, limit) == fitted
 
@@ -99,6 +102,7 @@ class TestFitOfNotation:
 
     def test_closes_and_reopens_frames_that_are_cut_open(self):
         fitted = fit(info("a" * 100) + quote("b" * 200, 1, 1600000000), 150)
+        assert 140 < len(fitted) <= 150
         head, _, tail = SIGN.split(fitted)
         assert re.fullmatch(r"\[info\]a+\[/info\]", head)
         assert re.fullmatch(r"\[qt\]\[qtmeta aid=1 time=1600000000\]b+\[/qt\]", tail)
@@ -147,3 +151,10 @@ class TestFitOnLongText:
     def test_takes_time_in_proportion_whatever_is_repeated(self, part):
         # Anything worse than proportional would not come back within the time limit of the test run.
         assert len(fit(part * 50_000)) <= 65535
+
+    def test_takes_time_in_proportion_where_every_step_back_reopens_one_more_frame(self):
+        # On both sides, so that a shorter text to keep always costs as much in tags as it saves.
+        limit = 200_000
+        nested = "[info]" * (limit // 26) + "[/info]" * (limit // 26)
+        for shift in range(0, 14, 2):
+            assert is_whole(fit("x" * shift + nested + "x" * limit + nested, limit))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api import notation
+from airflow_provider_chatwork.api import links, notation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.notation import code, info, quote, safe, task, title, to
 from airflow_provider_chatwork.api.untrusted import BREAK
@@ -113,10 +114,13 @@ class TestInfo:
         [
             ("a[/info]b", f"a[{BREAK}/info]b"),
             ("a[info]b", f"a[{BREAK}info]b"),
-            ("a[ /INFO ]b", f"a[{BREAK} /INFO ]b"),
+            ("a[ / INFO ]b", f"a[{BREAK} / INFO ]b"),
             ("[code]a", f"[{BREAK}code]a"),
             ("[qt][info]a[/qt]", f"[qt][{BREAK}info]a[/qt]"),
+            ("[qt][info]a[/qt][/info]", f"[qt][{BREAK}info]a[/qt][{BREAK}/info]"),
+            ("[qt]a[/qt][/qt]", f"[qt]a[/qt][{BREAK}/qt]"),
             ("[code][info][/code]", "[code][info][/code]"),
+            ("[code][code][/code][/code]", f"[code][code][/code][{BREAK}/code]"),
             ("[ERROR] a[0]", "[ERROR] a[0]"),
         ],
     )
@@ -282,3 +286,19 @@ class TestTagsOfOnePart:
     def test_refuse_what_is_no_id(self, function, account_id):
         with pytest.raises(ChatworkParameterError, match=r"^account_id="):
             function(account_id)
+
+
+class TestDocumentation:
+    ROWS = re.findall(
+        r"^\| `?(\w+)`? \| `(.+)` \| `(.+)` \|$",
+        Path(__file__).resolve().parents[2].joinpath("docs/notation.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+
+    @pytest.mark.parametrize(("example", "result"), [row[1:] for row in ROWS])
+    def test_shows_what_its_examples_return(self, example, result):
+        assert eval(example, vars(notation) | vars(links)) == result.replace("·", BREAK)
+
+    def test_shows_every_function(self):
+        functions = {name for name in notation.__all__ if callable(getattr(notation, name))}
+        assert functions <= {name for name, _, _ in self.ROWS}

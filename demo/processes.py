@@ -1,0 +1,96 @@
+"""Processes that leave nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+#: Seconds for everything to end by itself after Ctrl-C, and then after being told more firmly.
+_PATIENCE = (15.0, 5.0)
+
+
+class Process:
+    """A program in a session of its own: no Ctrl-C in the terminal reaches it, and its descendants can be found.
+
+    :param name: what it is called in what the demo says; its output goes to ``{name}.log`` in ``folder``.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=env,
+                start_new_session=True,
+            )
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, or ``None`` while it runs."""
+        return self.popen.poll()
+
+    def family(self) -> list[psutil.Process]:
+        """Every process of its session that is alive."""
+        found = []
+        # Whoever has died is no longer in it, but keeps its number until it is asked for its status.
+        self.popen.poll()
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == self.popen.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (ProcessLookupError, PermissionError, psutil.Error):
+                continue
+        return found
+
+
+def stop_all(processes: Sequence[Process], patience: tuple[float, float] = _PATIENCE) -> list[str]:
+    """End processes and all who descend from them.
+
+    :param patience: seconds to wait after SIGINT, and after SIGTERM.
+    :return: the names of those who had to be killed.
+    """
+    for process in processes:
+        if process.status is None:
+            # To the one alone: it knows best how to end its children.
+            process.popen.send_signal(signal.SIGINT)
+    _wait_for_end(processes, patience[0])
+    for process in processes:
+        for member in process.family():
+            _send(member, signal.SIGTERM)
+    _wait_for_end(processes, patience[1])
+    killed = []
+    for process in processes:
+        # More than once, as one of them may be just about to start another.
+        while family := process.family():
+            if process.name not in killed:
+                killed.append(process.name)
+            for member in family:
+                _send(member, signal.SIGKILL)
+            time.sleep(0.05)
+        process.popen.wait()
+    return killed
+
+
+def _wait_for_end(processes: Sequence[Process], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(process.status is None for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while any(process.family() for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

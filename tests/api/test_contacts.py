@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.contacts import accept_incoming_request, list_contacts, reject_incoming_request
+from tests.clients import drive
+
+
+class TestListContacts:
+    def test_needs_the_ids_later_calls_are_built_on(self):
+        with pytest.raises(ValueError, match=r"\[0\]\.room_id is missing"):
+            list_contacts().read([{"account_id": 1}])
+
+
+class TestAcceptIncomingRequest:
+    def search(self, *waiting: int):
+        return drive(accept_incoming_request(7).find(0, 1), [{"request_id": number} for number in waiting])
+
+    def test_is_not_done_while_the_request_waits(self):
+        asked, traces = self.search(3, 7)
+        assert [call.operation for call in asked] == ["list_incoming_requests"]
+        assert traces == []
+
+    def test_is_unknown_where_the_request_waits_no_longer(self):
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match="waits no longer"):
+            self.search(3)
+
+    @pytest.mark.parametrize("build", [accept_incoming_request, reject_incoming_request])
+    def test_refuses_what_is_no_request(self, build):
+        with pytest.raises(errors.ChatworkParameterError, match=r"^request_id="):
+            build("x")
+
+
+class TestRejectIncomingRequest:
+    def test_was_done_where_the_second_try_finds_nothing(self):
+        settle = reject_incoming_request(7).settle
+        assert drive(settle(errors.ChatworkNotFoundError("x", 404))) == ([], [None])
+
+    def test_was_not_done_where_the_second_try_is_forbidden(self):
+        settle = reject_incoming_request(7).settle
+        assert drive(settle(errors.ChatworkForbiddenError("x", 403))) == ([], [])
+
+    def test_reads_whatever_comes_as_done(self):
+        assert reject_incoming_request(7).read({"any": 1}) is None

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.read_marks import mark_messages_read, mark_messages_unread
+from tests.clients import drive
+
+REFUSED = errors.ChatworkInvalidRequestError("x", 400)
+
+
+class TestMarkMessagesRead:
+    def test_marks_everything_unless_a_message_is_named(self):
+        assert mark_messages_read(1).request.form == {}
+        assert mark_messages_read(1, "22").request.form == {"message_id": "22"}
+
+    @pytest.mark.parametrize("build", [mark_messages_read, mark_messages_unread])
+    def test_refuses_what_is_no_message(self, build):
+        with pytest.raises(errors.ChatworkParameterError, match=r"^message_id="):
+            build(1, "x")
+
+
+@pytest.mark.parametrize("call", [mark_messages_read(1), mark_messages_unread(1, "22")], ids=["read", "unread"])
+class TestSettling:
+    def test_asks_the_room_what_is_unread(self, call):
+        room = {"room_id": 1, "unread_num": 3, "mention_num": 1}
+        (asked, traces) = drive(call.settle(REFUSED), room)
+        assert [(step.operation, step.request.path) for step in asked] == [("get_room", "/rooms/1")]
+        assert traces == [{"unread_num": 3, "mention_num": 1}]
+
+    def test_does_not_fail_over_a_room_that_does_not_say(self, call):
+        assert drive(call.settle(REFUSED), {"room_id": 1})[1] == [{"unread_num": 0, "mention_num": 0}]
+
+    def test_believes_every_other_refusal(self, call):
+        assert drive(call.settle(errors.ChatworkForbiddenError("x", 403))) == ([], [])

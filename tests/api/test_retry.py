@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.call import Call, Request
+from airflow_provider_chatwork.api.errors import (
+    ChatworkNetworkError,
+    ChatworkRateLimitError,
+    ChatworkServerError,
+    ChatworkUnexpectedResponseError,
+    ChatworkUnknownOutcomeError,
+)
+from airflow_provider_chatwork.api.retry import Attempts, RetryPolicy, is_passing, leaves_doubt
+from tests.clients import drive
+
+REQUEST = Request("POST", "/x")
+READ = Call("read", Request("GET", "/x"), lambda value: value)
+FINDABLE = Call("write", REQUEST, lambda value: value, repeatable=False, find=lambda since, me: iter(()))
+HIDDEN = Call("write", REQUEST, lambda value: value, repeatable=False)
+
+UNSENT = ChatworkNetworkError("refused", sent=False)
+CUT = ChatworkNetworkError("reset")
+TIMEOUT = ChatworkNetworkError("late", timed_out=True)
+UNREADABLE = ChatworkUnexpectedResponseError("write", 200, "no JSON")
+REDIRECT = ChatworkUnexpectedResponseError("write", 302, "neither")
+FINAL = [
+    errors.ChatworkInvalidRequestError("write", 400),
+    errors.ChatworkAuthError("write", 401),
+    errors.ChatworkForbiddenError("write", 403),
+    errors.ChatworkNotFoundError("write", 404),
+    errors.ChatworkParameterError("body", "", "give one"),
+    errors.ChatworkUnknownOutcomeError("write", "who knows"),
+    KeyError("bug"),
+]
+
+
+def server(status: int) -> ChatworkServerError:
+    return ChatworkServerError("write", status)
+
+
+def limited(seconds: float) -> ChatworkRateLimitError:
+    return ChatworkRateLimitError("write", 429, (), seconds)
+
+
+DOUBTFUL = [CUT, TIMEOUT, UNREADABLE, REDIRECT, server(500), server(502), server(503), server(504)]
+
+
+class TestDelay:
+    @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
+    def test_repeats_everything_that_never_reached_chatwork(self, call):
+        assert RetryPolicy(jitter=lambda: 0).delay(call, 1, UNSENT, 0) == 1
+
+    @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
+    def test_repeats_everything_that_was_refused_for_too_many_requests(self, call):
+        assert RetryPolicy(jitter=lambda: 0).delay(call, 1, limited(42), 0) == 42
+
+    @pytest.mark.parametrize("error", DOUBTFUL, ids=repr)
+    def test_repeats_a_repeatable_call_and_looks_for_one_that_leaves_a_trace(self, error):
+        policy = RetryPolicy(jitter=lambda: 0)
+        assert policy.delay(READ, 1, error, 0) == 1
+        assert policy.delay(FINDABLE, 1, error, 0) == 1
+
+    @pytest.mark.parametrize("error", DOUBTFUL, ids=repr)
+    def test_gives_up_at_once_where_nothing_can_be_found_out(self, error):
+        assert RetryPolicy().delay(HIDDEN, 1, error, 0) is None
+
+    @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
+    @pytest.mark.parametrize("error", FINAL, ids=repr)
+    def test_gives_up_at_once_where_a_repetition_cannot_help(self, call, error):
+        assert RetryPolicy().delay(call, 1, error, 0) is None
+
+    def test_doubles_up_to_the_longest_delay(self):
+        policy = RetryPolicy(tries=99, max_wait=1e9, jitter=lambda: 0)
+        assert [policy.delay(READ, attempt, CUT, 0) for attempt in range(1, 9)] == [1, 2, 4, 8, 16, 30, 30, 30]
+        assert policy.delay(READ, 98, CUT, 0) == 30
+
+    def test_ends_with_the_tries(self):
+        policy = RetryPolicy(tries=3)
+        assert [policy.delay(READ, attempt, CUT, 0) is None for attempt in (1, 2, 3)] == [False, False, True]
+
+    def test_leaves_one_look_after_the_last_try_of_a_doubtful_write(self):
+        policy = RetryPolicy(tries=3)
+        assert [policy.delay(FINDABLE, attempt, CUT, 0) is None for attempt in (2, 3, 4)] == [False, False, True]
+        assert [policy.delay(FINDABLE, attempt, UNSENT, 0) is None for attempt in (2, 3)] == [False, True]
+
+    def test_does_not_count_refusals_for_too_many_requests(self):
+        assert RetryPolicy(tries=1, jitter=lambda: 0).delay(READ, 3, limited(1), 0) == 4
+
+    def test_does_not_begin_a_wait_that_would_end_too_late(self):
+        policy = RetryPolicy(max_wait=60, jitter=lambda: 0)
+        assert policy.delay(READ, 1, limited(60), 0) == 60
+        assert policy.delay(READ, 1, limited(60), 0.5) is None
+        assert policy.delay(READ, 1, CUT, 59.5) is None
+
+    def test_waits_a_quarter_longer_at_most(self):
+        policies = [RetryPolicy(jitter=lambda drawn=drawn: drawn) for drawn in (0, 0.5, 1)]
+        assert [policy.delay(READ, 1, limited(100), 0) for policy in policies] == [100, 112.5, 125]
+
+    @given(
+        attempt=st.integers(1, 2000),
+        seconds=st.floats(0, 400),
+        elapsed=st.floats(0, 400),
+        max_wait=st.floats(0, 400),
+        drawn=st.floats(0, 1),
+        error=st.sampled_from(["limit", CUT, UNSENT]),
+    )
+    def test_is_never_shorter_than_asked_nor_ends_after_the_patience(
+        self, attempt, seconds, elapsed, max_wait, drawn, error
+    ):
+        policy = RetryPolicy(max_wait=max_wait, tries=5000, jitter=lambda: drawn)
+        delay = policy.delay(READ, attempt, limited(seconds) if error == "limit" else error, elapsed)
+        shortest = max(seconds if error == "limit" else 0, min(2.0 ** min(attempt - 1, 30), 30))
+        if delay is None:
+            assert elapsed + shortest > max_wait
+        else:
+            assert shortest * 0.999 <= delay <= shortest * 1.25
+            assert elapsed + delay <= max_wait * 1.0001
+
+    @given(st.floats(0, 240), st.floats(0, 1))
+    def test_is_not_given_up_by_chance(self, seconds, drawn):
+        assert RetryPolicy(max_wait=240, jitter=lambda: drawn).delay(READ, 1, limited(seconds), 0) is not None
+
+    def test_draws_anew_for_every_wait(self):
+        assert len({RetryPolicy().delay(READ, 1, limited(100), 0) for _ in range(20)}) > 10
+
+
+class TestIsPassing:
+    def test_holds_for_what_may_be_better_a_little_later(self):
+        assert all(is_passing(error) for error in [UNSENT, limited(1), *DOUBTFUL])
+
+    def test_does_not_hold_for_refusals_and_bugs(self):
+        assert not any(is_passing(error) for error in FINAL)
+
+
+class TestLeavesDoubt:
+    def test_holds_for_every_end_that_may_hide_an_execution(self):
+        assert all(leaves_doubt(error) for error in DOUBTFUL)
+
+    def test_does_not_hold_where_it_was_certainly_not_executed(self):
+        assert not any(leaves_doubt(error) for error in [UNSENT, limited(1), *FINAL])
+
+
+FOUND = {"message_id": "7"}
+
+
+def attempts(*looks, tries: int = 5, call: Call = FINDABLE) -> Attempts:
+    """Attempts of a call whose searches find these, one after the other; an exception among them is raised."""
+    results = iter(looks)
+
+    def search():
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
+        yield
+
+    return Attempts(call, search, tries)
+
+
+def end(of: Attempts, *answers):
+    """How one attempt ends: the calls it wanted sent, and its result or error."""
+    try:
+        asked, value = drive(of.attempt(), *answers)
+    except errors.ChatworkError as error:
+        return error
+    return asked, value
+
+
+class TestAttempts:
+    def test_sends_the_call_and_returns_its_result(self):
+        assert end(attempts(), FOUND) == ([FINDABLE], FOUND)
+
+    @pytest.mark.parametrize("doubt", DOUBTFUL, ids=repr)
+    def test_does_not_send_again_what_left_a_trace(self, doubt):
+        tried = attempts([FOUND, {"message_id": "8"}])
+        assert end(tried, doubt) is doubt
+        assert end(tried) == ([], FOUND)
+
+    @pytest.mark.parametrize(
+        ("doubt", "looks"),
+        [(server(500), 1), (server(503), 1), (REDIRECT, 1), (server(502), 2), (CUT, 2)],
+        ids=repr,
+    )
+    def test_sends_again_after_as_many_looks_as_it_takes(self, doubt, looks):
+        tried = attempts(*[[]] * looks)
+        assert end(tried, doubt) is doubt
+        for _ in range(looks - 1):
+            assert end(tried) is doubt
+        assert end(tried, FOUND) == ([FINDABLE], FOUND)
+
+    @pytest.mark.parametrize("doubt", [TIMEOUT, UNREADABLE, server(504)], ids=repr)
+    def test_never_sends_again_what_chatwork_may_still_be_at(self, doubt):
+        tried = attempts([], [], [])
+        assert [end(tried, doubt), end(tried), end(tried)] == [doubt] * 3
+        unknown = end(tried)
+        assert isinstance(unknown, ChatworkUnknownOutcomeError)
+        assert unknown.__cause__ is doubt
+
+    @pytest.mark.parametrize("failure", [CUT, limited(999), server(500)], ids=repr)
+    def test_looks_again_where_looking_failed_but_not_for_ever(self, failure):
+        doubt = server(500)
+        tried = attempts(failure, failure, failure)
+        assert [end(tried, doubt), end(tried), end(tried)] == [doubt] * 3
+        assert isinstance(end(tried), ChatworkUnknownOutcomeError)
+
+    def test_gives_up_where_looking_is_refused(self):
+        tried = attempts(FINAL[2])
+        end(tried, CUT)
+        unknown = end(tried)
+        assert isinstance(unknown, ChatworkUnknownOutcomeError)
+        assert unknown.__cause__ is CUT
+
+    def test_gives_up_where_the_search_itself_cannot_tell(self):
+        cannot = ChatworkUnknownOutcomeError("write", "more than 100")
+        tried = attempts(cannot)
+        end(tried, CUT)
+        assert end(tried) is cannot
+        assert cannot.__cause__ is CUT
+
+    def test_counts_anew_for_every_doubt(self):
+        tried = attempts([], [], [FOUND])
+        assert end(tried, CUT) is CUT
+        assert end(tried) is CUT
+        late = ChatworkNetworkError("late again", timed_out=True)
+        assert end(tried, late) is late
+        assert (tried.looks, tried.doubt) == (0, late)
+
+    def test_is_not_in_doubt_after_a_refusal(self):
+        tried = attempts()
+        assert end(tried, UNSENT) is UNSENT
+        assert end(tried, FOUND) == ([FINDABLE], FOUND)
+
+    def test_only_looks_after_the_last_try_and_tells_how_that_ended(self):
+        doubt = server(500)
+        tried = attempts([], tries=1)
+        assert end(tried, doubt) is doubt
+        assert end(tried) is doubt
+        assert tried.final(doubt) is doubt
+
+    def test_counts_refusals_and_failures_apart(self):
+        tried = attempts(call=READ)
+        for error in (limited(1), CUT, limited(1), UNSENT, limited(1)):
+            assert end(tried, error) is error
+        assert (tried.refusals, tried.failures) == (3, 2)
+
+
+class TestSettle:
+    REFUSED = errors.ChatworkNotFoundError("write", 404)
+
+    def settled(self, *found) -> Attempts:
+        def settle(refusal):
+            self.asked = refusal
+            return found
+            yield
+
+        self.asked = None
+        return attempts(call=Call("write", REQUEST, lambda value: value, settle=settle))
+
+    @pytest.mark.parametrize("doubt", DOUBTFUL, ids=repr)
+    def test_is_asked_where_an_earlier_try_may_have_got_through(self, doubt):
+        tried = self.settled(FOUND)
+        assert end(tried, doubt) is doubt
+        assert end(tried, self.REFUSED)[1] == FOUND
+        assert self.asked is self.REFUSED
+
+    @pytest.mark.parametrize("first", [None, UNSENT, limited(1)], ids=repr)
+    def test_is_not_asked_where_none_can_have(self, first):
+        tried = self.settled(FOUND)
+        if first is not None:
+            assert end(tried, first) is first
+        assert end(tried, self.REFUSED) is self.REFUSED
+        assert self.asked is None
+
+    def test_is_asked_however_long_ago_that_was(self):
+        tried = self.settled(FOUND)
+        for error in (CUT, limited(1), UNSENT):
+            assert end(tried, error) is error
+        assert end(tried, self.REFUSED)[1] == FOUND
+
+    def test_leaves_the_refusal_where_it_finds_nothing(self):
+        tried = self.settled()
+        end(tried, CUT)
+        assert end(tried, self.REFUSED) is self.REFUSED
+
+    def test_is_not_asked_about_what_is_no_refusal(self):
+        tried = self.settled(FOUND)
+        end(tried, CUT)
+        assert end(tried, TIMEOUT) is TIMEOUT
+        assert self.asked is None
+
+
+class TestFinal:
+    def test_is_the_error_itself_where_nothing_is_in_doubt(self):
+        assert attempts().final(UNSENT) is UNSENT
+
+    @pytest.mark.parametrize(
+        "call", [READ, Call("x", REQUEST, lambda v: v), Call("x", READ.request, lambda v: v, repeatable=False)]
+    )
+    def test_is_the_error_itself_where_a_doubt_does_no_harm(self, call):
+        tried = attempts(call=call)
+        end(tried, CUT)
+        assert tried.final(CUT) is CUT
+
+    def test_is_unknown_where_a_write_is_in_doubt(self):
+        tried = attempts()
+        end(tried, CUT)
+        assert "no time left" in str(tried.final(CUT))
+
+    def test_is_unknown_where_nothing_can_be_found_out(self):
+        tried = attempts(call=HIDDEN)
+        end(tried, CUT)
+        assert "no way to find out" in str(tried.final(CUT))

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api.errors import ChatworkNotFoundError, ChatworkParameterError, ChatworkServerError
+from airflow_provider_chatwork.api.task_wait import is_complete, observe_tasks, tasks_needed
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
+
+ROOM = company.DATA_ROOM
+
+
+def states(*done: bool) -> list[Any]:
+    return [{"status": "done" if is_done else "open"} for is_done in done]
+
+
+class TestTasksNeeded:
+    @pytest.mark.parametrize(
+        ("complete_when", "needed"), [("all", 3), ("any", 1), (1, 1), (3, 3), ("2", 2), (" 2 ", 2)]
+    )
+    def test_counts(self, complete_when, needed):
+        assert tasks_needed(complete_when, 3) == needed
+
+    @pytest.mark.parametrize(
+        "complete_when", ["", "most", "ALL", "4", 4, 0, -1, 1.0, True, None, ["all"], "2.0"], ids=repr
+    )
+    def test_refuses_everything_else(self, complete_when):
+        with pytest.raises(ChatworkParameterError) as caught:
+            tasks_needed(complete_when, 3)
+        assert caught.value.parameter == "complete_when"
+        assert caught.value.value == complete_when
+        assert "a number from 1 to 3" in str(caught.value)
+
+
+class TestIsComplete:
+    @pytest.mark.parametrize(
+        ("done", "complete_when", "complete"),
+        [
+            ((True, True), "all", True),
+            ((True, False), "all", False),
+            ((False, True), "any", True),
+            ((False, False), "any", False),
+            ((True, False, True), 2, True),
+            ((True, False, False), "2", False),
+            ((True, True, True), 2, True),
+        ],
+    )
+    def test_needs_enough_of_them(self, done, complete_when, complete):
+        assert is_complete(states(*done), complete_when) is complete
+
+
+class TestObserveTasks:
+    @pytest.fixture
+    def sandbox(self) -> Sandbox:
+        return Sandbox(limits=Limits.off())
+
+    def look(self, sandbox: Sandbox, *task_ids: int) -> list[Any]:
+        client = Client(Settings(token=sandbox.token, max_wait=0), sandbox.handle)
+        return client.follow(observe_tasks(ROOM, task_ids))
+
+    def test_tells_of_each_task_who_has_it_and_how_it_stands(self, sandbox):
+        [first, second] = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
+        sandbox.tick(ROOM, second)
+        message_id = next(task["message_id"] for task in sandbox.tasks(ROOM) if task["task_id"] == first)
+        assert self.look(sandbox, second, first) == [
+            {
+                "task_id": second,
+                "status": "done",
+                "account_id": company.YAMADA,
+                "account_name": "山田 太郎",
+                "message_id": message_id,
+            },
+            {
+                "task_id": first,
+                "status": "open",
+                "account_id": company.SATO,
+                "account_name": "佐藤 花子",
+                "message_id": message_id,
+            },
+        ]
+
+    @pytest.mark.parametrize(("count", "operations"), [(1, ["get_task"]), (2, ["get_task"] * 2), (3, ["list_tasks"] * 2)])
+    def test_asks_no_more_than_two_questions_for_tasks_of_a_small_room(self, count, operations, sandbox):
+        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        sandbox.tick(ROOM, task_ids[0])
+        assert [state["status"] for state in self.look(sandbox, *task_ids)] == ["done", *["open"] * (count - 1)]
+        assert [request.operation for request in sandbox.requests] == operations
+
+    def test_calls_nothing_done_because_a_list_had_no_room_for_it(self, sandbox):
+        mine = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "mine")
+        sandbox.tick(ROOM, mine[1])
+        for index in range(70):
+            others = sandbox.assign(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], f"later {index}")
+            if index % 2:
+                for task_id in others:
+                    sandbox.tick(ROOM, task_id)
+        for _ in range(40):
+            for task_id in sandbox.assign(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], "and later"):
+                sandbox.tick(ROOM, task_id)
+        seen = {task["task_id"] for status in ("open", "done") for task in self.listed(sandbox, status)}
+        assert not set(mine) <= seen, "the lists show all of them, so that nothing is tested here"
+        assert [state["status"] for state in self.look(sandbox, *mine)] == ["open", "done", "open"]
+
+    def listed(self, sandbox: Sandbox, status: str) -> list[Any]:
+        from airflow_provider_chatwork.api.tasks import list_tasks
+
+        return Client(Settings(token=sandbox.token), sandbox.handle).run(list_tasks(ROOM, status=status))
+
+    def test_sees_a_task_that_is_ticked_between_its_two_questions(self, sandbox):
+        task_ids = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
+        client = Client(Settings(token=sandbox.token), sandbox.handle)
+        steps = observe_tasks(ROOM, task_ids)
+        first = client.run(next(steps))
+        sandbox.tick(ROOM, task_ids[0])
+        second = client.run(steps.send(first))
+        with pytest.raises(StopIteration) as end:
+            steps.send(second)
+        assert [state["status"] for state in end.value.value] == ["done", "open", "open"]
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_says_that_a_task_was_deleted(self, count, sandbox):
+        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        sandbox.delete_task(ROOM, task_ids[0])
+        with pytest.raises(ChatworkNotFoundError, match=f"task {task_ids[0]} of room {ROOM} was deleted"):
+            self.look(sandbox, *task_ids)
+
+    def test_passes_every_other_error_on(self, sandbox):
+        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.misbehave(Fault("status", status=503))
+        with pytest.raises(ChatworkServerError):
+            self.look(sandbox, task_id)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.tasks import create_task, list_tasks, set_task_status
+from tests.clients import drive
+
+ME = 7
+SINCE = 1000.0
+NOW = 1_767_225_600
+
+
+class TestListTasks:
+    def test_asks_for_nothing_that_was_not_given(self):
+        assert list_tasks(1).request.query == {}
+
+    @pytest.mark.parametrize("parameter", ["account_id", "assigned_by_account_id", "status"])
+    def test_refuses_what_chatwork_does_not_know(self, parameter):
+        with pytest.raises(errors.ChatworkParameterError, match=rf"^{parameter}="):
+            list_tasks(1, **{parameter: "all"})
+
+
+class TestCreateTask:
+    def test_says_that_there_is_no_deadline(self):
+        assert create_task(1, "確認", "3, 1").request.form == {"body": "確認", "to_ids": "3,1", "limit_type": "none"}
+
+    def test_takes_a_deadline_for_a_time_unless_told_that_it_is_a_day(self):
+        form = create_task(1, "a", 3, limit=str(NOW)).request.form
+        assert (form["limit"], form["limit_type"]) == (str(NOW), "time")
+        assert create_task(1, "a", 3, limit=NOW, limit_type="date").request.form["limit_type"] == "date"
+
+    @pytest.mark.parametrize(
+        ("parameter", "arguments"),
+        [
+            ("body", {"body": ""}),
+            ("to_ids", {"to_ids": []}),
+            ("limit", {"limit": 0}),
+            ("limit", {"limit": NOW * 1000}),
+            ("limit", {"limit": "tomorrow"}),
+            ("limit_type", {"limit_type": "date"}),
+            ("limit_type", {"limit_type": "time"}),
+            ("limit_type", {"limit_type": "none", "limit": NOW}),
+            ("limit_type", {"limit_type": "day", "limit": NOW}),
+        ],
+    )
+    def test_refuses_what_chatwork_would(self, parameter, arguments):
+        with pytest.raises(errors.ChatworkParameterError, match=rf"^{parameter}="):
+            create_task(1, **{"body": "a", "to_ids": 3, **arguments})
+
+    def test_looks_at_the_deadline_right_before_it_is_sent(self):
+        call = create_task(1, "a", 3, limit=NOW)
+        call.check(NOW - 1)
+        with pytest.raises(errors.ChatworkParameterError, match=r"^limit="):
+            call.check(NOW)
+        create_task(1, "a", 3).check(NOW)
+
+
+def message(number: int, send_time: int = 1001) -> dict:
+    return {"message_id": str(number), "send_time": send_time}
+
+
+def task(task_id: int, to: int, message_id: int, body: str = "確認") -> dict:
+    return {"task_id": task_id, "account": {"account_id": to}, "message_id": str(message_id), "body": body}
+
+
+class TestFindingACreatedTask:
+    def search(self, page, open_tasks, done_tasks, to=(3, 4)):
+        return drive(create_task(1, "確認", to).find(SINCE, ME), page, open_tasks, done_tasks)
+
+    def test_asks_for_messages_and_for_what_i_assigned_open_and_done(self):
+        asked, _ = self.search([], [], [])
+        assert [(call.operation, dict(call.request.query)) for call in asked] == [
+            ("list_messages", {"force": "1"}),
+            ("list_tasks", {"assigned_by_account_id": "7", "status": "open"}),
+            ("list_tasks", {"assigned_by_account_id": "7", "status": "done"}),
+        ]
+
+    def test_names_the_tasks_in_the_order_of_the_people(self):
+        traces = self.search([message(1)], [task(11, 4, 1)], [task(12, 3, 1)])[1]
+        assert traces == [{"task_ids": [12, 11]}]
+
+    def test_takes_only_those_whose_message_is_new(self):
+        page = [message(1, send_time=999), message(2)]
+        assert self.search(page, [task(11, 3, 1), task(12, 3, 2)], [], to=(3,))[1] == [{"task_ids": [12]}]
+
+    @pytest.mark.parametrize(
+        "other", [task(11, 3, 1, body="別"), task(11, 5, 1), task(11, 3, 9)], ids=["text", "person", "m"]
+    )
+    def test_takes_no_other_task(self, other):
+        assert self.search([message(1)], [other], [], to=(3,))[1] == []
+
+    def test_takes_a_task_that_does_not_say_its_text(self):
+        assert self.search([message(1)], [task(11, 3, 1, body=None)], [], to=(3,))[1] == [{"task_ids": [11]}]
+
+    def test_tells_two_equal_ones_apart(self):
+        tasks = [task(13, 3, 2), task(14, 4, 2), task(11, 3, 1), task(12, 4, 1)]
+        traces = self.search([message(1), message(2)], tasks, [])[1]
+        assert traces == [{"task_ids": [11, 12]}, {"task_ids": [13, 14]}]
+
+    def test_cannot_tell_where_only_some_were_given(self):
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match=r"only these tasks of it were found: \[11\]"):
+            self.search([message(1)], [task(11, 3, 1)], [])
+
+    @pytest.mark.parametrize("full", ["messages", "open", "done"])
+    def test_cannot_tell_from_what_is_cut_off_at_100(self, full):
+        page = [message(number) for number in range(100 if full == "messages" else 1)]
+        tasks = [task(number, 5, 999) for number in range(100)]
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match="no more than 100"):
+            self.search(page, tasks if full == "open" else [], tasks if full == "done" else [])
+
+
+class TestSetTaskStatus:
+    REFUSED = errors.ChatworkInvalidRequestError("x", 400)
+
+    def test_refuses_what_is_no_status(self):
+        with pytest.raises(errors.ChatworkParameterError, match=r"^status="):
+            set_task_status(1, 2, "closed")
+
+    @pytest.mark.parametrize(("now", "traces"), [("done", [{"task_id": 2}]), ("open", [])])
+    def test_was_done_where_the_task_says_so(self, now, traces):
+        asked, found = drive(set_task_status(1, 2, "done").settle(self.REFUSED), {"task_id": 2, "status": now})
+        assert [call.request.path for call in asked] == ["/rooms/1/tasks/2"]
+        assert found == traces
+
+    def test_believes_every_other_refusal(self):
+        assert drive(set_task_status(1, 2, "done").settle(errors.ChatworkNotFoundError("x", 404))) == ([], [])

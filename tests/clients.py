@@ -1,0 +1,156 @@
+"""Both clients behind one face, in front of a sandbox, with a clock that nobody has to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
+from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.sandbox import Fault, Sandbox
+
+T = TypeVar("T")
+
+LOOPS = ("Client", "AsyncClient")
+TOKEN = "sandbox-token"
+START = 1_767_225_600.25
+#: How long a request is on its way, in seconds, there and back.
+LATENCY = 0.05
+
+ROOM_LIMIT = {"errors": ["Rate limit for message posting per room exceeded."]}
+
+
+class FakeClock:
+    """A Unix time that passes only when it is told to, or when somebody sleeps."""
+
+    def __init__(self, now: float = START) -> None:
+        self.now = now
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.slept.append(seconds)
+        self.now += seconds
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+
+
+class Scene:
+    """A client, a sandbox it talks to, and the time both live in.
+
+    :param loop: which of the two clients.
+    :param skew: how many seconds the client's clock is ahead of the sandbox's.
+    :param jitter: what every draw of the jitter gives.
+    :param transport: answers instead of the sandbox.
+    """
+
+    def __init__(
+        self,
+        loop: str = "Client",
+        *,
+        skew: float = 0.0,
+        jitter: float = 0.5,
+        max_wait: float = 300.0,
+        tries: int = 5,
+        transport: Callable[[HttpRequest], Response] | None = None,
+        sandbox: Sandbox | None = None,
+    ) -> None:
+        self.clock = FakeClock()
+        self.sandbox = sandbox or Sandbox(TOKEN, clock=self.clock, sleep=self.clock.sleep)
+        self.sandbox.clock = self.clock
+        self.max_wait = max_wait
+        self.sent: list[HttpRequest] = []
+        self._answer = transport or self.sandbox.handle
+        self._runner: asyncio.Runner | None = None
+        settings = Settings(TOKEN, max_wait=max_wait)
+        policy = RetryPolicy(max_wait=max_wait, tries=tries, jitter=lambda: jitter)
+
+        def here() -> float:
+            return self.clock() + skew
+
+        self.client: Any
+        if loop == "Client":
+            self.client = Client(settings, self._send, policy=policy, clock=here, sleep=self.clock.sleep)
+        else:
+            self._runner = asyncio.Runner()
+            self.client = AsyncClient(settings, self._asend, policy=policy, clock=here, sleep=self.clock.asleep)
+
+    def _send(self, request: HttpRequest) -> Response:
+        self.sent.append(request)
+        self.clock.now += LATENCY / 2
+        try:
+            return self._answer(request)
+        except errors.ChatworkNetworkError as error:
+            if error.timed_out:
+                self.clock.now += request.timeout
+            raise
+        finally:
+            self.clock.now += LATENCY / 2
+
+    async def _asend(self, request: HttpRequest) -> Response:
+        await asyncio.sleep(0)
+        return self._send(request)
+
+    def run(self, call: Call[T]) -> T:
+        """Run a call to its end. The sleeping it did in between is in ``clock.slept``."""
+        return self._wait_for(self.client.run(call))
+
+    def follow(self, steps: Any) -> Any:
+        return self._wait_for(self.client.follow(steps))
+
+    def _wait_for(self, result: Any) -> Any:
+        return result if self._runner is None else self._runner.run(result)
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+
+    def misbehave(self, *faults: Fault) -> None:
+        for fault in faults:
+            self.sandbox.misbehave(fault)
+
+    @property
+    def operations(self) -> list[str | None]:
+        """The operations the sandbox was asked for, in order."""
+        return [record.operation for record in self.sandbox.requests]
+
+    def bodies(self, room_id: int) -> Sequence[str]:
+        return [message["body"] for message in self.sandbox.messages(room_id)]
+
+
+class Answers:
+    """A transport that gives prepared answers in turn; an exception among them is raised, the last one is repeated."""
+
+    def __init__(self, *answers: Response | Exception) -> None:
+        self._answers = list(answers)
+        self.requests: list[HttpRequest] = []
+
+    def __call__(self, request: HttpRequest) -> Response:
+        self.requests.append(request)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def drive(steps: Any, *answers: Any) -> tuple[list[Call[Any]], Any]:
+    """Run a search by hand: returns the calls it yielded, and what it returned."""
+    asked: list[Call[Any]] = []
+    given = iter(answers)
+    try:
+        call = next(steps)
+        while True:
+            asked.append(call)
+            answer = next(given)
+            call = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+    except StopIteration as end:
+        assert next(given, None) is None, "the search asked for less than expected"
+        return asked, end.value

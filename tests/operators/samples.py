@@ -1,0 +1,71 @@
+"""One use of each operator, with everything it needs to succeed in the seeded company."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_chatwork.api.call import Upload
+from airflow_provider_chatwork.operators._base import ChatworkOperator
+from airflow_provider_chatwork.operators.files import ChatworkDownloadFileOperator, ChatworkUploadFileOperator
+from airflow_provider_chatwork.operators.messages import (
+    ChatworkDeleteMessageOperator,
+    ChatworkEditMessageOperator,
+    ChatworkPostMessageOperator,
+)
+from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator, ChatworkSetTaskStatusOperator
+from airflow_provider_chatwork.provider_info import get_provider_info
+from airflow_provider_chatwork.sandbox import company
+from airflow_provider_chatwork.sandbox.served import ServedSandbox
+
+#: Every operator of the provider.
+OPERATORS: list[type[ChatworkOperator]] = sorted(
+    {
+        value
+        for entry in get_provider_info()["operators"]
+        for module in entry["python-modules"]
+        for value in vars(import_module(module)).values()
+        if inspect.isclass(value) and issubclass(value, ChatworkOperator) and value is not ChatworkOperator
+    },
+    key=lambda operator: operator.__name__,
+)
+#: Those that create something, and the operation that does it.
+CREATING: dict[type[ChatworkOperator], str] = {
+    ChatworkPostMessageOperator: "post_message",
+    ChatworkCreateTaskOperator: "create_task",
+    ChatworkUploadFileOperator: "upload_file",
+}
+
+
+@dataclass
+class Sample:
+    """Arguments of an operator without its room, and the operation that does its work."""
+
+    arguments: dict[str, Any]
+    operation: str
+
+
+def sample(operator: type[ChatworkOperator], sandbox: ServedSandbox, folder: Path) -> Sample:
+    """A use of an operator in the room ``DATA_ROOM``."""
+    room = company.DATA_ROOM
+    if operator is ChatworkPostMessageOperator:
+        return Sample({"body": "夜間バッチ完了"}, "post_message")
+    if operator is ChatworkEditMessageOperator:
+        message_id = sandbox.speak(room, company.BOT, "before")
+        return Sample({"message_id": message_id, "body": "after"}, "edit_message")
+    if operator is ChatworkDeleteMessageOperator:
+        return Sample({"message_id": sandbox.speak(room, company.BOT, "before")}, "delete_message")
+    if operator is ChatworkCreateTaskOperator:
+        return Sample({"body": "確認", "to_ids": [company.YAMADA, company.SATO]}, "create_task")
+    if operator is ChatworkSetTaskStatusOperator:
+        [task_id] = sandbox.assign(room, company.BOT, [company.BOT], "確認")
+        return Sample({"chatwork_task_id": task_id}, "set_task_status")
+    if operator is ChatworkUploadFileOperator:
+        return Sample({"content": "日付,売上\n", "filename": "売上.csv"}, "upload_file")
+    if operator is ChatworkDownloadFileOperator:
+        file_id = sandbox.share(room, company.SATO, Upload("指標.csv", b"1,2\n"))
+        return Sample({"file_id": file_id, "destination": str(folder / "指標.csv")}, "get_file")
+    raise LookupError(f"there is no sample of {operator.__name__} yet")

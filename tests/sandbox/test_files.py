@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from airflow_provider_chatwork.api.call import HttpRequest, Upload
+from airflow_provider_chatwork.sandbox import Sandbox, company
+
+ROOM = f"/rooms/{company.SALES_ROOM}"
+FILES = f"{ROOM}/files"
+
+
+class TestUploadFile:
+    def test_shows_the_file_in_a_message(self, api: Any, sandbox: Sandbox) -> None:
+        file_id = api.upload(FILES, b"1,2", "日本語.csv", message="どうぞ").json["file_id"]
+        file = api.get(f"{FILES}/{file_id}").json
+        assert set(file) == {"file_id", "account", "message_id", "filename", "filesize", "upload_time"}
+        assert (file["filename"], file["filesize"]) == ("日本語.csv", 3)
+        assert api.get(f"{ROOM}/messages/{file['message_id']}").json["body"] == (
+            f"[info][title][dtext:file_uploaded][/title][download:{file_id}]日本語.csv (3 Byte)[/download][/info]どうぞ"
+        )
+
+    def test_a_picture_has_a_preview(self, api: Any, sandbox: Sandbox) -> None:
+        file_id = api.upload(FILES, b"\x89PNG", "graph.png").json["file_id"]
+        assert f"[preview id={file_id} ht=150]" in sandbox.messages(company.SALES_ROOM)[-1]["body"]
+
+    @pytest.mark.parametrize(("size", "status"), [(5 * 1024 * 1024, 200), (5 * 1024 * 1024 + 1, 413)])
+    def test_takes_5_mib(self, api: Any, size: int, status: int) -> None:
+        assert api.upload(FILES, bytes(size)).status == status
+
+    def test_keeps_every_byte(self, api: Any, sandbox: Sandbox) -> None:
+        content = bytes(range(256)) + b"\r\n--\r\n\r\n--c"
+        file_id = api.upload(FILES, content).json["file_id"]
+        assert sandbox.content(company.SALES_ROOM, file_id) == content
+
+    def test_a_percent_encoded_name_stays_as_it_is(self, api: Any) -> None:
+        file_id = api.upload(FILES, b"x", "%E6%97%A5.csv").json["file_id"]
+        assert api.get(f"{FILES}/{file_id}").json["filename"] == "%E6%97%A5.csv"
+
+    def test_a_body_that_goes_on_after_its_end_is_refused(self, api: Any) -> None:
+        part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+        multipart = "multipart/form-data; boundary=b"
+        assert api.send("POST", FILES, part, multipart).status == 200
+        assert api.send("POST", FILES, part + b"\r\n", multipart).status == 400
+
+    def test_a_message_with_a_file_name_is_no_message(self, api: Any, sandbox: Sandbox) -> None:
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="message"; filename="message"\r\n\r\nlost\r\n'
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nx\r\n--b--\r\n'
+        )
+        assert api.send("POST", FILES, body, "multipart/form-data; boundary=b").status == 200
+        assert "lost" not in sandbox.messages(company.SALES_ROOM)[-1]["body"]
+
+    def test_a_form_without_a_file_is_refused(self, api: Any) -> None:
+        assert api.post(FILES, file="x").errors == ["Parameter 'file' is required"]
+
+    def test_readers_may_not(self, api: Any) -> None:
+        assert api.upload(f"/rooms/{company.NOTICE_ROOM}/files", b"x").status == 403
+
+    def test_understands_what_the_usual_libraries_send(self, sandbox: Sandbox) -> None:
+        url = f"https://api.chatwork.com/v2{FILES}"
+        parts: dict[str, Any] = {"data": {"message": "メモ"}, "files": {"file": ("表 1.csv", b"a,b", "text/csv")}}
+        by_requests = requests.Request("POST", url, **parts).prepare()
+        by_httpx = httpx.Request("POST", url, **parts)
+        for headers, body in ((by_requests.headers, by_requests.body), (by_httpx.headers, by_httpx.read())):
+            assert isinstance(body, bytes)
+            request = HttpRequest("POST", url, {**headers, "x-chatworktoken": sandbox.token}, body)
+            assert sandbox.handle(request).status == 200
+            assert sandbox.files(company.SALES_ROOM)[-1]["filename"] == "表 1.csv"
+            assert sandbox.messages(company.SALES_ROOM)[-1]["body"].endswith("メモ")
+
+
+class TestListFiles:
+    def test_can_be_narrowed_to_an_uploader(self, api: Any, sandbox: Sandbox) -> None:
+        sandbox.share(company.SALES_ROOM, company.SATO, Upload("memo.txt", b"x"))
+        assert [file["filename"] for file in api.get(FILES, account_id=company.SATO).json] == ["memo.txt"]
+
+    def test_is_204_where_there_are_none(self, api: Any) -> None:
+        assert api.get(f"/rooms/{company.DATA_ROOM}/files").status == 204
+
+
+class TestDownloadUrl:
+    def ask(self, api: Any) -> str:
+        file_id = api.upload(FILES, b"content", "売上.html").json["file_id"]
+        return str(api.get(f"{FILES}/{file_id}", create_download_url=1).json["download_url"])
+
+    def test_is_only_there_on_demand(self, api: Any) -> None:
+        file_id = api.get(FILES).json[0]["file_id"]
+        assert "download_url" not in api.get(f"{FILES}/{file_id}", create_download_url=0).json
+
+    def test_lies_on_the_host_that_was_asked_and_needs_no_token(self, api: Any, sandbox: Sandbox) -> None:
+        url = self.ask(api)
+        assert url.startswith("https://api.chatwork.com/")
+        assert sandbox.handle(HttpRequest("GET", url, {})).body == b"content"
+
+    def test_ends_after_30_seconds(self, api: Any, sandbox: Sandbox, clock: Any) -> None:
+        url = self.ask(api)
+        clock.now += 29.9
+        assert sandbox.handle(HttpRequest("GET", url, {})).status == 200
+        clock.now += 0.1
+        assert sandbox.handle(HttpRequest("GET", url, {})).status == 403
+
+    def test_is_another_one_each_time(self, api: Any) -> None:
+        assert self.ask(api) != self.ask(api)
+
+    def test_a_page_in_it_is_not_shown_as_one(self, api: Any, sandbox: Sandbox) -> None:
+        headers = sandbox.handle(HttpRequest("GET", self.ask(api), {})).headers
+        assert headers["content-disposition"].startswith("attachment")
+        assert "sandbox" in headers["content-security-policy"]

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from airflow_provider_chatwork.sandbox import company
+from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from tests.airflow_side import run_dag
+
+FOLDER = Path(__file__).resolve().parent.parent / "example_dags"
+FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+Run = Callable[[str], Any]
+
+
+@pytest.fixture
+def run(dag_bag: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs an example DAG as it is, and returns its state and those of its tasks."""
+
+    def run(dag_id: str) -> dict[str, str]:
+        ended = run_dag(dag_bag.dags[dag_id], monkeypatch, tmp_path)
+        states = {"dag": str(ended.state.value)}
+        for instance in ended.get_task_instances():
+            index = f"[{instance.map_index}]" if instance.map_index >= 0 else ""
+            states[f"{instance.task_id}{index}"] = str(instance.state)
+        return states
+
+    return run
+
+
+@pytest.fixture
+def new_bodies(chatwork_sandbox: ServedSandbox) -> Callable[[int], list[str]]:
+    """Returns what was said in a room since the test began."""
+    old = {
+        message["message_id"]
+        for room_id in (company.DATA_ROOM, company.SALES_ROOM)
+        for message in chatwork_sandbox.messages(room_id)
+    }
+
+    def new_bodies(room_id: int) -> list[str]:
+        messages = chatwork_sandbox.messages(room_id)
+        return [message["body"] for message in messages if message["message_id"] not in old]
+
+    return new_bodies
+
+
+class TestEveryFile:
+    def test_all_files_can_be_read(self, dag_bag: Any) -> None:
+        assert not dag_bag.import_errors
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_it_holds_one_dag_named_after_it(self, dag_bag: Any, name: str) -> None:
+        found = [dag_id for dag_id, dag in dag_bag.dags.items() if Path(dag.fileloc).stem == name]
+
+        assert found == [f"chatwork_{name}"]
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_it_says_in_airflow_what_it_shows(self, dag_bag: Any, name: str) -> None:
+        assert dag_bag.dags[f"chatwork_{name}"].doc_md
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_only_the_chore_runs_by_itself(self, dag_bag: Any, name: str) -> None:
+        dag = dag_bag.dags[f"chatwork_{name}"]
+        # Airflow 2 and 3 call it by different names.
+        plan = dag.schedule if hasattr(dag, "schedule") else dag.schedule_interval
+
+        assert plan == ("0 9 * * MON" if name == "weekly_chore" else None)
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_rooms_and_people_are_stated_in_one_place(self, dag_bag: Any, name: str) -> None:
+        text = (FOLDER / f"{name}.py").read_text("utf-8")
+        ids = {"4000001", "1001"}
+
+        before, _, after = text.partition("PARAMS = ")
+        stated, _, rest = after.partition("\n\n")
+        assert any(some in stated for some in ids)
+        assert not any(some in before + rest for some in ids)
+
+
+class TestAskAndWait:
+    def test_it_waits_for_both_people_and_says_so(
+        self, run: Run, chatwork_sandbox: ServedSandbox, new_bodies: Callable[[int], list[str]]
+    ) -> None:
+        chatwork_sandbox.people_tick_after = 60
+
+        def looks() -> int:
+            return sum(request.operation == "get_task" for request in chatwork_sandbox.requests)
+
+        # The first look is the link's, the next two are the task's. By the time of the trigger's, people are done.
+        chatwork_sandbox.clock = lambda: time.time() + (61 if looks() >= 3 else 0)
+
+        states = run("chatwork_ask_and_wait")
+
+        tasks = ("announce", "share", "ask", "wait", "update")
+        assert states == {"dag": "success", **dict.fromkeys(tasks, "success")}
+        said = new_bodies(company.DATA_ROOM)
+        assert "[info]売上レポートは高橋 美咲さんと佐藤 花子さんが確認しました。[/info]" in said
+        assert not any("確認待ち" in body for body in said)
+        assert looks() == 5
+        done = {
+            task["account"]["account_id"]: task["status"]
+            for task in chatwork_sandbox.tasks(company.DATA_ROOM)
+            if task["body"] == "売上レポートの数字を確認する"
+        }
+        assert done == {company.TAKAHASHI: "done", company.SATO: "done"}
+        [file] = chatwork_sandbox.files(company.DATA_ROOM)
+        assert file["filename"] == "売上レポート.csv"
+        content = chatwork_sandbox.content(company.DATA_ROOM, file["file_id"]).decode()
+        assert content == "店舗,売上\n札幌,120000\n那覇,98000"
+
+    def test_the_wait_takes_no_worker_slot(self, dag_bag: Any) -> None:
+        assert dag_bag.dags["chatwork_ask_and_wait"].get_task("wait").deferrable
+
+
+class TestTellFailures:
+    def test_the_room_hears_what_failed_and_why_and_nobody_is_called(
+        self, run: Run, new_bodies: Callable[[int], list[str]]
+    ) -> None:
+        states = run("chatwork_tell_failures")
+
+        assert states == {"dag": "failed", "load_orders": "failed"}
+        [body] = new_bodies(company.DATA_ROOM)
+        for part in ("chatwork_tell_failures", "load_orders", "受注データベースに接続できません"):
+            assert part in body
+        assert "[toall]" not in body
+
+
+class TestMessageEachRegion:
+    def test_every_room_gets_its_own_message(self, run: Run, new_bodies: Callable[[int], list[str]]) -> None:
+        states = run("chatwork_message_each_region")
+
+        assert states == {"dag": "success", "reports": "success", "tell[0]": "success", "tell[1]": "success"}
+        assert new_bodies(company.DATA_ROOM) == ["東日本の売上は 3,120,000 円でした。"]
+        assert new_bodies(company.SALES_ROOM) == ["西日本の売上は 2,840,000 円でした。"]
+
+
+class TestWeeklyChore:
+    def test_the_task_is_due_at_the_end_of_the_fourth_day_in_japan(
+        self, run: Run, chatwork_sandbox: ServedSandbox
+    ) -> None:
+        before = datetime.now(ZoneInfo("UTC")).date()
+
+        states = run("chatwork_weekly_chore")
+
+        assert states == {"dag": "success", "ask": "success"}
+        [task] = [task for task in chatwork_sandbox.tasks(company.DATA_ROOM) if "週次レポート" in task["body"]]
+        due = datetime.fromtimestamp(task["limit_time"], ZoneInfo("Asia/Tokyo"))
+        assert task["account"]["account_id"] == company.TAKAHASHI
+        assert task["limit_type"] == "date"
+        assert due.date() - before in (timedelta(days=4), timedelta(days=5))
+        assert f"{due:%H:%M:%S}" == "23:59:59"
+
+
+class TestCsvForExcel:
+    def test_the_file_is_in_the_encoding_that_excel_expects(self, run: Run, chatwork_sandbox: ServedSandbox) -> None:
+        states = run("chatwork_csv_for_excel")
+
+        assert states == {"dag": "success", "report": "success", "upload": "success"}
+        file = chatwork_sandbox.files(company.SALES_ROOM)[-1]
+        content = chatwork_sandbox.content(company.SALES_ROOM, file["file_id"])
+        assert file["filename"].startswith("売上_20")
+        assert content.decode("cp932") == "店舗,担当,売上\r\n札幌,髙橋,120000\r\n那覇,山﨑,98000\r\n"
+
+
+class TestWriteNotation:
+    def test_own_notation_acts_and_foreign_notation_does_not(
+        self, run: Run, new_bodies: Callable[[int], list[str]]
+    ) -> None:
+        states = run("chatwork_write_notation")
+
+        assert states == {"dag": "success", "tell": "success"}
+        [body] = new_bodies(company.DATA_ROOM)
+        assert body == (
+            "[To:1001005] 高橋さん\n[To:1001003] 佐藤さん\n"
+            "[info][title]警告 3 件[/title]取り込み: 株式会社[\u200btoall]商事\n"
+            "[hr][code]WARN  3 rows skipped\n[\u200binfo] is no notation here[/code][/info]"
+        )
