@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -43,10 +45,14 @@ class TestNoInternet:
 
 
 class TestDb:
-    def test_holds_no_dag_and_no_connection(self, db):
-        from airflow.models import Connection, DagModel
+    def test_lies_in_the_home_of_this_run(self, db):
+        from airflow.settings import engine
+
+        assert Path(os.environ["AIRFLOW_HOME"], "unit.db") == Path(engine.url.database)
+
+    def test_comes_without_the_connections_that_airflow_makes_up(self, db):
+        from airflow.models import Connection
         from airflow.settings import Session
 
         with Session() as session:
-            assert session.query(DagModel).count() == 0
-            assert session.query(Connection).count() == 0
+            assert session.query(Connection).filter(Connection.conn_id == "http_default").count() == 0

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import run_dag
+from tests.airflow_side import VERSION, run_dag
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_dags"
 FILES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -126,8 +126,10 @@ class TestTellFailures:
 
         assert states == {"dag": "failed", "load_orders": "failed"}
         [body] = new_bodies(company.DATA_ROOM)
-        for part in ("chatwork_tell_failures", "load_orders", "受注データベースに接続できません"):
-            assert part in body
+        assert "chatwork_tell_failures" in body
+        assert "load_orders" in body
+        # Between these, `dag.test()` does not tell callbacks of the error. Workers do.
+        assert "受注データベースに接続できません" in body or (3, 0) <= VERSION < (3, 3)
         assert "[toall]" not in body
 
 

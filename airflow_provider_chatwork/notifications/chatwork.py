@@ -54,8 +54,8 @@ class ChatworkNotifier(BaseNotifier):
         # Read before `redact`, which only knows the secrets of connections that were read.
         hook.max_wait = min(hook.settings.max_wait, _PATIENCE)
         # A template may have been rendered to a number or a list.
-        text = failure_text(context) if self.text is None else str(self.text)
-        body = api.notation.fit(str(redact(text)))
+        text = failure_text(context) if self.text is None else _masked(self.text)
+        body = api.notation.fit(text)
         message_id = hook.run(api.messages.post_message(hook.room_id_or_default(self.room_id), body))["message_id"]
         self.log.info("Posted to Chatwork as message %s", message_id)
 
@@ -72,12 +72,17 @@ def failure_text(context: Context) -> str:
         "Try": getattr(ti, "try_number", None),
         "Log": getattr(ti, "log_url", None),
     }
-    lines = [f"{name}: {api.notation.safe(str(value))}" for name, value in facts.items() if value is not None]
+    lines = [f"{name}: {api.notation.safe(_masked(value))}" for name, value in facts.items() if value is not None]
     reason = context.get("exception") or context.get("reason")
     if reason:
-        lines.append(api.notation.code(api.notation.fit(str(reason), 2000)))
+        lines.append(api.notation.code(api.notation.fit(_masked(reason), 2000)))
     what = "Task failed" if ti is not None else "DAG run failed"
     return api.notation.info("\n".join(lines), title=what)
+
+
+def _masked(value: object) -> str:
+    # Before anything is broken or cut out of the text: a secret is only known as a whole.
+    return str(redact(str(value)))
 
 
 send_chatwork_notification = ChatworkNotifier

@@ -38,6 +38,7 @@ class SandboxServer(uvicorn.Server):
             loop="asyncio",
             ws="none",
             log_config=None,
+            log_level="warning",
             access_log=False,
             # The sandbox sends its own date, by its own clock.
             date_header=False,
