@@ -60,12 +60,13 @@ async def _adrive(steps: Steps[T], send: Callable[[Call[Any]], Awaitable[Any]]) 
 class _Conversation:
     """What both clients know of the account: its budget, its clock, its id, and what was created."""
 
-    def __init__(self, settings: Settings, policy: RetryPolicy | None, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: Settings, policy: RetryPolicy | None, clock: Callable[[], float] | None) -> None:
         self.settings = settings
         self.policy = policy or RetryPolicy(max_wait=settings.max_wait)
         #: The account's budget as of the last answer, or ``None`` before there was one.
         self.rate_limit: RateLimit | None = None
-        self._clock = clock
+        # No default argument: this module is loaded late, maybe while a test has put another clock in place for a while.
+        self._clock = clock or time.time
         self._skew = 0.0
         self._account_id: int | None = None
         self._created: deque[object] = deque(maxlen=_REMEMBERED)
@@ -105,8 +106,8 @@ class Client(_Conversation):
     :param transport: sends one request and returns its answer, or raises
         :class:`~airflow_provider_chatwork.api.errors.ChatworkNetworkError`.
     :param policy: when to try again; made from ``settings`` if not given.
-    :param clock: the Unix time in seconds.
-    :param sleep: waits for a number of seconds.
+    :param clock: the Unix time in seconds; ``time.time`` if not given.
+    :param sleep: waits for a number of seconds; ``time.sleep`` if not given.
     """
 
     def __init__(
@@ -115,12 +116,12 @@ class Client(_Conversation):
         transport: Transport,
         *,
         policy: RetryPolicy | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         super().__init__(settings, policy, clock)
         self._transport = transport
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
 
     def run(self, call: Call[T]) -> T:
         """Send a call, with all the patience the settings allow, and return its result.
@@ -172,12 +173,12 @@ class AsyncClient(_Conversation):
         transport: AsyncTransport,
         *,
         policy: RetryPolicy | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(settings, policy, clock)
         self._transport = transport
-        self._sleep = sleep
+        self._sleep = sleep or asyncio.sleep
 
     async def run(self, call: Call[T]) -> T:
         """Send a call, with all the patience the settings allow, and return its result.

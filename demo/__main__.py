@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from demo import checks, story
-from demo.airflow import AirflowServer, NotReady
+from demo.airflow import AirflowServer, NotReady, check_environment
 from demo.processes import Process, stop_all
 from demo.sandbox import SandboxServer
 from demo.show import say, show_checks, show_tasks, show_transcript
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _perform(folder: Path, processes: list[Process], watch: Watch, *, ui: bool) -> int:
     say("Two example DAGs, on an Airflow of their own with SQLite, against a Chatwork in memory.\n")
+    check_environment()
     sandbox = SandboxServer(folder, processes)
     airflow = AirflowServer(folder, processes)
     try:

@@ -41,7 +41,6 @@ class AirflowServer:
     """
 
     def __init__(self, folder: Path, processes: list[Process]) -> None:
-        check_environment()
         self.home = folder / "airflow"
         self._folder = folder
         self._port = free_port()

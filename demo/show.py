@@ -18,7 +18,9 @@ def say(text: str) -> None:
         print(text.encode(encoding, "replace").decode(encoding), flush=True)
     except BrokenPipeError:
         # What is started has to be ended all the same.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def show_transcript(evidence: Evidence) -> None:

@@ -41,9 +41,15 @@ class Watch:
 
     :param limit: seconds until :class:`OutOfTime`.
     :param clock: returns seconds.
+    :param wait: waits that many seconds, or until a signal comes.
     """
 
-    def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limit: float,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
         self.limit = limit
         #: Whether signals go unheard, as they do while all is brought to its end.
         self.deaf = False
@@ -51,6 +57,7 @@ class Watch:
         self._started = clock()
         self._signal: int | None = None
         self._rung = threading.Event()
+        self._wait = wait or self._rung.wait
         self._handlers: dict[int, Any] = {}
 
     @property
@@ -82,7 +89,7 @@ class Watch:
         :raises OutOfTime: the time limit is reached.
         """
         left = self.limit - self.seconds
-        self._rung.wait(min(seconds, max(left, 0)))
+        self._wait(min(seconds, max(left, 0)))
         if self._signal is not None:
             raise Stopped(self._signal)
         if left <= 0:

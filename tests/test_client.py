@@ -275,11 +275,13 @@ class TestTheClockOfChatwork:
         assert wrong.bodies(DATA_ROOM).count(DONE) == 2
 
     def test_is_not_read_from_an_answer_of_something_between(self, scene):
-        scene.run(get_me())
+        scene.misbehave(lost())
+        scene.run(post())
         date = {"date": "Fri, 01 Jan 2038 00:00:00 GMT"}
         scene.misbehave(Fault("status", operation="post_message", status=502, headers=date, act=True))
+        # By now the client knows who it is, so nothing is asked between this answer and the search.
         assert scene.run(post()) == {"message_id": newest(scene)}
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.acted("post_message") == 2
 
 
 class TestOtherLostAnswers:
@@ -411,9 +413,15 @@ class TestLimits:
         assert scene.client.rate_limit is None
         scene.run(get_me())
         assert scene.client.rate_limit == RateLimit(300, 299, int(START + 300))
-        scene.misbehave(Fault("status", status=503, headers={}))
         scene.run(get_me())
         assert scene.client.rate_limit.remaining == 298
+
+    def test_the_budget_stays_known_where_an_answer_does_not_tell(self, scene):
+        scene.run(get_me())
+        scene.misbehave(Fault("status", status=404, headers={}))
+        with pytest.raises(errors.ChatworkNotFoundError):
+            scene.run(get_me())
+        assert scene.client.rate_limit == RateLimit(300, 299, int(START + 300))
 
 
 class TestGivingUp:

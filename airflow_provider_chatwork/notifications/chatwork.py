@@ -13,6 +13,7 @@ from airflow_provider_chatwork import api
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 if TYPE_CHECKING:
+    import jinja2
     from airflow.providers.common.compat.sdk import Context
 
 # A callback that runs in the DAG processor is killed after 50 seconds.
@@ -44,6 +45,12 @@ class ChatworkNotifier(BaseNotifier):
     def __call__(self, *args: Any) -> None:
         """Notify with a copy of this notifier: Airflow renders in place, and one notifier serves many tasks."""
         super(ChatworkNotifier, copy.copy(self)).__call__(*args)
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Render every field, also where nothing is left of it: Airflow up to 3.2 would post the template then."""
+        environment = jinja_env or self.get_template_env(dag=context.get("dag"))
+        for name in self.template_fields:
+            setattr(self, name, self.render_template(getattr(self, name), context, environment))
 
     def notify(self, context: Context) -> None:
         """Post the message.

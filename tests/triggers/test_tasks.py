@@ -6,7 +6,7 @@ import inspect
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -31,38 +31,54 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
+class Clock:
+    """A time that passes only where a trigger sleeps, and people who act one after the other while it does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_800_000_000.0
+        self.slept: list[float] = []
+        self.people: list[Callable[[], object]] = []
+        really_sleep, here = asyncio.sleep, threading.get_ident()
+
+        async def sleep(seconds: float, *rest: Any) -> None:
+            # The server sleeps, too, in a thread of its own.
+            if threading.get_ident() != here:
+                await really_sleep(seconds, *rest)
+                return
+            assert len(self.slept) < 20, f"the trigger sleeps for ever: {self.slept}"
+            self.slept.append(seconds)
+            self.now += seconds
+            if self.people:
+                self.people.pop(0)()
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        monkeypatch.setattr(time, "time", lambda: self.now)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-class Clock:
-    """A time that passes only where a trigger sleeps, and people who act while it does."""
+class Clients:
+    """The HTTP clients for event loops that were opened since, and are open."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_800_000_000.0
-        self.slept: list[float] = []
-        self.people: Iterable[Callable[[], object]] = ()
-        self._sleep, here = asyncio.sleep, threading.get_ident()
+    def __init__(self) -> None:
+        # Kept, so that none of their ids is given away again.
+        self._before = [thing for thing in gc.get_objects() if type(thing) is httpx.AsyncClient]
 
-        async def sleep(seconds: float, *rest: Any) -> None:
-            # The server sleeps, too, in a thread of its own.
-            if threading.get_ident() != here:
-                await self._sleep(seconds, *rest)
-                return
-            assert len(self.slept) < 20, f"the trigger sleeps for ever: {self.slept}"
-            self.slept.append(seconds)
-            self.now += seconds
-            next(iter_people, lambda: None)()
+    def open(self) -> list[httpx.AsyncClient]:
+        before = {id(client) for client in self._before}
+        return [
+            thing
+            for thing in gc.get_objects()
+            if type(thing) is httpx.AsyncClient and id(thing) not in before and not thing.is_closed
+        ]
 
-        people = self
 
-        def lazily() -> Iterable[Callable[[], object]]:
-            yield from people.people
-
-        iter_people = iter(lazily())
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        monkeypatch.setattr(time, "time", lambda: self.now)
+@pytest.fixture
+def clients() -> Clients:
+    return Clients()
 
 
 def trigger(task_ids: list[int], **arguments: Any) -> ChatworkTaskDoneTrigger:
@@ -175,12 +191,12 @@ class TestRun:
         with pytest.raises(Exception, match="chatwork_missing"):
             await events(trigger([task_id], chatwork_conn_id="chatwork_missing"))
 
-    async def test_closes_its_connections_at_the_end(self, sandbox, task_id, clock):
+    async def test_closes_its_connections_at_the_end(self, sandbox, task_id, clock, clients):
         sandbox.tick(ROOM, task_id)
         await events(trigger([task_id]))
-        assert not open_clients()
+        assert not clients.open()
 
-    async def test_closes_its_connections_where_it_is_cancelled(self, sandbox, task_id, monkeypatch):
+    async def test_closes_its_connections_where_it_is_cancelled(self, sandbox, task_id, monkeypatch, clients):
         asleep = asyncio.Event()
         sleep, here = asyncio.sleep, threading.get_ident()
 
@@ -194,11 +210,11 @@ class TestRun:
         monkeypatch.setattr(asyncio, "sleep", sleep_for_ever)
         running = asyncio.create_task(events(trigger([task_id], deadline=time.time() + 3600)))
         await asleep.wait()
-        assert open_clients()
+        assert clients.open()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        assert not open_clients()
+        assert not clients.open()
 
     async def test_leaves_the_event_loop_to_others_while_it_waits_for_an_answer(self, chatwork_sandbox):
         task_ids = chatwork_sandbox.assign(
@@ -230,11 +246,3 @@ class TestRun:
         assert len(heard) >= 2
         assert all(heard)
 
-
-def open_clients() -> list[Any]:
-    """The HTTP clients of this process that were used and not closed."""
-    return [
-        thing
-        for thing in gc.get_objects()
-        if isinstance(thing, httpx.AsyncClient) and not thing.is_closed and thing._transport is not None
-    ]
