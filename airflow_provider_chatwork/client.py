@@ -65,7 +65,7 @@ class _Conversation:
         self.policy = policy or RetryPolicy(max_wait=settings.max_wait)
         #: The account's budget as of the last answer, or ``None`` before there was one.
         self.rate_limit: RateLimit | None = None
-        # No default argument: this module is loaded late, maybe while a test has put another clock in place for a while.
+        # Not a default argument: this module is loaded late, perhaps while a test has its own clock in place.
         self._clock = clock or time.time
         self._skew = 0.0
         self._account_id: int | None = None

@@ -278,7 +278,7 @@ class TestTheClockOfChatwork:
         scene.misbehave(lost())
         scene.run(post())
         date = {"date": "Fri, 01 Jan 2038 00:00:00 GMT"}
-        scene.misbehave(Fault("status", operation="post_message", status=502, headers=date, act=True))
+        scene.misbehave(Fault("status", operation="post_message", status=500, headers=date, act=True))
         # By now the client knows who it is, so nothing is asked between this answer and the search.
         assert scene.run(post()) == {"message_id": newest(scene)}
         assert scene.sandbox.acted("post_message") == 2

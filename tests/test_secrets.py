@@ -19,7 +19,7 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_chatwork.api import wire
-from airflow_provider_chatwork.api.call import HttpRequest
+from airflow_provider_chatwork.api.call import Call, HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkError, to_plain
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
@@ -131,18 +131,34 @@ def run_everything(sandbox: ServedSandbox, evidence: Evidence, fault: Fault | No
     """Run every operation through both transports, and return how many succeeded."""
     hook = ChatworkHook()
     well = 0
-    for case in CASES:
-        for transport in (hook.run, lambda call: asyncio.run(alone(hook, call))):
+
+    def each() -> Iterator[Call[Any]]:
+        for case in CASES:
             sandbox.reset()
             call = case.call(sandbox)
             if fault is not None:
                 sandbox.misbehave(fault)
+            yield call
+
+    for call in each():
+        try:
+            evidence.add(hook.run(call))
+            well += 1
+        except ChatworkError as error:
+            evidence.add(error)
+
+    async def in_a_loop() -> int:
+        well = 0
+        for call in each():
             try:
-                evidence.add(transport(call))
+                evidence.add(await hook.arun(call))
                 well += 1
             except ChatworkError as error:
                 evidence.add(error)
-    return well
+        await hook.aclose()
+        return well
+
+    return well + asyncio.run(in_a_loop())
 
 
 async def alone(hook: ChatworkHook, call: Any) -> Any:
@@ -180,9 +196,8 @@ class TestOperations:
     def test_show_it_in_no_log_result_or_error(self, fault, sandbox, evidence):
         well = run_everything(sandbox, evidence, FAULTS[fault])
         assert well > len(CASES) if fault == "none" else evidence.texts
-        assert any("/v2/" in record.getMessage() or "/v2/" in str(record.args) for record in evidence.caplog.records), (
-            "the libraries that send have logged nothing"
-        )
+        talking = {record.name.partition(".")[0] for record in evidence.caplog.records}
+        assert {"urllib3", "httpcore"} <= talking, "the libraries that send have logged nothing"
         evidence.assert_clean()
 
     @pytest.mark.parametrize("name", BROKEN)

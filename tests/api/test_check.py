@@ -194,9 +194,11 @@ class TestLinkCode:
             with refused():
                 check.link_code("x", value)
 
-    def test_refuses_a_line_end(self):
+    @pytest.mark.parametrize("value", ["code\n", "a" * 51, "", "夜間", "a.b"])
+    def test_refuses_a_line_end_and_a_character_too_many(self, value):
         with refused():
-            check.link_code("x", "code\n")
+            check.link_code("x", value)
+        assert check.link_code("x", "a" * 50)
 
 
 class TestMediaType:

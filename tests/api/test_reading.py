@@ -89,6 +89,11 @@ class TestOne:
             with pytest.raises(ValueError, match=r"^Task\.message_id is "):
                 one(models.Task)({**TASK, "message_id": value})
 
+    @pytest.mark.parametrize("value", ["１", "²", " 1", "1.0", "-1", ""])
+    def test_takes_no_other_text_for_a_number(self, value):
+        with pytest.raises(ValueError, match=r"^ChangedTask\.task_id is str, not int$"):
+            one(models.ChangedTask)({"task_id": value})
+
     def test_does_not_turn_a_number_into_any_other_text(self):
         with pytest.raises(ValueError, match=r"^Task\.status is int, not str$"):
             one(models.Task)({**TASK, "status": 1})

@@ -82,7 +82,9 @@ class TestObserveTasks:
             },
         ]
 
-    @pytest.mark.parametrize(("count", "operations"), [(1, ["get_task"]), (2, ["get_task"] * 2), (3, ["list_tasks"] * 2)])
+    @pytest.mark.parametrize(
+        ("count", "operations"), [(1, ["get_task"]), (2, ["get_task"] * 2), (3, ["list_tasks"] * 2)]
+    )
     def test_asks_no_more_than_two_questions_for_tasks_of_a_small_room(self, count, operations, sandbox):
         task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.tick(ROOM, task_ids[0])

@@ -213,6 +213,15 @@ class TestMultipart:
         requests = {sent(upload_file(1, Upload("a", b"1"), message="m").request).body for _ in range(2)}
         assert len(requests) == 1
 
+    def test_cannot_be_ended_by_a_file_that_knows_the_rest(self):
+        def boundary(content: bytes) -> bytes:
+            request = sent(upload_file(1, Upload("a.csv", content, "text/csv")).request)
+            return request.headers["content-type"].partition("boundary=")[2].encode()
+
+        forged = b"x\r\n--" + boundary(b"x") + b"--\r\n"
+        request = sent(upload_file(1, Upload("a.csv", forged, "text/csv")).request)
+        assert parsed(request) == {"file": ("a.csv", "text/csv", forged)}
+
     def test_cannot_be_ended_by_a_message_that_knows_the_file(self):
         # Whoever knows the file must not be able to write a message that brings another file along.
         upload = Upload("a.csv", b"1", "text/csv")

@@ -26,7 +26,9 @@ def told(**more: Any) -> Any:
     """The context of a failed task."""
     return {
         "dag": new_dag("report"),
-        "ti": FakeTaskInstance(dag_id="report", task_id="load", try_number=2, log_url="http://localhost:8080/log?a=1&b=2"),
+        "ti": FakeTaskInstance(
+            dag_id="report", task_id="load", try_number=2, log_url="http://localhost:8080/log?a=1&b=2"
+        ),
         "dag_run": SimpleNamespace(dag_id="report", run_id="scheduled__2026-11-01"),
         "run_id": "scheduled__2026-11-01",
         "exception": ValueError("no rows"),

@@ -381,7 +381,11 @@ class TestInADag:
         assert Path(left("download")).read_bytes() == b"1,2"
         assert sandbox.content(ROOM, left("upload")) == b"1,2"
 
-        links = {task.task_id: link_of(dag, run, task.task_id, "Chatwork message") for task in dag.tasks if not isinstance(task, Catch)}
+        links = {
+            task.task_id: link_of(dag, run, task.task_id, "Chatwork message")
+            for task in dag.tasks
+            if not isinstance(task, Catch)
+        }
         address = f"{sandbox.address}/#!rid{ROOM}"
         assert links["tell"] == links["edit"] == links["delete"] == f"{address}-{left('tell')}"
         assert links["post"] == f"{address}-{posted[0]}"

@@ -169,7 +169,7 @@ class TestServe:
         assert caplog.records == []
         late.join(timeout=10)
         assert not late.is_alive()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("chatwork-sandbox")]
+        assert not [thread for thread in threading.enumerate() if thread.name == f"chatwork-sandbox-{address.port}"]
         with socket.socket() as sock:
             assert sock.connect_ex((address.host, address.port)) != 0
         opened.close()

@@ -217,9 +217,7 @@ class TestRun:
         assert not clients.open()
 
     async def test_leaves_the_event_loop_to_others_while_it_waits_for_an_answer(self, chatwork_sandbox):
-        task_ids = chatwork_sandbox.assign(
-            ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認"
-        )
+        task_ids = chatwork_sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
         for task_id in task_ids:
             chatwork_sandbox.tick(ROOM, task_id)
         beat, heard, real = threading.Event(), [], chatwork_sandbox.clock
@@ -245,4 +243,3 @@ class TestRun:
         assert event["status"] == "done"
         assert len(heard) >= 2
         assert all(heard)
-

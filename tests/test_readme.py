@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.sandbox import company
+from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from tests.airflow_side import connect, run_dag
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
+
+
+class TestTheFirstBlock:
+    def test_is_a_dag_that_runs_as_it_stands(
+        self, chatwork_sandbox: ServedSandbox, db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        chatwork_sandbox.people_tick_after = 0
+        connect(monkeypatch, chatwork_sandbox, default_room_id=company.DATA_ROOM)
+        run = run_dag(_run(BLOCKS[0])["wait"].dag, monkeypatch, tmp_path)
+        assert str(run.state) == "success"
+        bodies = [message["body"] for message in chatwork_sandbox.messages(company.DATA_ROOM)]
+        assert f"[info]{run.run_id} is released[/info]" in bodies
+        assert chatwork_sandbox.acted("create_task") == 1
+
+
+class TestTheTestOfADag:
+    def test_passes_as_it_stands(self, chatwork_sandbox: ServedSandbox) -> None:
+        (test,) = (value for name, value in _run(BLOCKS[1]).items() if name.startswith("test_"))
+        test(chatwork_sandbox)
+
+
+def _run(block: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(block, str(README), "exec"), names)
+    return names
