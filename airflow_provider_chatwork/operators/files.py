@@ -22,7 +22,8 @@ class ChatworkUploadFileOperator(ChatworkOperator):
 
     :param file: where the file is: a path of the worker, or the URL of an object storage that Airflow can open
         (``s3://conn_id@bucket/key``).
-    :param content: instead of ``file``, the text the file shall hold; it needs a ``filename``.
+    :param content: instead of ``file``, the text the file shall hold; it needs a ``filename``. It is a template, and
+        Jinja drops a line break at its very end, though not one in a value it fills in.
     :param encoding: the encoding of ``content``, ``cp932`` for example.
     :param filename: the name people will see; that of ``file`` if not given.
     :param message: a comment to go with it, 1 to 65535 characters.

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -63,128 +65,106 @@ class World:
                 self.sandbox.tick(ROOM, task_id)
 
 
-def nothing() -> None:
+Happening = Callable[[World], object]
+
+
+def nothing(world: World) -> None:
     """What happens while nobody acts."""
 
 
-Steps = list[Callable[[], object]]
+def tick_all(world: World) -> None:
+    world.tick(0, 1, 2)
 
-# What people do, the sensor's arguments, how the wait ends; the same in all modes.
-SCENARIOS: dict[str, tuple[Callable[[World], Steps], dict[str, Any], End]] = {
-    "all": (lambda w: [lambda: w.tick(1), lambda: w.tick(0), lambda: w.tick(2)], {}, End("done")),
-    "all already done": (lambda w: [w.tick(0, 1, 2)] and [], {}, End("done")),
-    "any": (lambda w: [nothing, lambda: w.tick(2)], {"complete_when": "any"}, End("done")),
-    "two of three": (lambda w: [lambda: w.tick(2), lambda: w.tick(0)], {"complete_when": 2}, End("done")),
-    "two of three as text": (lambda w: [lambda: w.tick(2, 1)], {"complete_when": "2"}, End("done")),
-    "reopened in between": (
-        lambda w: [
-            lambda: w.tick(0, 1),
-            lambda: w.sandbox.untick(ROOM, w.tasks[0]),
-            lambda: w.tick(2),
-            lambda: w.tick(0),
-        ],
-        {},
-        End("done"),
+
+def recover_and_tick(world: World) -> None:
+    world.recover()
+    world.tick(0, 1, 2)
+
+
+@dataclass
+class Scenario:
+    """What happens before the wait and between the looks, and how it ends: the same in all modes."""
+
+    how: str
+    cause: str | None = None
+    before: Happening = nothing
+    between: Sequence[Happening] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def done(*between: Happening, before: Happening = nothing, **arguments: Any) -> Scenario:
+    return Scenario("done", None, before, between, arguments)
+
+
+def fails(cause: str, *between: Happening, before: Happening = nothing, **arguments: Any) -> Scenario:
+    return Scenario("failed for good", cause, before, between, arguments)
+
+
+def ends(how: str, *between: Happening, before: Happening = nothing, **arguments: Any) -> Scenario:
+    return Scenario(how, None, before, between, arguments)
+
+
+def delete_one(world: World) -> None:
+    world.delete(1)
+
+
+SCENARIOS = {
+    "all": done(lambda w: w.tick(1), lambda w: w.tick(0), lambda w: w.tick(2)),
+    "all already done": done(before=tick_all),
+    "any": done(nothing, lambda w: w.tick(2), complete_when="any"),
+    "two of three": done(lambda w: w.tick(2), lambda w: w.tick(0), complete_when=2),
+    "two of three as text": done(lambda w: w.tick(2, 1), complete_when="2"),
+    "reopened in between": done(
+        lambda w: w.tick(0, 1),
+        lambda w: w.sandbox.untick(ROOM, w.tasks[0]),
+        lambda w: w.tick(2),
+        lambda w: w.tick(0),
     ),
-    "a room of hundreds": (
-        lambda w: [w.fill_the_room(), w.tick(0)] and [nothing, lambda: w.tick(1), lambda: w.tick(2)],
-        {},
-        End("done"),
+    "a room of hundreds": done(
+        nothing, lambda w: w.tick(0), lambda w: w.tick(1), lambda w: w.tick(2), before=World.fill_the_room
     ),
-    "deleted task": (lambda w: [lambda: w.delete(1)], {}, End("failed for good", "ChatworkNotFoundError")),
-    "task deleted before": (lambda w: [w.delete(1)] and [], {}, End("failed for good", "ChatworkNotFoundError")),
-    "lost room": (lambda w: [w.leave_the_room], {}, End("failed for good", "ChatworkForbiddenError")),
-    "revoked token": (
-        lambda w: [lambda: w.break_down(status=401)],
-        {},
-        End("failed for good", "ChatworkAuthError"),
+    "deleted task": fails("ChatworkNotFoundError", delete_one),
+    "task deleted before": fails("ChatworkNotFoundError", before=delete_one),
+    "lost room": fails("ChatworkForbiddenError", World.leave_the_room),
+    "revoked token": fails("ChatworkAuthError", lambda w: w.break_down(status=401)),
+    "outage": done(lambda w: w.break_down(status=503), nothing, recover_and_tick),
+    "outage from the start": done(nothing, recover_and_tick, before=lambda w: w.break_down(status=500)),
+    "rate limit": done(lambda w: w.break_down(status=429), recover_and_tick),
+    "no network": done(lambda w: w.break_down(kind="refuse"), recover_and_tick),
+    "unreadable answer": done(lambda w: w.break_down(kind="malformed", shape="html"), recover_and_tick),
+    "timeout": ends("timed out", nothing, timeout=0),
+    "timeout in an outage": ends("timed out", nothing, before=lambda w: w.break_down(status=503), timeout=0),
+    "done at the last look": done(before=tick_all, timeout=0),
+    "lost connection": ends("failed", World.lose_the_connection),
+    "soft_fail, timeout": ends("skipped", nothing, timeout=0, soft_fail=True),
+    "soft_fail, deleted task": fails("ChatworkNotFoundError", delete_one, soft_fail=True),
+    "soft_fail, task deleted before": fails("ChatworkNotFoundError", before=delete_one, soft_fail=True),
+    "soft_fail, lost connection": ends("failed", World.lose_the_connection, soft_fail=True),
+    "never_fail, timeout": ends("skipped", nothing, timeout=0, never_fail=True),
+    "never_fail, deleted task": ends("skipped", delete_one, never_fail=True),
+    "never_fail, task deleted before": ends("skipped", before=delete_one, never_fail=True),
+    "never_fail, lost connection": ends("skipped", World.lose_the_connection, never_fail=True),
+    "never_fail, no connection": ends("skipped", before=World.lose_the_connection, never_fail=True),
+    "never_fail, bad argument": ends("skipped", never_fail=True, complete_when="most"),
+    "silent_fail, lost room": done(World.leave_the_room, nothing, World.join_the_room, tick_all, silent_fail=True),
+    "silent_fail, lost connection": done(
+        World.lose_the_connection, nothing, World.get_the_connection, tick_all, silent_fail=True
     ),
-    "outage": (
-        lambda w: [lambda: w.break_down(status=503), nothing, lambda: (w.recover(), w.tick(0, 1, 2))],
-        {},
-        End("done"),
+    "silent_fail, no connection": done(
+        nothing, World.get_the_connection, tick_all, before=World.lose_the_connection, silent_fail=True
     ),
-    "outage from the start": (
-        lambda w: [w.break_down(status=500), w.tick(0, 1, 2)] and [nothing, w.recover],
-        {},
-        End("done"),
-    ),
-    "rate limit": (
-        lambda w: [lambda: w.break_down(status=429), lambda: (w.recover(), w.tick(0, 1, 2))],
-        {},
-        End("done"),
-    ),
-    "no network": (
-        lambda w: [lambda: w.break_down(kind="refuse"), lambda: (w.recover(), w.tick(0, 1, 2))],
-        {},
-        End("done"),
-    ),
-    "unreadable answer": (
-        lambda w: [lambda: w.break_down(kind="malformed", shape="html"), lambda: (w.recover(), w.tick(0, 1, 2))],
-        {},
-        End("done"),
-    ),
-    "timeout": (lambda w: [nothing], {"timeout": 0}, End("timed out")),
-    "timeout in an outage": (lambda w: [w.break_down(status=503)] and [nothing], {"timeout": 0}, End("timed out")),
-    "done at the last look": (lambda w: [w.tick(0, 1, 2)] and [], {"timeout": 0}, End("done")),
-    "lost connection": (lambda w: [w.lose_the_connection], {}, End("failed")),
-    "soft_fail, timeout": (lambda w: [nothing], {"timeout": 0, "soft_fail": True}, End("skipped")),
-    "soft_fail, deleted task": (
-        lambda w: [lambda: w.delete(1)],
-        {"soft_fail": True},
-        End("failed for good", "ChatworkNotFoundError"),
-    ),
-    "soft_fail, task deleted before": (
-        lambda w: [w.delete(1)] and [],
-        {"soft_fail": True},
-        End("failed for good", "ChatworkNotFoundError"),
-    ),
-    "soft_fail, lost connection": (lambda w: [w.lose_the_connection], {"soft_fail": True}, End("failed")),
-    "never_fail, timeout": (lambda w: [nothing], {"timeout": 0, "never_fail": True}, End("skipped")),
-    "never_fail, deleted task": (lambda w: [lambda: w.delete(1)], {"never_fail": True}, End("skipped")),
-    "never_fail, task deleted before": (lambda w: [w.delete(1)] and [], {"never_fail": True}, End("skipped")),
-    "never_fail, lost connection": (lambda w: [w.lose_the_connection], {"never_fail": True}, End("skipped")),
-    "never_fail, no connection": (
-        lambda w: [w.lose_the_connection()] and [],
-        {"never_fail": True},
-        End("skipped"),
-    ),
-    "never_fail, bad argument": (lambda w: [], {"never_fail": True, "complete_when": "most"}, End("skipped")),
-    "silent_fail, lost room": (
-        lambda w: [w.leave_the_room, nothing, w.join_the_room, lambda: w.tick(0, 1, 2)],
-        {"silent_fail": True},
-        End("done"),
-    ),
-    "silent_fail, lost connection": (
-        lambda w: [w.lose_the_connection, nothing, w.get_the_connection, lambda: w.tick(0, 1, 2)],
-        {"silent_fail": True},
-        End("done"),
-    ),
-    "silent_fail, no connection": (
-        lambda w: [w.lose_the_connection(), w.tick(0, 1, 2)] and [nothing, w.get_the_connection],
-        {"silent_fail": True},
-        End("done"),
-    ),
-    "silent_fail, deleted task, timeout": (
-        lambda w: [w.delete(1)] and [nothing],
-        {"silent_fail": True, "timeout": 0},
-        End("timed out"),
-    ),
-    "silent_fail, bad argument": (
-        lambda w: [],
-        {"silent_fail": True, "complete_when": 4},
-        End("failed for good", "ChatworkParameterError"),
-    ),
-    "no such word": (lambda w: [], {"complete_when": "most"}, End("failed for good", "ChatworkParameterError")),
-    "none of them": (lambda w: [], {"complete_when": 0}, End("failed for good", "ChatworkParameterError")),
-    "more than there are": (lambda w: [], {"complete_when": 4}, End("failed for good", "ChatworkParameterError")),
-    "no tasks": (lambda w: [], {"task_ids": []}, End("failed for good", "ChatworkParameterError")),
-    "no room": (lambda w: [], {"room_id": None}, End("failed for good", "ChatworkParameterError")),
-    "no such room": (lambda w: [], {"room_id": "general"}, End("failed for good", "ChatworkParameterError")),
+    "silent_fail, deleted task, timeout": ends("timed out", nothing, before=delete_one, silent_fail=True, timeout=0),
+    "silent_fail, bad argument": fails("ChatworkParameterError", silent_fail=True, complete_when=4),
+    "no such word": fails("ChatworkParameterError", complete_when="most"),
+    "none of them": fails("ChatworkParameterError", complete_when=0),
+    "more than there are": fails("ChatworkParameterError", complete_when=4),
+    "no tasks": fails("ChatworkParameterError", task_ids=[]),
+    "no room": fails("ChatworkParameterError", room_id=None),
+    "no such room": fails("ChatworkParameterError", room_id="general"),
 }
 # A worker that pokes has read the connection and keeps to it.
 UNNOTICED = {("poke", name) for name in SCENARIOS if name.endswith("lost connection") and "silent" not in name}
-SENDING_NOTHING = [name for name, (_, _, end) in SCENARIOS.items() if end.cause == "ChatworkParameterError"]
+SENDING_NOTHING = [name for name, scenario in SCENARIOS.items() if scenario.cause == "ChatworkParameterError"]
 
 
 class TestEveryMode:
@@ -193,14 +173,20 @@ class TestEveryMode:
         sandbox.limits = Limits.off()
         return World(sandbox, monkeypatch)
 
+    def wait(self, mode: str, world: World, scenario: Scenario) -> End:
+        between = [partial(happening, world) for happening in scenario.between]
+        given = {"room_id": ROOM, "task_ids": world.tasks, **scenario.arguments}
+        return wait(mode, world.monkeypatch, between, **given)
+
     @pytest.mark.parametrize(
-        ("mode", "scenario"), [(mode, name) for name in SCENARIOS for mode in MODES if (mode, name) not in UNNOTICED]
+        ("mode", "name"), [(mode, name) for name in SCENARIOS for mode in MODES if (mode, name) not in UNNOTICED]
     )
-    def test_ends_alike(self, mode, scenario, world, monkeypatch):
-        happens, arguments, expected = SCENARIOS[scenario]
-        end = wait(mode, monkeypatch, happens(world), **{"room_id": ROOM, "task_ids": world.tasks, **arguments})
-        assert (end.how, end.cause) == (expected.how, expected.cause)
-        if expected.how != "done":
+    def test_ends_alike(self, mode, name, world):
+        scenario = SCENARIOS[name]
+        scenario.before(world)
+        end = self.wait(mode, world, scenario)
+        assert (end.how, end.cause) == (scenario.how, scenario.cause)
+        if scenario.how != "done":
             assert end.xcoms == {}
             return
         tasks = {task["task_id"]: task for task in world.sandbox.tasks(ROOM)}
@@ -222,10 +208,9 @@ class TestEveryMode:
         assert end.xcoms == {PLACE_KEY: place}
 
     @pytest.mark.parametrize("mode", MODES)
-    @pytest.mark.parametrize("scenario", SENDING_NOTHING)
-    def test_sends_nothing_where_an_argument_cannot_be_right(self, scenario, mode, world, monkeypatch):
-        _, arguments, _ = SCENARIOS[scenario]
-        wait(mode, monkeypatch, **{"room_id": ROOM, "task_ids": world.tasks, **arguments})
+    @pytest.mark.parametrize("name", SENDING_NOTHING)
+    def test_sends_nothing_where_an_argument_cannot_be_right(self, name, mode, world):
+        self.wait(mode, world, SCENARIOS[name])
         assert not world.sandbox.requests
 
     @pytest.mark.parametrize("mode", MODES)
@@ -247,7 +232,7 @@ class TestEveryMode:
 
     @pytest.mark.parametrize("mode", MODES)
     def test_writes_and_speaks_of_nothing(self, mode, world, monkeypatch):
-        steps = [nothing, lambda: world.tick(0, 1, 2)]
+        steps = [lambda: world.tick(0), lambda: world.tick(1, 2)]
         wait(mode, monkeypatch, steps, room_id=ROOM, task_ids=world.tasks)
         assert {request.method for request in world.sandbox.requests} == {"GET"}
 
