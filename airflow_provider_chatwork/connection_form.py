@@ -8,15 +8,11 @@ from airflow_provider_chatwork.provider_info import CONNECTION_FIELDS, FIELD_BEH
 
 
 def connection_form_widgets() -> dict[str, Any]:
-    """The form's own fields, as WTForms fields; none where there is no Flask to draw them."""
-    try:
-        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
-        from flask_babel import lazy_gettext
-        from wtforms import IntegerField, PasswordField, StringField
-        from wtforms.validators import Optional
-    except ImportError:
-        # Airflow 3.0 without Flask. It would not ask for the behaviour of the standard fields either after an error.
-        return {}
+    """The form's own fields, as WTForms fields."""
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+    from flask_babel import lazy_gettext
+    from wtforms import IntegerField, PasswordField, StringField
+    from wtforms.validators import Optional
 
     widgets = {}
     for name, declared in CONNECTION_FIELDS.items():

@@ -53,8 +53,6 @@ class RequestsTransport:
                 requests.Request(request.method, request.url, dict(request.headers), data=request.body).prepare(),
                 timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
                 allow_redirects=False,
-                # Given, as the session would otherwise ask the environment for them on every call.
-                proxies=session.proxies,
             )
         except requests.RequestException as error:
             # The foreign error holds the request and with it the token, so it goes no further.
@@ -164,6 +162,7 @@ def _open_session(url: str, proxy: str | None) -> requests.Session:
     import requests
 
     session = requests.Session()
+    # Or it would ask the environment again on every call.
     session.trust_env = False
     session.verify = environment_certificates() or True
     proxy = proxy or environment_proxy(url)

@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api.files import upload_file
 from airflow_provider_chatwork.api.invite_links import create_invite_link, delete_invite_link
 from airflow_provider_chatwork.api.messages import delete_message, list_messages, post_message
 from airflow_provider_chatwork.api.rate_limit import RateLimit
-from airflow_provider_chatwork.api.rooms import create_room, update_members
+from airflow_provider_chatwork.api.rooms import create_room, delete_room, update_members
 from airflow_provider_chatwork.api.tasks import create_task, list_tasks
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits
@@ -335,6 +335,12 @@ class TestOtherLostAnswers:
         scene.run(delete_invite_link(DATA_ROOM))
         scene.misbehave(lost("create_invite_link"))
         assert scene.run(create_invite_link(DATA_ROOM, code="night")) == made
+
+    def test_every_room_that_was_left_is_found_gone(self, scene):
+        for room_id in (DATA_ROOM, NOTICE_ROOM):
+            scene.misbehave(lost("delete_room"))
+            assert scene.run(delete_room(room_id, "leave")) is None
+        assert scene.sandbox.acted("delete_room") == 2
 
     def test_members_are_set_although_the_bot_is_no_admin_any_more(self, scene):
         scene.misbehave(lost("update_members"))

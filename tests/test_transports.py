@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 import threading
 from collections.abc import Iterator
@@ -432,6 +433,14 @@ class TestFetch:
         assert max(map(len, pieces)) <= 64 * 1024
         assert sandbox.requests[-1].account_id is None
 
+    def test_reads_no_further_than_it_is_asked_to(self, requests_mock):
+        content = io.BytesIO(b"x" * 200_000)
+        requests_mock.get("https://files.example/a", body=content)
+        pieces = fetch("https://files.example/a")
+        assert next(pieces) == b"x" * 64 * 1024
+        assert content.tell() < 200_000
+        pieces.close()
+
     def test_does_not_take_an_error_page_for_the_file(self, served):
         with pytest.raises(ChatworkNetworkError, match="HTTP 404"):
             list(fetch(f"http://127.0.0.1:{served[1].port}/sandbox/nowhere"))
@@ -517,6 +526,16 @@ class TestTheEnvironment:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         assert wire.open()(encode(get_me().request, settings)).status == 200
+        assert proxy.asked == []
+
+    def test_its_proxy_and_its_passwords_are_not_used_for_a_download_from_this_machine(
+        self, proxy, sandbox, served, monkeypatch, tmp_path
+    ):
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password canary-password")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with pytest.raises(ChatworkNetworkError, match="HTTP 401"):
+            list(fetch(f"{served[1].api}/me"))
         assert proxy.asked == []
 
     @pytest.mark.parametrize("refusal", [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])

@@ -126,10 +126,16 @@ class ChatworkHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """What the connection says, read and checked once."""
+        from airflow.providers.common.compat.sdk import mask_secret
+
         from airflow_provider_chatwork.connection import settings_from
 
         connection = self.get_connection(self.chatwork_conn_id)
-        return settings_from(connection, connection.extra_dejson)
+        settings = settings_from(connection, connection.extra_dejson)
+        if settings.webhook_token is not None:
+            # Airflow masks what is in the extra by itself, but 3.1 does not.
+            mask_secret(settings.webhook_token)
+        return settings
 
     @cached_property
     def client(self) -> Client:

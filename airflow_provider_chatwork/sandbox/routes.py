@@ -55,7 +55,12 @@ _TABLE: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("PUT", "/incoming_requests/{id}", account.accept_incoming_request),
     ("DELETE", "/incoming_requests/{id}", account.reject_incoming_request),
 )
-_ROUTES = [(method, re.compile(path.replace(_ID, "([0-9]{1,20})")), act) for method, path, act in _TABLE]
+#: The reference has only the shorter paths, but the vendor's own tools send these.
+_ALSO: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
+    ("PUT", "/incoming_requests/{id}/accept", account.accept_incoming_request),
+    ("DELETE", "/incoming_requests/{id}/reject", account.reject_incoming_request),
+)
+_ROUTES = [(method, re.compile(path.replace(_ID, "([0-9]{1,20})")), act) for method, path, act in (*_TABLE, *_ALSO)]
 
 #: The names of all operations, in the vendor's order.
 OPERATIONS = tuple(act.__name__ for _, _, act in _TABLE)

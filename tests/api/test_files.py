@@ -69,6 +69,11 @@ class TestFindingAnUploadedFile:
     def test_takes_one_whose_name_was_escaped_or_whose_time_is_not_told(self, same):
         assert self.search(self.file(11, **same))[1] == [{"file_id": 11}]
 
+    @pytest.mark.parametrize(("sent", "shown"), [("か\u3099.txt", "が.txt"), ("が.txt", "か\u3099.txt"), (" a ", "a")])
+    def test_takes_one_whose_name_is_written_otherwise(self, sent, shown):
+        find = upload_file(1, Upload(sent, b"12345")).find
+        assert drive(find(SINCE, ME), [self.file(11, filename=shown)])[1] == [{"file_id": 11}]
+
     def test_cannot_tell_from_what_is_cut_off_at_100(self):
         with pytest.raises(errors.ChatworkUnknownOutcomeError, match="no more than 100"):
             self.search(*(self.file(number, filename="a") for number in range(100)))

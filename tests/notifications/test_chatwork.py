@@ -195,6 +195,6 @@ class TestChatworkNotifier:
         assert [re.search(r"Task: (\w+)", body)[1] for body in bodies] == ["one", "two"]  # type: ignore[index]
         for name, body in zip(("one", "two"), bodies, strict=True):
             assert "DAG: alarming" in body
-            # Airflow 3.0 keeps the exception to itself here.
-            assert VERSION == (3, 0) or f"{name} [\u200btoall]" in body
+            # What `dag.test()` of Airflow 3.0 to 3.2 does not tell, other than a worker.
+            assert (3, 0) <= VERSION < (3, 3) or f"{name} [\u200btoall]" in body
             assert tags(body) == []

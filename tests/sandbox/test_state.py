@@ -53,6 +53,18 @@ class TestEndpoints:
         assert len(set(OPERATIONS)) == 32
 
     @pytest.mark.parametrize(
+        ("method", "answer", "operation", "status"),
+        [("PUT", "accept", "accept_incoming_request", 200), ("DELETE", "reject", "reject_incoming_request", 204)],
+    )
+    def test_a_request_can_be_answered_under_its_longer_path(
+        self, api: Any, sandbox: Sandbox, method: str, answer: str, operation: str, status: int
+    ) -> None:
+        (request,) = api.get("/incoming_requests").json
+        assert api.send(method, f"/incoming_requests/{request['request_id']}/{answer}").status == status
+        assert sandbox.acted(operation) == 1
+        assert api.get("/incoming_requests").status == 204
+
+    @pytest.mark.parametrize(
         "path", ["/nothing", "/rooms//messages", "/rooms/abc", "/me/", "/rooms/1/messages/x", "/rooms/１"]
     )
     def test_an_unknown_path_is_404(self, api: Any, path: str) -> None:
