@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def chatwork_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedSandbox]:
     """Serve a Chatwork of this test's own on a free port, and point the connection ``chatwork_default`` to it.
 
+    The connection's ``default_room_id`` is ``company.DATA_ROOM``.
+
     Yields the sandbox: act as people with ``speak``, ``reply`` and ``tick``, look at ``messages``, ``tasks`` and
     ``requests``, and let it fail with ``misbehave``. ``address`` says where it is served.
     """

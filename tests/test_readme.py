@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import connect, run_dag
+from tests.airflow_side import run_dag
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
@@ -19,7 +19,6 @@ class TestTheFirstBlock:
         self, chatwork_sandbox: ServedSandbox, db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         chatwork_sandbox.people_tick_after = 0
-        connect(monkeypatch, chatwork_sandbox, default_room_id=company.DATA_ROOM)
         run = run_dag(_run(BLOCKS[0])["wait"].dag, monkeypatch, tmp_path)
         assert str(run.state) == "success"
         bodies = [message["body"] for message in chatwork_sandbox.messages(company.DATA_ROOM)]

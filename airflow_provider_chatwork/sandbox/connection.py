@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from airflow_provider_chatwork.sandbox.company import DATA_ROOM
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -30,10 +32,12 @@ class Address:
         """The base address of the API, for the ``host`` of a connection."""
         return f"{self.origin}/v2"
 
-    def connection_uri(self, token: str) -> str:
+    def connection_uri(self, token: str, default_room_id: int = DATA_ROOM) -> str:
         """Return the Airflow connection as a URI, as ``AIRFLOW_CONN_CHATWORK_DEFAULT`` takes it."""
-        return f"chatwork://:{quote(token, safe='')}@{quote(self.api, safe='')}"
+        secret, host = quote(token, safe=""), quote(self.api, safe="")
+        return f"chatwork://:{secret}@{host}/?default_room_id={default_room_id}"
 
-    def connection_json(self, token: str) -> str:
+    def connection_json(self, token: str, default_room_id: int = DATA_ROOM) -> str:
         """Return the Airflow connection as JSON."""
-        return json.dumps({"conn_type": "chatwork", "host": self.api, "password": token})
+        extra = {"default_room_id": default_room_id}
+        return json.dumps({"conn_type": "chatwork", "host": self.api, "password": token, "extra": extra})

@@ -134,3 +134,11 @@ class TestObserveTasks:
         sandbox.misbehave(Fault("status", status=503))
         with pytest.raises(ChatworkServerError):
             self.look(sandbox, task_id)
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    def test_hands_on_that_the_free_plan_hides_a_task(self, hidden):
+        steps = observe_tasks(ROOM, [5])
+        next(steps)
+        with pytest.raises(ChatworkNotFoundError, match="task 5 of room") as caught:
+            steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], hidden))
+        assert caught.value.hidden_by_plan is hidden

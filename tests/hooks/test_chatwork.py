@@ -128,7 +128,8 @@ class TestRoomIdOrDefault:
         connect(monkeypatch, chatwork_sandbox, default_room_id="7")
         assert ChatworkHook().room_id_or_default(given) == 7
 
-    def test_says_where_to_set_it_where_there_is_none(self, chatwork_sandbox):
+    def test_says_where_to_set_it_where_there_is_none(self, chatwork_sandbox, monkeypatch):
+        connect(monkeypatch, chatwork_sandbox)
         with pytest.raises(ChatworkParameterError, match="default_room_id in the connection chatwork_default"):
             ChatworkHook().room_id_or_default(None)
 

@@ -193,11 +193,13 @@ class TestServe:
 class TestAddress:
     def test_names_the_connection(self) -> None:
         address = Address("127.0.0.1", 8765)
-        assert address.connection_uri("a/b") == "chatwork://:a%2Fb@http%3A%2F%2F127.0.0.1%3A8765%2Fv2"
+        uri = "chatwork://:a%2Fb@http%3A%2F%2F127.0.0.1%3A8765%2Fv2/?default_room_id=5"
+        assert address.connection_uri("a/b", 5) == uri
         assert json.loads(address.connection_json("t")) == {
             "conn_type": "chatwork",
             "host": "http://127.0.0.1:8765/v2",
             "password": "t",
+            "extra": {"default_room_id": company.DATA_ROOM},
         }
 
     def test_all_interfaces_are_reached_through_this_machine(self) -> None:
