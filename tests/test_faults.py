@@ -100,6 +100,8 @@ def expected(case: Case, trouble: Trouble) -> tuple[str | type[errors.ChatworkEr
             return "empty", False
     elif trouble.status == 200 and case.operation in (*SILENT, *EITHER):
         return "value", True
+    elif trouble.status == 200 and case.is_list and case.kind != "cursor":
+        return "empty", True
     elif trouble.name == "wrong type" and case.operation in SILENT:
         return "value", True
     if trouble.original is None or case.kind in ("read", "replace", "settle"):

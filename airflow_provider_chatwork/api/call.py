@@ -7,7 +7,7 @@ into an :class:`HttpRequest`, a transport answers with a :class:`Response`, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from airflow_provider_chatwork.api.errors import ChatworkApiError
@@ -84,6 +84,7 @@ class Call(Generic[T]):
         the refusal, the :data:`Search` that tells whether an earlier try got through. Asked only where one may have.
     :param check: raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` where, at the given
         Unix time, an argument cannot be right (a deadline in the past). Asked right before sending.
+    :param only_204: whether an answer without a body is an empty list only where it is a 204; see :func:`surely`.
     """
 
     operation: str
@@ -94,3 +95,12 @@ class Call(Generic[T]):
     numbered: bool = True
     settle: Callable[[ChatworkApiError], Search[T]] | None = None
     check: Callable[[float], None] | None = None
+    only_204: bool = False
+
+
+def surely(call: Call[T]) -> Call[T]:
+    """The same reading call, for a caller who concludes something from what is *not* in the list.
+
+    It does not take a body that got lost on the way for an empty list.
+    """
+    return replace(call, only_204=True)

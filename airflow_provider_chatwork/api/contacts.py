@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_chatwork.api import check, models
-from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.reading import many, nothing, one
 
@@ -26,7 +26,7 @@ def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
     request = Request("PUT", f"{_REQUESTS}/{request_id}", form={})
 
     def find(since: float, account_id: int) -> Search[models.Contact]:
-        waiting = yield list_incoming_requests()
+        waiting = yield surely(list_incoming_requests())
         if all(there["request_id"] != request_id for there in waiting):
             # Who was accepted cannot be told from what is left.
             reason = "the request waits no longer; list_contacts tells whom it made a contact"

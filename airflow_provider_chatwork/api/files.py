@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from airflow_provider_chatwork.api import check, models
-from airflow_provider_chatwork.api.call import Call, Request, Search, Upload
+from airflow_provider_chatwork.api.call import Call, Request, Search, Upload, surely
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.reading import many, one
@@ -35,7 +35,7 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
     form = {} if message is None else {"message": check.text("message", message)}
 
     def find(since: float, account_id: int) -> Search[models.UploadedFile]:
-        files = yield list_files(room_id, account_id=account_id)
+        files = yield surely(list_files(room_id, account_id=account_id))
         ours = [
             file
             for file in files

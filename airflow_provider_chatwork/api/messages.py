@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_chatwork.api import check, models
-from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkNotFoundError,
@@ -30,7 +30,8 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
         return sorted(read_page(value), key=lambda message: (message["send_time"], int(message["message_id"])))
 
     request = Request("GET", path(room_id), query={"force": check.flag("force", force)})
-    return Call("list_messages", request, read, repeatable=bool(force))
+    # What is behind the mark is not shown again, so a body that got lost must not pass for "nothing new".
+    return Call("list_messages", request, read, repeatable=bool(force), only_204=not force)
 
 
 def post_message(room_id: int | str, body: str, *, self_unread: bool = False) -> Call[models.ChangedMessage]:
@@ -43,7 +44,7 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
     form = {"body": check.text("body", body), "self_unread": check.flag("self_unread", self_unread)}
 
     def find(since: float, account_id: int) -> Search[models.ChangedMessage]:
-        page = yield list_messages(room_id)
+        page = yield surely(list_messages(room_id))
         ours: list[models.ChangedMessage] = [
             {"message_id": message["message_id"]}
             for message in page

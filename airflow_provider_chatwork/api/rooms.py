@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from airflow_provider_chatwork.api import check, messages, models
-from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkForbiddenError,
@@ -67,12 +67,12 @@ def create_room(
 
     def find(since: float, account_id: int) -> Search[models.ChangedRoom]:
         found: list[models.ChangedRoom] = []
-        for room in (yield list_rooms()):
+        for room in (yield surely(list_rooms())):
             # A room that has been quiet since cannot be new. One that has not been is new if its first message is.
             named_so = messages.same_text(room.get("name") or "", name) and room.get("type") == "group"
             if not named_so or (room.get("last_update_time") or since) < since:
                 continue
-            page = yield messages.list_messages(room["room_id"])
+            page = yield surely(messages.list_messages(room["room_id"]))
             if len(page) < messages.PAGE and all(message["send_time"] >= since for message in page):
                 found.append({"room_id": room["room_id"]})
         return found
@@ -117,7 +117,7 @@ def delete_room(room_id: int | str, action_type: str) -> Call[None]:
     form = {"action_type": check.choice("action_type", action_type, ("leave", "delete"))}
 
     def find(since: float, account_id: int) -> Search[None]:
-        rooms = yield list_rooms()
+        rooms = yield surely(list_rooms())
         return [None] if all(room["room_id"] != room_id for room in rooms) else []
 
     request = Request("DELETE", _path(room_id), form=form)
@@ -149,7 +149,7 @@ def update_members(
         if not isinstance(refusal, ChatworkForbiddenError):
             return []
         try:
-            members = yield list_members(room_id)
+            members = yield surely(list_members(room_id))
         except ChatworkForbiddenError:
             reason = "its repetition was refused, and the account of the token may not see the members"
             raise ChatworkUnknownOutcomeError("update_members", reason) from refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 
 from airflow_provider_chatwork.api import check, messages, models
-from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkInvalidRequestError,
@@ -81,12 +81,12 @@ def create_task(
 
     def find(since: float, account_id: int) -> Search[models.CreatedTasks]:
         # A task carries no time of its own, but its message does.
-        page = yield messages.list_messages(room_id)
+        page = yield surely(messages.list_messages(room_id))
         recent = {message["message_id"] for message in page if message["send_time"] >= since}
         whole_view = messages.reaches_back(page, since)
         tasks_of: dict[int, list[int]] = {assignee: [] for assignee in assignees}
         for status in check.TASK_STATUSES:
-            tasks = yield list_tasks(room_id, assigned_by_account_id=account_id, status=status)
+            tasks = yield surely(list_tasks(room_id, assigned_by_account_id=account_id, status=status))
             whole_view = whole_view and len(tasks) < messages.PAGE
             for task in tasks:
                 mine = tasks_of.get(task["account"]["account_id"])

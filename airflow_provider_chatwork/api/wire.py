@@ -119,8 +119,7 @@ def decode(call: Call[T], response: Response, now: float) -> T:
         # A redirect is not followed: the token would go wherever it points.
         raise errors.ChatworkUnexpectedResponseError(call.operation, status, "neither a success nor a refusal")
     empty = not response.body.strip()
-    if empty and status != 204 and call.request.method == "GET":
-        # Taken for an empty list, it would hide what is there, and a message looked for would be posted twice.
+    if empty and status != 204 and call.only_204:
         raise errors.ChatworkUnexpectedResponseError(call.operation, status, "it has no body, and is no 204")
     try:
         # ``None`` stands for "no body", which is how Chatwork writes an empty list.

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartParser
 
 from airflow_provider_chatwork import __version__
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload
+from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload, surely
 from airflow_provider_chatwork.api.files import upload_file
 from airflow_provider_chatwork.api.wire import BASE_URL, USER_AGENT, Settings, check_url, decode, encode
 
@@ -257,9 +257,13 @@ class TestDecode:
     def test_takes_an_empty_200_for_a_write_that_was_done(self):
         assert decode(WRITE, answer(200), NOW) == {"read": None}
 
-    def test_does_not_take_an_empty_200_for_an_empty_list(self):
+    def test_takes_an_empty_200_for_an_empty_list(self):
+        assert decode(READ, answer(200), NOW) == {"read": None}
+
+    def test_does_not_do_so_where_something_is_concluded_from_it(self):
         with pytest.raises(errors.ChatworkUnexpectedResponseError, match="no body"):
-            decode(READ, answer(200), NOW)
+            decode(surely(READ), answer(200), NOW)
+        assert decode(surely(READ), answer(204), NOW) == {"read": None}
 
     @pytest.mark.parametrize(
         "body", [b"{", b"<html>", b"\xff\xfe\xfd", b"[" * 100_000, b'{"a": 1} x', "日本".encode("shift_jis")]
