@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Location: TypeAlias = "str | PathLike[str] | ObjectStoragePath"
 
 
+# What file systems take, in bytes.
+_LONGEST_NAME = 255
+
+
 def read_upload(source: Location, *, filename: str | None = None, content_type: str | None = None) -> Upload:
     """Read a file to upload. No more than Chatwork takes, 5 MiB and a byte, is ever loaded.
 
@@ -49,6 +53,8 @@ def upload_of_text(text: str, *, filename: str, encoding: str = "utf-8", content
     :param encoding: any of Python's, such as ``cp932`` or ``utf-8-sig`` for spreadsheets.
     :raises ChatworkParameterError: for an unknown encoding, and for a text that it cannot hold.
     """
+    if not isinstance(text, str):
+        raise ChatworkParameterError("content", text, f"give a text, not {type(text).__name__}; a file can be anything")
     try:
         content = text.encode(encoding)
     except LookupError:
@@ -137,7 +143,12 @@ def _is_elsewhere(location: Location) -> bool:
 
 def _plain_name(name: str) -> str:
     plain = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
-    return plain if plain not in ("", ".", "..") else "download"
+    if plain in ("", ".", ".."):
+        return "download"
+    # Chatwork counts characters, file systems count bytes, and Japanese takes three of them each.
+    stem, suffix = os.path.splitext(plain)
+    room = max(_LONGEST_NAME - len(os.fsencode(suffix)), 0)
+    return stem.encode()[:room].decode(errors="ignore") + suffix.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def _umask() -> int:

@@ -1,7 +1,7 @@
 """The two ways to the network: ``requests`` to wait in a worker, ``httpx`` to wait in an event loop.
 
 Neither knows anything of Chatwork. Both keep connections alive, refuse redirects (the token would follow them), and
-read what the environment says of proxies and certificates once, by the same rules.
+read what the environment says of proxies and certificates once, by the same rules. No proxy is asked for this machine.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RequestsTransport:
 
 
 def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Iterator[bytes]:
-    """Read a URL piece by piece, without a token.
+    """Read a URL piece by piece, without a token, wherever it leads.
 
     :param proxy: URL of the proxy to use instead of the environment's.
     :param timeout: how long the other side may be silent, in seconds.
@@ -78,15 +78,23 @@ def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Itera
     try:
         with (
             _open_session(url, proxy) as session,
+            # Unpacked, it would not have the size that Chatwork names.
             session.get(
-                url, stream=True, timeout=(CONNECT_TIMEOUT, timeout), headers={"user-agent": USER_AGENT}
+                url,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT, timeout),
+                headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
             ) as answer,
         ):
             if answer.status_code != 200:
                 raise ChatworkNetworkError(f"the download was answered with HTTP {answer.status_code}")
             yield from answer.iter_content(_CHUNK)
     except requests.RequestException as error:
-        raise _from_requests(error) from None
+        # Such an address is signed: who has it may fetch the file.
+        failure = _from_requests(error)
+        signature = urlsplit(url).query
+        reason = failure.reason.replace(signature, "***") if signature else failure.reason
+        raise ChatworkNetworkError(reason, failure.sent, failure.timed_out) from None
 
 
 class HttpxTransport:
@@ -134,6 +142,14 @@ class HttpxTransport:
             await client.aclose()
 
 
+def proxy_for(url: str, proxy: str | None) -> str | None:
+    """The proxy to use for a URL: the one that was given, or else the environment's. None for this machine.
+
+    What is sent to this machine may be plain http, so that a proxy could read the token.
+    """
+    return None if urlsplit(url).hostname in LOOPBACK else proxy or environment_proxy(url)
+
+
 def environment_proxy(url: str) -> str | None:
     """The proxy the environment names for a URL. None for this machine, which no proxy can reach."""
     parts = urlsplit(url)
@@ -165,7 +181,7 @@ def _open_session(url: str, proxy: str | None) -> requests.Session:
     # Or it would ask the environment again on every call.
     session.trust_env = False
     session.verify = environment_certificates() or True
-    proxy = proxy or environment_proxy(url)
+    proxy = proxy_for(url, proxy)
     if proxy is not None:
         session.proxies = {"http": proxy, "https": proxy}
     return session
@@ -175,7 +191,7 @@ def _open_client(url: str, proxy: str | None, verify: ssl.SSLContext) -> httpx.A
     import httpx
 
     try:
-        return httpx.AsyncClient(verify=verify, proxy=proxy or environment_proxy(url), trust_env=False)
+        return httpx.AsyncClient(verify=verify, proxy=proxy_for(url, proxy), trust_env=False)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         # A scheme that httpx does not know, or wants a further package for. httpx masks passwords.
         raise ChatworkNetworkError(f"the proxy cannot be used: {error}", sent=False) from None
@@ -189,9 +205,13 @@ def _ssl_context() -> ssl.SSLContext:
     certificates = environment_certificates()
     if certificates is None:
         return httpx.create_ssl_context()
-    if os.path.isdir(certificates):
-        return ssl.create_default_context(capath=certificates)
-    return ssl.create_default_context(cafile=certificates)
+    try:
+        if os.path.isdir(certificates):
+            return ssl.create_default_context(capath=certificates)
+        return ssl.create_default_context(cafile=certificates)
+    except OSError as error:
+        # The synchronous side meets the same at its first connection.
+        raise ChatworkNetworkError(f"the certificates of {certificates} cannot be read: {error}", sent=False) from None
 
 
 def _from_requests(error: requests.RequestException) -> ChatworkNetworkError:

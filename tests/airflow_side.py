@@ -68,6 +68,7 @@ class FakeTaskInstance:
     map_index: int = -1
     try_number: int = 1
     max_tries: int = 0
+    state: str | None = None
     log_url: str = "http://localhost:8080/log?dag_id=report"
     xcoms: dict[str, Any] = field(default_factory=dict)
     waiting_since: datetime | None = None

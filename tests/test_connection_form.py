@@ -72,7 +72,8 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> Any:
     script = ASK_THE_PROVIDERS_MANAGER if VERSION < (3, 0) else ASK_THE_USER_INTERFACE
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-W", "error:::airflow_provider_chatwork", "-c", script],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1"},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([*map(str, path), os.environ.get("PYTHONPATH", "")]), "PYTHONUTF8": "1"},
         capture_output=True,
         text=True,
         check=False,

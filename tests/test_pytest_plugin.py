@@ -54,7 +54,7 @@ def run_pytest(folder: Path, *options: str, installed: bool) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), *options],
         cwd=folder,
-        env=environment | {"PYTHONPATH": os.pathsep.join(map(str, path))},
+        env=environment | {"PYTHONPATH": os.pathsep.join([*map(str, path), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=False,

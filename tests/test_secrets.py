@@ -30,7 +30,7 @@ from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from tests.airflow_side import connect, new_dag, run_dag
+from tests.airflow_side import VERSION, connect, new_dag, run_dag
 from tests.operations import CASES
 
 ROOM = company.DATA_ROOM
@@ -283,7 +283,8 @@ class TestARunOfADag:
         shown = capfd.readouterr()
         # Airflow 3.0 writes down what it tells its supervisor to mask, where it shall tell everything (DEBUG).
         printed = [line for line in (shown.out + shown.err).splitlines() if "msg=MaskSecret(" not in line]
-        assert len(printed) > 10
+        # Airflow 2.11 prints by way of the loggers that were listened to.
+        assert len(printed) > 10 or VERSION < (3, 0)
         evidence.add("\n".join(printed))
         evidence.assert_clean()
 

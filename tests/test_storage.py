@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,11 @@ class TestUploadOfText:
         with pytest.raises(ChatworkParameterError, match=r"encoding='shift-jis2004'.*cp932"):
             storage.upload_of_text("a", filename="a.csv", encoding="shift-jis2004")
 
+    def test_refuses_what_is_no_text(self):
+        content: Any = b"1,2"
+        with pytest.raises(ChatworkParameterError, match="content=b'1,2': give a text, not bytes"):
+            storage.upload_of_text(content, filename="a.csv")
+
     def test_counts_bytes_and_not_characters(self):
         with pytest.raises(ChatworkParameterError, match="5 MiB"):
             storage.upload_of_text("山" * (MAX_FILE // 3 + 1), filename="a.csv")
@@ -170,6 +176,19 @@ class TestSave:
         assert storage.save([b"x"], folder, name=name, size=1) == str(folder / written)
         assert parts_of(tmp_path) == ["deep"]
         assert parts_of(folder) == [written]
+
+    @pytest.mark.parametrize(
+        ("name", "written"),
+        [
+            ("あ" * 200 + ".csv", "あ" * 83 + ".csv"),
+            ("x" * 300, "x" * 255),
+            ("x." + "あ" * 200, "あ" * 84),
+        ],
+        ids=["stem", "no suffix", "suffix"],
+    )
+    def test_shortens_a_name_that_the_system_would_not_take(self, tmp_path, name, written):
+        assert Path(storage.save([b"x"], tmp_path, name=name, size=1)).name.endswith(written[-84:])
+        assert (tmp_path / parts_of(tmp_path)[0]).read_bytes() == b"x"
 
     @pytest.mark.parametrize("chunks", [[b"hell"], [b"hello", b"!"], []])
     def test_leaves_no_part_of_a_file_of_another_size(self, tmp_path, chunks):
@@ -249,3 +268,19 @@ class TestSave:
 
         storage.save([b"x"], Somewhere(), name="", size=1)
         assert parts_of(tmp_path) == ["a.txt"]
+
+
+class TestWhatPeopleTrippedOver:
+    @pytest.mark.parametrize("content", [5, b"bytes", None, {"a": 1}])
+    def test_a_content_that_is_no_text_is_named(self, content):
+        with pytest.raises(ChatworkParameterError, match="content"):
+            storage.upload_of_text(content, filename="a.txt")
+
+    @pytest.mark.parametrize(
+        ("name", "suffix"), [("あ" * 100 + ".csv", ".csv"), ("あ" * 200, ""), ("." + "あ" * 100, "")]
+    )
+    def test_a_name_longer_than_a_file_system_takes_is_cut(self, tmp_path, name, suffix):
+        written = Path(storage.save([b"x"], tmp_path, name=name, size=1))
+        assert written.read_bytes() == b"x"
+        assert written.name.endswith(suffix)
+        assert 200 < len(os.fsencode(written.name)) <= 255

@@ -31,6 +31,7 @@ from airflow_provider_chatwork.transports import (
     environment_certificates,
     environment_proxy,
     fetch,
+    proxy_for,
 )
 from tests.network import HOST, Certificates, Proxy, free_port, make_certificates, run_proxy
 
@@ -419,6 +420,12 @@ class TestOnARealPort:
 
 
 class TestFetch:
+    def test_does_not_tell_the_signature_of_an_address(self):
+        with pytest.raises(ChatworkNetworkError) as caught:
+            list(fetch(f"http://127.0.0.1:{free_port()}/file?signature=CANARY"))
+        assert "CANARY" not in str(caught.value)
+        assert "Connection refused" in str(caught.value)
+
     @pytest.fixture
     def url(self, sandbox, settings) -> str:
         run = Client(settings, transport := RequestsTransport()).run
@@ -611,3 +618,24 @@ class TestEnvironmentCertificates:
             path.touch()
             monkeypatch.setenv(name, str(path))
             assert environment_certificates() == str(path)
+
+
+class TestProxyFor:
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+    def test_is_none_for_this_machine_even_where_one_is_given(self, host):
+        assert proxy_for(f"http://{host}:8765/v2/me", "http://proxy.example.com:8080") is None
+
+    def test_is_the_one_that_is_given(self):
+        given = "http://proxy.example.com:8080"
+        assert proxy_for("https://api.chatwork.com/v2/me", given) == given
+
+
+class TestCertificatesThatAreNone:
+    async def test_are_an_error_of_the_tree_on_the_asynchronous_side(self, tmp_path, monkeypatch):
+        garbage = tmp_path / "bundle.pem"
+        garbage.write_text("no certificate")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(garbage))
+        request = encode(get_me().request, Settings(token="t"))
+        with pytest.raises(ChatworkNetworkError, match=r"bundle\.pem") as caught:
+            await HttpxTransport()(request)
+        assert not caught.value.sent

@@ -16,28 +16,36 @@ if TYPE_CHECKING:
         account,
         check,
         contacts,
+        errors,
         files,
         invite_links,
+        links,
         messages,
+        models,
         notation,
         read_marks,
         rooms,
         task_wait,
         tasks,
+        webhook,
     )
 
 __all__ = [
     "account",
     "check",
     "contacts",
+    "errors",
     "files",
     "invite_links",
+    "links",
     "messages",
+    "models",
     "notation",
     "read_marks",
     "rooms",
     "task_wait",
     "tasks",
+    "webhook",
 ]
 
 

@@ -44,9 +44,13 @@ def identifier(parameter: str, value: object) -> int:
 
 
 def identifiers(parameter: str, value: object, *, required: bool = True) -> list[int]:
-    """Several ids, as an iterable or as one comma-separated text; each once, in the order given."""
+    """Several ids, as an iterable or as one comma-separated text; each once, in the order given.
+
+    The text may be what a template makes of a list: ``[1, 2]``, ``['1', '2']``.
+    """
     if isinstance(value, str):
-        items: Iterable[object] = [item for item in value.strip().strip("[]").split(",") if item.strip()]
+        bare = (item.strip().strip("'\"") for item in value.strip().strip("[]()").split(","))
+        items: Iterable[object] = [item for item in bare if item]
     elif isinstance(value, Iterable) and not isinstance(value, (bytes, dict)):
         items = value
     else:

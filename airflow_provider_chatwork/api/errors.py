@@ -133,6 +133,8 @@ class ChatworkApiError(ChatworkError):
 class ChatworkInvalidRequestError(ChatworkApiError):
     """400, and every other 4xx without a class of its own: the request as it stands will never be accepted."""
 
+    remedy = "Chatwork does not take the request as it is: check its arguments, and the state of what it is about"
+
 
 class ChatworkAuthError(ChatworkApiError):
     """401: the API token is wrong, was re-issued, or was withdrawn by an administrator."""
@@ -156,8 +158,11 @@ class ChatworkNotFoundError(ChatworkApiError):
         super().__init__(operation, status, errors)
         self.args = (operation, status, tuple(errors), hidden_by_plan)
         self.hidden_by_plan = hidden_by_plan
-        if hidden_by_plan:
-            self.remedy = "It is hidden by the limits of the Free plan"
+        self.remedy = (
+            "It is hidden by the limits of the Free plan"
+            if hidden_by_plan
+            else "Check the ids: it was deleted, never was, or is in a room that the account of the token is not in"
+        )
 
 
 class ChatworkRateLimitError(ChatworkApiError):

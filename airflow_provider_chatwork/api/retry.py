@@ -46,7 +46,8 @@ LOOKS_AFTER_CUT = 2
 class RetryPolicy:
     """How patient a client is.
 
-    :param max_wait: seconds that one call may take with all its waits. A wait that would end later is not begun.
+    :param max_wait: seconds after which no wait may end; one that would end later is not begun. What the last try
+        itself takes comes on top.
     :param tries: how often a call is sent; refusals for too many requests do not count.
     :param first_delay: seconds before the second try; doubled each time.
     :param longest_delay: where the doubling ends, in seconds.

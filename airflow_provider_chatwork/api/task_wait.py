@@ -7,7 +7,12 @@ from typing import Any, TypedDict
 
 from airflow_provider_chatwork.api import check, models
 from airflow_provider_chatwork.api.call import Call
-from airflow_provider_chatwork.api.errors import ChatworkNotFoundError, ChatworkParameterError
+from airflow_provider_chatwork.api.errors import (
+    ChatworkNotFoundError,
+    ChatworkParameterError,
+    ChatworkUnexpectedResponseError,
+)
+from airflow_provider_chatwork.api.retry import is_passing
 from airflow_provider_chatwork.api.tasks import get_task, list_tasks
 
 #: Up to this many tasks are read one by one; more are read with two lists.
@@ -40,6 +45,15 @@ def tasks_needed(complete_when: object, count: int) -> int:
     if needed > count:
         raise ChatworkParameterError("complete_when", complete_when, remedy)
     return needed
+
+
+def goes_on(error: Exception) -> bool:
+    """Whether a wait goes on after an error: Chatwork is out of reach, out of order or out of budget for a while.
+
+    A redirect does not pass: Chatwork knows none, so something else answers at the connection's address.
+    """
+    redirected = isinstance(error, ChatworkUnexpectedResponseError) and error.status >= 300
+    return is_passing(error) and not redirected
 
 
 def is_complete(states: Sequence[TaskState], complete_when: object) -> bool:

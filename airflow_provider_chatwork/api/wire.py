@@ -34,7 +34,7 @@ class Settings:
     :param token: the API token.
     :param base_url: where the API is, with its version. Plain http is taken for this machine only.
     :param timeout: how long Chatwork may be silent, in seconds. An upload gets at least 60.
-    :param max_wait: how long one call may wait in all, between its tries, in seconds.
+    :param max_wait: seconds within which the waits of one call, between its tries, must end.
     :param proxy: URL of the proxy to use instead of the environment's.
     :param default_room_id: the room of operators that name none.
     :param timezone: where due dates are meant.

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A test of the connection answers a person who waits in front of a form.
-_TEST_PATIENCE = 10.0
+# How long what is merely nice to know may take: the test of a connection, the message a link leads to.
+_HASTE = 10.0
 # A download's address is good for 30 seconds, so each try asks for a new one.
 _DOWNLOAD_TRIES = 3
 
@@ -73,7 +73,7 @@ class ChatworkHook(BaseHook):
     ``airflow_provider_chatwork.api.errors``.
 
     :param chatwork_conn_id: id of a connection of the type ``chatwork``.
-    :param max_wait: how many seconds one call may take with all its waiting, where the connection's ``max_wait`` does
+    :param max_wait: seconds within which the waits of one call must end, where the connection's ``max_wait`` does
         not suit. https://developer.chatwork.com/docs/endpoints
     """
 
@@ -144,6 +144,16 @@ class ChatworkHook(BaseHook):
         from airflow_provider_chatwork.transports import RequestsTransport
 
         return Client(self.settings, RequestsTransport(self.settings.proxy), policy=self._policy(self.settings))
+
+    @cached_property
+    def hasty_client(self) -> Client:
+        """A client for reads that are not worth a long wait: two tries, and ten seconds at the most between them."""
+        from airflow_provider_chatwork.api.retry import RetryPolicy
+        from airflow_provider_chatwork.client import Client
+        from airflow_provider_chatwork.transports import RequestsTransport
+
+        policy = RetryPolicy(max_wait=min(self.settings.max_wait, _HASTE), tries=2)
+        return Client(self.settings, RequestsTransport(self.settings.proxy), policy=policy)
 
     def get_conn(self) -> Client:
         """Return the client, as hooks do."""
@@ -239,20 +249,11 @@ class ChatworkHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Chatwork whose token this is. Changes nothing, sends nothing to anybody, and never raises."""
-        from airflow_provider_chatwork.api.retry import RetryPolicy
-        from airflow_provider_chatwork.client import Client
-        from airflow_provider_chatwork.transports import RequestsTransport
-
         try:
-            client = Client(
-                self.settings,
-                RequestsTransport(self.settings.proxy),
-                policy=RetryPolicy(max_wait=min(self.settings.max_wait, _TEST_PATIENCE), tries=2),
-            )
-            me = client.run(api.account.get_me())
+            me = self.hasty_client.run(api.account.get_me())
         except Exception as error:
             return False, str(error) or type(error).__name__
-        budget = client.rate_limit
+        budget = self.hasty_client.rate_limit
         left = f"; {budget.remaining} of {budget.limit} requests left in this window" if budget else ""
         return True, f"Connected as {me.get('name', '?')} (account {me['account_id']}){left}"
 

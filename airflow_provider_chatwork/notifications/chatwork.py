@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # A callback that runs in the DAG processor is killed after 50 seconds.
 _PATIENCE = 20.0
+_TIMEOUT = 10.0
+# What Airflow's contexts call a task's state, and what the room is told. Anything else is a failure.
+_TITLES = {"success": "Task succeeded", "up_for_retry": "Task failed, will retry", "skipped": "Task skipped"}
 
 
 class ChatworkNotifier(BaseNotifier):
@@ -59,6 +63,7 @@ class ChatworkNotifier(BaseNotifier):
         """
         hook = ChatworkHook(self.chatwork_conn_id)
         # Read before `redact`, which only knows the secrets of connections that were read.
+        hook.settings = replace(hook.settings, timeout=min(hook.settings.timeout, _TIMEOUT))
         hook.max_wait = min(hook.settings.max_wait, _PATIENCE)
         # A template may have been rendered to a number or a list.
         text = failure_text(context) if self.text is None else _masked(self.text)
@@ -74,17 +79,34 @@ def failure_text(context: Context) -> str:
     dag: Any = context.get("dag")
     facts = {
         "DAG": getattr(dag, "dag_id", None) or getattr(ti, "dag_id", None) or getattr(dag_run, "dag_id", None),
-        "Task": getattr(ti, "task_id", None),
+        "Task": _task_of(ti),
         "Run": getattr(dag_run, "run_id", None) or context.get("run_id"),
         "Try": getattr(ti, "try_number", None),
         "Log": getattr(ti, "log_url", None),
     }
     lines = [f"{name}: {api.notation.safe(_masked(value))}" for name, value in facts.items() if value is not None]
-    reason = context.get("exception") or context.get("reason")
+    exception, reason = context.get("exception"), context.get("reason")
+    if isinstance(exception, BaseException):
+        reason = f"{type(exception).__name__}: {exception}"
+    elif exception:
+        reason = exception
     if reason:
         lines.append(api.notation.code(api.notation.fit(_masked(reason), 2000)))
-    what = "Task failed" if ti is not None else "DAG run failed"
-    return api.notation.info("\n".join(lines), title=what)
+    return api.notation.info("\n".join(lines), title=_title(context))
+
+
+def _title(context: Context) -> str:
+    ti: Any = context.get("ti")
+    # The context of a DAG's callback names a reason, and mostly the task instance that ended last.
+    if ti is None or (context.get("reason") and not context.get("exception")):
+        return "DAG run succeeded" if context.get("reason") == "success" else "DAG run failed"
+    return _TITLES.get(str(getattr(ti, "state", "") or ""), "Task failed")
+
+
+def _task_of(ti: Any) -> str | None:
+    task_id = getattr(ti, "task_id", None)
+    map_index = getattr(ti, "map_index", None)
+    return task_id if map_index is None or map_index < 0 else f"{task_id} [{map_index}]"
 
 
 def _masked(value: object) -> str:

@@ -94,7 +94,7 @@ class ChatworkOperator(BaseOperator):
     def message_of(self, call: Call[Any]) -> str | None:
         """The message of what was just created, for the link. Without it there is a link less, and nothing else."""
         try:
-            return str(self.hook.run(call)["message_id"])
+            return str(self.hook.hasty_client.run(call)["message_id"])
         except errors.ChatworkError as error:
             self.log.warning("No link to the message: %s", error)
             return None
@@ -103,7 +103,8 @@ class ChatworkOperator(BaseOperator):
 def _run_once(hook: ChatworkHook, context: Context, call: Call[T], stands_for: Mapping[str, str]) -> T:
     """Run a call that creates something, and remember across the tries of the task instance what it created.
 
-    Airflow 3.3 keeps a state for that; on earlier versions the call is run as it is. The intent is written down before
+    Airflow 3.3 keeps a state for that; on earlier versions the call is run as it is, and the task fails for good where
+    it is not known whether it was done. The intent is written down before
     anything is sent, so that a try that died in between is looked for in Chatwork and not repeated.
     """
     # Imported here, so that reading a DAG file does not load it.
@@ -111,7 +112,11 @@ def _run_once(hook: ChatworkHook, context: Context, call: Call[T], stands_for: M
 
     store: Any = context.get("task_state_store")
     if store is None:
-        return hook.run(call)
+        try:
+            return hook.run(call)
+        except errors.ChatworkUnknownOutcomeError as error:
+            # Without a memory of what was sent, the next try would send it once more.
+            raise AirflowFailException(str(error)) from error
     kept = store.get(_KEPT, None)
     intent = {"request": _fingerprint(call, stands_for), "round": _round(context)}
     if isinstance(kept, dict) and all(kept.get(key) == value for key, value in intent.items()):

@@ -23,14 +23,15 @@ class ChatworkUploadFileOperator(ChatworkOperator):
     :param file: where the file is: a path of the worker, or the URL of an object storage that Airflow can open
         (``s3://conn_id@bucket/key``).
     :param content: instead of ``file``, the text the file shall hold; it needs a ``filename``. It is a template, and
-        Jinja drops a line break at its very end, though not one in a value it fills in.
+        Jinja drops a line break at its very end and makes CRLF to LF, though not in a value it fills in.
     :param encoding: the encoding of ``content``, ``cp932`` for example.
     :param filename: the name people will see; that of ``file`` if not given.
     :param message: a comment to go with it, 1 to 65535 characters.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
-    On Airflow 3.3 and later a task that is tried again does not upload again what an earlier try has uploaded.
+    On Airflow 3.3 and later a task that is tried again does not upload again what an earlier try has uploaded, as long
+    as its fields render to the same.
 
     https://developer.chatwork.com/reference/post-rooms-room_id-files
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_chatwork.api.rooms import AccountIds
     from airflow_provider_chatwork.due import Due
+
+T = TypeVar("T")
 
 
 class ChatworkCreateTaskOperator(ChatworkOperator):
@@ -29,7 +31,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
-    On Airflow 3.3 and later a task that is tried again does not create again what an earlier try has created.
+    On Airflow 3.3 and later a task that is tried again does not create again what an earlier try has created, as long
+    as its fields render to the same.
 
     https://developer.chatwork.com/reference/post-rooms-room_id-tasks
     """
@@ -56,16 +59,18 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     def act(self, context: Context) -> list[int]:
         """Create, and return the task ids."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        limit, limit_type = self.limit, self.limit_type
+        due = _given(self.due)
+        limit = _given(self.limit)
+        limit_type = _given(self.limit_type)
         stands_for = {}
-        if self.due is not None:
+        if due is not None:
             if limit is not None or limit_type is not None:
-                raise ChatworkParameterError("due", self.due, "give either due, or limit and limit_type")
+                raise ChatworkParameterError("due", due, "give either due, or limit and limit_type")
             # Imported here, so that reading a DAG file does not load it.
             from airflow_provider_chatwork.due import limit_of
 
-            limit, limit_type = limit_of(self.due, self.hook.settings.timezone, time.time())
-            stands_for["limit"] = repr(self.due)
+            limit, limit_type = limit_of(due, self.hook.settings.timezone, time.time())
+            stands_for["limit"] = repr(due)
         call = api.tasks.create_task(room_id, self.body, self.to_ids, limit=limit, limit_type=limit_type)
         task_ids = self.run_call(context, call, stands_for=stands_for)["task_ids"]
         message_id = self.message_of(api.tasks.get_task(room_id, task_ids[0])) if task_ids else None
@@ -99,3 +104,8 @@ class ChatworkSetTaskStatusOperator(ChatworkOperator):
         task_id = self.run_call(context, call)["task_id"]
         self.show_place(context, room_id, self.message_of(api.tasks.get_task(room_id, task_id)))
         return task_id
+
+
+def _given(value: T) -> T | None:
+    # A template of what is not there renders to "None" or to nothing.
+    return None if value in ("", "None") else value

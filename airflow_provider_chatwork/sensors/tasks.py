@@ -43,14 +43,16 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
     ``account_id`` and ``account_name`` of the assignee, and ``message_id``.
 
     A task that was deleted and a room the account is no longer in end the wait with a failure that no retry cures. An
-    outage of Chatwork does not end it; it only shows in the log. ``soft_fail`` skips on a timeout and on nothing else.
+    outage of Chatwork does not end it; it only shows in the log. A redirect fails the task, as Chatwork has none.
+    ``soft_fail`` skips on a timeout and on nothing else.
 
     :param task_ids: the tasks, as ``ChatworkCreateTaskOperator`` returned them, or as comma-separated text.
     :param complete_when: ``all``, ``any``, or how many of them have to be done.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
     :param deferrable: whether to wait in the triggerer, which takes no worker slot.
-    :param poke_interval: seconds between two looks, as for every sensor; every look costs a call or two.
+    :param poke_interval: seconds between two looks, as for every sensor; a look at one or two tasks costs as many
+        calls, at more of them two, and one more for each task that is not among the 100 that each list shows.
     """
 
     template_fields: Sequence[str] = ("room_id", "task_ids", "complete_when", "chatwork_conn_id")
@@ -81,14 +83,11 @@ class ChatworkTaskDoneSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once."""
-        # Imported here, so that reading a DAG file does not load it.
-        from airflow_provider_chatwork.api.retry import is_passing
-
         room_id, task_ids = self._wanted()
         try:
             states = self.hook.follow(api.task_wait.observe_tasks(room_id, task_ids))
         except ChatworkError as error:
-            if not is_passing(error):
+            if not api.task_wait.goes_on(error):
                 raise
             self.log.warning("Chatwork did not tell how the tasks stand; the wait goes on. %s", error)
             return PokeReturnValue(is_done=False)

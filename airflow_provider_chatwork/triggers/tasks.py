@@ -10,8 +10,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkError, to_plain
-from airflow_provider_chatwork.api.retry import is_passing
-from airflow_provider_chatwork.api.task_wait import is_complete, observe_tasks
+from airflow_provider_chatwork.api.task_wait import goes_on, is_complete, observe_tasks
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 # However often a wait may look, the account's budget is shared with everything else that uses it.
@@ -100,7 +99,7 @@ class ChatworkTaskDoneTrigger(BaseTrigger):
         try:
             states = await hook.afollow(observe_tasks(self.room_id, self.task_ids))
         except ChatworkError as error:
-            if is_passing(error):
+            if goes_on(error):
                 self.log.warning("Chatwork did not tell how the tasks stand; the wait goes on. %s", error)
             elif self.silent_fail:
                 self.log.error("Sensor poke failed: %s", error)

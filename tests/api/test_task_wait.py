@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError, ChatworkParameterError, ChatworkServerError
-from airflow_provider_chatwork.api.task_wait import is_complete, observe_tasks, tasks_needed
+from airflow_provider_chatwork.api.task_wait import goes_on, is_complete, observe_tasks, tasks_needed
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
@@ -50,6 +51,26 @@ class TestIsComplete:
     )
     def test_needs_enough_of_them(self, done, complete_when, complete):
         assert is_complete(states(*done), complete_when) is complete
+
+
+class TestGoesOn:
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            (errors.ChatworkServerError("get_task", 503), True),
+            (errors.ChatworkRateLimitError("get_task", 429), True),
+            (errors.ChatworkNetworkError("no route"), True),
+            (errors.ChatworkUnexpectedResponseError("get_task", 200, "no JSON"), True),
+            (errors.ChatworkUnexpectedResponseError("get_task", 302, "neither a success nor a refusal"), False),
+            (errors.ChatworkNotFoundError("get_task", 404), False),
+            (errors.ChatworkAuthError("get_task", 401), False),
+            (errors.ChatworkParameterError("room_id", 0, "give a room"), False),
+            (RuntimeError("not ours"), False),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_as_long_as_it_may_pass(self, error, expected):
+        assert goes_on(error) is expected
 
 
 class TestObserveTasks:

@@ -56,9 +56,29 @@ class TestFailureText:
             "Run: scheduled__2026-11-01\n"
             "Try: 2\n"
             "Log: http://localhost:8080/log?a=1&b=2\n"
-            "[code]no rows[/code]"
+            "[code]ValueError: no rows[/code]"
             "[/info]"
         )
+
+    @pytest.mark.parametrize(
+        ("more", "title"),
+        [
+            ({"ti": FakeTaskInstance(state="failed")}, "Task failed"),
+            ({"ti": FakeTaskInstance(state="up_for_retry")}, "Task failed, will retry"),
+            ({"ti": FakeTaskInstance(state="success"), "exception": None}, "Task succeeded"),
+            ({"ti": FakeTaskInstance(state="skipped"), "exception": None}, "Task skipped"),
+            # A DAG's callback gets the task instance that ended last, too.
+            ({"ti": FakeTaskInstance(state="success"), "exception": None, "reason": "success"}, "DAG run succeeded"),
+            ({"ti": FakeTaskInstance(state="failed"), "exception": None, "reason": "task_failure"}, "DAG run failed"),
+        ],
+        ids=["failure", "retry", "success", "skipped", "success of the run", "failure of the run"],
+    )
+    def test_says_how_it_ended(self, more, title):
+        assert f"[title]{title}[/title]" in failure_text(told(**more))
+
+    def test_says_which_of_the_mapped_tasks_it_was(self):
+        text = failure_text(told(ti=FakeTaskInstance(task_id="load", map_index=3)))
+        assert re.search(r"^Task: load .?\[.?3\]$", text, re.MULTILINE)
 
     def test_speaks_of_the_run_where_no_task_is_to_blame(self):
         context = told(ti=None, exception=None, reason="task_failure")

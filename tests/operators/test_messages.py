@@ -13,7 +13,7 @@ from airflow_provider_chatwork.operators.messages import (
     ChatworkPostMessageOperator,
 )
 from airflow_provider_chatwork.sandbox import company
-from tests.airflow_side import context
+from tests.airflow_side import FakeTaskInstance, context
 
 ROOM = company.DATA_ROOM
 
@@ -93,3 +93,15 @@ class TestChatworkDeleteMessageOperator:
         with pytest.raises(AirflowFailException) as caught:
             ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id).execute(context())
         assert isinstance(caught.value.__cause__, ChatworkNotFoundError)
+
+    def test_succeeds_where_an_earlier_try_may_have_deleted_it(self, sandbox):
+        message_id = sandbox.speak(ROOM, company.BOT, "before")
+        sandbox.delete(ROOM, message_id)
+        task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=f" {message_id} ")
+        assert task.execute({"ti": FakeTaskInstance(try_number=2)}) == message_id
+
+    def test_takes_it_for_deleted_where_an_earlier_try_may_have_done_it(self, sandbox):
+        message_id = sandbox.speak(ROOM, company.BOT, "before")
+        sandbox.delete(ROOM, message_id)
+        task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id)
+        assert task.execute({"ti": FakeTaskInstance(try_number=2)}) == message_id

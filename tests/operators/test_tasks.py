@@ -36,8 +36,9 @@ class TestChatworkCreateTaskOperator:
             (str(company.SATO), company.YAMADA),
             f"{company.SATO},{company.YAMADA}",
             f"[{company.SATO}, {company.YAMADA}]",
+            f"['{company.SATO}', '{company.YAMADA}']",
         ],
-        ids=["list", "texts", "csv", "rendered list"],
+        ids=["list", "texts", "csv", "rendered list", "rendered texts"],
     )
     def test_gives_one_task_to_each(self, to_ids, sandbox):
         tasks = create(sandbox, to_ids=to_ids)
@@ -50,6 +51,13 @@ class TestChatworkCreateTaskOperator:
     def test_has_no_deadline_unless_it_is_given_one(self, sandbox):
         [task] = create(sandbox)
         assert (task["limit_type"], task["limit_time"]) == ("none", 0)
+
+    @pytest.mark.parametrize("empty", ["", "None"])
+    def test_has_none_where_templates_render_to_nothing(self, empty, sandbox):
+        [task] = create(sandbox, due=empty, limit=empty, limit_type=empty)
+        assert task["limit_type"] == "none"
+        [task] = create(sandbox, due=SOON, limit=empty, limit_type=empty)
+        assert task["limit_time"] == int(SOON.timestamp())
 
     @pytest.mark.parametrize(
         ("due", "limit", "limit_type"),

@@ -132,6 +132,8 @@ SCENARIOS = {
     "rate limit": done(lambda w: w.break_down(status=429), recover_and_tick),
     "no network": done(lambda w: w.break_down(kind="refuse"), recover_and_tick),
     "unreadable answer": done(lambda w: w.break_down(kind="malformed", shape="html"), recover_and_tick),
+    "redirect": ends("failed", lambda w: w.break_down(status=302)),
+    "soft_fail, redirect": ends("failed", lambda w: w.break_down(status=302), soft_fail=True),
     "timeout": ends("timed out", nothing, timeout=0),
     "timeout in an outage": ends("timed out", nothing, before=lambda w: w.break_down(status=503), timeout=0),
     "done at the last look": done(before=tick_all, timeout=0),
