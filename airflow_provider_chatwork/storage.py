@@ -39,10 +39,7 @@ def read_upload(source: Location, *, filename: str | None = None, content_type: 
     path = _path(source)
     with path.open("rb") as file:
         content: bytes = file.read(check.MAX_FILE + 1)
-    if len(content) > check.MAX_FILE:
-        raise ChatworkParameterError(
-            "file", str(source), f"Chatwork takes files of at most {check.MAX_FILE} bytes (5 MiB); compress or split it"
-        )
+    check.file_size("file", len(content), str(source))
     name = filename or path.name
     return Upload(name, content, content_type or guess_content_type(name))
 

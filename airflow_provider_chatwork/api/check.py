@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from typing import TypeVar
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
+
+T = TypeVar("T")
 
 #: Longest message, task or comment, in characters. https://developer.chatwork.com/reference/post-rooms-room_id-messages
 MAX_BODY = 65535
@@ -32,6 +35,11 @@ _MEDIA_TYPE = re.compile(r"[!#$&^\w.+-]+/[!#$&^\w.+-]+(;[ -~]*)?", re.ASCII)
 _MILLISECONDS = 10**11
 # Chatwork dates its `date` tasks by the Japanese day, wherever the caller is.
 _JAPAN = timezone(timedelta(hours=9))
+
+
+def given(value: T) -> T | None:
+    """The value of an optional argument; ``None`` for what a template of nothing renders to, too."""
+    return None if value in ("", "None") else value
 
 
 def identifier(parameter: str, value: object) -> int:
@@ -125,11 +133,16 @@ def media_type(parameter: str, value: object) -> str:
     return value
 
 
-def file_size(parameter: str, size: int) -> None:
-    """A file's size in bytes."""
+def file_size(parameter: str, size: int, value: object = None) -> None:
+    """A file's size in bytes.
+
+    :param value: what the error shows; the size if not given.
+    """
     if size > MAX_FILE:
         raise ChatworkParameterError(
-            parameter, size, f"Chatwork takes files of at most {MAX_FILE} bytes (5 MiB); compress or split it"
+            parameter,
+            size if value is None else value,
+            f"Chatwork takes files of at most {MAX_FILE} bytes (5 MiB); compress or split it",
         )
 
 

@@ -19,27 +19,25 @@ from airflow_provider_chatwork.api.models import Id, MessageId
 from airflow_provider_chatwork.api.reading import NEEDED, one
 
 
-class MessageEvent(TypedDict):
+class _Event(TypedDict):
+    message_id: MessageId
+    room_id: Id
+    body: Annotated[str, NEEDED]
+    send_time: Annotated[int, NEEDED]
+    update_time: Annotated[int, NEEDED]
+
+
+class MessageEvent(_Event):
     """A message that was created or updated. ``account_id`` is who wrote it; times are Unix seconds."""
 
-    message_id: MessageId
-    room_id: Id
     account_id: Id
-    body: Annotated[str, NEEDED]
-    send_time: Annotated[int, NEEDED]
-    update_time: Annotated[int, NEEDED]
 
 
-class MentionEvent(TypedDict):
+class MentionEvent(_Event):
     """A message that mentions the webhook's account (``to_account_id``). ``from_account_id`` wrote it."""
 
-    message_id: MessageId
-    room_id: Id
     from_account_id: Id
     to_account_id: Id
-    body: Annotated[str, NEEDED]
-    send_time: Annotated[int, NEEDED]
-    update_time: Annotated[int, NEEDED]
 
 
 class _Envelope(TypedDict):

@@ -219,7 +219,9 @@ class ChatworkHook(BaseHook):
 
         :raises ChatworkParameterError: where there is neither.
         """
-        chosen = room_id if room_id not in (None, "", "None") else self.settings.default_room_id
+        chosen = api.check.given(room_id)
+        if chosen is None:
+            chosen = self.settings.default_room_id
         if chosen is None:
             raise ChatworkParameterError(
                 "room_id", room_id, f"give a room, or set default_room_id in the connection {self.chatwork_conn_id}"

@@ -104,8 +104,8 @@ def _run_once(hook: ChatworkHook, context: Context, call: Call[T], stands_for: M
     """Run a call that creates something, and remember across the tries of the task instance what it created.
 
     Airflow 3.3 keeps a state for that; on earlier versions the call is run as it is, and the task fails for good where
-    it is not known whether it was done. The intent is written down before
-    anything is sent, so that a try that died in between is looked for in Chatwork and not repeated.
+    it is not known whether it was done. The intent is written down before anything is sent, so that a try that died in
+    between is looked for in Chatwork and not repeated.
     """
     # Imported here, so that reading a DAG file does not load it.
     from airflow_provider_chatwork.api.retry import leaves_doubt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_chatwork.api.rooms import AccountIds
     from airflow_provider_chatwork.due import Due
-
-T = TypeVar("T")
 
 
 class ChatworkCreateTaskOperator(ChatworkOperator):
@@ -59,9 +57,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     def act(self, context: Context) -> list[int]:
         """Create, and return the task ids."""
         room_id = self.hook.room_id_or_default(self.room_id)
-        due = _given(self.due)
-        limit = _given(self.limit)
-        limit_type = _given(self.limit_type)
+        due = api.check.given(self.due)
+        limit = api.check.given(self.limit)
+        limit_type = api.check.given(self.limit_type)
         stands_for = {}
         if due is not None:
             if limit is not None or limit_type is not None:
@@ -104,8 +102,3 @@ class ChatworkSetTaskStatusOperator(ChatworkOperator):
         task_id = self.run_call(context, call)["task_id"]
         self.show_place(context, room_id, self.message_of(api.tasks.get_task(room_id, task_id)))
         return task_id
-
-
-def _given(value: T) -> T | None:
-    # A template of what is not there renders to "None" or to nothing.
-    return None if value in ("", "None") else value

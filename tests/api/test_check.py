@@ -272,3 +272,13 @@ class TestLimitIsAhead:
     def test_refuses_the_day_before_in_japan(self, now):
         with refused("limit"):
             check.limit_is_ahead("limit", int(at("2026-01-01T23:59:59+09:00")), "date", now)
+
+
+class TestGiven:
+    @pytest.mark.parametrize("value", [None, "", "None"])
+    def test_is_nothing_where_a_template_had_nothing_to_render(self, value):
+        assert check.given(value) is None
+
+    @pytest.mark.parametrize("value", [0, "0", "none", [], "date"])
+    def test_is_the_value_otherwise(self, value):
+        assert check.given(value) == value
