@@ -1,13 +1,24 @@
 """What Airflow loads by itself, in every one of its processes.
 
-Hence nothing is imported here but the base class and pure functions.
+Hence nothing is imported here but the base class and pure functions, unless the configuration asks for more.
 """
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import AirflowPlugin
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
 from airflow_provider_chatwork.api import links, notation
+
+
+def _listeners() -> list[Any]:
+    # Who has not asked for it does not even load it.
+    if not conf.getboolean("chatwork", "alert_failed_runs", fallback=False):
+        return []
+    from airflow_provider_chatwork.alerts.listener import FailedRuns
+
+    return [FailedRuns()]
 
 
 class ChatworkPlugin(AirflowPlugin):
@@ -37,3 +48,4 @@ class ChatworkPlugin(AirflowPlugin):
         links.message_url,
         links.room_url,
     ]
+    listeners = _listeners()

@@ -67,6 +67,16 @@ CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
         "description": "Where the days of due dates begin and end, as an IANA name. Empty: Asia/Tokyo.",
         "schema": {"type": ["string", "null"], "examples": ["Asia/Tokyo", "UTC"]},
     },
+    "lang": {
+        "label": "Language of alerts",
+        "description": "ja or en. Empty: ja.",
+        "schema": {"type": ["string", "null"], "examples": ["ja", "en"]},
+    },
+    "routing": {
+        "label": "Routing of alerts (JSON)",
+        "description": "Which alert goes to which room and calls whom, as JSON. Empty: what each notifier says.",
+        "schema": {"type": ["string", "null"], "format": "multiline"},
+    },
     "webhook_token": {
         "label": "Webhook token",
         "description": (
@@ -134,6 +144,37 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors.tasks"]}],
         "hooks": [{"integration-name": name, "python-modules": [f"{package}.hooks.chatwork"]}],
         "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers.tasks"]}],
+        "config": {
+            "chatwork": {
+                "description": "Alerts that are sent to Chatwork.",
+                "options": {
+                    "alerts": {
+                        "description": (
+                            "Whether notifiers send anything from this Airflow: on, off, or the number of a room that "
+                            "gets all alerts, without calling anybody. For environments where people try things out."
+                        ),
+                        "version_added": "1.0.0",
+                        "type": "string",
+                        "example": "off",
+                        "default": "on",
+                    },
+                    "alert_failed_runs": {
+                        "description": "Send an alert for every DAG run that fails, whatever its DAG declares.",
+                        "version_added": "1.0.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
+                    },
+                    "alert_conn_id": {
+                        "description": "The connection that these alerts go through.",
+                        "version_added": "1.0.0",
+                        "type": "string",
+                        "example": "chatwork_alerts",
+                        "default": "chatwork_default",
+                    },
+                },
+            }
+        },
         "notifications": [f"{package}.notifications.chatwork.ChatworkNotifier"],
         "extra-links": [f"{package}.links.ChatworkRoomLink", f"{package}.links.ChatworkMessageLink"],
     }

@@ -200,7 +200,7 @@ class TestTheConnectionOfAnEnvironment:
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_TEST", written)
         hook = ChatworkHook("chatwork_test")
         assert hook.settings == EXPECTED
-        assert asyncio.run(hook._asettings()) == EXPECTED
+        assert asyncio.run(hook.asettings()) == EXPECTED
 
     def test_of_a_sandbox_leads_to_it(self, chatwork_sandbox, monkeypatch):
         address = chatwork_sandbox.address

@@ -311,5 +311,5 @@ class TestARunOfADag:
             Leak(task_id="leak")
         run_dag(dag, monkeypatch, tmp_path)
         told = sandbox.messages(ROOM)[-1]["body"]
-        assert "Task: leak" in told
+        assert "タスク: leak" in told
         assert not found_in(told)

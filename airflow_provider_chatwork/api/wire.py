@@ -40,6 +40,8 @@ class Settings:
     :param timezone: where due dates are meant.
     :param web_url: where people open Chatwork in a browser.
     :param webhook_token: the token that signs webhooks.
+    :param lang: the language of alerts: ``ja`` or ``en``.
+    :param routing: which alerts go where, as decoded JSON; it is read when there is an alert.
     """
 
     token: str = field(repr=False)
@@ -51,6 +53,8 @@ class Settings:
     timezone: str = "Asia/Tokyo"
     web_url: str = CHATWORK_WEB
     webhook_token: str | None = field(default=None, repr=False)
+    lang: str = "ja"
+    routing: Any = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:

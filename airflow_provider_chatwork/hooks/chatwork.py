@@ -194,14 +194,15 @@ class ChatworkHook(BaseHook):
 
         loop = asyncio.get_running_loop()
         if self._async is None or self._async[0] is not loop:
-            settings = await self._asettings()
+            settings = await self.asettings()
             # Another task of the loop may have been faster; a second client would never be closed.
             if self._async is None or self._async[0] is not loop:
                 transport = HttpxTransport(settings.proxy)
                 self._async = (loop, AsyncClient(settings, transport, policy=self._policy(settings)), transport)
         return self._async[1]
 
-    async def _asettings(self) -> Settings:
+    async def asettings(self) -> Settings:
+        """:attr:`settings`, read in an event loop without blocking it."""
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
         from airflow_provider_chatwork.connection import settings_from

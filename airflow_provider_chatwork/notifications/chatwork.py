@@ -2,116 +2,333 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.notifier import BaseNotifier
-from airflow.providers.common.compat.sdk import redact
+from airflow.providers.common.compat.sdk import conf, redact
 
 from airflow_provider_chatwork import api
+from airflow_provider_chatwork.alerts.severity import SEVERITIES
+from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
-# A callback that runs in the DAG processor is killed after 50 seconds.
-_PATIENCE = 20.0
-_TIMEOUT = 10.0
-# What Airflow's contexts call a task's state, and what the room is told. Anything else is a failure.
-_TITLES = {"success": "Task succeeded", "up_for_retry": "Task failed, will retry", "skipped": "Task skipped"}
+    from airflow_provider_chatwork.alerts.delivery import Delivery
+    from airflow_provider_chatwork.alerts.routing import RoutingTable
+    from airflow_provider_chatwork.api.wire import Settings
+
+_WHEN = ("final", "every")
+_FOLDS = ("run", "dag", "none")
+_STYLES = ("full", "short")
+_LANGUAGES = ("ja", "en")
 
 
 class ChatworkNotifier(BaseNotifier):
-    """Post a message about a task or a DAG run, as ``on_failure_callback`` for example.
+    """Tell a room what failed, as ``on_failure_callback`` of a task or a DAG, for a deadline, or anywhere else.
 
-    :param text: the message, a template; what failed, where and why if not given. Values that may hold anything are
-        best put through ``macros.chatwork.safe``.
+    Without arguments it posts to the room of the connection: what failed, where, on which try, for how long it ran,
+    why, whose it is, and where its log is. What fails in one DAG run is told in one message, which is edited. As
+    ``on_success_callback`` it says nothing, unless an alert of the DAG is over.
+
+    An alert that cannot be delivered is an ERROR in the log and a count of the metric ``chatwork.alerts.lost``, and
+    nothing else happens to the DAG.
+
+    :param text: the message, a template; see ``template`` if not given. Put what machines wrote through
+        ``macros.chatwork.safe``.
     :param room_id: the room, a template; the connection's ``default_room_id`` if not given.
-    :param chatwork_conn_id: id of the connection.
+    :param chatwork_conn_id: id of the connection, a template.
+    :param template: a text of this package: ``full``, or ``short`` for what failed and why.
+    :param text_file: a file with the message, a template: relative to the DAG's folder or its ``template_searchpath``.
+    :param lang: ``ja`` or ``en``; what the connection says if not given, and ``ja`` if that says nothing.
+    :param mentions: whom to call, a template: account ids, names or handles of the room's members, ``owner`` for the
+        owners of the task, ``toall`` for everybody; a list, or a text with commas. Nobody if not given.
+    :param when: which failures call people and get a new message: ``final`` for those that will not be retried,
+        ``every`` for all.
+    :param fold: what one message holds: the failures of a ``run``, those of a ``dag`` within ``fold_window``, or one
+        (``none``).
+    :param fold_window: seconds after which ``fold="dag"`` begins a new message.
+    :param severity: how bad a failure is, for the routing: ``info``, ``warning``, ``error`` (the default) or
+        ``critical``. A failure that is retried is a ``warning``.
+    :param routing: which alert goes where: a ``RoutingTable``, or the name of a JSON Variable with one; the extra
+        ``routing`` of the connection if not given.
+    :param attach_traceback: whether the whole traceback goes along as a file.
+    :param fallback: what to call with the context when an alert cannot be delivered: another notifier, for example.
+    :param raise_on_error: whether the error is raised as well, for Airflow to log.
+    :param time_limit: seconds that all of it may take. Airflow kills a callback of the DAG processor after 50.
+    :param context: what Airflow passes to the notifiers of deadlines.
     """
 
-    template_fields: Sequence[str] = ("text", "room_id", "chatwork_conn_id")
+    default_conn_name = ChatworkHook.default_conn_name
+    template_fields: Sequence[str] = ("text", "text_file", "room_id", "chatwork_conn_id", "mentions")
 
     def __init__(
         self,
         text: str | None = None,
         room_id: int | str | None = None,
         chatwork_conn_id: str = ChatworkHook.default_conn_name,
+        *,
+        template: str = "full",
+        text_file: str | None = None,
+        lang: str | None = None,
+        mentions: Any = None,
+        when: str = "final",
+        fold: str = "run",
+        fold_window: float = 3600.0,
+        severity: str | None = None,
+        routing: RoutingTable | str | None = None,
+        attach_traceback: bool = False,
+        fallback: Callable[[Context], Any] | None = None,
+        raise_on_error: bool = False,
+        time_limit: float = 20.0,
+        context: Context | None = None,
     ) -> None:
         super().__init__()
         self.text = text
         self.room_id = room_id
         self.chatwork_conn_id = chatwork_conn_id
+        self.template = api.check.choice("template", template, _STYLES)
+        self.text_file = text_file
+        self.lang = None if lang is None else api.check.choice("lang", lang, _LANGUAGES)
+        self.mentions = mentions
+        self.when = api.check.choice("when", when, _WHEN)
+        self.fold = api.check.choice("fold", fold, _FOLDS)
+        self.fold_window = _seconds("fold_window", fold_window)
+        self.severity = None if severity is None else api.check.choice("severity", severity, SEVERITIES)
+        self.routing = routing
+        self.attach_traceback = attach_traceback
+        self.fallback = fallback
+        self.raise_on_error = raise_on_error
+        self.time_limit = _seconds("time_limit", time_limit)
+        self.context: Any = context or {}
 
     def __call__(self, *args: Any) -> None:
         """Notify with a copy of this notifier: Airflow renders in place, and one notifier serves many tasks."""
-        super(ChatworkNotifier, copy.copy(self)).__call__(*args)
+        context = _context_of(args)
+        notifier = copy.copy(self)
+        try:
+            notifier.render_template_fields(context)
+        except Exception as error:
+            notifier._lost(error, context)
+        else:
+            notifier.notify(context)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Notify in an event loop, with the context given to ``__init__``."""
+        return self._acall().__await__()
+
+    async def _acall(self) -> None:
+        notifier, context = copy.copy(self), self.context
+        try:
+            notifier.render_template_fields(context)
+        except Exception as error:
+            await asyncio.to_thread(notifier._lost, error, context)
+        else:
+            await notifier.async_notify(context)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render every field, also where nothing is left of it: Airflow up to 3.2 would post the template then."""
-        environment = jinja_env or self.get_template_env(dag=context.get("dag"))
+        """Render every field to a text, also for DAGs that render to objects, and where nothing is left of it."""
+        dag: Any = context.get("dag")
+        if jinja_env is None:
+            make = getattr(dag, "get_template_env", None)
+            jinja_env = self.get_template_env() if make is None else make(force_sandboxed=True)
         for name in self.template_fields:
-            setattr(self, name, self.render_template(getattr(self, name), context, environment))
+            setattr(self, name, self.render_template(getattr(self, name), context, jinja_env))
+        if self.text_file:
+            self.text = self._render(jinja_env.get_template(str(self.text_file)), context)
+
+    def _render(self, template: Any, context: Any, dag: Any = None) -> Any:
+        # A DAG that renders to objects would make 12.5 of "12.50", and nothing that can be sent of a list.
+        return super(BaseNotifier, self)._render(template, context, None)
 
     def notify(self, context: Context) -> None:
-        """Post the message.
+        """Post the message, or edit the one that is there.
 
-        :raises ChatworkError: where it could not be posted; Airflow logs it, and the task's state stays as it is.
+        :raises ChatworkError: with ``raise_on_error``, where it could not be posted.
         """
-        hook = ChatworkHook(self.chatwork_conn_id)
-        # Read before `redact`, which only knows the secrets of connections that were read.
-        hook.settings = replace(hook.settings, timeout=min(hook.settings.timeout, _TIMEOUT))
-        hook.max_wait = min(hook.settings.max_wait, _PATIENCE)
-        # A template may have been rendered to a number or a list.
-        text = failure_text(context) if self.text is None else _masked(self.text)
-        body = api.notation.fit(text)
-        message_id = hook.run(api.messages.post_message(hook.room_id_or_default(self.room_id), body))["message_id"]
-        self.log.info("Posted to Chatwork as message %s", message_id)
+        try:
+            delivery = self._delivery(context, ChatworkHook(self.chatwork_conn_id).settings, _variable, _settings)
+            if delivery is not None:
+                delivery.tell(self._ledger(context, delivery))
+                _count("sent")
+        except Exception as error:
+            self._lost(error, context)
+
+    async def async_notify(self, context: Context) -> None:
+        """Post the message from an event loop, such as the triggerer's, without blocking it.
+
+        It is a message of its own: what else has failed cannot be asked there.
+
+        :raises ChatworkError: with ``raise_on_error``, where it could not be posted.
+        """
+        from airflow_provider_chatwork.alerts.line import AsyncLine
+
+        try:
+            hook = ChatworkHook(self.chatwork_conn_id)
+            settings = await hook.asettings()
+            # Reading a Variable blocks.
+            delivery = await asyncio.to_thread(self._delivery, context, settings, _variable, _settings)
+            if delivery is not None:
+                line = AsyncLine(delivery.settings, delivery.budget)
+                try:
+                    async with asyncio.timeout(self.time_limit):
+                        await line.follow(delivery.steps())
+                finally:
+                    await line.close()
+                _count("sent")
+        except Exception as error:
+            await asyncio.to_thread(self._lost, error, context)
+
+    def _delivery(
+        self,
+        context: Context,
+        settings: Settings,
+        load: Callable[[str], Any],
+        connect: Callable[[str], Settings],
+    ) -> Delivery | None:
+        """What is to be told and how; ``None`` where this Airflow or the routing table does not want it told.
+
+        :param settings: of the notifier's connection. It is read before anything is masked, as Airflow only knows
+            the secrets of connections that were read.
+        """
+        from airflow_provider_chatwork.alerts import plan as planning
+        from airflow_provider_chatwork.alerts import story as stories
+        from airflow_provider_chatwork.alerts.delivery import Delivery
+        from airflow_provider_chatwork.alerts.line import Budget
+        from airflow_provider_chatwork.alerts.routing import Route
+        from airflow_provider_chatwork.alerts.wishes import Wishes
+
+        budget = Budget(self.time_limit)
+        switch = planning.Switch.read(conf.get("chatwork", "alerts", fallback="on"))
+        wishes = Wishes(
+            text=None if self.text is None else _masked(self.text),
+            room_id=self.room_id,
+            chatwork_conn_id=self.chatwork_conn_id,
+            style=self.template,
+            lang=self.lang,
+            mentions=self.mentions,
+            when=self.when,
+            fold=self.fold,
+            fold_window=self.fold_window,
+            severity=self.severity,
+            routing=self.routing,
+            attach_traceback=self.attach_traceback,
+        )
+        story = stories.masked(stories.read(_plain(context), now=datetime.now(UTC)), _masked)
+        if not switch.on:
+            self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", story.title)
+            return None
+        try:
+            table = planning.table_of(wishes, settings, load)
+            route = planning.route_of(table, wishes, story)
+        except Exception as error:
+            # A wrong table must not cost the alert.
+            self.log.error("The routing table cannot be used, so the alert goes where it would without one: %s", error)
+            table, route = None, Route()
+        if not route.send:
+            self.log.info("No alert was sent: the routing table has send=False for %s", story.title)
+            return None
+        return Delivery(
+            wishes=wishes,
+            story=story,
+            table=table,
+            route=route,
+            settings=settings if route.chatwork_conn_id is None else connect(route.chatwork_conn_id),
+            connect=connect,
+            switch=switch,
+            run_url=_run_url(story.dag_id, story.run_id),
+            log=self.log,
+            budget=budget,
+        )
+
+    def _ledger(self, context: Context, delivery: Delivery) -> Any:
+        from airflow_provider_chatwork.alerts.ledger import ledger_of
+
+        story = delivery.story
+        if story.dag_id is None or story.run_id is None or not story.is_foldable:
+            return None
+        return ledger_of(_plain(context), story.dag_id, story.run_id)
+
+    def _lost(self, error: BaseException, context: Context) -> None:
+        """Say that an alert is lost, where nobody can overlook it, and try the other way."""
+        from airflow_provider_chatwork.alerts import story as stories
+
+        what = stories.read(_plain(context), now=datetime.now(UTC)).title
+        reason = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
+        fate = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
+        self.log.error("Chatwork alert %s: %s: %s: %s", fate, what, type(error).__name__, _masked(reason))
+        _count("lost")
+        if self.fallback is not None:
+            try:
+                self.fallback(context)
+            except Exception as failure:
+                self.log.error("The fallback of the lost Chatwork alert failed as well: %s", _masked(failure))
+            else:
+                self.log.info("The fallback was called for the lost Chatwork alert")
+        if self.raise_on_error:
+            raise error
 
 
-def failure_text(context: Context) -> str:
-    """Say what failed, where and why, as far as the context tells."""
-    ti: Any = context.get("ti")
-    dag_run: Any = context.get("dag_run")
-    dag: Any = context.get("dag")
-    facts = {
-        "DAG": getattr(dag, "dag_id", None) or getattr(ti, "dag_id", None) or getattr(dag_run, "dag_id", None),
-        "Task": _task_of(ti),
-        "Run": getattr(dag_run, "run_id", None) or context.get("run_id"),
-        "Try": getattr(ti, "try_number", None),
-        "Log": getattr(ti, "log_url", None),
-    }
-    lines = [f"{name}: {api.notation.safe(_masked(value))}" for name, value in facts.items() if value is not None]
-    exception, reason = context.get("exception"), context.get("reason")
-    if isinstance(exception, BaseException):
-        reason = f"{type(exception).__name__}: {exception}"
-    elif exception:
-        reason = exception
-    if reason:
-        lines.append(api.notation.code(api.notation.fit(_masked(reason), 2000)))
-    return api.notation.info("\n".join(lines), title=_title(context))
+def _seconds(parameter: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ChatworkParameterError(parameter, value, "give a number of seconds above 0")
+    return float(value)
 
 
-def _title(context: Context) -> str:
-    ti: Any = context.get("ti")
-    # The context of a DAG's callback names a reason, and mostly the task instance that ended last.
-    if ti is None or (context.get("reason") and not context.get("exception")):
-        return "DAG run succeeded" if context.get("reason") == "success" else "DAG run failed"
-    return _TITLES.get(str(getattr(ti, "state", "") or ""), "Task failed")
+def _context_of(args: Sequence[Any]) -> Any:
+    if len(args) == 1:
+        return args[0]
+    # How Airflow 2 calls for missed SLAs.
+    names = ("dag", "task_list", "blocking_task_list", "slas", "blocking_tis")
+    return dict(zip(names, args, strict=False))
 
 
-def _task_of(ti: Any) -> str | None:
-    task_id = getattr(ti, "task_id", None)
-    map_index = getattr(ti, "map_index", None)
-    return task_id if map_index is None or map_index < 0 else f"{task_id} [{map_index}]"
+def _plain(context: Any) -> Mapping[str, Any]:
+    # Airflow 2's own mapping warns of some keys when they are asked for.
+    return context if isinstance(context, Mapping) else dict(context)
 
 
 def _masked(value: object) -> str:
     # Before anything is broken or cut out of the text: a secret is only known as a whole.
     return str(redact(str(value)))
+
+
+def _settings(conn_id: str) -> Settings:
+    return ChatworkHook(conn_id).settings
+
+
+def _variable(name: str) -> Any:
+    from airflow.providers.common.compat.sdk import Variable
+
+    return Variable.get(name, None)
+
+
+def _run_url(dag_id: str | None, run_id: str | None) -> str | None:
+    """Where the run can be seen in Airflow's UI."""
+    from urllib.parse import quote
+
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+    base = conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "base_url", fallback=None)
+    if not base or dag_id is None or run_id is None:
+        return None
+    base, dag, run = base.rstrip("/"), quote(dag_id, safe=""), quote(run_id, safe="")
+    return f"{base}/dags/{dag}/runs/{run}" if AIRFLOW_V_3_0_PLUS else f"{base}/dags/{dag}/grid?dag_run_id={run}"
+
+
+def _count(what: str) -> None:
+    from airflow.providers.common.compat.sdk import Stats
+
+    # A metric must not cost an alert.
+    with suppress(Exception):
+        Stats.incr(f"chatwork.alerts.{what}")
 
 
 send_chatwork_notification = ChatworkNotifier

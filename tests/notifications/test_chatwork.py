@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import copy
+import inspect
 import logging
 import re
 from types import SimpleNamespace
@@ -8,18 +10,16 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
 from airflow_provider_chatwork.api.check import MAX_BODY
-from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError, ChatworkRateLimitError
-from airflow_provider_chatwork.notifications.chatwork import (
-    ChatworkNotifier,
-    failure_text,
-    send_chatwork_notification,
-)
-from airflow_provider_chatwork.sandbox import Fault, company
+from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
+from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier, send_chatwork_notification
+from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from tests.airflow_side import VERSION, FakeTaskInstance, connect, new_dag
 
 ROOM = company.DATA_ROOM
 EVIL = f"[toall] [To:{company.YAMADA}] [rp aid=1 to=1-2] [info]x[/info] [/code] [hr]"
+RUN = "scheduled__2026-11-01"
 
 
 def told(**more: Any) -> Any:
@@ -27,10 +27,15 @@ def told(**more: Any) -> Any:
     return {
         "dag": new_dag("report"),
         "ti": FakeTaskInstance(
-            dag_id="report", task_id="load", try_number=2, log_url="http://localhost:8080/log?a=1&b=2"
+            task_id="load",
+            try_number=3,
+            max_tries=2,
+            state="failed",
+            run_id=RUN,
+            log_url="http://localhost:8080/log?a=1&b=2",
         ),
-        "dag_run": SimpleNamespace(dag_id="report", run_id="scheduled__2026-11-01"),
-        "run_id": "scheduled__2026-11-01",
+        "dag_run": SimpleNamespace(dag_id="report", run_id=RUN),
+        "run_id": RUN,
         "exception": ValueError("no rows"),
         **more,
     }
@@ -47,91 +52,79 @@ def tags(text: str) -> list[str]:
     return [tag for tag in found if tag not in frame] if found[:3] == frame[:3] else found
 
 
-class TestFailureText:
-    def test_says_what_failed_where_and_why(self):
-        assert failure_text(told()) == (
-            "[info][title]Task failed[/title]"
+@pytest.fixture
+def said(caplog, capfd):
+    """What was logged, wherever: Airflow 3 logs past the loggers of the standard library."""
+    caplog.set_level(logging.INFO)
+
+    def read() -> str:
+        return caplog.text + capfd.readouterr().out
+
+    return read
+
+
+class TestCall:
+    def test_posts_what_failed_where_and_why(self, sandbox, monkeypatch):
+        section = "API" if VERSION >= (3, 0) else "WEBSERVER"
+        monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", "https://airflow.example/")
+        connect(monkeypatch, sandbox, lang="en")
+        ChatworkNotifier(room_id=ROOM)(told())
+        [body] = posted(sandbox)
+        page = "runs/" if VERSION >= (3, 0) else "grid?dag_run_id="
+        assert body == (
+            "[info][title]Task failed: load[/title]"
             "DAG: report\n"
             "Task: load\n"
-            "Run: scheduled__2026-11-01\n"
-            "Try: 2\n"
-            "Log: http://localhost:8080/log?a=1&b=2\n"
+            f"Run: {RUN}\n"
+            "Try: 3 of 3"
             "[code]ValueError: no rows[/code]"
-            "[/info]"
+            "Log: http://localhost:8080/log?a=1&b=2\n"
+            f"Details: https://airflow.example/dags/report/{page}{RUN}[/info]"
         )
 
-    @pytest.mark.parametrize(
-        ("more", "title"),
-        [
-            ({"ti": FakeTaskInstance(state="failed")}, "Task failed"),
-            ({"ti": FakeTaskInstance(state="up_for_retry")}, "Task failed, will retry"),
-            ({"ti": FakeTaskInstance(state="success"), "exception": None}, "Task succeeded"),
-            ({"ti": FakeTaskInstance(state="skipped"), "exception": None}, "Task skipped"),
-            # A DAG's callback gets the task instance that ended last, too.
-            ({"ti": FakeTaskInstance(state="success"), "exception": None, "reason": "success"}, "DAG run succeeded"),
-            ({"ti": FakeTaskInstance(state="failed"), "exception": None, "reason": "task_failure"}, "DAG run failed"),
-        ],
-        ids=["failure", "retry", "success", "skipped", "success of the run", "failure of the run"],
-    )
-    def test_says_how_it_ended(self, more, title):
-        assert f"[title]{title}[/title]" in failure_text(told(**more))
+    def test_speaks_japanese_unless_told_otherwise(self, sandbox):
+        ChatworkNotifier(room_id=ROOM)(told())
+        assert "タスクが失敗しました: load" in posted(sandbox)[0]
 
-    def test_says_which_of_the_mapped_tasks_it_was(self):
-        text = failure_text(told(ti=FakeTaskInstance(task_id="load", map_index=3)))
-        assert re.search(r"^Task: load .?\[.?3\]$", text, re.MULTILINE)
-
-    def test_speaks_of_the_run_where_no_task_is_to_blame(self):
-        context = told(ti=None, exception=None, reason="task_failure")
-        assert failure_text(context) == (
-            "[info][title]DAG run failed[/title]"
-            "DAG: report\n"
-            "Run: scheduled__2026-11-01\n"
-            "[code]task_failure[/code]"
-            "[/info]"
-        )
-
-    def test_makes_do_with_what_a_processor_of_dags_knows(self):
-        context: Any = {"dag": SimpleNamespace(dag_id="report"), "run_id": "manual__1"}
-        assert failure_text(context) == "[info][title]DAG run failed[/title]DAG: report\nRun: manual__1[/info]"
-
-    def test_makes_do_with_nothing(self):
-        empty: Any = {}
-        assert failure_text(empty).startswith("[info][title]DAG run failed[/title]")
+    @pytest.mark.parametrize("more", [{}, {"fold": "none"}], ids=["fold", "none"])
+    def test_says_so_with_nothing_but_the_connection(self, sandbox, monkeypatch, more):
+        connect(monkeypatch, sandbox, default_room_id=company.SALES_ROOM)
+        ChatworkNotifier(**more)(told())
+        assert "load" in sandbox.messages(company.SALES_ROOM)[-1]["body"]
 
     @pytest.mark.parametrize(
         "context",
         [
-            told(exception=RuntimeError(EVIL)),
-            told(exception=None, reason=EVIL),
-            told(ti=FakeTaskInstance(task_id=EVIL, log_url=EVIL)),
-            told(dag=SimpleNamespace(dag_id=EVIL), dag_run=SimpleNamespace(run_id=EVIL)),
+            {},
+            {"dag": SimpleNamespace(dag_id="report"), "run_id": "manual__1", "reason": "timed_out"},
+            {"ti": None, "exception": "text"},
+            {"ti": FakeTaskInstance(state="up_for_retry"), "exception": None},
+            {"dag_run": {"dag_id": "report", "dag_run_id": "x"}, "deadline": {"deadline_time": "2026-11-01T00:00:00Z"}},
         ],
-        ids=["exception", "reason", "task", "run"],
+        ids=["nothing", "a DAG that timed out", "no task", "no error", "a deadline"],
     )
-    def test_pings_nobody_with_what_others_have_written(self, context):
-        text = failure_text(context)
-        assert "toall" in text, "nothing was tested"
-        assert tags(text) == []
-
-    def test_keeps_a_long_story_short(self):
-        text = failure_text(told(exception=RuntimeError("a" * 100_000)))
-        assert len(text) < 3000
-        assert text.endswith("[/code][/info]")
-
-
-class TestChatworkNotifier:
-    def test_posts_the_default_text(self, sandbox):
-        ChatworkNotifier(room_id=ROOM)(told())
-        assert posted(sandbox) == [failure_text(told())]
+    def test_makes_do_with_less(self, context, sandbox):
+        notifier = ChatworkNotifier(room_id=ROOM)
+        notifier(context)
+        assert len(posted(sandbox)) == 1
 
     def test_posts_its_own_text_rendered(self, sandbox):
         ChatworkNotifier(text="{{ ti.task_id }} は {{ run_id }} で失敗", room_id="{{ 400000101 }}")(told())
-        assert posted(sandbox) == ["load は scheduled__2026-11-01 で失敗"]
+        assert posted(sandbox) == [f"load は {RUN} で失敗"]
 
-    def test_posts_to_the_room_of_the_connection_where_it_names_none(self, sandbox, monkeypatch):
-        connect(monkeypatch, sandbox, conn_id="chatwork_alarms", default_room_id=company.SALES_ROOM)
-        ChatworkNotifier("高い", chatwork_conn_id="chatwork_alarms")(told())
-        assert sandbox.messages(company.SALES_ROOM)[-1]["body"] == "高い"
+    def test_posts_a_text_from_a_file_of_the_dag(self, sandbox, tmp_path):
+        tmp_path.joinpath("alert.j2").write_text("{{ ti.task_id }} fiel aus\n", "utf-8")
+        dag = new_dag("report", template_searchpath=[str(tmp_path)])
+        ChatworkNotifier(text_file="alert.j2", room_id=ROOM)(told(dag=dag))
+        assert posted(sandbox) == ["load fiel aus"]
+
+    def test_takes_no_text_for_a_file(self, sandbox):
+        ChatworkNotifier(text="see report.md", room_id=ROOM)(told())
+        assert posted(sandbox) == ["see report.md"]
+
+    def test_has_a_short_text(self, sandbox):
+        ChatworkNotifier(template="short", lang="en", room_id=ROOM)(told())
+        assert posted(sandbox) == ["Task failed: load\nValueError: no rows\nLog: http://localhost:8080/log?a=1&b=2"]
 
     def test_sends_the_right_text_each_time_although_tasks_share_it(self, sandbox):
         notifier = ChatworkNotifier(text="{{ ti.task_id }} {{ exception }}", room_id="{{ params.room }}")
@@ -141,63 +134,279 @@ class TestChatworkNotifier:
         assert notifier.text == "{{ ti.task_id }} {{ exception }}"
         assert notifier.room_id == "{{ params.room }}"
 
-    @pytest.mark.parametrize(("text", "sent"), [("{{ 1 + 1 }}", "2"), ("{{ [1, 'a'] }}", "[1, 'a']")])
+    def test_leaves_the_context_as_it_was(self, sandbox):
+        context = told(text="mine", room_id="mine")
+        ChatworkNotifier(text="{{ text }}", room_id=ROOM)(context)
+        assert posted(sandbox) == ["mine"]
+        assert context["room_id"] == "mine"
+
+    @pytest.mark.parametrize(("text", "sent"), [("{{ 1 + 1 }}", "2"), ("{{ '12.50' }}", "12.50"), ("{{ [1] }}", "[1]")])
     def test_always_sends_a_text(self, text, sent, sandbox):
         ChatworkNotifier(text=text, room_id=ROOM)(told(dag=new_dag("native", render_template_as_native_obj=True)))
         assert posted(sandbox) == [sent]
 
-    def test_posts_no_template_of_which_nothing_is_left(self, sandbox, monkeypatch):
+    def test_posts_to_the_room_of_the_connection_where_nothing_is_left_of_its_own(self, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.SALES_ROOM)
         ChatworkNotifier(text="hi", room_id="{{ params.nowhere or '' }}")(told(params={"nowhere": None}))
         assert sandbox.messages(company.SALES_ROOM)[-1]["body"] == "hi"
-        with contextlib.suppress(ChatworkParameterError):
-            ChatworkNotifier(text="{{ '' }}", room_id=ROOM)(told())
-        assert posted(sandbox) == ["hi"]
 
     def test_shortens_a_text_that_chatwork_would_not_take(self, sandbox):
         ChatworkNotifier(text="{{ 'あ' * 100000 }}", room_id=ROOM)(told())
         [body] = posted(sandbox)
         assert len(body) <= MAX_BODY
 
+    @pytest.mark.parametrize(
+        "context",
+        [
+            told(exception=RuntimeError(EVIL)),
+            told(ti=FakeTaskInstance(task_id=EVIL, log_url=EVIL)),
+            told(ti=None, exception=None, reason=EVIL),
+            told(dag=SimpleNamespace(dag_id=EVIL, owner="")),
+        ],
+        ids=["exception", "task", "reason", "dag"],
+    )
+    def test_pings_nobody_with_what_others_have_written(self, context, sandbox):
+        ChatworkNotifier(room_id=ROOM)(context)
+        [body] = posted(sandbox)
+        assert "toall" in body, "nothing was tested"
+        assert tags(body) == []
+
     def test_does_not_give_away_the_secrets_that_airflow_knows(self, sandbox, monkeypatch):
         # The connection was not read in this process before, so that its secrets are not known yet.
         connect(monkeypatch, sandbox, webhook_token="w3bhook-of-the-alarms")
         leak = ValueError(f"401 for X-ChatWorkToken: {sandbox.token}, w3bhook-of-the-alarms")
         ChatworkNotifier(room_id=ROOM)(told(exception=leak))
+        ChatworkNotifier(text=f"{sandbox.token}!", room_id=ROOM)(told())
+        bodies = posted(sandbox)
+        assert "401 for X-ChatWorkToken: ***, ***" in bodies[0]
+        assert bodies[1] == "***!"
+
+    def test_calls_whom_it_is_told_to_and_says_who_is_not_there(self, sandbox):
+        ChatworkNotifier(room_id=ROOM, lang="en", mentions=["{{ params.who }}", "owner"])(
+            told(params={"who": company.YAMADA}, task=SimpleNamespace(owner="nobody-here"))
+        )
         [body] = posted(sandbox)
-        assert sandbox.token not in body
-        assert "w3bhook-of-the-alarms" not in body
-        assert "401 for X-ChatWorkToken: ***" in body
+        assert body.startswith(f"[To:{company.YAMADA}] ")
+        assert "Not found in the room: nobody-here\n[info]" in body
 
-    def test_is_no_more_patient_than_airflow_or_the_connection_has_it(self, sandbox, monkeypatch):
-        sandbox.misbehave(Fault("status", operation="post_message", status=429, headers={}, times=None))
-        for max_wait in (0, 300):
-            connect(monkeypatch, sandbox, max_wait=max_wait)
-            with pytest.raises(ChatworkRateLimitError):
-                # 60 s are what an answer without headers asks for; a callback is killed after 50.
-                ChatworkNotifier("x", room_id=ROOM).notify(told())
-        assert len(posted(sandbox)) == 2
+    def test_calls_nobody_for_a_retry_unless_every_failure_counts(self, sandbox):
+        retry = told(ti=FakeTaskInstance(state="up_for_retry", try_number=1, max_tries=2))
+        for when in ("final", "every"):
+            ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, when=when, lang="en")(retry)
+        quiet, loud = posted(sandbox)
+        assert "will retry (1 of 3)" in quiet
+        assert "[To:" not in quiet
+        assert loud.startswith(f"[To:{company.YAMADA}]")
 
-    @pytest.mark.parametrize(
-        ("arguments", "error"),
-        [({"room_id": company.PRIVATE_ROOM}, ChatworkForbiddenError), ({}, ChatworkParameterError)],
-        ids=["refused", "no room"],
-    )
-    def test_ends_a_failure_as_notifiers_of_this_airflow_do(self, arguments, error, sandbox, caplog, capfd):
-        notifier = ChatworkNotifier(text="x", **arguments)
-        with caplog.at_level(logging.ERROR):
-            if VERSION >= (3, 1):
-                with pytest.raises(error):
-                    notifier(told())
-            else:
-                notifier(told())
-        # Airflow 3.3 logs past the loggers of the standard library.
-        assert "Failed to send notification" in caplog.text + capfd.readouterr().out
+    @pytest.mark.parametrize("state", ["success", "skipped"])
+    def test_says_nothing_of_a_success_unless_it_has_a_text(self, state, sandbox):
+        ti = FakeTaskInstance(state="success")
+        ChatworkNotifier(room_id=ROOM)(told(ti=ti, exception=None))
+        assert posted(sandbox) == []
+        ChatworkNotifier("done", room_id=ROOM)(told(ti=ti, exception=None))
+        assert posted(sandbox) == ["done"]
+
+    def test_routes_by_table(self, sandbox, monkeypatch):
+        table = RoutingTable(routes=(Route(dag_id="rep*", room_id=company.SALES_ROOM, lang="en"), Route(send=False)))
+        notifier = ChatworkNotifier(room_id=ROOM, routing=table)
+        notifier(told())
+        notifier(told(dag=new_dag("other")))
+        assert "Task failed" in sandbox.messages(company.SALES_ROOM)[-1]["body"]
+        assert len(posted(sandbox)) == 1
+
+    def test_routes_by_the_connection_and_by_a_variable(self, sandbox, monkeypatch):
+        connect(monkeypatch, sandbox, routing={"routes": [{"room_id": company.SALES_ROOM, "lang": "en"}]})
+        ChatworkNotifier()(told())
+        monkeypatch.setenv("AIRFLOW_VAR_ROUTES", f'[{{"room_id": {ROOM}}}]')
+        ChatworkNotifier(routing="routes")(told())
+        assert [request.path.split("/")[2] for request in sandbox.requests] == [str(company.SALES_ROOM), str(ROOM)]
+
+    def test_alerts_although_the_table_is_wrong_and_says_what_is(self, sandbox, monkeypatch, said):
+        connect(monkeypatch, sandbox, routing={"routes": [{"name": "night", "severity": "fatal"}]})
+        ChatworkNotifier(room_id=ROOM)(told())
+        assert len(posted(sandbox)) == 1
+        assert "routes[0] (night).severity" in said()
+
+    def test_calls_nobody_in_quiet_hours_and_says_so(self, sandbox):
+        always = QuietHours(days_off=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), below="critical")
+        table = RoutingTable(quiet_hours=always)
+        ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, routing=table, lang="en")(told())
+        ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, routing=table, severity="critical")(told())
+        quiet, loud = posted(sandbox)
+        assert "[To:" not in quiet
+        assert "Nobody was called, as these are quiet hours" in quiet
+        assert loud.startswith("[To:")
+
+    def test_sends_nothing_from_an_airflow_that_is_switched_off(self, sandbox, monkeypatch, said):
+        monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "off")
+        ChatworkNotifier(room_id=ROOM)(told())
+        assert sandbox.requests == []
+        assert f"[chatwork] alerts is off. It was: failure of report.load in {RUN}" in said()
+
+    def test_sends_all_to_one_room_of_an_airflow_for_trying_things_out(self, sandbox, monkeypatch):
+        monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", str(company.SALES_ROOM))
+        ChatworkNotifier(room_id=ROOM, mentions="toall", lang="en")(told())
+        body = sandbox.messages(company.SALES_ROOM)[-1]["body"]
+        assert "toall" not in body
+        assert f"meant for: {ROOM}" in body
+
+    def test_attaches_the_traceback(self, sandbox):
+        def load() -> None:
+            raise ValueError("no rows")
+
+        with pytest.raises(ValueError) as caught:  # noqa: PT011
+            load()
+        ChatworkNotifier(room_id=ROOM, attach_traceback=True, lang="en")(told(exception=caught.value))
+        file = sandbox.files(ROOM)[-1]
+        assert file["filename"] == "report-load-3.txt"
+        assert b"Traceback (most recent call last)" in sandbox.content(ROOM, file["file_id"])
+        assert "Raised at: test_chatwork.py, line" in posted(sandbox)[0]
+
+    def test_tells_of_missed_slas_as_airflow_2_calls_for_them(self, sandbox):
+        late = [SimpleNamespace(task_id="load"), SimpleNamespace(task_id="tell")]
+        ChatworkNotifier(room_id=ROOM, lang="en")(new_dag("report"), "load on 2026-11-01\ntell on ...", "", late, [])
+        assert "[title]SLA missed: report[/title]" in posted(sandbox)[0]
+        assert "Tasks: load, tell" in posted(sandbox)[0]
 
     def test_has_the_name_that_notifiers_have_by_convention(self):
         assert send_chatwork_notification is ChatworkNotifier
 
-    def test_is_a_callback_that_a_dag_takes(self, db, sandbox, monkeypatch, tmp_path):
+    def test_can_be_copied_with_the_tasks_that_share_it(self):
+        notifier = ChatworkNotifier("x", routing=RoutingTable(routes=(Route(tag="a", room_id=1),)))
+        assert copy.deepcopy(notifier).text == "x"
+
+    @pytest.mark.parametrize(
+        ("arguments", "named"),
+        [
+            ({"when": "never"}, "when"),
+            ({"fold": "week"}, "fold"),
+            ({"template": "long"}, "template"),
+            ({"lang": "fr"}, "lang"),
+            ({"severity": "fatal"}, "severity"),
+            ({"time_limit": 0}, "time_limit"),
+            ({"fold_window": -1}, "fold_window"),
+        ],
+    )
+    def test_refuses_what_cannot_be_when_the_dag_is_read(self, arguments, named):
+        with pytest.raises(ChatworkParameterError, match=named):
+            ChatworkNotifier(**arguments)
+
+
+class TestAwait:
+    def test_posts_from_an_event_loop(self, sandbox):
+        asyncio.run(_await(ChatworkNotifier(room_id=ROOM, lang="en", context=told())))
+        assert "Task failed: load" in posted(sandbox)[0]
+
+    def test_takes_what_deadlines_pass(self, sandbox):
+        # Airflow looks whether there is a parameter of that name.
+        assert "context" in inspect.signature(ChatworkNotifier).parameters
+        context: Any = {
+            "dag_run": {"dag_id": "report", "dag_run_id": "r1", "state": "running"},
+            "deadline": {"id": "1", "deadline_time": "2026-11-01T00:00:00+00:00"},
+        }
+        asyncio.run(_await(ChatworkNotifier("{{ dag_run.dag_run_id }} is late", ROOM, context=context)))
+        asyncio.run(_await(ChatworkNotifier(room_id=ROOM, lang="en", context=context)))
+        assert posted(sandbox)[0] == "r1 is late"
+        assert "Deadline: 2026-11-01 09:00 (Asia/Tokyo)" in posted(sandbox)[1]
+
+    def test_calls_people(self, sandbox):
+        asyncio.run(_await(ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, context=told())))
+        assert posted(sandbox)[0].startswith(f"[To:{company.YAMADA}]")
+
+    def test_is_not_fatal_and_not_silent(self, sandbox, said):
+        asyncio.run(_await(ChatworkNotifier(room_id=company.PRIVATE_ROOM, context=told())))
+        assert f"Chatwork alert lost: failure of report.load in {RUN}: ChatworkForbiddenError" in said()
+
+    def test_finds_the_connection_where_the_loop_cannot(self, sandbox, monkeypatch, said):
+        asyncio.run(_await(ChatworkNotifier(chatwork_conn_id="nowhere", room_id=ROOM, context=told())))
+        assert "nowhere" in said()
+
+    def test_keeps_to_its_time(self, sandbox, said):
+        sandbox.misbehave(Fault("delay", operation="post_message", seconds=0.5, times=None))
+        asyncio.run(_await(ChatworkNotifier(room_id=ROOM, time_limit=0.1, context=told())))
+        assert "Chatwork alert lost" in said()
+
+
+async def _await(notifier: ChatworkNotifier) -> None:
+    await notifier
+
+
+# What can be wrong with Chatwork, and the reason that the log gives.
+TROUBLES = {
+    "down": (
+        lambda sandbox: sandbox.misbehave(Fault("status", status=503, times=None)),
+        {},
+        "perhaps lost: .*ChatworkUnknownOutcomeError",
+    ),
+    "unreachable": (
+        lambda sandbox: sandbox.misbehave(Fault("cut", times=None)),
+        {},
+        "perhaps lost: .*ChatworkUnknownOutcomeError",
+    ),
+    "slow": (
+        lambda sandbox: sandbox.misbehave(Fault("delay", seconds=0.3, times=None)),
+        {"time_limit": 0.1},
+        "perhaps lost: .*ChatworkUnknownOutcomeError",
+    ),
+    "too many requests": (
+        lambda sandbox: setattr(sandbox, "limits", Limits(requests=0)),
+        {},
+        "ChatworkRateLimitError",
+    ),
+    "too many messages": (
+        lambda sandbox: setattr(sandbox, "limits", Limits(posts=0)),
+        {},
+        "ChatworkRateLimitError",
+    ),
+    "revoked token": (lambda sandbox: sandbox.misbehave(Fault("status", status=401)), {}, "ChatworkAuthError"),
+    "deleted room": (lambda sandbox: None, {"room_id": 1}, "ChatworkForbiddenError|ChatworkNotFoundError"),
+    "no right to post": (lambda sandbox: None, {"room_id": company.PRIVATE_ROOM}, "ChatworkForbiddenError"),
+    "no room": (lambda sandbox: None, {"room_id": None}, "room_id"),
+    "no connection": (lambda sandbox: None, {"chatwork_conn_id": "nowhere"}, "nowhere"),
+    "template": (lambda sandbox: None, {"text": "{{ 1 / 0 }}"}, "ZeroDivisionError"),
+}
+
+
+class TestLoss:
+    @pytest.mark.parametrize("trouble", TROUBLES)
+    def test_is_one_clear_line_and_nothing_else(self, trouble, sandbox, said, monkeypatch):
+        counted: list[str] = []
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", SimpleNamespace(incr=counted.append))
+        spoil, arguments, reason = TROUBLES[trouble]
+        spoil(sandbox)  # type: ignore[no-untyped-call]
+        ChatworkNotifier(**{"room_id": ROOM, **arguments})(told())  # type: ignore[arg-type]
+        lines = [line for line in said().splitlines() if re.search("Chatwork alert (perhaps )?lost", line)]
+        assert {re.search(r"failure of report.load in [^:]*: .*", line)[0] for line in lines}  # type: ignore[index]
+        assert [line for line in lines if not re.search(reason, line)] == []
+        assert counted == ["chatwork.alerts.lost"]
+        assert sandbox.token not in str(lines)
+
+    def test_counts_what_was_sent(self, sandbox, monkeypatch):
+        counted: list[str] = []
+        monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", SimpleNamespace(incr=counted.append))
+        ChatworkNotifier(room_id=ROOM)(told())
+        assert counted == ["chatwork.alerts.sent"]
+
+    def test_goes_another_way(self, sandbox, said):
+        fallback = ChatworkNotifier(room_id=ROOM, lang="en")
+        ChatworkNotifier(room_id=company.PRIVATE_ROOM, fallback=fallback)(told())
+        assert "Task failed: load" in sandbox.messages(ROOM)[-1]["body"]
+        assert "The fallback was called for the lost Chatwork alert" in said()
+
+    def test_says_that_the_other_way_is_closed_as_well(self, sandbox, said):
+        def fail(context: Any) -> None:
+            raise OSError("no mail server")
+
+        ChatworkNotifier(room_id=company.PRIVATE_ROOM, fallback=fail)(told())
+        assert "The fallback of the lost Chatwork alert failed as well: no mail server" in said()
+
+    def test_is_raised_for_those_who_want_it(self, sandbox):
+        with pytest.raises(ChatworkForbiddenError):
+            ChatworkNotifier(room_id=company.PRIVATE_ROOM, raise_on_error=True)(told())
+
+
+class TestInADag:
+    def test_tells_of_all_that_fails_in_one_message(self, db, sandbox, monkeypatch, tmp_path):
         from airflow.providers.common.compat.sdk import BaseOperator
 
         from tests.airflow_side import run_dag
@@ -206,15 +415,17 @@ class TestChatworkNotifier:
             def execute(self, context: Any) -> None:
                 raise ValueError(f"{self.task_id} [toall]")
 
-        notifier = ChatworkNotifier(room_id=ROOM)
+        notifier = ChatworkNotifier(room_id=ROOM, lang="en")
         with new_dag("alarming", default_args={"on_failure_callback": notifier}) as dag:
-            Fail(task_id="one")
-            Fail(task_id="two")
+            for name in ("one", "two", "three"):
+                Fail(task_id=name)
         run_dag(dag, monkeypatch, tmp_path)
-        bodies = sorted(posted(sandbox))
-        assert [re.search(r"Task: (\w+)", body)[1] for body in bodies] == ["one", "two"]  # type: ignore[index]
-        for name, body in zip(("one", "two"), bodies, strict=True):
-            assert "DAG: alarming" in body
+        assert [request.operation for request in sandbox.requests] == ["post_message", "edit_message", "edit_message"]
+        body = sandbox.messages(ROOM)[-1]["body"]
+        assert "3 tasks failed: alarming" in body
+        for name in ("one", "two", "three"):
             # What `dag.test()` of Airflow 3.0 to 3.2 does not tell, other than a worker.
-            assert (3, 0) <= VERSION < (3, 3) or f"{name} [\u200btoall]" in body
-            assert tags(body) == []
+            assert (
+                f"・{name}" if (3, 0) <= VERSION < (3, 3) else f"・{name}: ValueError: {name} [\u200btoall]"
+            ) in body
+        assert "[toall]" not in body

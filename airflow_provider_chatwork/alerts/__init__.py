@@ -1,0 +1,1 @@
+"""What an alert says, whom it calls and where it goes."""

@@ -1,0 +1,370 @@
+"""One message for all that fails together, whichever processes it fails in.
+
+The callbacks of a storm run in many processes at once and share nothing but Airflow. So each of them
+
+1. records its own failure with its own task instance, where no other process writes;
+2. looks at the board: what is there already needs no second telling, and costs no call to Chatwork;
+3. otherwise becomes the writer, or waits for the one there is;
+4. as the writer, derives the whole text anew from the states of the run's tasks and what they recorded, posts it or
+   edits what was posted, and puts it on the board;
+5. looks again, and writes again where somebody else has written meanwhile, or where the text lacks anything.
+
+That a single process writes at a time saves calls and is not relied on: the text is never changed but always made
+anew of what is recorded, and whoever writes last has looked after everybody else has recorded. Of two first messages
+the older stays. What was written is checked once more, so an update of the board that another one swallowed is made
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from airflow_provider_chatwork import api
+from airflow_provider_chatwork.alerts.board import DETAILED, Board, Entry, Key, RunPart
+from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
+
+T = TypeVar("T")
+
+# The states from which a task does not come back by itself, and those in which its callback may be running.
+_FAILED = "failed"
+_CALLING_BACK = frozenset({"running", "failed", "up_for_retry"})
+
+# How long a writer keeps the others waiting, how long it takes until a claim has been seen by them, and how often the
+# waiting ones look: in seconds.
+_HOLD = 8.0
+_SETTLE = 0.15
+_LOOK = 0.25
+# How often a writer writes again for what has come in meanwhile; then the others see to it.
+_ROUNDS = 12
+
+
+class LedgerError(Exception):
+    """Airflow cannot be asked for, or does not keep, what is told."""
+
+
+class Ledger(Protocol):
+    """What Airflow knows and keeps. Every method may raise :class:`LedgerError`."""
+
+    @property
+    def in_task(self) -> bool:
+        """Whether this is the process that the task ran in, which knows best how it ended."""
+
+    @property
+    def knows_running(self) -> bool:
+        """Whether a task that runs by its state is not one whose failure has yet to be noted."""
+
+    def states(self) -> Mapping[Key, str | None] | None:
+        """The state of every task instance of the run; ``None`` where that cannot be asked from here."""
+
+    def record(self, entry: dict[str, Any]) -> None:
+        """Keep an entry with the task instance that this process runs, if it runs one."""
+
+    def recorded(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """The entries that task instances of these tasks have kept."""
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """Read what was saved under a name."""
+
+    def save(self, name: str, value: dict[str, Any] | None) -> None:
+        """Keep a value under a name; ``None`` takes it away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What one callback has to say.
+
+    :param part: the run, without what failed in it.
+    :param entry: the task instance that failed, if one did.
+    :param rings: whether it is a failure that people must notice: for good, or with ``when="every"``.
+    """
+
+    part: RunPart
+    entry: Entry | None
+    rings: bool
+
+    def facts(self) -> set[tuple[str, str, Any]]:
+        """What the message must say for this to be told."""
+        if self.entry is None:
+            return {(self.part.run_id, *fact) for fact in self.part.told()}
+        return {(self.part.run_id, "retrying" if self.entry.retrying else "failed", self.entry.key)}
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the news was told: ``posted``, ``edited``, or by ``another`` process."""
+
+    how: str
+    board: Board
+
+
+@dataclass(kw_only=True)
+class Fold:
+    """Tells news in one message.
+
+    :param ledger: Airflow.
+    :param name: where the board is kept.
+    :param new_board: makes the board of a message that is not there yet.
+    :param run: sends a call to Chatwork.
+    :param compose: makes the text of a board.
+    :param call_line: makes the line that calls people, for a message that rings.
+    :param log: says what went wrong without being in the way.
+    :param window: seconds after which a new message is begun; ``None`` for never.
+    :param patience: seconds for which another writer is waited for.
+    """
+
+    ledger: Ledger
+    name: str
+    new_board: Callable[[], Board]
+    run: Callable[[Call[Any]], Any]
+    compose: Callable[[Board], str]
+    call_line: Callable[[], str]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    log: Callable[[str], None]
+    window: float | None = None
+    patience: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._me = uuid.uuid4().hex[:12]
+        self._alone = False
+        self._settle = _SETTLE
+
+    def tell(self, news: News) -> Told:
+        """Say it, unless it is said.
+
+        :raises ChatworkError: where Chatwork does not take it.
+        :raises LedgerError: where Airflow cannot be asked; nothing was sent then.
+        """
+        if news.entry is not None:
+            self.ledger.record(news.entry.to_json())
+        until = self.clock() + self.patience
+        while True:
+            board = self._board()
+            if board is not None and board.message_id and _says(board, news):
+                return Told("another", board)
+            now = self.clock()
+            if board is not None and board.held_by_another(self._me, now) and now < until:
+                self._pause(_LOOK)
+                continue
+            if self._claim(board, news) or self.clock() >= until:
+                return self._write(news)
+
+    def refresh(self, part: RunPart) -> Told | None:
+        """Make the message anew of what failed in a run by now, if there is one of it."""
+        board = self._board()
+        if board is None or not board.message_id or part.run_id not in board.runs:
+            return None
+        news = News(part=part, entry=None, rings=False)
+        self._claim(board, news)
+        return self._write(news)
+
+    def _board(self) -> Board | None:
+        kept = self.ledger.load(self.name)
+        board = None if kept is None else Board.from_json(kept)
+        if board is not None and self.window is not None and self.clock() - board.since > self.window:
+            return None
+        return board
+
+    def _claim(self, board: Board | None, news: News) -> bool:
+        began = self.clock()
+        self._save(replace(board or self.new_board(), writer=[self._me, began + _HOLD]))
+        # Where Airflow takes its time, so do the others.
+        self._settle = max(_SETTLE, 4 * (self.clock() - began))
+        self._alone = self._is_alone(news)
+        if self._alone:
+            return True
+        self._pause(self._settle)
+        seen = self._board()
+        return seen is not None and seen.writer is not None and seen.writer[0] == self._me
+
+    def _is_alone(self, news: News) -> bool:
+        """Whether nobody else can have anything to tell at this moment, so that nobody has to be waited for."""
+        if self.window is not None:
+            return False
+        states = self.ledger.states()
+        own = news.entry.key if news.entry else None
+        return states is not None and not any(
+            state in _CALLING_BACK and state != _FAILED for key, state in states.items() if key != own
+        )
+
+    def _write(self, news: News) -> Told:
+        run_id = news.part.run_id
+        how = "edited"
+        written: Board | None = None
+        try:
+            for _ in range(_ROUNDS):
+                seen = self._board() or self.new_board()
+                if written is not None:
+                    seen = self._settle_on_one(seen, written)
+                board = replace(seen, runs={**seen.runs, run_id: self._gather(news, seen.runs.get(run_id))})
+                if (
+                    written is not None
+                    and seen.message_id == written.message_id
+                    and seen.told() == written.told() == board.told()
+                ):
+                    break
+                written, was_posted = self._send(board, news)
+                how = "posted" if was_posted else how
+                self._publish(written, seen, run_id)
+                if not self._alone:
+                    self._pause(self._settle)
+            self._release()
+        except (ChatworkError, LedgerError) as error:
+            with contextlib.suppress(LedgerError):
+                self._release()
+            if written is None:
+                raise
+            self.log(
+                f"What failed in run {run_id} was told, but perhaps not all of it, or not for the last time: {error}"
+            )
+        assert written is not None
+        return Told(how, written)
+
+    def _publish(self, written: Board, seen: Board, run_id: str) -> None:
+        latest = self._board()
+        if latest is not None and latest.message_id not in (None, seen.message_id, written.message_id):
+            # Somebody else has posted since. The next round sees which message is left, and what it lacks.
+            self._settle_on_one(latest, written)
+        else:
+            self._save(written.merged(latest, run_id))
+
+    def _settle_on_one(self, seen: Board, written: Board) -> Board:
+        """Where two first messages were posted at once, keep the older and delete the other."""
+        if not seen.message_id or not written.message_id or seen.message_id == written.message_id:
+            return seen
+        # One that only spoke of retries makes room for one that rings, however old it is.
+        kept, other = sorted((seen, written), key=lambda board: (not board.rang, int(board.message_id or 0)))
+        self._delete(other)
+        seen = replace(seen, message_id=kept.message_id, rang=kept.rang)
+        self._save(seen)
+        return seen
+
+    def _delete(self, board: Board) -> None:
+        try:
+            self.run(api.messages.delete_message(_room(board), str(board.message_id)))
+        except ChatworkNotFoundError:
+            # Another one was faster.
+            pass
+        except ChatworkError as error:
+            # What it said is said elsewhere by now.
+            self.log(f"Message {board.message_id} of Chatwork has become needless, but is still there: {error}")
+
+    def _send(self, board: Board, news: News) -> tuple[Board, bool]:
+        outdated = board if board.message_id and news.rings and not board.rang else None
+        if board.message_id and outdated is None:
+            try:
+                self.run(api.messages.edit_message(_room(board), board.message_id, self.compose(board)))
+            except ChatworkNotFoundError:
+                # Somebody has deleted it; what failed since must be told all the same.
+                pass
+            else:
+                return board, False
+        if news.rings:
+            board = replace(board, rang=True, to=self.call_line())
+        posted = self.run(api.messages.post_message(_room(board), self.compose(board)))
+        if outdated is not None:
+            # An edit would not ring, so a message that only spoke of retries makes room for one that does.
+            self._delete(outdated)
+        return replace(board, message_id=posted["message_id"]), True
+
+    def _gather(self, news: News, before: RunPart | None) -> RunPart:
+        before = before or RunPart(run_id=news.part.run_id)
+        own = news.entry
+        states = self.ledger.states()
+        known = {entry.key: entry for entry in before.details}
+        if own is not None:
+            known[own.key] = own
+        if states is None:
+            # Where the run cannot be asked about, what was told and what is new must do.
+            failed = list(before.failed)
+            retrying = [key for key in before.retrying if own is None or key != own.key]
+            if own is not None:
+                _append(retrying if own.retrying else failed, own.key)
+        else:
+            failed, retrying, known = self._ask(states, known, before, own)
+        details = [known[key] for key in (*failed, *retrying) if key in known][:DETAILED]
+        news_part = news.part
+        return RunPart(
+            run_id=news_part.run_id,
+            logical_date=news_part.logical_date or before.logical_date,
+            url=news_part.url or before.url,
+            failed=failed,
+            retrying=retrying,
+            details=details,
+            ended=news_part.ended or before.ended,
+            reason=news_part.reason or before.reason,
+            seconds=news_part.seconds if news_part.ended else before.seconds,
+        )
+
+    def _ask(
+        self, states: Mapping[Key, str | None], known: dict[Key, Entry], before: RunPart, own: Entry | None
+    ) -> tuple[list[Key], list[Key], dict[Key, Entry]]:
+        """Derive from the tasks' states, and from what those recorded whose states are behind, what has failed."""
+        told = {*known, *before.failed, *before.retrying}
+        own_key = own.key if own else None
+        # A task that runs is in its callback, where its state is behind, or it is being tried again, in which case
+        # its record is gone.
+        running = {key for key, state in states.items() if state == "running" and key != own_key}
+        wanted = running | {
+            key for key, state in states.items() if state in _CALLING_BACK and key not in told and key != own_key
+        }
+        # One that was told as failed and will be tried again after all was cleared.
+        wanted |= {key for key in before.failed if states.get(key) == "up_for_retry" and key != own_key}
+        known = {key: entry for key, entry in known.items() if key not in running}
+        for item in self.ledger.recorded({task_id for task_id, _ in wanted}) if wanted else ():
+            entry = Entry.from_json(item)
+            if entry.key in wanted:
+                known[entry.key] = entry
+        failed: list[Key] = []
+        retrying: list[Key] = []
+        by_time = [entry.key for entry in sorted(known.values(), key=lambda entry: entry.at)]
+        for key in dict.fromkeys((*before.failed, *before.retrying, *by_time, *states)):
+            found, state = known.get(key), states.get(key)
+            if own is not None and key == own_key:
+                # Its state may be behind.
+                (retrying if own.retrying else failed).append(key)
+            elif state == _FAILED:
+                failed.append(key)
+            elif state in _CALLING_BACK and found is not None:
+                (retrying if found.retrying else failed).append(key)
+            elif state == "up_for_retry" and key in told:
+                retrying.append(key)
+        return failed, retrying, known
+
+    def _release(self) -> None:
+        board = self._board()
+        if board is not None and board.writer is not None and board.writer[0] == self._me:
+            self._save(replace(board, writer=None))
+
+    def _save(self, board: Board) -> None:
+        self.ledger.save(self.name, board.to_json())
+
+    def _pause(self, seconds: float) -> None:
+        # Apart from each other, so that those who wait do not all look, and write, at the same time.
+        self.sleep(seconds * (1 + random.random()))
+
+
+def _says(board: Board, news: News) -> bool:
+    entry, part = news.entry, board.runs.get(news.part.run_id)
+    if part is not None and entry is not None:
+        tries = [told.try_number for told in part.details if told.key == entry.key]
+        if tries and entry.try_number not in tries:
+            # What it says is of an earlier one.
+            return False
+    return board.told() >= news.facts() and (board.rang or not news.rings)
+
+
+def _append(keys: list[Key], key: Key) -> None:
+    if key not in keys:
+        keys.append(key)
+
+
+def _room(board: Board) -> str:
+    assert board.room_id is not None
+    return board.room_id

@@ -1,0 +1,239 @@
+"""What Airflow knows of a run, and what it keeps for the alerts: of every version, in every process.
+
+A failure is recorded as an XCom of its own task instance; what was told stands in Variables (see
+:mod:`~airflow_provider_chatwork.alerts.board`). Airflow 3 answers through its task SDK, and through its database in
+Airflow 2 and in the scheduler. What an older DAG processor cannot be asked for is not asked.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from airflow_provider_chatwork.alerts.board import Key
+from airflow_provider_chatwork.alerts.fold import Ledger, LedgerError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: The key of the XCom that a failed task instance leaves.
+XCOM_KEY = "chatwork_alert"
+_LONGEST_NAME = 250
+
+
+def variable_name(*parts: object) -> str:
+    """The name of the Variable for a DAG, a run, a room: readable, and cut where Airflow would not take it."""
+    name = ".".join(["chatwork_alert", *(str(part) for part in parts)])
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 33]}.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def ledger_of(context: Mapping[str, Any], dag_id: str, run_id: str) -> Ledger:
+    """Return what can be asked from where this context is."""
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+
+    ti = context.get("ti")
+    if not AIRFLOW_V_3_0_PLUS:
+        return DatabaseLedger(dag_id, run_id, ti)
+    dag = context.get("dag")
+    return SdkLedger(dag_id, run_id, ti, frozenset(getattr(dag, "task_ids", None) or ()))
+
+
+def _guarded(method: Callable[P, T]) -> Callable[P, T]:
+    @functools.wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        # Whatever Airflow has to say to this (no such table, no supervisor, an answer it cannot read): the alert can
+        # do without, and must.
+        except Exception as error:
+            raise LedgerError(f"{method.__name__}: {type(error).__name__}: {error}") from error
+
+    return guarded
+
+
+class SdkLedger:
+    """Airflow 3, by way of the process that supervises this one.
+
+    :param ti: the task instance of this process, or the last one of its run; ``None`` where there is none.
+    :param task_ids: the tasks of the DAG, to tell ``load_1`` from the second of the mapped ``load``.
+    """
+
+    def __init__(self, dag_id: str, run_id: str, ti: Any, task_ids: frozenset[str]) -> None:
+        self._dag_id = dag_id
+        self._run_id = run_id
+        self._ti = ti
+        self._task_ids = task_ids
+
+    #: The state is noted before others are told that a task was lost.
+    knows_running = True
+
+    @property
+    def in_task(self) -> bool:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        try:
+            return _understands("StartupDetails")
+        except LedgerError:
+            # Without a supervisor nobody can know better.
+            return True
+
+    @_guarded
+    def states(self) -> Mapping[Key, str | None] | None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        if not _understands("TaskStatesResult"):
+            return None
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        answer = RuntimeTaskInstance.get_task_states(dag_id=self._dag_id, run_ids=[self._run_id])
+        return {self._key(name): _word(state) for name, state in answer.get(self._run_id, {}).items()}
+
+    def _key(self, name: str) -> Key:
+        if name in self._task_ids:
+            return name, -1
+        task_id, _, index = name.rpartition("_")
+        return (task_id, int(index)) if task_id and index.isdigit() else (name, -1)
+
+    @_guarded
+    def record(self, entry: dict[str, Any]) -> None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        if self._ti is not None and self.in_task:
+            self._ti.xcom_push(key=XCOM_KEY, value=entry)
+
+    @_guarded
+    def recorded(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        if not _understands("XComSequenceSliceResult"):
+            return []
+        from airflow.providers.common.compat.sdk import XCom
+
+        found: list[dict[str, Any]] = []
+        for task_id in task_ids:
+            found += XCom.get_all(key=XCOM_KEY, dag_id=self._dag_id, task_id=task_id, run_id=self._run_id) or []
+        return found
+
+    @_guarded
+    def load(self, name: str) -> dict[str, Any] | None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        from airflow.providers.common.compat.sdk import Variable
+
+        return _decoded(Variable.get(name, None))
+
+    @_guarded
+    def save(self, name: str, value: dict[str, Any] | None) -> None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        from airflow.providers.common.compat.sdk import Variable
+
+        if value is None:
+            Variable.delete(name)
+        else:
+            Variable.set(name, json.dumps(value, ensure_ascii=False), description=_DESCRIPTION)
+
+
+class DatabaseLedger:
+    """The database itself: Airflow 2, and the scheduler of Airflow 3.
+
+    :param ti: the task instance of this process; ``None`` where there is none.
+    """
+
+    def __init__(self, dag_id: str, run_id: str, ti: Any = None) -> None:
+        self._dag_id = dag_id
+        self._run_id = run_id
+        self._ti = ti
+
+    #: Airflow 2 calls back first and notes the state afterwards, in a worker and in the DAG processor.
+    knows_running = False
+    in_task = False
+
+    @_guarded
+    def states(self) -> Mapping[Key, str | None] | None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        wanted = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state).where(
+            TaskInstance.dag_id == self._dag_id, TaskInstance.run_id == self._run_id
+        )
+        with create_session() as session:
+            return {(task_id, index): _word(state) for task_id, index, state in session.execute(wanted)}
+
+    @_guarded
+    def record(self, entry: dict[str, Any]) -> None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        if self._ti is not None:
+            self._ti.xcom_push(key=XCOM_KEY, value=entry)
+
+    @_guarded
+    def recorded(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        from airflow.models import xcom
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        # Airflow 3 has two classes: one for the table, one for what its values mean.
+        table: Any = getattr(xcom, "XComModel", None) or xcom.BaseXCom
+        meaning: Any = getattr(xcom, "XComModel", None) or xcom.XCom
+        wanted = select(table).where(
+            table.dag_id == self._dag_id,
+            table.run_id == self._run_id,
+            table.key == XCOM_KEY,
+            table.task_id.in_(list(task_ids)),
+        )
+        with create_session() as session:
+            return [meaning.deserialize_value(row) for row in session.scalars(wanted)]
+
+    @_guarded
+    def load(self, name: str) -> dict[str, Any] | None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        from airflow.models import Variable
+
+        return _decoded(Variable.get(name, None))
+
+    @_guarded
+    def save(self, name: str, value: dict[str, Any] | None) -> None:
+        """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
+        from airflow.models import Variable
+
+        if value is None:
+            Variable.delete(name)
+        else:
+            Variable.set(name, json.dumps(value, ensure_ascii=False), description=_DESCRIPTION)
+
+
+_DESCRIPTION = "What the Chatwork alerts have told of a DAG; it goes by itself when the DAG succeeds again."
+
+
+def _understands(answer: str) -> bool:
+    """Whether the process that supervises this one gives such an answer.
+
+    A request that it does not know is not refused but never answered, so it must not be sent. Which ones it knows
+    depends on the Airflow version, and on whether this is a task or the DAG processor.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from pydantic import ValidationError
+
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if comms is None:
+        raise LedgerError("this process has no supervisor")
+    decoder = getattr(comms, "body_decoder", None)
+    if decoder is None:
+        # A DAG that tests itself is its own supervisor.
+        return True
+    try:
+        decoder.validate_python({"type": answer})
+    except ValidationError as error:
+        return all(found["type"] != "union_tag_invalid" for found in error.errors())
+    return True
+
+
+def _decoded(value: Any) -> dict[str, Any] | None:
+    found = json.loads(value) if value else None
+    return found if isinstance(found, dict) else None
+
+
+def _word(state: Any) -> str | None:
+    return None if state is None else str(getattr(state, "value", state))

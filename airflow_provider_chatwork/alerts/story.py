@@ -1,0 +1,322 @@
+"""What an alert has to tell, taken out of what Airflow gives a callback.
+
+Which keys a context has depends on the Airflow version, the kind of callback and the process it runs in, and what an
+attribute says of itself is not always there. So everything is asked for and nothing is expected: what is missing is
+``None``. Nothing here imports Airflow.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+
+class Kind(Enum):
+    """What happened."""
+
+    FAILURE = "failure"
+    RETRY = "retry"
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    STARTED = "started"
+    RUN_FAILURE = "run_failure"
+    RUN_SUCCESS = "run_success"
+    DEADLINE = "deadline"
+    SLA_MISS = "sla_miss"
+    QUESTION = "question"
+
+    @property
+    def severity(self) -> str:
+        """How bad it is, in the words of :mod:`~airflow_provider_chatwork.alerts.routing`."""
+        return _SEVERITIES.get(self, "info")
+
+
+_SEVERITIES = {
+    Kind.FAILURE: "error",
+    Kind.RUN_FAILURE: "error",
+    Kind.RETRY: "warning",
+    Kind.DEADLINE: "warning",
+    Kind.SLA_MISS: "warning",
+}
+_BY_STATE = {
+    "success": Kind.SUCCESS,
+    "up_for_retry": Kind.RETRY,
+    "skipped": Kind.SKIPPED,
+    "running": Kind.STARTED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """What is known of one event.
+
+    :param try_number: which try it was, from 1 on.
+    :param tries: how many tries the task has in all.
+    :param seconds: how long the task, or the whole run, took.
+    :param error: the last line of the error: its class and message.
+    :param witnessed: whether it is told by the process in which the error was raised.
+    :param killed: whether Airflow lost sight of the task, so that there is no error to show.
+    :param where: where it was raised: ``load.py, line 12, in load``.
+    :param traceback: the whole of it.
+    :param reason: why a run ended, as Airflow names it.
+    :param names: the tasks a missed SLA is about.
+    """
+
+    kind: Kind
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int = -1
+    label: str | None = None
+    logical_date: datetime | None = None
+    run_started: datetime | None = None
+    try_number: int | None = None
+    tries: int | None = None
+    seconds: float | None = None
+    error: str | None = None
+    witnessed: bool = False
+    killed: bool = False
+    where: str | None = None
+    traceback: str | None = None
+    owners: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    log_url: str | None = None
+    reason: str | None = None
+    deadline: str | None = None
+    names: tuple[str, ...] = ()
+    subject: str | None = None
+    body: str | None = None
+    options: tuple[str, ...] = ()
+    answer_url: str | None = None
+
+    @property
+    def key(self) -> tuple[str, int] | None:
+        """Which task instance of the run it is about, if it is about one."""
+        return None if self.task_id is None or self.about_run else (self.task_id, self.map_index)
+
+    @property
+    def about_run(self) -> bool:
+        """Whether it is about a whole DAG run."""
+        return self.kind in (Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS)
+
+    @property
+    def is_foldable(self) -> bool:
+        """Whether it belongs to a run's failures, or ends them."""
+        return self.is_failure or self.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS)
+
+    @property
+    def title(self) -> str:
+        """What it is, for a log."""
+        about = ".".join(part for part in (self.dag_id, None if self.about_run else self.label) if part)
+        return f"{self.kind.value} of {about or 'something'}" + (f" in {self.run_id}" if self.run_id else "")
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something failed, be it only for now."""
+        return self.kind in (Kind.FAILURE, Kind.RETRY, Kind.RUN_FAILURE)
+
+
+@dataclass
+class _Source:
+    context: Mapping[str, Any]
+    ti: Any = field(init=False)
+    dag: Any = field(init=False)
+    dag_run: Any = field(init=False)
+    task: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ti = self.context.get("ti") or self.context.get("task_instance")
+        self.dag_run = self.context.get("dag_run")
+        self.task = self.context.get("task") or of(self.ti, "task")
+        self.dag = self.context.get("dag") or of(self.task, "dag")
+
+
+def read(context: Mapping[str, Any], *, now: datetime) -> Story:
+    """Read a callback's context.
+
+    :param context: what Airflow gives a callback; an empty one will do.
+    :param now: for how long something took that has no end yet.
+    """
+    source = _Source(context)
+    kind = _kind_of(source)
+    about_task = kind not in (Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS)
+    ti = source.ti if about_task else None
+    error, where, trace = _error_of(context.get("exception"))
+    timed = ti if about_task else source.dag_run
+    return Story(
+        kind=kind,
+        dag_id=_first(of(source.dag, "dag_id"), of(source.ti, "dag_id"), of(source.dag_run, "dag_id")),
+        run_id=_first(
+            of(source.dag_run, "run_id"),
+            of(source.dag_run, "dag_run_id"),
+            context.get("run_id"),
+            of(source.ti, "run_id"),
+        ),
+        task_id=of(ti, "task_id"),
+        map_index=_map_index(ti),
+        label=_label(ti),
+        logical_date=_moment(of(source.dag_run, "logical_date")) or _moment(of(source.dag_run, "execution_date")),
+        run_started=_moment(of(source.dag_run, "start_date")),
+        try_number=of(ti, "try_number"),
+        tries=_tries(ti, source.task),
+        seconds=_seconds(timed, now),
+        error=error,
+        witnessed=isinstance(context.get("exception"), BaseException),
+        where=where,
+        traceback=trace,
+        owners=_owners(source, about_task=about_task),
+        tags=tuple(sorted(str(tag) for tag in of(source.dag, "tags") or ())),
+        log_url=_text(of(ti, "log_url")),
+        reason=_text(context.get("reason")),
+        deadline=_text(of(context.get("deadline"), "deadline_time")),
+        names=_missed(context),
+        **_question(source, kind),
+    )
+
+
+def masked(story: Story, mask: Callable[[str], str]) -> Story:
+    """The story without secrets.
+
+    :param mask: takes the secrets out of a text. They are known as a whole only, so nothing may be cut before.
+    """
+    changes: dict[str, Any] = {}
+    for name in ("error", "where", "traceback", "reason", "subject", "body", "label", "log_url", "answer_url"):
+        value = getattr(story, name)
+        changes[name] = mask(value) if value is not None else None
+    return replace(story, **changes, options=tuple(mask(option) for option in story.options))
+
+
+def of(thing: Any, name: str) -> Any:
+    """An attribute or item of whatever there is, or ``None``. What fails when it is asked for is not there."""
+    if thing is None:
+        return None
+    if isinstance(thing, Mapping):
+        return thing.get(name)
+    try:
+        return getattr(thing, name, None)
+    # Some of a task instance's properties ask the database or the API, which may be gone.
+    except Exception:
+        return None
+
+
+def _kind_of(source: _Source) -> Kind:
+    context, ti = source.context, source.ti
+    if "deadline" in context:
+        return Kind.DEADLINE
+    if "task_list" in context:
+        return Kind.SLA_MISS
+    # Only the context of a DAG's callback names a reason, mostly beside the task instance that ended last.
+    if ti is None or (context.get("reason") and not context.get("exception")):
+        return Kind.RUN_SUCCESS if context.get("reason") == "success" else Kind.RUN_FAILURE
+    kind = _BY_STATE.get(str(getattr(of(ti, "state"), "value", of(ti, "state")) or ""), Kind.FAILURE)
+    if kind is Kind.STARTED and context.get("exception"):
+        # Where the callback is faster than the state.
+        return Kind.FAILURE
+    if kind is Kind.STARTED and of(source.task, "subject") is not None and of(source.task, "options") is not None:
+        return Kind.QUESTION
+    return kind
+
+
+def _error_of(exception: Any) -> tuple[str | None, str | None, str | None]:
+    if not exception:
+        return None, None, None
+    if not isinstance(exception, BaseException):
+        if str(exception).startswith("{'DAG Id': "):
+            # What Airflow 2 says of a task that it lost sight of.
+            return None, None, None
+        lines = str(exception).strip().splitlines()
+        return (lines[-1] if lines else None), None, None
+    name = type(exception).__name__
+    lines = [line for line in str(exception).strip().splitlines() if line.strip()]
+    frames = traceback.extract_tb(exception.__traceback__)
+    where = None
+    if frames:
+        frame = _own_frame(frames)
+        where = f"{frame.filename.replace(chr(92), '/').rpartition('/')[2]}, line {frame.lineno}, in {frame.name}"
+    whole = "".join(traceback.format_exception(exception))
+    return f"{name}: {lines[-1].strip()}" if lines else name, where, whole
+
+
+def _own_frame(frames: Iterable[traceback.FrameSummary]) -> traceback.FrameSummary:
+    """The innermost frame of the author's own code; where there is none, the innermost of all."""
+    frames = list(frames)
+    own = [frame for frame in frames if not any(part in frame.filename for part in ("site-packages", "lib/python"))]
+    return (own or frames)[-1]
+
+
+def _map_index(ti: Any) -> int:
+    index = of(ti, "map_index")
+    return index if isinstance(index, int) else -1
+
+
+def _label(ti: Any) -> str | None:
+    task_id, index = of(ti, "task_id"), _map_index(ti)
+    if task_id is None or index < 0:
+        return _text(task_id)
+    named = of(ti, "rendered_map_index")
+    return f"{task_id} [{index if named in (None, '') else named}]"
+
+
+def _tries(ti: Any, task: Any) -> int | None:
+    most = of(ti, "max_tries")
+    if not isinstance(most, int):
+        most = of(task, "retries") if ti is not None else None
+    return most + 1 if isinstance(most, int) else None
+
+
+def _seconds(timed: Any, now: datetime) -> float | None:
+    duration = of(timed, "duration")
+    if isinstance(duration, (int, float)):
+        return float(duration)
+    start = _moment(of(timed, "start_date"))
+    return None if start is None else max(((_moment(of(timed, "end_date")) or now) - start).total_seconds(), 0.0)
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, datetime) and value.tzinfo is not None else None
+
+
+def _owners(source: _Source, *, about_task: bool) -> tuple[str, ...]:
+    owner = (of(source.task, "owner") if about_task else None) or of(source.dag, "owner") or ""
+    return tuple(part.strip() for part in str(owner).split(",") if part.strip())
+
+
+def _missed(context: Mapping[str, Any]) -> tuple[str, ...]:
+    slas = context.get("slas")
+    if slas:
+        return tuple(dict.fromkeys(str(of(sla, "task_id")) for sla in slas))
+    # Airflow hands the tasks over as one text, a line each.
+    return tuple(line.split(" on ")[0].strip() for line in str(context.get("task_list") or "").splitlines() if line)
+
+
+def _question(source: _Source, kind: Kind) -> dict[str, Any]:
+    if kind is not Kind.QUESTION:
+        return {}
+    try:
+        # The link keeps only the host of Airflow's address.
+        link = source.task.generate_link_to_ui(task_instance=source.ti)
+    except Exception:
+        link = None
+    return {
+        "subject": _text(of(source.task, "subject")),
+        "body": _text(of(source.task, "body")),
+        "options": tuple(str(option) for option in of(source.task, "options") or ()),
+        "answer_url": _text(link),
+    }
+
+
+def _first(*values: Any) -> str | None:
+    return next((str(value) for value in values if value is not None), None)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)

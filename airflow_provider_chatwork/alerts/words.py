@@ -1,0 +1,101 @@
+"""The sentences of the alerts, in Japanese and English."""
+
+from __future__ import annotations
+
+from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+
+#: The languages there are.
+LANGUAGES = ("ja", "en")
+
+_WORDS: dict[str, tuple[str, str]] = {
+    # Titles.
+    "failure": ("タスクが失敗しました: {name}", "Task failed: {name}"),
+    "retry": ("タスクが失敗しました。再試行します ({at}): {name}", "Task failed, will retry ({at}): {name}"),
+    "success": ("タスクが成功しました: {name}", "Task succeeded: {name}"),
+    "skipped": ("タスクはスキップされました: {name}", "Task skipped: {name}"),
+    "started": ("タスクを開始します: {name}", "Task starts: {name}"),
+    "run_failure": ("DAG の実行が失敗しました: {dag}", "DAG run failed: {dag}"),
+    "run_success": ("DAG の実行が成功しました: {dag}", "DAG run succeeded: {dag}"),
+    "deadline": ("DAG の実行が期限に間に合っていません: {dag}", "DAG run missed its deadline: {dag}"),
+    "sla_miss": ("SLA に間に合いませんでした: {dag}", "SLA missed: {dag}"),
+    "question": ("回答をお願いします: {name}", "Your answer is needed: {name}"),
+    "many_failed": ("{count} 件のタスクが失敗しました: {dag}", "{count} tasks failed: {dag}"),
+    "many_retrying": ("{count} 件のタスクを再試行します: {dag}", "{count} tasks will be retried: {dag}"),
+    "runs_failed": ("{runs} 回の実行で失敗しました: {dag}", "{runs} runs failed: {dag}"),
+    # What stands in front of a value.
+    "dag": ("DAG", "DAG"),
+    "task": ("タスク", "Task"),
+    "tasks": ("タスク", "Tasks"),
+    "run": ("実行", "Run"),
+    "logical_date": ("論理日付", "Logical date"),
+    "try": ("試行", "Try"),
+    "took": ("所要時間", "Took"),
+    "owner": ("担当", "Owner"),
+    "where": ("発生箇所", "Raised at"),
+    "reason": ("理由", "Reason"),
+    "due": ("期限", "Deadline"),
+    "log": ("ログ", "Log"),
+    "link": ("詳細", "Details"),
+    "options": ("選択肢", "Options"),
+    "answer": ("回答", "Answer"),
+    # Values and sentences.
+    "at": ("{of} 回中 {number} 回目", "{number} of {of}"),
+    "at_unknown": ("{number} 回目", "{number}"),
+    "seconds": ("{s} 秒", "{s} s"),
+    "minutes": ("{m} 分 {s} 秒", "{m} min {s} s"),
+    "hours": ("{h} 時間 {m} 分", "{h} h {m} min"),
+    "days": ("{d} 日 {h} 時間", "{d} d {h} h"),
+    "others": ("ほか {count} 件: {names}", "{count} more: {names}"),
+    "retrying": ("再試行待ち {count} 件: {names}", "{count} to be retried: {names}"),
+    "run_ended": ("この実行は失敗で終わりました{reason}", "The run has failed{reason}"),
+    "ended_reason": (" ({reason})", " ({reason})"),
+    "killed": (
+        "Airflow がこのタスクの応答を失いました (ワーカーの停止や強制終了など)",
+        "Airflow lost sight of this task: its worker was stopped or killed, perhaps",
+    ),
+    "mended": ("失敗したタスクは残っていません", "No task is failed any more"),
+    "recovered": ("復旧しました: {when} ({after}後)", "Recovered: {when} (after {after})"),
+    "recovered_title": ("復旧しました: {dag}", "Recovered: {dag}"),
+    "recovered_runs": ("失敗した実行: {count} 回", "Runs that failed: {count}"),
+    "quiet": ("時間外のため、通知先への呼びかけは省きました", "Nobody was called, as these are quiet hours"),
+    "unknown_people": ("ルームに見つからない宛先: {names}", "Not found in the room: {names}"),
+    "moved": ("[{switch}] 本来の送信先: {room}", "[{switch}] meant for: {room}"),
+}
+
+
+class Words:
+    """Everything there is to say, in one language.
+
+    :param lang: ``ja`` or ``en``.
+    :raises ChatworkParameterError: for any other.
+    """
+
+    def __init__(self, lang: str) -> None:
+        self.lang = check_language("lang", lang)
+        self._at = LANGUAGES.index(self.lang)
+
+    def __call__(self, name: str, /, **values: object) -> str:
+        """The sentence of a name, with the values filled in. They must be harmless already."""
+        return _WORDS[name][self._at].format(**values)
+
+    def duration(self, seconds: float) -> str:
+        """How long something took, in the two largest units that tell."""
+        whole = int(seconds)
+        minutes, s = divmod(whole, 60)
+        hours, m = divmod(minutes, 60)
+        d, h = divmod(hours, 24)
+        name = "days" if d else "hours" if h else "minutes" if m else "seconds"
+        if name == "seconds":
+            return self(name, s=whole if seconds >= 10 else round(seconds, 1))
+        return self(name, d=d, h=h if d else hours, m=m, s=s)
+
+
+def check_language(parameter: str, value: object) -> str:
+    """A language there is.
+
+    :raises ChatworkParameterError: naming the parameter.
+    """
+    if not isinstance(value, str):
+        raise ChatworkParameterError(parameter, value, f"give one of {', '.join(LANGUAGES)}")
+    return check.choice(parameter, value, LANGUAGES)
