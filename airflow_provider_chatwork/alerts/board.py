@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from airflow_provider_chatwork.alerts.story import Kind, Story
+from airflow_provider_chatwork.api.notation import fit
 
 #: How many failures are told with their error; of the others only the names are.
 DETAILED = 5
+#: How many characters are kept of an error, or of what the author has written.
+LONGEST_TEXT = 2000
 
 Key = tuple[str, int]
 
@@ -40,7 +43,7 @@ class Entry(_Plain):
 
     :param at: when it failed, in Unix seconds.
     :param retrying: whether Airflow will try it again.
-    :param killed: whether Airflow lost sight of it, so that there is no error to show.
+    :param killed: whether nobody knows of an error, as the task was not there any more to tell it.
     """
 
     task_id: str
@@ -56,6 +59,7 @@ class Entry(_Plain):
     log_url: str | None = None
     at: float = 0.0
     retrying: bool = False
+    text: str | None = None
 
     @property
     def key(self) -> Key:
@@ -68,8 +72,12 @@ class Entry(_Plain):
         return self.label or name_of(self.key)
 
     @classmethod
-    def of(cls, story: Story, at: float) -> Self | None:
-        """The entry of a task's failure; ``None`` where no task is to blame."""
+    def of(cls, story: Story, at: float, text: str | None = None) -> Self | None:
+        """The entry of a task's failure; ``None`` where no task is to blame.
+
+        :param at: when it failed, in Unix seconds.
+        :param text: what the author has written of it.
+        """
         if story.key is None or story.task_id is None:
             return None
         return cls(
@@ -86,7 +94,16 @@ class Entry(_Plain):
             log_url=story.log_url,
             at=at,
             retrying=story.kind is Kind.RETRY,
+            text=text,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, with no more of its texts than a database keeps five of: 64 KB, in MySQL, and encrypted."""
+        found = super().to_json()
+        for name in ("error", "text"):
+            if name in found:
+                found[name] = fit(found[name], LONGEST_TEXT)
+        return found
 
 
 @dataclass(kw_only=True)
@@ -97,6 +114,7 @@ class RunPart(_Plain):
     :param retrying: those that Airflow will try again.
     :param details: the first of them.
     :param ended: ``failed`` once the run itself has.
+    :param text: what the author has written of that.
     :param seconds: how long the run took.
     """
 
@@ -109,6 +127,13 @@ class RunPart(_Plain):
     ended: str | None = None
     reason: str | None = None
     seconds: float | None = None
+    text: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, with its entries."""
+        text = None if self.text is None else fit(self.text, LONGEST_TEXT)
+        found = {**super().to_json(), "details": [entry.to_json() for entry in self.details], "text": text}
+        return {name: value for name, value in found.items() if value}
 
     def __post_init__(self) -> None:
         # JSON has neither tuples nor entries.
@@ -135,7 +160,6 @@ class Board(_Plain):
     :param since: when the first failure was told, in Unix seconds.
     :param to: whom the message calls, in notation.
     :param rang: whether it told of a failure for good when it was posted; an edit does not ring.
-    :param head: a text of the author's own above the list.
     :param note: a line below all, already in the reader's language.
     :param writer: who is about to write, and until when others wait for it: ``[name, Unix seconds]``.
     """
@@ -147,7 +171,6 @@ class Board(_Plain):
     lang: str | None = None
     to: str = ""
     rang: bool = False
-    head: str | None = None
     note: str | None = None
     writer: list[Any] | None = None
     runs: dict[str, RunPart] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.alerts import recovery
 from airflow_provider_chatwork.alerts.board import Board, Entry, RunPart
-from airflow_provider_chatwork.alerts.fold import Fold, Ledger, LedgerError, News
+from airflow_provider_chatwork.alerts.fold import Fold, Ledger, LedgerError, News, Told, says
 from airflow_provider_chatwork.alerts.line import Budget, Line
 from airflow_provider_chatwork.alerts.plan import Plan, Switch, plan
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
@@ -139,10 +139,8 @@ class Delivery:
         if state == "success":
             self.log.info("%s was reported as failed, but has succeeded meanwhile", story.label)
             return False
-        again = state in _NOT_OVER or (state == "running" and ledger.knows_running)
-        # Where nobody can be asked, the tries that are left tell.
-        left = states is None and story.try_number is not None and story.tries is not None
-        if story.kind is Kind.FAILURE and (again or (left and int(story.try_number or 0) < int(story.tries or 0))):
+        tries_left = (story.try_number or 0) < (story.tries or 0)
+        if story.kind is Kind.FAILURE and (state in _NOT_OVER or (state != "failed" and tries_left)):
             self.log.info("%s was reported as failed, but Airflow will try it again", story.label)
             self.story = replace(story, kind=Kind.RETRY)
         return True
@@ -150,25 +148,43 @@ class Delivery:
     def _tell_together(self, ledger: Ledger) -> str | None:
         plan, story = self.plan, self.story
         name = self._name(plan)
-        if self.wishes.fold == "none":
-            message_id = self.line.follow(self.steps())
-            ledger.save(name, replace(self._new_board(), message_id=message_id, rang=self.rings).to_json())
-            self._keep(ledger, name)
-            self._attach(plan.room_id)
-            return message_id
-        fold = self._fold(ledger, name, self.line, plan.writer)
-        entry = Entry.of(story, self.clock())
+        entry = Entry.of(story, self.clock(), self.wishes.text)
         news = News(part=self._part(ended=story.kind is Kind.RUN_FAILURE), entry=entry, rings=self.rings)
-        told = fold.tell(news)
+        if self.wishes.fold == "none":
+            told = self._tell_alone(ledger, name, news)
+        else:
+            told = self._fold(ledger, name, self.line, plan.writer).tell(news)
         if told.how == "another":
             self.log.info("Message %s of Chatwork tells of this already", told.board.message_id)
-        else:
-            self.log.info("Chatwork message %s in room %s was %s", told.board.message_id, plan.room_id, told.how)
+            return told.board.message_id
+        self.log.info("Message %s in room %s of Chatwork was %s", told.board.message_id, plan.room_id, told.how)
         if told.how == "posted":
             self._keep(ledger, name)
         if entry is not None and any(shown.key == entry.key for shown in told.board.runs[str(story.run_id)].details):
             self._attach(plan.room_id)
         return told.board.message_id
+
+    def _tell_alone(self, ledger: Ledger, name: str, news: News) -> Told:
+        """Give a failure a message of its own, unless Airflow calls for it twice."""
+        kept = ledger.load(name)
+        before = None if kept is None else Board.from_json(kept)
+        if before is not None and says(before, news):
+            return Told("another", before)
+        part = news.part
+        if news.entry is not None:
+            keys = [news.entry.key]
+            details = [news.entry]
+            if news.entry.retrying:
+                part = replace(part, retrying=keys, details=details)
+            else:
+                part = replace(part, failed=keys, details=details)
+        message_id = self.line.follow(self.steps())
+        board = replace(self._new_board(), message_id=message_id, rang=self.rings, runs={part.run_id: part})
+        try:
+            ledger.save(name, board.to_json())
+        except LedgerError as error:
+            self.log.warning("When the DAG succeeds again, this alert will not be answered: %s", error)
+        return Told("posted", board)
 
     def _keep(self, ledger: Ledger, name: str) -> None:
         try:
@@ -187,7 +203,6 @@ class Delivery:
             room_id=str(plan.room_id),
             chatwork_conn_id=self.chatwork_conn_id,
             lang=plan.writer.words.lang,
-            head=self.wishes.text,
             note=plan.note,
         )
 
@@ -215,6 +230,7 @@ class Delivery:
             ended="failed" if ended else None,
             reason=story.reason if ended else None,
             seconds=story.seconds if ended else None,
+            text=self.wishes.text if ended else None,
         )
 
     def _all_is_well(self, ledger: Ledger) -> None:

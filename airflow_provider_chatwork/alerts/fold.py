@@ -55,10 +55,6 @@ class Ledger(Protocol):
     def in_task(self) -> bool:
         """Whether this is the process that the task ran in, which knows best how it ended."""
 
-    @property
-    def knows_running(self) -> bool:
-        """Whether a task that runs by its state is not one whose failure has yet to be noted."""
-
     def states(self) -> Mapping[Key, str | None] | None:
         """The state of every task instance of the run; ``None`` where that cannot be asked from here."""
 
@@ -146,7 +142,7 @@ class Fold:
         until = self.clock() + self.patience
         while True:
             board = self._board()
-            if board is not None and board.message_id and _says(board, news):
+            if board is not None and board.message_id and says(board, news):
                 return Told("another", board)
             now = self.clock()
             if board is not None and board.held_by_another(self._me, now) and now < until:
@@ -300,6 +296,7 @@ class Fold:
             ended=news_part.ended or before.ended,
             reason=news_part.reason or before.reason,
             seconds=news_part.seconds if news_part.ended else before.seconds,
+            text=news_part.text or before.text,
         )
 
     def _ask(
@@ -350,7 +347,8 @@ class Fold:
         self.sleep(seconds * (1 + random.random()))
 
 
-def _says(board: Board, news: News) -> bool:
+def says(board: Board, news: News) -> bool:
+    """Whether a message tells of the news already, and has called whom it should."""
     entry, part = news.entry, board.runs.get(news.part.run_id)
     if part is not None and entry is not None:
         tries = [told.try_number for told in part.details if told.key == entry.key]

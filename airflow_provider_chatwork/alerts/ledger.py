@@ -3,6 +3,9 @@
 A failure is recorded as an XCom of its own task instance; what was told stands in Variables (see
 :mod:`~airflow_provider_chatwork.alerts.board`). Airflow 3 answers through its task SDK, and through its database in
 Airflow 2 and in the scheduler. What an older DAG processor cannot be asked for is not asked.
+
+Variables are read and written where Airflow keeps them, and not by ``Variable``: that asks every secrets backend first,
+each time, may answer out of a cache, and takes some errors for "there is none" or only logs them.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,11 +29,13 @@ _LONGEST_NAME = 250
 
 
 def variable_name(*parts: object) -> str:
-    """The name of the Variable for a DAG, a run, a room: readable, and cut where Airflow would not take it."""
-    name = ".".join(["chatwork_alert", *(str(part) for part in parts)])
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[: _LONGEST_NAME - 33]}.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    """The name of the Variable for a DAG, a run, a room: another one for other parts, readable, at most 250 characters.
+
+    It holds nothing but ASCII letters, digits, ``-`` and ``_``, as it becomes a part of addresses in Airflow 3.
+    """
+    digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:16]
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", "_".join(["chatwork_alert", *(str(part) for part in parts)]))
+    return f"{name[: _LONGEST_NAME - len(digest) - 1]}_{digest}"
 
 
 def ledger_of(context: Mapping[str, Any], dag_id: str, run_id: str) -> Ledger:
@@ -37,7 +43,7 @@ def ledger_of(context: Mapping[str, Any], dag_id: str, run_id: str) -> Ledger:
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
     ti = context.get("ti")
-    if not AIRFLOW_V_3_0_PLUS:
+    if not AIRFLOW_V_3_0_PLUS or not _has_supervisor():
         return DatabaseLedger(dag_id, run_id, ti)
     dag = context.get("dag")
     return SdkLedger(dag_id, run_id, ti, frozenset(getattr(dag, "task_ids", None) or ()))
@@ -48,6 +54,8 @@ def _guarded(method: Callable[P, T]) -> Callable[P, T]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
+        except LedgerError:
+            raise
         # Whatever Airflow has to say to this (no such table, no supervisor, an answer it cannot read): the alert can
         # do without, and must.
         except Exception as error:
@@ -69,17 +77,10 @@ class SdkLedger:
         self._ti = ti
         self._task_ids = task_ids
 
-    #: The state is noted before others are told that a task was lost.
-    knows_running = True
-
     @property
     def in_task(self) -> bool:
         """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
-        try:
-            return _understands("StartupDetails")
-        except LedgerError:
-            # Without a supervisor nobody can know better.
-            return True
+        return _understands("StartupDetails")
 
     @_guarded
     def states(self) -> Mapping[Key, str | None] | None:
@@ -110,31 +111,37 @@ class SdkLedger:
             return []
         from airflow.providers.common.compat.sdk import XCom
 
-        found: list[dict[str, Any]] = []
+        found: list[Any] = []
         for task_id in task_ids:
             found += XCom.get_all(key=XCOM_KEY, dag_id=self._dag_id, task_id=task_id, run_id=self._run_id) or []
-        return found
+        return _entries(found)
 
     @_guarded
     def load(self, name: str) -> dict[str, Any] | None:
         """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
-        from airflow.providers.common.compat.sdk import Variable
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+        from airflow.sdk.execution_time.comms import GetVariable
 
-        return _decoded(Variable.get(name, None))
+        try:
+            return _decoded(_ask(GetVariable(key=name)).value)
+        except AirflowRuntimeError as error:
+            if error.error.error == ErrorType.VARIABLE_NOT_FOUND:
+                return None
+            raise
 
     @_guarded
     def save(self, name: str, value: dict[str, Any] | None) -> None:
         """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
-        from airflow.providers.common.compat.sdk import Variable
+        from airflow.sdk.execution_time.comms import DeleteVariable, PutVariable
 
         if value is None:
-            Variable.delete(name)
+            _ask(DeleteVariable(key=name))
         else:
-            Variable.set(name, json.dumps(value, ensure_ascii=False), description=_DESCRIPTION)
+            _ask(PutVariable(key=name, value=_encoded(value), description=_DESCRIPTION))
 
 
 class DatabaseLedger:
-    """The database itself: Airflow 2, and the scheduler of Airflow 3.
+    """The database itself: Airflow 2, the scheduler of Airflow 3, and a DAG that tests itself.
 
     :param ti: the task instance of this process; ``None`` where there is none.
     """
@@ -144,8 +151,6 @@ class DatabaseLedger:
         self._run_id = run_id
         self._ti = ti
 
-    #: Airflow 2 calls back first and notes the state afterwards, in a worker and in the DAG processor.
-    knows_running = False
     in_task = False
 
     @_guarded
@@ -177,34 +182,84 @@ class DatabaseLedger:
         # Airflow 3 has two classes: one for the table, one for what its values mean.
         table: Any = getattr(xcom, "XComModel", None) or xcom.BaseXCom
         meaning: Any = getattr(xcom, "XComModel", None) or xcom.XCom
-        wanted = select(table).where(
+        # Only the column: Airflow 2 makes sense of the values of whole rows by itself.
+        wanted = select(table.value).where(
             table.dag_id == self._dag_id,
             table.run_id == self._run_id,
             table.key == XCOM_KEY,
             table.task_id.in_(list(task_ids)),
         )
         with create_session() as session:
-            return [meaning.deserialize_value(row) for row in session.scalars(wanted)]
+            return _entries(meaning.deserialize_value(row) for row in session.execute(wanted))
 
     @_guarded
     def load(self, name: str) -> dict[str, Any] | None:
         """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
         from airflow.models import Variable
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
 
-        return _decoded(Variable.get(name, None))
+        with create_session() as session:
+            kept = session.scalar(select(Variable).where(Variable.key == name))
+            return None if kept is None else _decoded(kept.val)
 
     @_guarded
     def save(self, name: str, value: dict[str, Any] | None) -> None:
         """See :class:`~airflow_provider_chatwork.alerts.fold.Ledger`."""
         from airflow.models import Variable
+        from airflow.utils.session import create_session
+        from sqlalchemy import delete, update
+        from sqlalchemy.exc import IntegrityError
 
-        if value is None:
-            Variable.delete(name)
-        else:
-            Variable.set(name, json.dumps(value, ensure_ascii=False), description=_DESCRIPTION)
+        with create_session() as session:
+            if value is None:
+                session.execute(delete(Variable).where(Variable.key == name))
+                return
+            new: Any = Variable(key=name, val=_encoded(value), description=_DESCRIPTION)
+            # As Airflow keeps it, perhaps encrypted.
+            kept = {Variable._val: new._val, Variable.is_encrypted: new.is_encrypted}
+            change = update(Variable).where(Variable.key == name).values(kept)
+            change = change.execution_options(synchronize_session=False)
+            done: Any = session.execute(change)
+            if done.rowcount:
+                return
+            try:
+                # A session of Airflow 2 may be that of the task itself, whose own changes must not be undone.
+                with session.begin_nested():
+                    session.add(new)
+            except IntegrityError:
+                # Another process was faster.
+                session.execute(change)
 
 
 _DESCRIPTION = "What the Chatwork alerts have told of a DAG; it goes by itself when the DAG succeeds again."
+
+
+def _supervisor() -> Any:
+    from airflow.sdk.execution_time import task_runner
+
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if comms is None:
+        raise LedgerError("this process has no supervisor")
+    return comms
+
+
+def _ask(request: Any) -> Any:
+    """Send a request that every supervisor knows, and return its answer."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
+    answer = _supervisor().send(request)
+    if isinstance(answer, ErrorResponse):
+        raise AirflowRuntimeError(answer)
+    return answer
+
+
+def _has_supervisor() -> bool:
+    """Whether there is one, as tasks and the DAG processor have. A DAG that tests itself calls back without."""
+    from airflow.sdk.execution_time import task_runner
+
+    return getattr(task_runner, "SUPERVISOR_COMMS", None) is not None
 
 
 def _understands(answer: str) -> bool:
@@ -213,13 +268,9 @@ def _understands(answer: str) -> bool:
     A request that it does not know is not refused but never answered, so it must not be sent. Which ones it knows
     depends on the Airflow version, and on whether this is a task or the DAG processor.
     """
-    from airflow.sdk.execution_time import task_runner
     from pydantic import ValidationError
 
-    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    if comms is None:
-        raise LedgerError("this process has no supervisor")
-    decoder = getattr(comms, "body_decoder", None)
+    decoder = getattr(_supervisor(), "body_decoder", None)
     if decoder is None:
         # A DAG that tests itself is its own supervisor.
         return True
@@ -230,9 +281,18 @@ def _understands(answer: str) -> bool:
     return True
 
 
+def _encoded(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _decoded(value: Any) -> dict[str, Any] | None:
     found = json.loads(value) if value else None
     return found if isinstance(found, dict) else None
+
+
+def _entries(found: Iterable[Any]) -> list[dict[str, Any]]:
+    # The scheduler does not see through an XCom backend that keeps values elsewhere.
+    return [entry for entry in found if isinstance(entry, dict)]
 
 
 def _word(state: Any) -> str | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
-
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.retry import RetryPolicy
-    from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Budget:
         return replace(policy, max_wait=min(settings.max_wait, self.left))
 
 
-class Line:
+class Line(Client):
     """Sends calls within a budget.
 
     :param settings: of the connection.
@@ -59,51 +59,40 @@ class Line:
     """
 
     def __init__(self, settings: Settings, budget: Budget) -> None:
-        from airflow_provider_chatwork.client import Client
-        from airflow_provider_chatwork.transports import RequestsTransport
-
-        self.settings = settings
-        self._budget = budget
         transport = RequestsTransport(settings.proxy)
-        self._client = Client(settings, lambda request: transport(budget.hurried(request)))
+        super().__init__(settings, lambda request: transport(budget.hurried(request)))
+        self._budget = budget
 
     def run(self, call: Call[T]) -> T:
         """Send a call.
 
         :raises ChatworkError: where it fails, or where the time is up.
         """
-        self._client.policy = self._budget.hurry(self._client.policy, self.settings)
-        return self._client.run(call)
-
-    def follow(self, steps: Generator[Call[Any], Any, T]) -> T:
-        """Run the calls that ``steps`` yields, and return its value."""
-        self._client.policy = self._budget.hurry(self._client.policy, self.settings)
-        return self._client.follow(steps)
+        self.policy = self._budget.hurry(self.policy, self.settings)
+        return super().run(call)
 
 
-class AsyncLine:
+class AsyncLine(AsyncClient):
     """:class:`Line` for an event loop. Close it when done."""
 
     def __init__(self, settings: Settings, budget: Budget) -> None:
-        from airflow_provider_chatwork.client import AsyncClient
-        from airflow_provider_chatwork.transports import HttpxTransport
+        transport = HttpxTransport(settings.proxy)
 
-        self.settings = settings
+        async def send(request: HttpRequest) -> Response:
+            return await transport(budget.hurried(request))
+
+        super().__init__(settings, send)
         self._budget = budget
-        self._transport = HttpxTransport(settings.proxy)
-        self._client = AsyncClient(settings, self._send)
+        self._close = transport.close
 
-    async def _send(self, request: HttpRequest) -> Response:
-        return await self._transport(self._budget.hurried(request))
+    async def run(self, call: Call[T]) -> T:
+        """Send a call.
 
-    async def follow(self, steps: Generator[Call[Any], Any, T]) -> T:
-        """Run the calls that ``steps`` yields, and return its value.
-
-        :raises ChatworkError: where one fails, or where the time is up.
+        :raises ChatworkError: where it fails, or where the time is up.
         """
-        self._client.policy = self._budget.hurry(self._client.policy, self.settings)
-        return await self._client.follow(steps)
+        self.policy = self._budget.hurry(self.policy, self.settings)
+        return await super().run(call)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._transport.close()
+        await self._close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -18,27 +19,34 @@ from airflow.providers.common.compat.sdk import hookimpl
 
 log = logging.getLogger(__name__)
 
-# How many failed runs wait at the most, and how long the scheduler waits for them when it stops, in seconds.
-_WAITING = 1000
-_LAST_WORDS = 10.0
-
 
 class FailedRuns:
     """Hears of failed runs and has them told.
 
     :param tell: tells of one; given what :meth:`on_dag_run_failed` notes.
+    :param waiting: how many failed runs wait at the most.
+    :param last_words: seconds that a scheduler which stops waits for them.
     """
 
-    def __init__(self, tell: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self, tell: Callable[[Mapping[str, Any]], None] | None = None, *, waiting: int = 1000, last_words: float = 10.0
+    ) -> None:
         self._tell = tell or tell_of_run
-        self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_WAITING)
+        self._waiting = waiting
+        self._last_words = last_words
+        # Without a limit of its own, so that nobody ever waits for a place.
+        self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._announced = False
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
         """Say that it is on, in the process that will hear of the runs."""
-        if getattr(component, "job_type", None) == "SchedulerJob":
+        # What kind of job it is going to be does not stand in it yet. The jobs of workers that are forked later start
+        # with the same command line.
+        if sys.argv[1:2] == ["scheduler"] and not self._announced:
+            self._announced = True
             log.info("Every DAG run that fails is alerted to Chatwork: [chatwork] alert_failed_runs is on")
 
     @hookimpl
@@ -51,23 +59,27 @@ class FailedRuns:
                 "logical_date": getattr(dag_run, "logical_date", None) or getattr(dag_run, "execution_date", None),
                 "reason": msg or "failed",
             }
-            self._queue.put_nowait(noted)
-        except queue.Full:
-            log.error("Chatwork alert lost: more than %s failed runs are waiting to be told", _WAITING)
+            if self._queue.qsize() >= self._waiting:
+                log.error(
+                    "Chatwork alert lost: more than %s failed runs are waiting to be told: %s", self._waiting, noted
+                )
+                return
+            self._queue.put(noted)
+            self._begin()
         except Exception:
             log.exception("Chatwork alert lost: a failed run could not be noted")
-        else:
-            self._begin()
 
     @hookimpl
     def before_stopping(self, component: Any) -> None:
         """Tell what is still to be told."""
         thread = self._thread
-        if thread is not None:
-            self._queue.put(None)
-            thread.join(_LAST_WORDS)
-            if left := self._queue.qsize():
-                log.error("Chatwork alert lost: %s failed runs could not be told before the end", left)
+        if thread is None:
+            return
+        self._queue.put(None)
+        thread.join(self._last_words)
+        if thread.is_alive():
+            # The one that is being told counts for the word to stop, which waits as well.
+            log.error("Chatwork alert lost: %s failed runs could not be told before the end", self._queue.qsize())
 
     def _begin(self) -> None:
         with self._lock:

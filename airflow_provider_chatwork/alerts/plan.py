@@ -23,6 +23,8 @@ from airflow_provider_chatwork.api.notation import safe
 if TYPE_CHECKING:
     from airflow_provider_chatwork.api.wire import Settings
 
+_BAD_ENDS = frozenset({Kind.FAILURE, Kind.RUN_FAILURE, Kind.DEADLINE, Kind.SLA_MISS})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -89,10 +91,7 @@ class Switch:
 
 def severity_of(wishes: Wishes, story: Story) -> str:
     """How bad it is: what the author says, of what does not end well; Airflow's own judgement of the rest."""
-    if wishes.severity is not None and story.kind in (
-        *(Kind.FAILURE, Kind.RUN_FAILURE),
-        *(Kind.DEADLINE, Kind.SLA_MISS),
-    ):
+    if wishes.severity is not None and story.kind in _BAD_ENDS:
         return wishes.severity
     return story.kind.severity
 

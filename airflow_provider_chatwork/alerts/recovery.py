@@ -8,6 +8,7 @@ DAGs have no logical date.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +19,14 @@ from airflow_provider_chatwork.alerts.ledger import variable_name
 from airflow_provider_chatwork.alerts.line import Line
 from airflow_provider_chatwork.alerts.story import Story
 from airflow_provider_chatwork.alerts.wording import Writer
-from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkForbiddenError, ChatworkNotFoundError
 
 # How many open messages of one DAG are remembered, and how many of them are marked when it succeeds again.
 _KEPT = 20
 _MARKED = 5
 _TRIES = 3
+# What Chatwork says where there is no longer anything to be said, or anybody to say it to.
+_GONE = (ChatworkNotFoundError, ChatworkForbiddenError)
 
 
 def board_name(dag_id: str, run_id: str, room_id: int) -> str:
@@ -113,8 +116,8 @@ def _mark_and_answer(
         body = api.notation.fit(f"{head}\n{writer.board(board, str(story.dag_id))}")
         try:
             line.run(api.messages.edit_message(str(board.room_id), str(board.message_id), body))
-        except ChatworkNotFoundError:
-            # Somebody has deleted it, and knows.
+        except _GONE:
+            # Somebody has deleted it, or left the room with it, and knows.
             continue
     rang = [board for board in boards if board.rang]
     if not rang:
@@ -127,7 +130,8 @@ def _mark_and_answer(
         str(story.dag_id), str(story.run_id), now, now.timestamp() - rang[0].since, len(rang), run_url
     )
     link = api.notation.reply(me["account_id"], str(latest.room_id), str(latest.message_id))
-    line.run(api.messages.post_message(str(latest.room_id), f"{link}\n{answer}"))
+    with suppress(*_GONE):
+        line.run(api.messages.post_message(str(latest.room_id), f"{link}\n{answer}"))
 
 
 def _is_over(board: Board, story: Story, ledger: Ledger) -> bool:

@@ -7,8 +7,9 @@ attribute says of itself is not always there. So everything is asked for and not
 
 from __future__ import annotations
 
+import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -48,6 +49,12 @@ _BY_STATE = {
     "skipped": Kind.SKIPPED,
     "running": Kind.STARTED,
 }
+_ABOUT_RUN = frozenset({Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS})
+# The texts that only are to be read; all others say which thing of Airflow it is.
+_TO_BE_READ = ("label", "error", "where", "traceback", "log_url", "reason", "deadline", "subject", "body", "answer_url")
+# How many lines of an error's text are its message, and not what belongs to it: a statement, a response, parameters.
+_MESSAGE = 3
+_FOREIGN = re.compile(r"[\\/](site|dist)-packages[\\/]|[\\/]lib(64)?[\\/]python[\d.]+[\\/]|^<frozen ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +63,10 @@ class Story:
 
     :param try_number: which try it was, from 1 on.
     :param tries: how many tries the task has in all.
-    :param seconds: how long the task, or the whole run, took.
-    :param error: the last line of the error: its class and message.
+    :param seconds: how long the task, or the whole run, took; of a run that is late, since when it runs.
+    :param error: the error: its class and the first lines of its text.
     :param witnessed: whether it is told by the process in which the error was raised.
-    :param killed: whether Airflow lost sight of the task, so that there is no error to show.
+    :param killed: whether nobody knows of an error, as the task was not there any more to tell it.
     :param where: where it was raised: ``load.py, line 12, in load``.
     :param traceback: the whole of it.
     :param reason: why a run ended, as Airflow names it.
@@ -101,7 +108,7 @@ class Story:
     @property
     def about_run(self) -> bool:
         """Whether it is about a whole DAG run."""
-        return self.kind in (Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS)
+        return self.kind in _ABOUT_RUN
 
     @property
     def is_foldable(self) -> bool:
@@ -123,12 +130,16 @@ class Story:
 @dataclass
 class _Source:
     context: Mapping[str, Any]
+    exception: Any = field(init=False)
     ti: Any = field(init=False)
     dag: Any = field(init=False)
     dag_run: Any = field(init=False)
     task: Any = field(init=False)
 
     def __post_init__(self) -> None:
+        exception = self.context.get("exception")
+        # An exception may say of itself that it is empty, and is one all the same.
+        self.exception = exception if isinstance(exception, BaseException) else exception or None
         self.ti = self.context.get("ti") or self.context.get("task_instance")
         self.dag_run = self.context.get("dag_run")
         self.task = self.context.get("task") or of(self.ti, "task")
@@ -143,9 +154,9 @@ def read(context: Mapping[str, Any], *, now: datetime) -> Story:
     """
     source = _Source(context)
     kind = _kind_of(source)
-    about_task = kind not in (Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS)
+    about_task = kind not in _ABOUT_RUN
     ti = source.ti if about_task else None
-    error, where, trace = _error_of(context.get("exception"))
+    error, where, trace = _error_of(source.exception)
     timed = ti if about_task else source.dag_run
     return Story(
         kind=kind,
@@ -159,13 +170,13 @@ def read(context: Mapping[str, Any], *, now: datetime) -> Story:
         task_id=of(ti, "task_id"),
         map_index=_map_index(ti),
         label=_label(ti),
-        logical_date=_moment(of(source.dag_run, "logical_date")) or _moment(of(source.dag_run, "execution_date")),
+        logical_date=_logical_date(source),
         run_started=_moment(of(source.dag_run, "start_date")),
         try_number=of(ti, "try_number"),
         tries=_tries(ti, source.task),
-        seconds=_seconds(timed, now),
+        seconds=None if kind in (Kind.STARTED, Kind.QUESTION) else _seconds(timed, now),
         error=error,
-        witnessed=isinstance(context.get("exception"), BaseException),
+        witnessed=isinstance(source.exception, BaseException),
         where=where,
         traceback=trace,
         owners=_owners(source, about_task=about_task),
@@ -181,13 +192,17 @@ def read(context: Mapping[str, Any], *, now: datetime) -> Story:
 def masked(story: Story, mask: Callable[[str], str]) -> Story:
     """The story without secrets.
 
+    What a DAG, a run, a task, its owners and tags are called stays: alerts are routed and kept by it.
+
     :param mask: takes the secrets out of a text. They are known as a whole only, so nothing may be cut before.
     """
     changes: dict[str, Any] = {}
-    for name in ("error", "where", "traceback", "reason", "subject", "body", "label", "log_url", "answer_url"):
+    for name in _TO_BE_READ:
         value = getattr(story, name)
         changes[name] = mask(value) if value is not None else None
-    return replace(story, **changes, options=tuple(mask(option) for option in story.options))
+    for name in ("names", "options"):
+        changes[name] = tuple(mask(value) for value in getattr(story, name))
+    return replace(story, **changes)
 
 
 def of(thing: Any, name: str) -> Any:
@@ -210,10 +225,10 @@ def _kind_of(source: _Source) -> Kind:
     if "task_list" in context:
         return Kind.SLA_MISS
     # Only the context of a DAG's callback names a reason, mostly beside the task instance that ended last.
-    if ti is None or (context.get("reason") and not context.get("exception")):
+    if ti is None or (context.get("reason") and source.exception is None):
         return Kind.RUN_SUCCESS if context.get("reason") == "success" else Kind.RUN_FAILURE
     kind = _BY_STATE.get(str(getattr(of(ti, "state"), "value", of(ti, "state")) or ""), Kind.FAILURE)
-    if kind is Kind.STARTED and context.get("exception"):
+    if kind is Kind.STARTED and source.exception is not None:
         # Where the callback is faster than the state.
         return Kind.FAILURE
     if kind is Kind.STARTED and of(source.task, "subject") is not None and of(source.task, "options") is not None:
@@ -222,29 +237,38 @@ def _kind_of(source: _Source) -> Kind:
 
 
 def _error_of(exception: Any) -> tuple[str | None, str | None, str | None]:
-    if not exception:
+    if exception is None:
         return None, None, None
+    message = _message(exception)
     if not isinstance(exception, BaseException):
-        if str(exception).startswith("{'DAG Id': "):
-            # What Airflow 2 says of a task that it lost sight of.
-            return None, None, None
-        lines = str(exception).strip().splitlines()
-        return (lines[-1] if lines else None), None, None
+        # What Airflow 2 says of a task that it lost sight of.
+        return (None if message.startswith("{'DAG Id': ") else message or None), None, None
     name = type(exception).__name__
-    lines = [line for line in str(exception).strip().splitlines() if line.strip()]
     frames = traceback.extract_tb(exception.__traceback__)
     where = None
     if frames:
         frame = _own_frame(frames)
         where = f"{frame.filename.replace(chr(92), '/').rpartition('/')[2]}, line {frame.lineno}, in {frame.name}"
     whole = "".join(traceback.format_exception(exception))
-    return f"{name}: {lines[-1].strip()}" if lines else name, where, whole
+    return f"{name}: {message}" if message else name, where, whole
 
 
-def _own_frame(frames: Iterable[traceback.FrameSummary]) -> traceback.FrameSummary:
+def _message(exception: Any) -> str:
+    try:
+        text = str(exception)
+    # A class of its own may fail to say what is wrong.
+    except Exception:
+        return ""
+    lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
+    if lines and lines[0].startswith("Traceback (most recent call last)"):
+        # One that came from another process, which ends with what happened.
+        return lines[-1].strip()
+    return "\n".join(lines[:_MESSAGE])
+
+
+def _own_frame(frames: traceback.StackSummary) -> traceback.FrameSummary:
     """The innermost frame of the author's own code; where there is none, the innermost of all."""
-    frames = list(frames)
-    own = [frame for frame in frames if not any(part in frame.filename for part in ("site-packages", "lib/python"))]
+    own = [frame for frame in frames if not _FOREIGN.search(frame.filename)]
     return (own or frames)[-1]
 
 
@@ -269,11 +293,21 @@ def _tries(ti: Any, task: Any) -> int | None:
 
 
 def _seconds(timed: Any, now: datetime) -> float | None:
-    duration = of(timed, "duration")
-    if isinstance(duration, (int, float)):
-        return float(duration)
-    start = _moment(of(timed, "start_date"))
-    return None if start is None else max(((_moment(of(timed, "end_date")) or now) - start).total_seconds(), 0.0)
+    start, end = _moment(of(timed, "start_date")), _moment(of(timed, "end_date"))
+    if start is None:
+        duration = of(timed, "duration")
+        return float(duration) if isinstance(duration, (int, float)) else None
+    # Before the end is noted, the duration that Airflow 2 shows is that of the try before.
+    return max(((end or now) - start).total_seconds(), 0.0)
+
+
+def _logical_date(source: _Source) -> datetime | None:
+    run = source.dag_run
+    if run is None:
+        # Missed SLAs may be of several runs.
+        dates = {_moment(of(sla, "execution_date")) for sla in source.context.get("slas") or ()}
+        return dates.pop() if len(dates) == 1 else None
+    return _moment(of(run, "logical_date")) or _moment(of(run, "execution_date"))
 
 
 def _moment(value: Any) -> datetime | None:
@@ -287,7 +321,7 @@ def _moment(value: Any) -> datetime | None:
 
 def _owners(source: _Source, *, about_task: bool) -> tuple[str, ...]:
     owner = (of(source.task, "owner") if about_task else None) or of(source.dag, "owner") or ""
-    return tuple(part.strip() for part in str(owner).split(",") if part.strip())
+    return tuple(dict.fromkeys(part.strip() for part in str(owner).split(",") if part.strip()))
 
 
 def _missed(context: Mapping[str, Any]) -> tuple[str, ...]:
@@ -301,16 +335,13 @@ def _missed(context: Mapping[str, Any]) -> tuple[str, ...]:
 def _question(source: _Source, kind: Kind) -> dict[str, Any]:
     if kind is not Kind.QUESTION:
         return {}
-    try:
-        # The link keeps only the host of Airflow's address.
-        link = source.task.generate_link_to_ui(task_instance=source.ti)
-    except Exception:
-        link = None
+    # The page to answer on is beside that of the log. The operator's own link forgets the path of Airflow's address.
+    page = (_text(of(source.ti, "log_url")) or "").partition("?")[0]
     return {
         "subject": _text(of(source.task, "subject")),
         "body": _text(of(source.task, "body")),
         "options": tuple(str(option) for option in of(source.task, "options") or ()),
-        "answer_url": _text(link),
+        "answer_url": f"{page}/required_actions" if page else None,
     }
 
 

@@ -6,15 +6,18 @@ import asyncio
 import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.providers.common.compat.notifier import BaseNotifier
 from airflow.providers.common.compat.sdk import conf, redact
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.alerts.severity import SEVERITIES
-from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 if TYPE_CHECKING:
@@ -29,6 +32,13 @@ _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")
 _STYLES = ("full", "short")
 _LANGUAGES = ("ja", "en")
+
+# Airflow 3.3 refuses the connections and Variables of its database to the callbacks of deadlines that run on an
+# executor, and other versions have had the like in the triggerer.
+_UNSEEN = (
+    "(Where callbacks of deadlines run, Airflow may not show them what is in its database, see apache/airflow#63929: "
+    "give the connection in an environment variable or a secrets backend, or use an AsyncCallback)"
+)
 
 
 class ChatworkNotifier(BaseNotifier):
@@ -222,6 +232,7 @@ class ChatworkNotifier(BaseNotifier):
             attach_traceback=self.attach_traceback,
         )
         story = stories.masked(stories.read(_plain(context), now=datetime.now(UTC)), _masked)
+        story = replace(story, log_url=_whole(story.log_url))
         if not switch.on:
             self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", story.title)
             return None
@@ -261,7 +272,9 @@ class ChatworkNotifier(BaseNotifier):
         from airflow_provider_chatwork.alerts import story as stories
 
         what = stories.read(_plain(context), now=datetime.now(UTC)).title
-        reason = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
+        reason: object = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
+        if "deadline" in context and not isinstance(error, (ChatworkError, TimeoutError)):
+            reason = f"{error} {_UNSEEN}"
         fate = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
         self.log.error("Chatwork alert %s: %s: %s: %s", fate, what, type(error).__name__, _masked(reason))
         _count("lost")
@@ -310,17 +323,27 @@ def _variable(name: str) -> Any:
     return Variable.get(name, None)
 
 
+def _base_url() -> str | None:
+    section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
+    base: str | None = conf.get(section, "base_url", fallback=None)
+    return base.rstrip("/") if base else None
+
+
 def _run_url(dag_id: str | None, run_id: str | None) -> str | None:
     """Where the run can be seen in Airflow's UI."""
-    from urllib.parse import quote
-
-    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
-
-    base = conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "base_url", fallback=None)
-    if not base or dag_id is None or run_id is None:
+    base = _base_url()
+    if base is None or dag_id is None or run_id is None:
         return None
-    base, dag, run = base.rstrip("/"), quote(dag_id, safe=""), quote(run_id, safe="")
+    dag, run = quote(dag_id, safe=""), quote(run_id, safe="")
     return f"{base}/dags/{dag}/runs/{run}" if AIRFLOW_V_3_0_PLUS else f"{base}/dags/{dag}/grid?dag_run_id={run}"
+
+
+def _whole(log_url: str | None) -> str | None:
+    """The link to a log. Airflow 3.0 forgets the slash behind an address that ends without one."""
+    base = _base_url()
+    if base is None or log_url is None or not log_url.startswith(f"{base}dags/"):
+        return log_url
+    return f"{base}/{log_url.removeprefix(base)}"
 
 
 def _count(what: str) -> None:

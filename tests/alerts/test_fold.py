@@ -234,7 +234,7 @@ class TestRefresh:
         storm.process(0, lambda: storm.fold(RUN).refresh(RunPart(run_id=RUN)))
         storm.run()
         assert storm.room.calls == ["post_message", "edit_message"]
-        assert "No task is failed any more" in storm.text
+        assert "No failed tasks are left" in storm.text
 
     def test_does_nothing_where_there_is_no_message(self, storm):
         fold: Fold = storm.fold(RUN)

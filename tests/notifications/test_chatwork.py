@@ -9,20 +9,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
 from airflow_provider_chatwork.api.check import MAX_BODY
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier, send_chatwork_notification
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from tests.airflow_side import VERSION, FakeTaskInstance, connect, new_dag
+from tests.airflow_side import VERSION, FakeTaskInstance, connect, new_dag, run_dag
 
 ROOM = company.DATA_ROOM
 EVIL = f"[toall] [To:{company.YAMADA}] [rp aid=1 to=1-2] [info]x[/info] [/code] [hr]"
 RUN = "scheduled__2026-11-01"
 
 
-def told(**more: Any) -> Any:
+def told(*, run: str = RUN, **more: Any) -> Any:
     """The context of a failed task."""
     return {
         "dag": new_dag("report"),
@@ -31,11 +32,11 @@ def told(**more: Any) -> Any:
             try_number=3,
             max_tries=2,
             state="failed",
-            run_id=RUN,
+            run_id=run,
             log_url="http://localhost:8080/log?a=1&b=2",
         ),
-        "dag_run": SimpleNamespace(dag_id="report", run_id=RUN),
-        "run_id": RUN,
+        "dag_run": SimpleNamespace(dag_id="report", run_id=run),
+        "run_id": run,
         "exception": ValueError("no rows"),
         **more,
     }
@@ -127,7 +128,7 @@ class TestCall:
         assert posted(sandbox) == ["Task failed: load\nValueError: no rows\nLog: http://localhost:8080/log?a=1&b=2"]
 
     def test_sends_the_right_text_each_time_although_tasks_share_it(self, sandbox):
-        notifier = ChatworkNotifier(text="{{ ti.task_id }} {{ exception }}", room_id="{{ params.room }}")
+        notifier = ChatworkNotifier(text="{{ ti.task_id }} {{ exception }}", room_id="{{ params.room }}", fold="none")
         for name in ("extract", "transform", "load"):
             notifier(told(ti=FakeTaskInstance(task_id=name), exception=name.upper(), params={"room": ROOM}))
         assert posted(sandbox) == ["extract EXTRACT", "transform TRANSFORM", "load LOAD"]
@@ -176,7 +177,7 @@ class TestCall:
         connect(monkeypatch, sandbox, webhook_token="w3bhook-of-the-alarms")
         leak = ValueError(f"401 for X-ChatWorkToken: {sandbox.token}, w3bhook-of-the-alarms")
         ChatworkNotifier(room_id=ROOM)(told(exception=leak))
-        ChatworkNotifier(text=f"{sandbox.token}!", room_id=ROOM)(told())
+        ChatworkNotifier(text=f"{sandbox.token}!", room_id=ROOM)(told(run="another"))
         bodies = posted(sandbox)
         assert "401 for X-ChatWorkToken: ***, ***" in bodies[0]
         assert bodies[1] == "***!"
@@ -231,7 +232,7 @@ class TestCall:
         always = QuietHours(days_off=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), below="critical")
         table = RoutingTable(quiet_hours=always)
         ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, routing=table, lang="en")(told())
-        ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, routing=table, severity="critical")(told())
+        ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, routing=table, severity="critical")(told(run="another"))
         quiet, loud = posted(sandbox)
         assert "[To:" not in quiet
         assert "Nobody was called, as these are quiet hours" in quiet
@@ -317,9 +318,10 @@ class TestAwait:
         asyncio.run(_await(ChatworkNotifier(room_id=company.PRIVATE_ROOM, context=told())))
         assert f"Chatwork alert lost: failure of report.load in {RUN}: ChatworkForbiddenError" in said()
 
-    def test_finds_the_connection_where_the_loop_cannot(self, sandbox, monkeypatch, said):
-        asyncio.run(_await(ChatworkNotifier(chatwork_conn_id="nowhere", room_id=ROOM, context=told())))
-        assert "nowhere" in said()
+    def test_explains_why_a_deadline_may_not_find_its_connection(self, sandbox, said):
+        context: Any = {"dag_run": {"dag_id": "report"}, "deadline": {}}
+        asyncio.run(_await(ChatworkNotifier(chatwork_conn_id="nowhere", room_id=ROOM, context=context)))
+        assert "apache/airflow#63929: give the connection in an environment variable" in said()
 
     def test_keeps_to_its_time(self, sandbox, said):
         sandbox.misbehave(Fault("delay", operation="post_message", seconds=0.5, times=None))
@@ -405,16 +407,15 @@ class TestLoss:
             ChatworkNotifier(room_id=company.PRIVATE_ROOM, raise_on_error=True)(told())
 
 
+class Fail(BaseOperator):
+    """Fails, and says which one it was."""
+
+    def execute(self, context: Any) -> None:
+        raise ValueError(f"{self.task_id} [toall]")
+
+
 class TestInADag:
     def test_tells_of_all_that_fails_in_one_message(self, db, sandbox, monkeypatch, tmp_path):
-        from airflow.providers.common.compat.sdk import BaseOperator
-
-        from tests.airflow_side import run_dag
-
-        class Fail(BaseOperator):
-            def execute(self, context: Any) -> None:
-                raise ValueError(f"{self.task_id} [toall]")
-
         notifier = ChatworkNotifier(room_id=ROOM, lang="en")
         with new_dag("alarming", default_args={"on_failure_callback": notifier}) as dag:
             for name in ("one", "two", "three"):
@@ -429,3 +430,14 @@ class TestInADag:
                 f"・{name}" if (3, 0) <= VERSION < (3, 3) else f"・{name}: ValueError: {name} [\u200btoall]"
             ) in body
         assert "[toall]" not in body
+
+    def test_tells_the_author_s_text_of_every_task_that_shares_it(self, db, sandbox, monkeypatch, tmp_path):
+        notifier = ChatworkNotifier("{{ ti.task_id }} は失敗", ROOM)
+        with new_dag("own_words", default_args={"on_failure_callback": notifier}) as dag:
+            for at in range(7):
+                Fail(task_id=f"t{at}")
+        run_dag(dag, monkeypatch, tmp_path)
+        lines = sandbox.messages(ROOM)[-1]["body"].splitlines()
+        assert len(lines) == 6
+        assert all(re.fullmatch(r"t\d は失敗", line) for line in lines[:5])
+        assert len({*re.findall(r"t\d", "".join(lines))}) == 7

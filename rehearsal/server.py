@@ -1,0 +1,223 @@
+"""An Airflow of any supported version, on SQLite, each component a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from demo.airflow import COMPONENTS, NotReady, environment, free_port
+from demo.processes import Process
+
+ROOT = Path(__file__).resolve().parent.parent
+_ENDED = ("success", "failed")
+#: How soon Airflow notices what has died, in seconds; by default it takes five minutes.
+_HEARTBEAT = "2"
+_PATIENCE = "20"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an Airflow is like.
+
+    :param python: the interpreter of its environment.
+    :param dags: the folder of its DAGs.
+    :param env: more environment variables of its components.
+    :param connections: in its database, by id, as ``airflow connections import`` wants them.
+    :param parallelism: how many tasks run at a time.
+    """
+
+    python: Path
+    dags: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parallelism: int = 4
+
+    @property
+    def version(self) -> str:
+        """Its version, as ``3.3.2``."""
+        ask = "from importlib.metadata import version; print(version('apache-airflow-core'))"
+        older = ask.replace("airflow-core", "airflow")
+        for question in (ask, older):
+            answer = subprocess.run([self.python, "-c", question], capture_output=True, text=True, check=False)
+            if answer.returncode == 0:
+                return answer.stdout.strip()
+        raise NotReady(f"{self.python} has no Airflow")
+
+
+class Airflow:
+    """A whole Airflow: start it with ``prepare``, ``start``, and end it with ``demo.processes.stop_all``.
+
+    :param setting: what it is like.
+    :param folder: where its home and the logs of its components go.
+    :param processes: gets its processes.
+    """
+
+    def __init__(self, setting: Setting, folder: Path, processes: list[Process]) -> None:
+        self.setting = setting
+        self.version = tuple(int(part) for part in setting.version.split(".")[:2])
+        self.home = folder / "airflow"
+        self.database = self.home / "airflow.db"
+        self._folder = folder
+        self._processes = processes
+        self._own: list[Process] = []
+        port = free_port()
+        self.address = f"http://127.0.0.1:{port}"
+        self._http = httpx.Client(base_url=f"{self.address}/api/v2", trust_env=False, timeout=30)
+        self.env = self._environment(port)
+
+    def _environment(self, port: int) -> dict[str, str]:
+        binaries = self.setting.python.parent
+        env = environment(self.home, port)
+        path = os.pathsep.join([str(binaries), *env["PATH"].split(os.pathsep)[1:]])
+        return env | {
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "AIRFLOW__API__WORKERS": "1",
+            # Airflow 3.0 has no issuer by default, which newer versions of PyJWT refuse.
+            "AIRFLOW__API_AUTH__JWT_ISSUER": "rehearsal",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(self.setting.dags),
+            "AIRFLOW__CORE__PARALLELISM": str(self.setting.parallelism),
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(self.setting.parallelism),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": _HEARTBEAT,
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": _PATIENCE,
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": _HEARTBEAT,
+            # What these are called on Airflow 2.
+            "AIRFLOW__SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": _HEARTBEAT,
+            "AIRFLOW__SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": _PATIENCE,
+            "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": _HEARTBEAT,
+            "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "10",
+            "AIRFLOW__WEBSERVER__BASE_URL": f"http://127.0.0.1:{port}",
+            # It refuses more than one task at a time on SQLite; for a few of them it does well.
+            "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
+            **self.setting.env,
+        }
+
+    def prepare(self) -> None:
+        """Make the database, with the connections in it. Takes some 20 seconds.
+
+        :raises NotReady: it could not be made.
+        """
+        self.home.mkdir(parents=True)
+        self.run("db", "migrate")
+        if self.setting.connections:
+            file = self._folder / "connections.json"
+            file.write_text(json.dumps(self.setting.connections), "utf-8")
+            self.run("connections", "import", str(file))
+
+    def run(self, *arguments: str) -> None:
+        """Run an ``airflow`` command to its end.
+
+        :raises NotReady: it failed.
+        """
+        done = subprocess.run(
+            [self._command, *arguments], env=self.env, cwd=self._folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise NotReady(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+    def start(self) -> None:
+        """Start the components; ``missing`` says what is not up yet."""
+        components = COMPONENTS if self.version >= (3, 0) else {"scheduler": ("--skip-serve-logs",)}
+        for name, options in components.items():
+            process = Process(name, [self._command, name, *options], self._folder, self.env)
+            self._own.append(process)
+            self._processes.append(process)
+
+    def missing(self, dag_ids: Iterable[str]) -> list[str]:
+        """Return what is not up yet: components, and DAGs that have not been read.
+
+        :raises NotReady: a component has ended, or a DAG file could not be read.
+        """
+        self.check_alive()
+        if errors := self.query("SELECT filename, stacktrace FROM import_error"):
+            raise NotReady("\n".join(f"{name} cannot be read:\n{trace}" for name, trace in errors))
+        known = {dag_id for (dag_id,) in self.query("SELECT dag_id FROM serialized_dag")}
+        return [*self._not_healthy(), *sorted({*dag_ids} - known)]
+
+    def _not_healthy(self) -> list[str]:
+        if self.version < (3, 0):
+            return []
+        try:
+            health = self._http.get("/monitor/health").raise_for_status().json()
+        except httpx.HTTPError:
+            return ["api-server"]
+        return [name for name in ("scheduler", "dag_processor", "triggerer") if health[name]["status"] != "healthy"]
+
+    def check_alive(self) -> None:
+        """Check that every component is still there.
+
+        :raises NotReady: one has ended.
+        """
+        for process in self._own:
+            if process.status is not None:
+                raise NotReady(f"{process.name} ended with status {process.status}: see {process.log}")
+
+    def trigger(self, dag_ids: Iterable[str], conf: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """Let DAGs run, and return the ids of the runs by DAG."""
+        now = datetime.now(UTC).isoformat()
+        if self.version < (3, 0):
+            orders = {dag_id: {"run_id": f"manual__{now}", "conf": conf} for dag_id in dag_ids}
+            command = [self.setting.python, "-m", "rehearsal.trigger_on_2", json.dumps(orders)]
+            subprocess.run(command, env=self.env, cwd=self._folder, capture_output=True, check=True)
+            return {dag_id: str(order["run_id"]) for dag_id, order in orders.items()}
+        started = {}
+        for dag_id in dag_ids:
+            order = {"logical_date": now, "conf": dict(conf or {})}
+            started[dag_id] = str(self.ask("POST", f"/dags/{dag_id}/dagRuns", order)["dag_run_id"])
+        return started
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the REST API, which Airflow 2 has not started here."""
+        repeated = False
+        for pause in (1, 2, 4, 0):
+            answer = self._http.request(method, path, json=body)
+            if answer.status_code == 401:
+                # Only from Airflow 3.2 on, everyone is let in where all are administrators.
+                token = self._http.get(f"{self.address}/auth/token").raise_for_status().json()["access_token"]
+                self._http.headers["Authorization"] = f"Bearer {token}"
+                continue
+            # On SQLite, many writers at a time get a "database is locked" now and then.
+            if answer.status_code != 500:
+                break
+            time.sleep(pause)
+            repeated = True
+        # What failed with an error may have been done all the same.
+        if answer.is_error and not (repeated and answer.status_code == 409):
+            raise NotReady(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+        return answer.json()
+
+    def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Ask the database, without a lock that anyone would wait for."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)) as database:
+            return database.execute(sql, parameters).fetchall()
+
+    def unfinished(self) -> list[str]:
+        """Return the DAGs with a run that has not ended."""
+        return [dag for dag, state in self.query("SELECT dag_id, state FROM dag_run") if state not in _ENDED]
+
+    def task_states(self, dag_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a DAG, of the last run."""
+        rows = self.query(
+            "SELECT task_id, map_index, ti.state FROM task_instance ti JOIN dag_run r USING (dag_id, run_id)"
+            " WHERE dag_id = ? ORDER BY r.id",
+            (dag_id,),
+        )
+        return {task_id if map_index < 0 else f"{task_id}[{map_index}]": state for task_id, map_index, state in rows}
+
+    @property
+    def _command(self) -> str:
+        return str(self.setting.python.with_name("airflow"))
