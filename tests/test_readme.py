@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_chatwork.alerts.routing import RoutingTable
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from tests.airflow_side import run_dag
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
+ALERTS = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
 
 
 class TestTheFirstBlock:
@@ -26,9 +29,28 @@ class TestTheFirstBlock:
         assert chatwork_sandbox.acted("create_task") == 1
 
 
+class TestTheBlockOfAlerts:
+    @pytest.mark.parametrize("block", [BLOCKS[1], re.findall(r"^```python\n(.*?)^```$", ALERTS, re.M | re.S)[0]])
+    def test_gives_tasks_and_the_dag_one_notifier(self, block: str) -> None:
+        known = "from airflow.providers.common.compat.sdk import DAG\n"
+        named = block.replace("):\n    ...", ") as dag:\n    ...")
+        names = _run(known + (named if "import" in block else BLOCKS[0].partition("with DAG")[0] + named))
+        dag, alerts = names["dag"], names["alerts"]
+        assert dag.default_args["on_failure_callback"] is alerts
+        assert dag.on_failure_callback is alerts
+        assert dag.on_success_callback is alerts
+
+
+class TestTheRoutingTable:
+    def test_is_one(self) -> None:
+        [text] = re.findall(r"^```json\n(.*?)^```$", ALERTS, re.M | re.S)
+        table = RoutingTable.from_json(text, source="docs")
+        assert table.route(dag_id="try_this", owners=(), tags=(), severity="info").send is False
+
+
 class TestTheTestOfADag:
     def test_passes_as_it_stands(self, chatwork_sandbox: ServedSandbox) -> None:
-        (test,) = (value for name, value in _run(BLOCKS[1]).items() if name.startswith("test_"))
+        (test,) = (value for name, value in _run(BLOCKS[-1]).items() if name.startswith("test_"))
         test(chatwork_sandbox)
 
 
