@@ -147,11 +147,6 @@ class RunPart(_Plain):
         facts |= {("retrying", key) for key in self.retrying}
         return facts | ({("ended", self.ended)} if self.ended else set())
 
-    @property
-    def is_final(self) -> bool:
-        """Whether it holds a failure that no retry will mend."""
-        return bool(self.failed or self.ended)
-
 
 @dataclass(kw_only=True)
 class Board(_Plain):

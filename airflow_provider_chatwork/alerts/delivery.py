@@ -81,6 +81,11 @@ class Delivery:
         """The connection that it goes through."""
         return self.route.chatwork_conn_id or self.wishes.chatwork_conn_id
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is good news that nobody has asked for, except where it ends an alert."""
+        return self.story.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS) and self.wishes.text is None
+
     def tell(self, ledger: Ledger | None) -> str | None:
         """Say it, each failure once, and return the id of the message; ``None`` where there is nothing to say.
 
@@ -89,7 +94,7 @@ class Delivery:
         """
         if ledger is not None and not self._is_true(ledger):
             return None
-        if self.story.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS) and self.wishes.text is None:
+        if self.is_silent:
             if ledger is not None:
                 self._all_is_well(ledger)
             return None
@@ -179,7 +184,7 @@ class Delivery:
             else:
                 part = replace(part, failed=keys, details=details)
         message_id = self.line.follow(self.steps())
-        board = replace(self._new_board(), message_id=message_id, rang=self.rings, runs={part.run_id: part})
+        board = replace(self._new_board(), message_id=message_id, rang=news.is_final, runs={part.run_id: part})
         try:
             ledger.save(name, board.to_json())
         except LedgerError as error:

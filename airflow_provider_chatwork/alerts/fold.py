@@ -77,12 +77,17 @@ class News:
 
     :param part: the run, without what failed in it.
     :param entry: the task instance that failed, if one did.
-    :param rings: whether it is a failure that people must notice: for good, or with ``when="every"``.
+    :param rings: whether people are called for it.
     """
 
     part: RunPart
     entry: Entry | None
     rings: bool
+
+    @property
+    def is_final(self) -> bool:
+        """Whether something failed for good, which has to ring even where a retry has rung."""
+        return bool(self.part.ended) or (self.entry is not None and not self.entry.retrying)
 
     def facts(self) -> set[tuple[str, str, Any]]:
         """What the message must say for this to be told."""
@@ -138,7 +143,7 @@ class Fold:
         :raises LedgerError: where Airflow cannot be asked; nothing was sent then.
         """
         if news.entry is not None:
-            self.ledger.record(news.entry.to_json())
+            self.ledger.record({**news.entry.to_json(), "board": self.name})
         until = self.clock() + self.patience
         while True:
             board = self._board()
@@ -197,6 +202,8 @@ class Fold:
             for _ in range(_ROUNDS):
                 seen = self._board() or self.new_board()
                 if written is not None:
+                    if not seen.message_id:
+                        raise LedgerError("what was kept is not there any more")
                     seen = self._settle_on_one(seen, written)
                 board = replace(seen, runs={**seen.runs, run_id: self._gather(news, seen.runs.get(run_id))})
                 if (
@@ -252,7 +259,7 @@ class Fold:
             self.log(f"Message {board.message_id} of Chatwork has become needless, but is still there: {error}")
 
     def _send(self, board: Board, news: News) -> tuple[Board, bool]:
-        outdated = board if board.message_id and news.rings and not board.rang else None
+        outdated = board if board.message_id and news.is_final and not board.rang else None
         if board.message_id and outdated is None:
             try:
                 self.run(api.messages.edit_message(_room(board), board.message_id, self.compose(board)))
@@ -261,8 +268,8 @@ class Fold:
                 pass
             else:
                 return board, False
-        if news.rings:
-            board = replace(board, rang=True, to=self.call_line())
+        to = self.call_line() if news.rings else ""
+        board = replace(board, rang=board.rang or news.is_final, to=to, note=self.new_board().note)
         posted = self.run(api.messages.post_message(_room(board), self.compose(board)))
         if outdated is not None:
             # An edit would not ring, so a message that only spoke of retries makes room for one that does.
@@ -317,7 +324,8 @@ class Fold:
         for item in self.ledger.recorded({task_id for task_id, _ in wanted}) if wanted else ():
             entry = Entry.from_json(item)
             if entry.key in wanted:
-                known[entry.key] = entry
+                # What an author wrote for one room is not to be read in another.
+                known[entry.key] = entry if item.get("board") == self.name else replace(entry, text=None)
         failed: list[Key] = []
         retrying: list[Key] = []
         by_time = [entry.key for entry in sorted(known.values(), key=lambda entry: entry.at)]
@@ -355,7 +363,7 @@ def says(board: Board, news: News) -> bool:
         if tries and entry.try_number not in tries:
             # What it says is of an earlier one.
             return False
-    return board.told() >= news.facts() and (board.rang or not news.rings)
+    return board.told() >= news.facts() and (board.rang or not news.is_final)
 
 
 def _append(keys: list[Key], key: Key) -> None:

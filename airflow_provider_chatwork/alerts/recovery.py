@@ -76,7 +76,7 @@ def tell(
     now: datetime,
     log: Callable[..., Any],
 ) -> None:
-    """Say that a DAG has recovered: mark its open alerts, and answer the latest.
+    """Say that a DAG has recovered: mark its open alerts, and answer the latest of every room.
 
     :param story: the run that succeeded.
     :param means: the line and the writer for a board.
@@ -119,10 +119,23 @@ def _mark_and_answer(
         except _GONE:
             # Somebody has deleted it, or left the room with it, and knows.
             continue
-    rang = [board for board in boards if board.rang]
-    if not rang:
-        # It never came to more than retries.
-        return
+    rooms: dict[tuple[str | None, str | None], list[Board]] = {}
+    # What never came to more than retries gets no answer.
+    for board in boards:
+        if board.rang:
+            rooms.setdefault((board.chatwork_conn_id, board.room_id), []).append(board)
+    for rang in rooms.values():
+        _answer(rang, story, means, run_url, now)
+
+
+def _answer(
+    rang: list[Board],
+    story: Story,
+    means: Callable[[Board], tuple[Line, Writer]],
+    run_url: str | None,
+    now: datetime,
+) -> None:
+    """Answer the latest message of a room; all of them are in the same one."""
     latest = rang[-1]
     line, writer = means(latest)
     me = line.run(api.account.get_me())

@@ -114,8 +114,8 @@ class Words:
         d, h = divmod(hours, 24)
         name = "days" if d else "hours" if h else "minutes" if m else "seconds"
         if name == "seconds":
-            # No task takes "0.0 s".
-            return self(name, s=whole if seconds >= 9.95 else max(round(seconds, 1), 0.1))
+            # Nothing takes "0 s".
+            return self(name, s=whole if seconds >= 10 else f"{max(round(seconds, 1), 0.1):g}")
         return self(name, d=d, h=h if d else hours, m=m, s=s)
 
 

@@ -165,8 +165,7 @@ class ChatworkNotifier(BaseNotifier):
         """
         try:
             delivery = self._delivery(context, ChatworkHook(self.chatwork_conn_id).settings, _variable, _settings)
-            if delivery is not None:
-                delivery.tell(self._ledger(context, delivery))
+            if delivery is not None and delivery.tell(self._ledger(context, delivery)) is not None:
                 _count("sent")
         except Exception as error:
             self._lost(error, context)
@@ -185,7 +184,7 @@ class ChatworkNotifier(BaseNotifier):
             settings = await hook.asettings()
             # Reading a Variable blocks.
             delivery = await asyncio.to_thread(self._delivery, context, settings, _variable, _settings)
-            if delivery is not None:
+            if delivery is not None and not delivery.is_silent:
                 line = AsyncLine(delivery.settings, delivery.budget)
                 try:
                     async with asyncio.timeout(self.time_limit):
@@ -218,7 +217,8 @@ class ChatworkNotifier(BaseNotifier):
         budget = Budget(self.time_limit)
         switch = planning.Switch.read(conf.get("chatwork", "alerts", fallback="on"))
         wishes = Wishes(
-            text=None if self.text is None else _masked(self.text),
+            # A text of which nothing is left must not cost the alert.
+            text=_masked(self.text) if self.text and str(self.text).strip() else None,
             room_id=self.room_id,
             chatwork_conn_id=self.chatwork_conn_id,
             style=self.template,

@@ -191,8 +191,8 @@ class TestCall:
         assert "Not found in the room: nobody-here\n[info]" in body
 
     def test_calls_nobody_for_a_retry_unless_every_failure_counts(self, sandbox):
-        retry = told(ti=FakeTaskInstance(state="up_for_retry", try_number=1, max_tries=2))
         for when in ("final", "every"):
+            retry = told(run=when, ti=FakeTaskInstance(state="up_for_retry", try_number=1, max_tries=2))
             ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, when=when, lang="en")(retry)
         quiet, loud = posted(sandbox)
         assert "will retry (1 of 3)" in quiet
