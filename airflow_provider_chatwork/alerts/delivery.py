@@ -94,9 +94,9 @@ class Delivery:
         """
         if ledger is not None and not self._is_true(ledger):
             return None
+        if ledger is not None and self.story.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS):
+            self._all_is_well(ledger)
         if self.is_silent:
-            if ledger is not None:
-                self._all_is_well(ledger)
             return None
         if ledger is not None and self.story.is_failure and self.story.run_id and self.story.dag_id:
             try:

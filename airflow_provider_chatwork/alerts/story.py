@@ -54,7 +54,7 @@ _ABOUT_RUN = frozenset({Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.
 _TO_BE_READ = ("label", "error", "where", "traceback", "log_url", "reason", "deadline", "subject", "body", "answer_url")
 # How many lines of an error's text are its message, and not what belongs to it: a statement, a response, parameters.
 _MESSAGE = 3
-_FOREIGN = re.compile(r"[\\/](site|dist)-packages[\\/]|[\\/]lib(64)?[\\/]python[\d.]+[\\/]|^<frozen ")
+_FOREIGN = re.compile(r"[\\/]site-packages[\\/]|[\\/]lib(64)?[\\/]python[\d.]+[\\/]|^<frozen ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +307,7 @@ def _logical_date(source: _Source) -> datetime | None:
         # Missed SLAs may be of several runs.
         dates = {_moment(of(sla, "execution_date")) for sla in source.context.get("slas") or ()}
         return dates.pop() if len(dates) == 1 else None
-    return _moment(of(run, "logical_date")) or _moment(of(run, "execution_date"))
+    return _moment(of(run, "logical_date"))
 
 
 def _moment(value: Any) -> datetime | None:

@@ -127,6 +127,12 @@ class TestTell:
         assert teller.delivery(run_success()).tell(None) is None
         assert teller.calls == []
 
+    def test_ends_an_alert_with_a_success_that_has_a_text_too(self, teller):
+        teller.tell(failure())
+        teller.tell(run_success(run_id="scheduled__2026-11-02"), text="done")
+        assert teller.calls == ["post_message", "edit_message", "get_me", "post_message", "post_message"]
+        assert teller.text == "done"
+
     @pytest.mark.parametrize("story", [failure(kind=Kind.SUCCESS), run_success()], ids=lambda story: story.kind.value)
     def test_posts_the_text_for_a_success(self, teller, story):
         teller.tell(story, text="日次レポートができました")

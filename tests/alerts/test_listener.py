@@ -67,8 +67,6 @@ def held() -> Iterator[Told]:
     told = Told(hold=True)
     yield told
     told.go_on()
-    for thread in told.threads:
-        thread.join(LONG)
 
 
 @pytest.fixture

@@ -271,6 +271,9 @@ class TestStory:
             "Details: https://airflow.example/run[/info]",
         )
 
+    def test_begins_with_the_first_line_of_a_question(self):
+        assert "[/title]First.\n\nLast.\nOptions" in told("en", replace(ASKED, body="\n First.\n\nLast.\n\n"))
+
     @pytest.mark.parametrize("kind", Kind)
     @pytest.mark.parametrize("lang", LANGUAGES)
     def test_tells_what_little_is_known(self, lang, kind):
@@ -392,6 +395,7 @@ class TestBoard:
         assert entry is not None
         what = board(run(entry))
         assert shown("ja", what) == told("ja", LOADED)
+        assert shown("ja", board(run(replace(entry, killed=True)))) == told("ja", replace(LOADED, killed=True))
         assert shown("en", what) == told("en", LOADED)
         assert shown("en", what, "short") == told("en", LOADED, "short")
 
@@ -601,6 +605,7 @@ class TestBoardWithTextsOfTheAuthor:
         text = writer("en").board(board(run(failed("a", text="[info]x"), failed("b", text="[/code][toall]"))), DAG)
         assert is_whole(text)
         assert "[toall]" in text
+        assert is_whole(writer("en").board(board(run(ended="failed", text="[info][title]x")), DAG))
 
 
 class TestRecovered:

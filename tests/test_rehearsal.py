@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from rehearsal.alerts.cases import Case, cases
+from rehearsal.alerts.checks import retries
+from rehearsal.alerts.evidence import Evidence, Room, Sent, difference, neutral, read_texts
+from rehearsal.storm.named import named
+
+
+class TestNamed:
+    def test_tasks_of_their_own_and_ranges_of_a_mapped_one(self) -> None:
+        assert named("・plain_3: E\nほか 5 件: plain_12, mapped [0-2, 7]") == {
+            ("plain_3", -1),
+            ("plain_12", -1),
+            ("mapped", 0),
+            ("mapped", 1),
+            ("mapped", 2),
+            ("mapped", 7),
+        }
+
+    def test_the_mapped_task_without_an_index_is_none_of_its_instances(self) -> None:
+        assert named("mapped") == set()
+
+
+class TestNeutral:
+    def test_nothing_is_left_of_run_time_and_place(self) -> None:
+        text = (
+            "実行 ID: manual__2026-11-23T02:30:19.684522+00:00\n論理日付: 2026-11-23 11:31 (Asia/Tokyo)\n"
+            "所要時間: 1 分 2 秒\n詳細: http://127.0.0.1:41957/dags/x/runs/manual__2026-11-23T02%3A30%3A19.68%2B00%3A00[/info]"
+        )
+        assert neutral(text) == (
+            "実行 ID: {run}\n論理日付: {when} (Asia/Tokyo)\n所要時間: {took}\n詳細: {airflow}/dags/x/runs/{run}[/info]"
+        )
+
+    def test_a_broken_tag_is_told_from_a_whole_one(self) -> None:
+        assert neutral("[\u200btoall]") == "[{break}toall]"
+
+
+class TestReadTexts:
+    def test_sections_by_name(self) -> None:
+        assert read_texts("=== one\na\n\nb\n\n=== two 2\nc\n") == {"one": "a\n\nb", "two 2": "c"}
+
+
+class TestDifference:
+    def test_none(self) -> None:
+        assert difference("a\nb", "a\nb") == ""
+
+    def test_the_first_line(self) -> None:
+        assert difference("a\nx\ny", "a\nb\nc") == "line 2 is 'x', expected 'b'"
+
+    def test_lines_that_are_missing(self) -> None:
+        assert difference("a", "a\nb") == "1 lines fewer than expected"
+
+
+def seen(sent: list[Sent], messages: list[str], state: str = "failed") -> Evidence:
+    name = "retries_then_fails"
+    return Evidence(
+        version=(3, 3),
+        rooms={name: Room(name, messages, sent)},
+        run_states={name: ["failed"]},
+        task_states={name: {"sync_stock": state}},
+        tries={},
+        logs=[],
+    )
+
+
+class TestCase:
+    case = Case("task: on_retry, then on_failure", "retries_then_fails", "", retries)
+    last = "[To:1001005]\n[title]タスクが失敗しました: sync_stock[/title]試行: 3 回中 3 回目"
+    story = (
+        Sent("post_message", 200, "再試行します 3 回中 1 回目"),
+        Sent("edit_message", 200, "再試行します 3 回中 2 回目"),
+        Sent("post_message", 200, last),
+        Sent("delete_message", 200, ""),
+    )
+
+    def test_all_is_right(self) -> None:
+        assert self.case.problems(seen([*self.story], [self.last])) == []
+
+    def test_a_message_too_many(self) -> None:
+        assert self.case.problems(seen([*self.story], ["x", self.last])) == ["2 messages, expected 1"]
+
+    def test_a_retry_that_calls(self) -> None:
+        loud = Sent("post_message", 200, "[To:1001005] 再試行します 3 回中 1 回目")
+        assert self.case.problems(seen([loud, *self.story[1:]], [self.last])) == [
+            "'[To:' there",
+            "people were called 2 times, expected 1",
+        ]
+
+    def test_a_call_that_was_refused_calls_nobody(self) -> None:
+        refused = Sent("post_message", 503, self.last)
+        assert self.case.problems(seen([*self.story[:2], refused, *self.story[2:]], [self.last])) == []
+
+    def test_a_task_that_ended_otherwise(self) -> None:
+        assert self.case.problems(seen([*self.story], [self.last], "success")) == [
+            "the tasks are success, expected failed"
+        ]
+
+
+class TestCases:
+    def test_an_older_airflow_has_no_deadlines_but_slas(self) -> None:
+        kinds = {case.dag_id for case in cases((2, 11))}
+        assert "sla" in kinds
+        assert not {"deadline_async", "asks", "waits"} & kinds
+
+    def test_a_newer_one_has_them(self) -> None:
+        kinds = {case.dag_id for case in cases((3, 3))}
+        assert {"deadline_async", "deadline_sync", "asks", "waits"} <= kinds
+        assert not {"sla", "killed_job_final"} & kinds
