@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from rehearsal.alerts.cases import Case, cases
 from rehearsal.alerts.checks import retries
-from rehearsal.alerts.evidence import Evidence, Room, Sent, difference, neutral, read_texts
+from rehearsal.alerts.evidence import Evidence, Room, Sent
+from rehearsal.alerts.texts import PINNED, accept, difference, neutral, problem, read
 from rehearsal.storm.named import named
 
 
@@ -35,9 +38,38 @@ class TestNeutral:
         assert neutral("[\u200btoall]") == "[{break}toall]"
 
 
-class TestReadTexts:
-    def test_sections_by_name(self) -> None:
-        assert read_texts("=== one\na\n\nb\n\n=== two 2\nc\n") == {"one": "a\n\nb", "two 2": "c"}
+class TestRead:
+    def test_sections_by_name(self, tmp_path: Path) -> None:
+        file = tmp_path / "texts.txt"
+        file.write_text("=== one\na\n\nb\n\n=== two 2\nc\n", "utf-8")
+        assert read(file) == {"one": "a\n\nb", "two 2": "c"}
+
+
+class TestAccept:
+    def test_an_older_airflow_gets_a_section_of_its_own_where_its_text_differs(self, tmp_path: Path) -> None:
+        file = tmp_path / "texts.txt"
+        file.touch()
+        rooms = {name: Room(name, [], []) for name in PINNED}
+        accept({**rooms, "asks": Room("asks", ["new"], []), "waits": Room("waits", ["same"], [])}, (3, 3), file)
+        accept({**rooms, "asks": Room("asks", ["old"], []), "waits": Room("waits", ["same"], [])}, (2, 11), file)
+        assert read(file) == {"asks": "new", "asks 2": "old", "waits": "same"}
+
+
+class TestProblem:
+    def test_each_airflow_is_compared_with_its_own_text(self, tmp_path: Path) -> None:
+        file = tmp_path / "texts.txt"
+        file.write_text("=== asks\nnew\n\n=== asks 2\nold\n", "utf-8")
+        assert problem(Room("asks", ["new"], []), (3, 3), file) is None
+        assert problem(Room("asks", ["old"], []), (2, 11), file) is None
+        assert problem(Room("asks", ["old"], []), (3, 3), file) == "line 1 is 'old', expected 'new'"
+
+    def test_a_text_that_should_be_there(self, tmp_path: Path) -> None:
+        file = tmp_path / "texts.txt"
+        file.touch()
+        assert "--accept" in str(problem(Room("asks", ["new"], []), (3, 3), file))
+
+    def test_a_room_whose_text_depends_on_who_comes_first(self, tmp_path: Path) -> None:
+        assert problem(Room("own_text", ["x"], []), (3, 3), tmp_path / "absent") is None
 
 
 class TestDifference:

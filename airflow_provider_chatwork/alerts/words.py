@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from airflow_provider_chatwork.api import check
-from airflow_provider_chatwork.api.errors import ChatworkParameterError
 
 #: The languages there are.
 LANGUAGES = ("ja", "en")
@@ -124,6 +123,4 @@ def check_language(parameter: str, value: object) -> str:
 
     :raises ChatworkParameterError: naming the parameter.
     """
-    if not isinstance(value, str):
-        raise ChatworkParameterError(parameter, value, f"give one of {', '.join(LANGUAGES)}")
     return check.choice(parameter, value, LANGUAGES)

@@ -131,7 +131,7 @@ class TestTell:
         teller.tell(failure())
         teller.tell(run_success(run_id="scheduled__2026-11-02"), text="done")
         assert teller.calls == ["post_message", "edit_message", "get_me", "post_message", "post_message"]
-        assert teller.text == "done"
+        assert teller.posted[-1] == "done"
 
     @pytest.mark.parametrize("story", [failure(kind=Kind.SUCCESS), run_success()], ids=lambda story: story.kind.value)
     def test_posts_the_text_for_a_success(self, teller, story):
