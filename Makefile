@@ -10,7 +10,7 @@ BIN := .venv/airflow-$(NEWEST)/bin
 environment = $(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help python env lint format types test test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui bench pins clean
+.PHONY: help python env lint format types test test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ demo: env ## see it work in the terminal, with no account and no token
 
 demo-ui: env ## the same with Airflow and Chatwork in the browser
 	$(BIN)/python -m demo --ui
+
+rehearse: env ## let every kind of alert happen in Airflow 3.3 and 2.11, and a hundred failures at a time
+	@$(environment) airflow-2.11
+	$(BIN)/python -m rehearsal alerts
+	$(BIN)/python -m rehearsal alerts --python .venv/airflow-2.11/bin/python
+	$(BIN)/python -m rehearsal storm
 
 bench: python ## measure against other chat providers
 	@$(environment) benchmarks

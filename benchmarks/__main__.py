@@ -1,16 +1,19 @@
-"""Measures, and prints two tables and what they say of the targets. Always ends well: a figure is not a test."""
+"""Measures, and prints tables and what they say of the targets. Ends well whatever they say: a figure is not a test."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
 import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import imports, posting
+from benchmarks import alerting, imports, listening, posting
 from benchmarks.report import Verdict
+from demo.airflow import NotReady
+from demo.watch import OutOfTime, Stopped
 
 _PACKAGES = (
     *("apache-airflow", "apache-airflow-providers-slack", "apache-airflow-providers-discord"),
@@ -19,7 +22,7 @@ _PACKAGES = (
 
 
 def main() -> None:
-    """Run both benchmarks."""
+    """Run all benchmarks."""
     started = time.monotonic()
     try:
         versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
@@ -29,14 +32,29 @@ def main() -> None:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     print(f"Python {platform.python_version()}, {processors} processors ({platform.machine()}){load}")
     print(f"{versions}\n")
-    with tempfile.TemporaryDirectory(prefix="chatwork-benchmark-") as name:
-        folder = Path(name)
-        environment = _environment(folder)
-        print("Importing what DAG files import, on top of airflow.sdk (medians):\n", flush=True)
-        _show(*imports.report(imports.measure(environment)))
-        print("Posting a message with a warm hook or session, over TLS (medians, for one message):\n", flush=True)
-        _show(*posting.report(posting.measure(environment, folder)))
+    folder = Path(tempfile.mkdtemp(prefix="chatwork-benchmark-"))
+    try:
+        _measure(folder)
+    except (NotReady, OutOfTime) as error:
+        raise SystemExit(f"{error}\nThe logs are kept in {folder}") from None
+    except Stopped as stopped:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SystemExit(stopped.status) from None
+    shutil.rmtree(folder, ignore_errors=True)
     print(f"Took {time.monotonic() - started:.0f} s.")
+
+
+def _measure(folder: Path) -> None:
+    environment = _environment(folder)
+    print("Importing what DAG files import, on top of airflow.sdk (medians):\n", flush=True)
+    _show(*imports.report(imports.measure(environment)))
+    print("Posting a message with a warm hook or session, over TLS (medians, for one message):\n", flush=True)
+    _show(*posting.report(posting.measure(environment, folder)))
+    print("Telling of a failed task, in its own process in a real Airflow (medians, for one failure):\n", flush=True)
+    alerts = alerting.measure(environment, folder / "alerting")
+    _show(*alerting.report(alerts))
+    print("Hearing of a failed run in the scheduler's thread, while another one is being told:\n", flush=True)
+    _show(*listening.report(listening.measure(environment), alerts.loops))
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import ssl
 import statistics
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.certificates import make_certificates
-from benchmarks.report import ROOT, Verdict, table
-from benchmarks.server import SEEN
+from benchmarks.report import ROOT, Verdict, ratio, table
+from benchmarks.serving import server
 from benchmarks.turns import BARE, OURS, Samples, connections
 
 MOST_OF_BARE = 1.0
@@ -49,13 +46,16 @@ def measure(environment: Mapping[str, str], folder: Path) -> dict[str, Posted]:
     :param folder: where the certificates are written.
     """
     certificates = make_certificates(folder)
-    with _server(certificates.server) as origin:
+    with server(certificates) as running:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.turns", origin, str(_ROUNDS)],
+            [sys.executable, "-m", "benchmarks.turns", running.origin, str(_ROUNDS)],
             cwd=ROOT,
             env={
                 **environment,
-                **connections(origin),
+                **{
+                    f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(connection)
+                    for conn_id, connection in connections(running.origin).items()
+                },
                 # The first is what requests asks for, the second what OpenSSL does, and with it slack_sdk.
                 "REQUESTS_CA_BUNDLE": str(certificates.authority),
                 "SSL_CERT_FILE": str(certificates.authority),
@@ -64,31 +64,9 @@ def measure(environment: Mapping[str, str], folder: Path) -> dict[str, Posted]:
             text=True,
             stdout=subprocess.PIPE,
         )
-        trust = ssl.create_default_context(cafile=str(certificates.authority))
-        direct = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
-        )
-        with direct.open(origin + SEEN, timeout=30) as answer:
-            seen = json.load(answer)
+        seen = running.seen()
     measured = {side: Samples(**samples) for side, samples in json.loads(done.stdout.splitlines()[-1]).items()}
     return {side: Posted(samples, **seen[samples.path]) for side, samples in measured.items()}
-
-
-@contextlib.contextmanager
-def _server(certificate: Path) -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server", str(certificate)],
-        cwd=ROOT,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.stdin.close()
 
 
 def report(measured: Mapping[str, Posted]) -> tuple[str, list[Verdict]]:
@@ -99,13 +77,13 @@ def report(measured: Mapping[str, Posted]) -> tuple[str, list[Verdict]]:
             side,
             f"{statistics.median(one.samples.cpu) * 1e6:.0f}",
             f"{statistics.median(one.samples.wall) * 1e6:.0f}",
-            f"{_ratio(one.samples.cpu, bare.cpu):.2f}",
-            f"{_ratio(one.samples.wall, bare.wall):.2f}",
+            f"{ratio(one.samples.cpu, bare.cpu):.2f}",
+            f"{ratio(one.samples.wall, bare.wall):.2f}",
             *(str(number) for number in (one.samples.sent, one.requests, one.different, one.connections)),
         )
         for side, one in measured.items()
     ]
-    cpu, wall = _ratio(ours.cpu, bare.cpu), _ratio(ours.wall, bare.wall)
+    cpu, wall = ratio(ours.cpu, bare.cpu), ratio(ours.wall, bare.wall)
     once = all(one.once for one in measured.values())
     verdicts = [
         Verdict(f"at most {MOST_OF_BARE} times the CPU time of the bare call", cpu <= MOST_OF_BARE, f"{cpu:.2f}"),
@@ -115,8 +93,3 @@ def report(measured: Mapping[str, Posted]) -> tuple[str, list[Verdict]]:
     ]
     header = ("posted by", "CPU us", "us", "CPU/bare", "us/bare", "sent", "seen", "different", "connections")
     return table(header, rows), verdicts
-
-
-def _ratio(one: list[float], other: list[float]) -> float:
-    """The median of the ratios within a round, as the machine may be slower in one round than in another."""
-    return statistics.median(a / b for a, b in zip(one, other, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,3 +34,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+    """The median of the ratios within a round, as the machine may be slower in one round than in another."""
+    return statistics.median(a / b for a, b in zip(one, other, strict=True))

@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 OURS, BARE, SLACK = "provider", "bare requests", "slack provider"
 
 _TOKEN = "benchmark-token-0123456789abcdef"
 # Different rooms, so that the server can tell the two apart.
-_OUR_ROOM, _BARE_ROOM = 1001, 1002
+OUR_ROOM, _BARE_ROOM = 1001, 1002
 _WARM_UP = 20
 # Calls in one turn: many enough for the clock of the CPU, few enough for the machine to be in one mood in a round.
 _CALLS = {OURS: 40, BARE: 40, SLACK: 20}
@@ -38,13 +39,16 @@ class Samples:
     cpu: list[float] = field(default_factory=list)
 
 
-def connections(origin: str) -> dict[str, str]:
-    """The two Airflow connections, as environment variables."""
-    chatwork = {"conn_type": "chatwork", "password": _TOKEN, "host": f"{origin}/v2"}
-    slack = {"conn_type": "slack", "password": _TOKEN, "extra": {"base_url": f"{origin}/api/"}}
+def connections(origin: str) -> dict[str, dict[str, Any]]:
+    """The two Airflow connections, by id, as JSON has them."""
     return {
-        "AIRFLOW_CONN_CHATWORK_DEFAULT": json.dumps(chatwork),
-        "AIRFLOW_CONN_SLACK_API_DEFAULT": json.dumps(slack),
+        "chatwork_default": {
+            "conn_type": "chatwork",
+            "password": _TOKEN,
+            "host": f"{origin}/v2",
+            "extra": {"default_room_id": OUR_ROOM},
+        },
+        "slack_api_default": {"conn_type": "slack", "password": _TOKEN, "extra": {"base_url": f"{origin}/api/"}},
     }
 
 
@@ -52,7 +56,7 @@ def measure(origin: str, rounds: int) -> dict[str, Samples]:
     """Post in turns, and return the samples of each way."""
     posts = {OURS: _ours(), BARE: _bare(origin), SLACK: _slack()}
     samples = {
-        OURS: Samples(f"/v2/rooms/{_OUR_ROOM}/messages"),
+        OURS: Samples(f"/v2/rooms/{OUR_ROOM}/messages"),
         BARE: Samples(f"/v2/rooms/{_BARE_ROOM}/messages"),
         SLACK: Samples("/api/chat.postMessage"),
     }
@@ -85,7 +89,7 @@ def _ours() -> Callable[[str], object]:
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
     hook = ChatworkHook()
-    return lambda text: hook.post_message(_OUR_ROOM, text)
+    return lambda text: hook.post_message(OUR_ROOM, text)
 
 
 def _bare(origin: str) -> Callable[[str], object]:

@@ -1,4 +1,8 @@
-"""``python -m rehearsal record``: a real Airflow in which every kind of callback happens."""
+"""``python -m rehearsal``: a real Airflow in which every kind of callback happens.
+
+``record`` writes down what the callbacks get, ``alerts`` lets them tell the sandbox and compares, ``storm`` lets many
+tasks of one run fail at a time. It ends with status 1 if anything is not as it should be.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +17,27 @@ from demo.airflow import NotReady
 from demo.processes import Process, stop_all
 from demo.show import say
 from demo.watch import OutOfTime, Stopped, Watch
-from rehearsal.record import record
+from rehearsal import record
+from rehearsal.alerts import run as alerts
+from rehearsal.storm import run as storm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m rehearsal", description=__doc__)
-    parser.add_argument("what", choices=["record"])
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment of that Airflow")
-    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give up after so long")
-    parser.add_argument("--keep", action="store_true", help="keep the folder with all the logs")
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="chatwork-rehearsal-"))
     processes: list[Process] = []
     status = 1
     with Watch(arguments.limit) as watch:
         try:
-            # Not resolved: the interpreter of an environment is a link to one outside it.
-            record(arguments.python.absolute(), folder, processes, watch)
-            status = 0
+            status = 0 if _perform(arguments, folder, processes, watch) else 1
+            if arguments.ui:
+                say("\nAll of it stays up until Ctrl-C.")
+                watch.limit = float("inf")
+                while True:
+                    watch.pause(3600)
         except Stopped as stopped:
-            status = stopped.status
+            status = status if arguments.ui else stopped.status
         except (OutOfTime, NotReady) as error:
             say(f"FAILED after {watch.seconds:.0f} s: {error}")
         finally:
@@ -43,7 +47,32 @@ def main(argv: Sequence[str] | None = None) -> int:
                 say(f"The logs are kept in {folder}")
             else:
                 shutil.rmtree(folder, ignore_errors=True)
+    say(f"It took {watch.seconds:.0f} s.")
     return status
+
+
+def _perform(arguments: argparse.Namespace, folder: Path, processes: list[Process], watch: Watch) -> bool:
+    # Not resolved: the interpreter of an environment is a link to one outside it.
+    python = arguments.python.absolute()
+    if arguments.what == "record":
+        record.record(python, folder, processes, watch)
+        return True
+    if arguments.what == "storm":
+        return storm.storm(python, folder, processes, watch, arguments.tasks, arguments.parallelism)
+    return alerts.rehearse(python, folder, processes, watch, accept=arguments.accept)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rehearsal", description=__doc__)
+    parser.add_argument("what", choices=["record", "alerts", "storm"])
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment of that Airflow")
+    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give up after so long")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with all the logs")
+    parser.add_argument("--ui", action="store_true", help="leave Airflow and the sandbox running, for the browser")
+    parser.add_argument("--accept", action="store_true", help="take the texts of the alerts for the expected ones")
+    parser.add_argument("--tasks", type=int, default=100, help="how many fail in the storm (default: 100)")
+    parser.add_argument("--parallelism", type=int, default=16, help="how many of them at a time (default: 16)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from demo.processes import Process
 from demo.watch import Watch
 from rehearsal.names import FOLDER
 from rehearsal.server import ROOT, Airflow, Setting
+from rehearsal.stage import answer, mark, start_airflow
 
 DAGS = Path(__file__).with_name("dags")
 TARGET = ROOT / "tests" / "notifications" / "recorded"
@@ -52,11 +53,8 @@ def record(python: Path, folder: Path, processes: list[Process], watch: Watch) -
     setting = Setting(python, DAGS, env=env, connections={"rehearsal_db": _CONNECTION}, parallelism=10)
     airflow = Airflow(setting, folder, processes)
     watch.tell(f"Airflow {setting.version} in {folder}")
-    airflow.prepare()
-    watch.tell("it has a database")
-    airflow.start()
     wanted = [*_EVERYWHERE, *(name for since, names in _SINCE.items() if airflow.version >= since for name in names)]
-    watch.until(lambda: not airflow.missing(wanted), lambda: ", ".join(airflow.missing(wanted)))
+    start_airflow(airflow, wanted, watch)
     # One that has another before it.
     airflow.trigger(["run_fails"])
     runs = airflow.trigger(wanted, conf={"region": "大阪"})
@@ -103,14 +101,12 @@ def _act_as_people(airflow: Airflow, runs: dict[str, str], done: set[str], watch
             done.add(task_id)
             # So that the process is there, and not only promised.
             watch.pause(5)
-            path = f"/dags/marked/dagRuns/{runs['marked']}/taskInstances/{task_id}"
-            airflow.ask("PATCH", path, {"new_state": task_id.removeprefix("marked_")})
+            mark(airflow, "marked", runs["marked"], task_id, task_id.removeprefix("marked_"))
         if task_id == "approve" and state in ("awaiting_input", "deferred"):
             done.add(task_id)
             # An answer before the scheduler has seen the end of the asking process is taken for the task's violent end.
             watch.pause(5)
-            path = f"/dags/asks/dagRuns/{runs['asks']}/taskInstances/approve/-1/hitlDetails"
-            airflow.ask("PATCH", path, {"chosen_options": ["締める"], "params_input": {}})
+            answer(airflow, "asks", runs["asks"], "approve", "締める")
 
 
 class Cleaner:

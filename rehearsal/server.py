@@ -200,6 +200,11 @@ class Airflow:
             raise NotReady(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json()
 
+    @property
+    def component_logs(self) -> list[Path]:
+        """What the components have printed."""
+        return [process.log for process in self._own]
+
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Ask the database, without a lock that anyone would wait for."""
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)) as database:

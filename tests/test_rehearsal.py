@@ -31,8 +31,13 @@ class TestNeutral:
             "所要時間: 1 分 2 秒\n詳細: http://127.0.0.1:41957/dags/x/runs/manual__2026-11-23T02%3A30%3A19.68%2B00%3A00[/info]"
         )
         assert neutral(text) == (
-            "実行 ID: {run}\n論理日付: {when} (Asia/Tokyo)\n所要時間: {took}\n詳細: {airflow}/dags/x/runs/{run}[/info]"
+            "実行 ID: {run}\n論理日付: {when} (Asia/Tokyo)\n所要時間: {took}\n詳細: {page of x}[/info]"
         )
+
+    def test_links_of_every_airflow_read_the_same(self) -> None:
+        new = "http://127.0.0.1:1/dags/x/runs/manual__2026/tasks/t/mapped/3?try_number=2"
+        old = "http://127.0.0.1:1/dags/x/grid?dag_run_id=manual__2026&task_id=t&map_index=3&base_date=2026&tab=logs"
+        assert neutral(new) == neutral(old) == "{log of x.t3}"
 
     def test_a_broken_tag_is_told_from_a_whole_one(self) -> None:
         assert neutral("[\u200btoall]") == "[{break}toall]"
@@ -46,30 +51,31 @@ class TestRead:
 
 
 class TestAccept:
-    def test_an_older_airflow_gets_a_section_of_its_own_where_its_text_differs(self, tmp_path: Path) -> None:
+    def test_rooms_that_an_older_airflow_does_not_have_stay(self, tmp_path: Path) -> None:
         file = tmp_path / "texts.txt"
-        file.touch()
-        rooms = {name: Room(name, [], []) for name in PINNED}
-        accept({**rooms, "asks": Room("asks", ["new"], []), "waits": Room("waits", ["same"], [])}, (3, 3), file)
-        accept({**rooms, "asks": Room("asks", ["old"], []), "waits": Room("waits", ["same"], [])}, (2, 11), file)
-        assert read(file) == {"asks": "new", "asks 2": "old", "waits": "same"}
+        file.write_text("=== asks\nold\n\n=== waits\nkept\n", "utf-8")
+        accept({name: Room(name, ["new"] if name == "asks" else [], []) for name in PINNED}, file)
+        assert read(file) == {"asks": "new", "waits": "kept"}
 
 
 class TestProblem:
-    def test_each_airflow_is_compared_with_its_own_text(self, tmp_path: Path) -> None:
+    def test_a_text_that_is_right(self, tmp_path: Path) -> None:
         file = tmp_path / "texts.txt"
-        file.write_text("=== asks\nnew\n\n=== asks 2\nold\n", "utf-8")
-        assert problem(Room("asks", ["new"], []), (3, 3), file) is None
-        assert problem(Room("asks", ["old"], []), (2, 11), file) is None
-        assert problem(Room("asks", ["old"], []), (3, 3), file) == "line 1 is 'old', expected 'new'"
+        file.write_text("=== asks\n{when}\n---\nb\n", "utf-8")
+        assert problem(Room("asks", ["2026-11-23 11:31", "b"], []), file) is None
+
+    def test_a_text_that_is_wrong(self, tmp_path: Path) -> None:
+        file = tmp_path / "texts.txt"
+        file.write_text("=== asks\nnew\n", "utf-8")
+        assert problem(Room("asks", ["old"], []), file) == "line 1 is 'old', expected 'new'"
 
     def test_a_text_that_should_be_there(self, tmp_path: Path) -> None:
         file = tmp_path / "texts.txt"
         file.touch()
-        assert "--accept" in str(problem(Room("asks", ["new"], []), (3, 3), file))
+        assert "--accept" in str(problem(Room("asks", ["new"], []), file))
 
     def test_a_room_whose_text_depends_on_who_comes_first(self, tmp_path: Path) -> None:
-        assert problem(Room("own_text", ["x"], []), (3, 3), tmp_path / "absent") is None
+        assert problem(Room("own_text", ["x"], []), tmp_path / "absent") is None
 
 
 class TestDifference:

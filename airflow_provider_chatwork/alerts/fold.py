@@ -34,6 +34,8 @@ T = TypeVar("T")
 # The states from which a task does not come back by itself, and those in which its callback may be running.
 _FAILED = "failed"
 _CALLING_BACK = frozenset({"running", "failed", "up_for_retry"})
+# Those of a task that may call back any moment.
+_COMING = frozenset({"running", "up_for_retry", "queued", "scheduled", "restarting"})
 
 # How long a writer keeps the others waiting, how long it takes until a claim has been seen by them, and how often the
 # waiting ones look: in seconds.
@@ -133,7 +135,6 @@ class Fold:
 
     def __post_init__(self) -> None:
         self._me = uuid.uuid4().hex[:12]
-        self._alone = False
         self._settle = _SETTLE
 
     def tell(self, news: News) -> Told:
@@ -153,7 +154,10 @@ class Fold:
             if board is not None and board.held_by_another(self._me, now) and now < until:
                 self._pause(_LOOK)
                 continue
-            if self._claim(board, news) or self.clock() >= until:
+            states = self.ledger.states()
+            if self._is_alone(board, news, states):
+                return self._write_alone(board or self.new_board(), news, states)
+            if self._claim(board) or self.clock() >= until:
                 return self._write(news)
 
     def refresh(self, part: RunPart) -> Told | None:
@@ -162,7 +166,7 @@ class Fold:
         if board is None or not board.message_id or part.run_id not in board.runs:
             return None
         news = News(part=part, entry=None, rings=False)
-        self._claim(board, news)
+        self._claim(board)
         return self._write(news)
 
     def _board(self) -> Board | None:
@@ -172,27 +176,40 @@ class Fold:
             return None
         return board
 
-    def _claim(self, board: Board | None, news: News) -> bool:
+    def _is_alone(self, board: Board | None, news: News, states: Mapping[Key, str | None] | None) -> bool:
+        """Whether nobody else can have anything to tell, so that nobody has to be asked or waited for.
+
+        That saves what most failures are: the only one of their run.
+        """
+        if self.window is not None or states is None or not self.ledger.in_task:
+            return False
+        told = board.runs.get(news.part.run_id) if board is not None else None
+        own = news.entry.key if news.entry else None
+        return not any(
+            state in _COMING or (state == _FAILED and (told is None or key not in told.failed))
+            for key, state in states.items()
+            if key != own
+        )
+
+    def _write_alone(self, board: Board, news: News, states: Mapping[Key, str | None] | None) -> Told:
+        run_id = news.part.run_id
+        part = self._gather(news, board.runs.get(run_id), states)
+        board, was_posted = self._send(replace(board, runs={**board.runs, run_id: part}, writer=None), news)
+        try:
+            self._save(board)
+        except LedgerError as error:
+            self._not_kept(run_id, error)
+        return Told("posted" if was_posted else "edited", board)
+
+    def _claim(self, board: Board | None) -> bool:
         began = self.clock()
         self._save(replace(board or self.new_board(), writer=[self._me, began + _HOLD]))
-        # Where Airflow takes its time, so do the others.
-        self._settle = max(_SETTLE, 4 * (self.clock() - began))
-        self._alone = self._is_alone(news)
-        if self._alone:
-            return True
+        # Where Airflow takes its time, so do the others. What one run has told cannot be asked of another's tasks.
+        shortest = _SETTLE if self.window is None else 3 * _SETTLE
+        self._settle = max(shortest, 5 * (self.clock() - began))
         self._pause(self._settle)
         seen = self._board()
         return seen is not None and seen.writer is not None and seen.writer[0] == self._me
-
-    def _is_alone(self, news: News) -> bool:
-        """Whether nobody else can have anything to tell at this moment, so that nobody has to be waited for."""
-        if self.window is not None:
-            return False
-        states = self.ledger.states()
-        own = news.entry.key if news.entry else None
-        return states is not None and not any(
-            state in _CALLING_BACK and state != _FAILED for key, state in states.items() if key != own
-        )
 
     def _write(self, news: News) -> Told:
         run_id = news.part.run_id
@@ -205,7 +222,9 @@ class Fold:
                     if not seen.message_id:
                         raise LedgerError("what was kept is not there any more")
                     seen = self._settle_on_one(seen, written)
-                board = replace(seen, runs={**seen.runs, run_id: self._gather(news, seen.runs.get(run_id))})
+                board = replace(
+                    seen, runs={**seen.runs, run_id: self._gather(news, seen.runs.get(run_id), self.ledger.states())}
+                )
                 if (
                     written is not None
                     and seen.message_id == written.message_id
@@ -215,19 +234,19 @@ class Fold:
                 written, was_posted = self._send(board, news)
                 how = "posted" if was_posted else how
                 self._publish(written, seen, run_id)
-                if not self._alone:
-                    self._pause(self._settle)
+                self._pause(self._settle)
             self._release()
         except (ChatworkError, LedgerError) as error:
             with contextlib.suppress(LedgerError):
                 self._release()
             if written is None:
                 raise
-            self.log(
-                f"What failed in run {run_id} was told, but perhaps not all of it, or not for the last time: {error}"
-            )
+            self._not_kept(run_id, error)
         assert written is not None
         return Told(how, written)
+
+    def _not_kept(self, run_id: str, error: Exception) -> None:
+        self.log(f"What failed in run {run_id} was told, but perhaps not all of it, or not for the last time: {error}")
 
     def _publish(self, written: Board, seen: Board, run_id: str) -> None:
         latest = self._board()
@@ -276,10 +295,9 @@ class Fold:
             self._delete(outdated)
         return replace(board, message_id=posted["message_id"]), True
 
-    def _gather(self, news: News, before: RunPart | None) -> RunPart:
+    def _gather(self, news: News, before: RunPart | None, states: Mapping[Key, str | None] | None) -> RunPart:
         before = before or RunPart(run_id=news.part.run_id)
         own = news.entry
-        states = self.ledger.states()
         known = {entry.key: entry for entry in before.details}
         if own is not None:
             known[own.key] = own

@@ -166,6 +166,10 @@ class StormLedger:
     records: bool = True
     asks: bool = True
 
+    @property
+    def in_task(self) -> bool:
+        return self.records
+
     def _take(self, effect: Callable[[], Any]) -> Any:
         return self.storm.take(0.01, effect)
 

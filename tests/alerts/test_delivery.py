@@ -143,12 +143,17 @@ class TestTell:
         teller.delivery(failure("clean")).tell(None)
         assert teller.calls == ["post_message", "post_message"]
 
-    @pytest.mark.parametrize("method", ["states", "record", "load", "save"])
+    @pytest.mark.parametrize("method", ["states", "record", "load"])
     def test_posts_a_message_of_its_own_where_airflow_cannot_be_asked(self, teller, method, said):
         ledger = teller.airflow.ledger(broken=frozenset({method}))
         assert teller.tell(failure(), ledger=ledger) in teller.messages()
         assert teller.calls == ["post_message"]
         assert f"gets a message of its own, as Airflow could not be asked: {method} is out of order" in said()
+
+    def test_posts_once_where_airflow_keeps_nothing(self, teller, said):
+        teller.tell(failure(), ledger=teller.airflow.ledger(broken={"save"}))
+        assert teller.calls == ["post_message"]
+        assert "was told, but perhaps not all of it, or not for the last time: save is out of order" in said()
 
     def test_posts_once_where_airflow_forgets_without_a_word(self, teller):
         teller.tell(failure(), ledger=teller.airflow.ledger(forgetful=True))
@@ -206,6 +211,13 @@ class TestFold:
         teller.tell(failure("clean"), text="清掃の手順書を見てください")
         assert "読込の手順書を見てください" in teller.text
         assert "清掃の手順書を見てください" in teller.text
+
+    def test_keeps_the_author_s_text_out_of_the_message_in_another_room(self, teller):
+        teller.tell(failure("load"), text="in words of one room")
+        teller.tell(run_failure(), room_id=company.SALES_ROOM)
+        [told] = teller.messages(company.SALES_ROOM).values()
+        assert "in words of one room" not in told
+        assert "load: ValueError: no rows" in told
 
 
 class TestWhen:

@@ -31,6 +31,11 @@ def storm() -> Storm:
     return storm
 
 
+def alone_since(storm: Storm) -> float:
+    """When the first of the boards was begun."""
+    return min(board["since"] for board in storm.variables.values())
+
+
 def alone(storm: Storm, what: News, **more: Any) -> None:
     """Tell one thing, and let all that comes of it happen."""
     if what.entry is not None:
@@ -82,6 +87,27 @@ class TestTell:
         assert storm.room.calls.count("post_message") == 1
         assert len(storm.room.calls) <= 20
         assert [told.how for told in storm.told].count("posted") == 1
+
+    def test_asks_little_where_nobody_else_can_have_anything_to_tell(self, storm):
+        asked: list[str] = []
+        take = storm.take
+
+        def count(seconds, effect):
+            asked.append(effect.__qualname__.split(".")[1])
+            return take(seconds, effect)
+
+        storm.take = count  # type: ignore[method-assign]
+        storm.states[RUN] |= {("t8", -1): "success", ("t9", -1): "upstream_failed"}
+        alone(storm, news("t1"))
+        assert asked == ["record", "load", "states", "fold", "save"]
+
+    @pytest.mark.parametrize("state", ["running", "queued", "scheduled", "up_for_retry", "failed"])
+    def test_looks_again_where_somebody_else_may_have(self, storm, state):
+        storm.states[RUN][("t9", -1)] = state
+        alone(storm, news("t1"))
+        # Who claims is seen as the writer, until it is done.
+        assert "writer" not in storm.variables[f"board {RUN}"]
+        assert storm.now > alone_since(storm) + 0.15
 
     def test_posts_the_first_and_edits_the_next(self, storm):
         alone(storm, news("t1"))
@@ -192,6 +218,7 @@ class TestTell:
             raise ChatworkForbiddenError(403, ("no",))
 
         storm.room.answer = refuse  # type: ignore[method-assign]
+        storm.states[RUN][("t9", -1)] = "running"
         errors = []
 
         def tell() -> None:

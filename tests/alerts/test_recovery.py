@@ -215,6 +215,15 @@ class TestTell:
         assert len(teller.messages(company.SALES_ROOM)) == 2
         assert teller.messages() == {}
 
+    def test_answers_in_every_room_with_an_alert(self, teller):
+        teller.tell(failure())
+        teller.tell(failure(), room_id=company.SALES_ROOM)
+        teller.tell(hour_later(teller))
+        for messages in (teller.messages(), teller.messages(company.SALES_ROOM)):
+            alert, answer = messages.values()
+            assert alert.startswith(EN("recovered", at="").rstrip())
+            assert RECOVERED in answer
+
     def test_says_how_long_it_took(self, teller):
         teller.tell(failure())
         teller.clock.sleep(timedelta(days=2).total_seconds())

@@ -348,7 +348,7 @@ TROUBLES = {
     "slow": (
         lambda sandbox: sandbox.misbehave(Fault("delay", seconds=0.3, times=None)),
         {"time_limit": 0.1},
-        "perhaps lost: .*ChatworkUnknownOutcomeError",
+        "perhaps lost: .*ChatworkUnknownOutcomeError|the time that an alert may take is over",
     ),
     "too many requests": (
         lambda sandbox: setattr(sandbox, "limits", Limits(requests=0)),

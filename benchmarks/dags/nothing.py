@@ -1,0 +1,7 @@
+"""DAGs (for Airflow) whose failures are told to nobody."""
+
+from __future__ import annotations
+
+from benchmarks.failing import declare
+
+declare("nothing")

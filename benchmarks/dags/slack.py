@@ -1,0 +1,13 @@
+"""DAGs (for Airflow) whose failures are told to Slack, with a text that names what failed and why, and the log."""
+
+from __future__ import annotations
+
+from benchmarks.failing import declare
+
+declare(
+    "slack",
+    "airflow.providers.slack.notifications.slack",
+    "SlackNotifier",
+    channel="#data-alerts",
+    text="{{ dag.dag_id }}.{{ ti.task_id }} failed on try {{ ti.try_number }}: {{ exception }}\n{{ ti.log_url }}",
+)

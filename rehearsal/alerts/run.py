@@ -1,0 +1,137 @@
+"""``python -m rehearsal alerts``: let every kind of callback tell its room, and compare."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_chatwork.sandbox.company import BOT, TAKAHASHI, YAMADA
+from demo.processes import Process
+from demo.show import say
+from demo.watch import OutOfTime, Watch
+from rehearsal.alerts import texts
+from rehearsal.alerts.cases import cases
+from rehearsal.alerts.evidence import Evidence, look
+from rehearsal.alerts.play import Play
+from rehearsal.alerts.rooms import CONNECTION, ENV_CONNECTION, LISTENER_CONNECTION, NAMES, ROOMS, SIGNALS
+from rehearsal.server import Airflow, Setting
+from rehearsal.stage import Sandbox, show_addresses, start_airflow, start_sandbox
+
+DAGS = Path(__file__).with_name("dags")
+#: Seconds without anything new after which nothing is waited for any more, and those after which all that is right
+#: is taken to stay so.
+_QUIET = 45.0
+_SETTLED = 10.0
+#: Whose alerts go through Airflow's own, with a budget of calls of its own.
+_WATCHMAN = 1_001_090
+
+
+def rehearse(python: Path, folder: Path, processes: list[Process], watch: Watch, *, accept: bool = False) -> bool:
+    """Start all, let it happen, and print what was found.
+
+    :param python: the interpreter of the Airflow's environment.
+    :param accept: whether the texts that are found are those that are expected from now on.
+    :return: whether all was right.
+    :raises NotReady: that Airflow does not run.
+    """
+    sandbox = start_sandbox(folder, processes, watch)
+    token = f"rehearsal-{secrets.token_hex(12)}"
+    _furnish(sandbox, token)
+    airflow = Airflow(_setting(python, folder, sandbox, token), folder, processes)
+    wanted = [case.dag_id for case in cases(airflow.version)]
+    start_airflow(airflow, wanted, watch)
+    show_addresses(airflow, sandbox)
+    play = Play(airflow, sandbox, folder / "signals", watch)
+    play.begin()
+    runs = airflow.trigger([dag_id for dag_id in wanted if dag_id != "sla"], conf={"broken": True})
+    watch.tell(f"triggered {len(runs)} DAGs")
+    play.runs = runs
+    seen = _follow(airflow, sandbox, play, watch)
+    if accept:
+        texts.accept(seen.rooms)
+    say(f"\n{len(seen.requests)} requests to Chatwork; refused for their number: {len(seen.refused)}")
+    return _show(seen)
+
+
+def _furnish(sandbox: Sandbox, token: str) -> None:
+    """Add the rooms, and an account for Airflow's own alerts."""
+    roles = {str(BOT): "member", str(YAMADA): "admin", str(TAKAHASHI): "member", str(_WATCHMAN): "member"}
+    listed = [{"room_id": ROOMS[name], "name": title, "roles": roles} for name, title in NAMES.items()]
+    sandbox.order("seed", accounts=[{"account_id": _WATCHMAN, "name": "監視ボット"}], rooms=listed)
+    sandbox.order("add_token", token=token, account_id=_WATCHMAN)
+
+
+def _setting(python: Path, folder: Path, sandbox: Sandbox, token: str) -> Setting:
+    signals = folder / "signals"
+    signals.mkdir()
+    connection = {"conn_type": "chatwork", "host": f"{sandbox.address}/v2", "password": sandbox.token}
+    everything = {**connection, "password": token}
+    env = {
+        SIGNALS: str(signals),
+        f"AIRFLOW_CONN_{ENV_CONNECTION.upper()}": json.dumps(connection),
+        "AIRFLOW__CHATWORK__ALERT_FAILED_RUNS": "True",
+        "AIRFLOW__CHATWORK__ALERT_CONN_ID": LISTENER_CONNECTION,
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
+        "AIRFLOW__SCHEDULER__PARSING_PROCESSES": "2",
+    }
+    connections: dict[str, dict[str, Any]] = {
+        CONNECTION: {**connection, "extra": json.dumps({"default_room_id": ROOMS["one_line"]})},
+        LISTENER_CONNECTION: {
+            **everything,
+            "extra": json.dumps({"default_room_id": ROOMS["listener"], "lang": "en"}),
+        },
+    }
+    return Setting(python, DAGS, env=env, connections=connections, parallelism=8)
+
+
+def _follow(airflow: Airflow, sandbox: Sandbox, play: Play, watch: Watch) -> Evidence:
+    """Wait until all is as it should be and stays so, or until nothing happens any more."""
+    last: list[Any] = [watch.seconds, None]
+    latest: list[Evidence] = []
+
+    def over() -> bool:
+        airflow.check_alive()
+        seen = look(airflow, sandbox)
+        latest[:] = [seen]
+        acted = play.go_on(seen)
+        # Runs that come by themselves never end.
+        open_ = [dag for dag in airflow.unfinished() if dag != "sla"]
+        sent = sum(len(room.sent) for room in seen.rooms.values() if room.name != "sla")
+        news = (sent, bool(seen.rooms["sla"].messages), len(seen.lost))
+        if open_ or not acted or news != last[1]:
+            last[:] = [watch.seconds, news]
+            return False
+        calm = watch.seconds - last[0]
+        return calm > _QUIET or (calm > _SETTLED and not any(case.problems(seen) for case in cases(airflow.version)))
+
+    def purpose() -> str:
+        open_ = [*play.open, *airflow.unfinished()]
+        return f"{len(open_)} to end, {len(latest[0].requests)} requests: {', '.join(open_[:4])}"
+
+    try:
+        watch.until(over, purpose)
+    except OutOfTime as error:
+        # What is there by then says what it was waited for.
+        say(f"FAILED: {error}")
+    return latest[0]
+
+
+def _show(seen: Evidence) -> bool:
+    """Print the table, and return whether all is right."""
+    good = True
+    say(f"\n{'':6} {'kind':35} {'expected':33} found")
+    for case in cases(seen.version):
+        room = seen.rooms[case.room or case.dag_id]
+        problems = case.problems(seen)
+        if not problems and (different := texts.problem(room)):
+            problems = [different]
+        good = good and not problems
+        title = "".join(re.findall(r"\[title\](.*?)\[/title\]", room.messages[-1])[:1]) if room.messages else ""
+        found = f"{len(room.messages)}: {title or room.messages[-1].partition(chr(10))[0]}" if room.messages else "-"
+        say(f"{'FAILED' if problems else 'ok':6} {case.kind:35} {case.expected:33} {found[:80]}")
+        for problem in problems:
+            say(f"{'':7}{problem}")
+    return good
