@@ -121,6 +121,8 @@ class TestConnectionFormWidgets:
             "max_wait": "StringField",
             "proxy": "StringField",
             "timezone": "StringField",
+            "lang": "StringField",
+            "routing": "StringField",
             "webhook_token": "PasswordField",
             "web_url": "StringField",
         }

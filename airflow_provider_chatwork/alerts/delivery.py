@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.alerts import recovery
 from airflow_provider_chatwork.alerts.board import Board, Entry, RunPart
-from airflow_provider_chatwork.alerts.fold import Fold, Ledger, LedgerError, News, Told, says
+from airflow_provider_chatwork.alerts.fold import Fold, Ledger, LedgerError, News, Told, read_board, says
 from airflow_provider_chatwork.alerts.line import Budget, Line
 from airflow_provider_chatwork.alerts.plan import Plan, Switch, plan
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
@@ -22,10 +22,13 @@ from airflow_provider_chatwork.alerts.wording import Writer
 from airflow_provider_chatwork.alerts.words import Words
 from airflow_provider_chatwork.api.call import Call, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
+from airflow_provider_chatwork.api.notation import safe
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.api.wire import Settings
 
+# What nobody is called for.
+_GOOD = (Kind.SUCCESS, Kind.RUN_SUCCESS, Kind.SKIPPED, Kind.STARTED)
 # States of a task instance that is not going to stay failed.
 _NOT_OVER = frozenset({"up_for_retry", "queued", "scheduled", "restarting", "deferred"})
 
@@ -60,8 +63,10 @@ class Delivery:
 
     @property
     def rings(self) -> bool:
-        """Whether people are called: for whatever is final, and for all with ``when="every"``."""
-        return self.story.kind is not Kind.RETRY or self.wishes.when == "every"
+        """Whether people are called: for what does not end well, and for what will be retried with ``when="every"``."""
+        if self.story.kind is Kind.RETRY:
+            return self.wishes.when == "every"
+        return self.story.kind not in _GOOD
 
     @cached_property
     def plan(self) -> Plan:
@@ -96,7 +101,7 @@ class Delivery:
             return None
         if ledger is not None and self.story.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS):
             self._all_is_well(ledger)
-        if self.is_silent:
+        if self.is_silent or not self.route.send:
             return None
         if ledger is not None and self.story.is_failure and self.story.run_id and self.story.dag_id:
             try:
@@ -114,7 +119,7 @@ class Delivery:
         if text is None:
             text = plan.writer.story(self.story, self.run_url)
         to = yield from plan.call_line()
-        body = api.notation.fit("\n".join(part for part in (to, text, plan.note or "") if part))
+        body = api.notation.fit("\n".join(part for part in (to, text, safe(plan.note or "")) if part))
         posted = yield api.messages.post_message(plan.room_id, body)
         self.log.info("Posted to room %s of Chatwork as message %s", plan.room_id, posted["message_id"])
         return str(posted["message_id"])
@@ -172,7 +177,7 @@ class Delivery:
     def _tell_alone(self, ledger: Ledger, name: str, news: News) -> Told:
         """Give a failure a message of its own, unless Airflow calls for it twice."""
         kept = ledger.load(name)
-        before = None if kept is None else Board.from_json(kept)
+        before = None if kept is None else read_board(kept)
         if before is not None and says(before, news):
             return Told("another", before)
         part = news.part
@@ -198,8 +203,14 @@ class Delivery:
             self.log.warning("When the DAG succeeds again, this alert will not be answered: %s", error)
 
     def _name(self, plan: Plan) -> str:
-        run_id = str(self.story.run_id) if self.wishes.fold == "run" else ""
-        return recovery.board_name(str(self.story.dag_id), run_id, plan.room_id)
+        story, fold = self.story, self.wishes.fold
+        scope = {
+            "run": story.run_id,
+            "dag": "",
+            # A message, and so a board, of its own for each of them.
+            "none": f"{story.run_id} {story.key or ''}",
+        }[fold]
+        return recovery.board_name(str(story.dag_id), str(scope), plan.room_id)
 
     def _new_board(self) -> Board:
         plan = self.plan
@@ -223,7 +234,7 @@ class Delivery:
             sleep=self.sleep,
             log=self.log.warning,
             window=self.wishes.fold_window if self.wishes.fold == "dag" else None,
-            patience=self.budget.left / 2,
+            left=lambda: self.budget.left,
         )
 
     def _part(self, *, ended: bool) -> RunPart:

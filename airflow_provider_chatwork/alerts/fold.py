@@ -35,12 +35,13 @@ T = TypeVar("T")
 _FAILED = "failed"
 _CALLING_BACK = frozenset({"running", "failed", "up_for_retry"})
 # Those of a task that may call back any moment.
-_COMING = frozenset({"running", "up_for_retry", "queued", "scheduled", "restarting"})
+_COMING = frozenset({"running", "up_for_retry", "queued", "scheduled", "restarting", "deferred", "up_for_reschedule"})
 
-# How long a writer keeps the others waiting, how long it takes until a claim has been seen by them, and how often the
-# waiting ones look: in seconds.
+# How long a writer keeps the others waiting, how long it takes until a claim has been seen by them, at least and at
+# most, and how often the waiting ones look: in seconds.
 _HOLD = 8.0
 _SETTLE = 0.15
+_LONGEST_SETTLE = 1.0
 _LOOK = 0.25
 # How often a writer writes again for what has come in meanwhile; then the others see to it.
 _ROUNDS = 12
@@ -118,6 +119,7 @@ class Fold:
     :param call_line: makes the line that calls people, for a message that rings.
     :param log: says what went wrong without being in the way.
     :param window: seconds after which a new message is begun; ``None`` for never.
+    :param left: how many seconds are left for all of it.
     :param patience: seconds for which another writer is waited for.
     """
 
@@ -130,12 +132,16 @@ class Fold:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     log: Callable[[str], None]
+    left: Callable[[], float] = lambda: float("inf")
     window: float | None = None
     patience: float = 10.0
 
     def __post_init__(self) -> None:
         self._me = uuid.uuid4().hex[:12]
         self._settle = _SETTLE
+        # What is kept back for Chatwork of the time there is, whatever Airflow takes.
+        self._kept_back = self.left() / 3
+        self._news: News | None = None
 
     def tell(self, news: News) -> Told:
         """Say it, unless it is said.
@@ -145,11 +151,13 @@ class Fold:
         """
         if news.entry is not None:
             self.ledger.record({**news.entry.to_json(), "board": self.name})
-        until = self.clock() + self.patience
+        self._news = news
+        until = self.clock() + min(self.patience, self.left() / 2)
         while True:
             board = self._board()
             if board is not None and board.message_id and says(board, news):
                 return Told("another", board)
+            self._check_time()
             now = self.clock()
             if board is not None and board.held_by_another(self._me, now) and now < until:
                 self._pause(_LOOK)
@@ -171,7 +179,11 @@ class Fold:
 
     def _board(self) -> Board | None:
         kept = self.ledger.load(self.name)
-        board = None if kept is None else Board.from_json(kept)
+        board = None if kept is None else read_board(kept)
+        if board is not None and not board.room_id:
+            raise LedgerError("what was kept names no room")
+        if board is not None and self._news is not None and failed_before(board, self._news):
+            return None
         if board is not None and self.window is not None and self.clock() - board.since > self.window:
             return None
         return board
@@ -194,22 +206,29 @@ class Fold:
     def _write_alone(self, board: Board, news: News, states: Mapping[Key, str | None] | None) -> Told:
         run_id = news.part.run_id
         part = self._gather(news, board.runs.get(run_id), states)
+        self._check_time()
+        seen = board
         board, was_posted = self._send(replace(board, runs={**board.runs, run_id: part}, writer=None), news)
         try:
-            self._save(board)
+            self._publish(board, seen, run_id, held=False)
         except LedgerError as error:
             self._not_kept(run_id, error)
         return Told("posted" if was_posted else "edited", board)
 
     def _claim(self, board: Board | None) -> bool:
         began = self.clock()
-        self._save(replace(board or self.new_board(), writer=[self._me, began + _HOLD]))
-        # Where Airflow takes its time, so do the others. What one run has told cannot be asked of another's tasks.
+        self._save(self._held(board or self.new_board()))
+        # Where Airflow takes its time, so do the others. What one run has told cannot be asked of another's tasks. But
+        # one slow answer must not use up the time that the others wait.
         shortest = _SETTLE if self.window is None else 3 * _SETTLE
-        self._settle = max(shortest, 5 * (self.clock() - began))
+        self._settle = max(shortest, min(5 * (self.clock() - began), _LONGEST_SETTLE))
         self._pause(self._settle)
+        self._check_time()
         seen = self._board()
         return seen is not None and seen.writer is not None and seen.writer[0] == self._me
+
+    def _held(self, board: Board) -> Board:
+        return replace(board, writer=[self._me, self.clock() + _HOLD])
 
     def _write(self, news: News) -> Told:
         run_id = news.part.run_id
@@ -218,7 +237,9 @@ class Fold:
         try:
             for _ in range(_ROUNDS):
                 seen = self._board() or self.new_board()
-                if written is not None:
+                if written is None:
+                    self._check_time()
+                else:
                     if not seen.message_id:
                         raise LedgerError("what was kept is not there any more")
                     seen = self._settle_on_one(seen, written)
@@ -231,30 +252,43 @@ class Fold:
                     and seen.told() == written.told() == board.told()
                 ):
                     break
+                if written is None:
+                    self._check_time()
+                elif self.left() < self._kept_back:
+                    break
                 written, was_posted = self._send(board, news)
                 how = "posted" if was_posted else how
                 self._publish(written, seen, run_id)
                 self._pause(self._settle)
             self._release()
         except (ChatworkError, LedgerError) as error:
-            with contextlib.suppress(LedgerError):
-                self._release()
+            # Where it is Airflow that fails, the others need not be told to go on: their wait ends by itself.
+            if isinstance(error, ChatworkError):
+                with contextlib.suppress(LedgerError):
+                    self._release()
             if written is None:
                 raise
             self._not_kept(run_id, error)
         assert written is not None
         return Told(how, written)
 
+    def _check_time(self) -> None:
+        """See that Airflow has not used up the time that Chatwork needs."""
+        if self.left() < self._kept_back:
+            raise LedgerError("it takes too long to answer")
+
     def _not_kept(self, run_id: str, error: Exception) -> None:
         self.log(f"What failed in run {run_id} was told, but perhaps not all of it, or not for the last time: {error}")
 
-    def _publish(self, written: Board, seen: Board, run_id: str) -> None:
+    def _publish(self, written: Board, seen: Board, run_id: str, *, held: bool = True) -> None:
         latest = self._board()
         if latest is not None and latest.message_id not in (None, seen.message_id, written.message_id):
             # Somebody else has posted since. The next round sees which message is left, and what it lacks.
             self._settle_on_one(latest, written)
         else:
-            self._save(written.merged(latest, run_id))
+            merged = written.merged(latest, run_id)
+            # There may be another round.
+            self._save(self._held(merged) if held else merged)
 
     def _settle_on_one(self, seen: Board, written: Board) -> Board:
         """Where two first messages were posted at once, keep the older and delete the other."""
@@ -340,7 +374,7 @@ class Fold:
         wanted |= {key for key in before.failed if states.get(key) == "up_for_retry" and key != own_key}
         known = {key: entry for key, entry in known.items() if key not in running}
         for item in self.ledger.recorded({task_id for task_id, _ in wanted}) if wanted else ():
-            entry = Entry.from_json(item)
+            entry = read_entry(item)
             if entry.key in wanted:
                 # What an author wrote for one room is not to be read in another.
                 known[entry.key] = entry if item.get("board") == self.name else replace(entry, text=None)
@@ -371,6 +405,42 @@ class Fold:
     def _pause(self, seconds: float) -> None:
         # Apart from each other, so that those who wait do not all look, and write, at the same time.
         self.sleep(seconds * (1 + random.random()))
+
+
+def read_board(kept: Mapping[str, Any]) -> Board:
+    """A board as it was kept.
+
+    :raises LedgerError: where somebody has made something else of it.
+    """
+    try:
+        board = Board.from_json(kept)
+        board.held_by_another("", 0.0)
+        board.told()
+    except Exception as error:
+        raise LedgerError(f"what was kept cannot be read: {error!r}") from error
+    return board
+
+
+def read_entry(kept: Mapping[str, Any]) -> Entry:
+    """An entry as it was recorded.
+
+    :raises LedgerError: where somebody has made something else of it.
+    """
+    try:
+        return Entry.from_json(kept)
+    except Exception as error:
+        raise LedgerError(f"what was recorded cannot be read: {error!r}") from error
+
+
+def failed_before(board: Board, news: News) -> bool:
+    """Whether a message tells of an earlier failure for good of what has failed again: that is a new event."""
+    entry, part = news.entry, board.runs.get(news.part.run_id)
+    if entry is None or entry.retrying or part is None:
+        return False
+    return any(
+        told.key == entry.key and not told.retrying and (told.try_number or 0) < (entry.try_number or 0)
+        for told in part.details
+    )
 
 
 def says(board: Board, news: News) -> bool:

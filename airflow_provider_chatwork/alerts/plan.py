@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -49,14 +48,18 @@ class Plan:
         if not self.mentions:
             return ""
         members: list[Any] | None = None
+        looked_up = True
         if people.needs_members(self.mentions, self.owners):
             # Who cannot be looked up is not called, but named; the alert itself matters more.
-            with suppress(ChatworkError):
+            try:
                 members = yield api.rooms.list_members(self.room_id)
+            except ChatworkError:
+                looked_up = False
         found = people.resolve(self.mentions, owners=self.owners, members=members)
         lines = [people.as_notation(found)]
         if found.unknown:
-            lines.append(self.writer.words("unknown_people", names=safe(", ".join(found.unknown))))
+            sentence = "unknown_people" if looked_up else "people_not_looked_up"
+            lines.append(self.writer.words(sentence, names=safe(", ".join(found.unknown))))
         return "\n".join(line for line in lines if line)
 
 
@@ -122,11 +125,15 @@ def plan(
     :raises ChatworkParameterError: where no room is named, or a parameter cannot be right.
     """
     words = Words(_given(route.lang, wishes.lang, settings.lang))
-    mentions = people.parse_mentions(wishes.mentions if route.mentions is None else route.mentions)
     note = None
+    try:
+        mentions = people.parse_mentions(wishes.mentions if route.mentions is None else route.mentions)
+    except ChatworkParameterError as error:
+        # What a template makes of it must not cost the alert.
+        mentions, note = (), words("unknown_people", names=str(error.value))
     quiet = table.quiet_hours if table is not None else None
     if quiet is not None and quiet.applies(severity_of(wishes, story), now.astimezone(ZoneInfo(settings.timezone))):
-        note = words("quiet") if mentions and rings else None
+        note = words("quiet") if mentions and rings else note
         mentions = ()
     room = _given(route.room_id, api.check.given(wishes.room_id), settings.default_room_id)
     if switch.room_id is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.alerts.board import Board
-from airflow_provider_chatwork.alerts.fold import Ledger
+from airflow_provider_chatwork.alerts.fold import Ledger, read_board
 from airflow_provider_chatwork.alerts.ledger import variable_name
 from airflow_provider_chatwork.alerts.line import Line
 from airflow_provider_chatwork.alerts.story import Story
@@ -60,7 +60,7 @@ def boards_of(ledger: Ledger, dag_id: str) -> list[tuple[str, Board]]:
     """
     boards = _open(ledger, variable_name(dag_id))
     found = ((name, ledger.load(name)) for name in sorted(boards, key=boards.__getitem__))
-    return [(name, Board.from_json(kept)) for name, kept in found if kept is not None]
+    return [(name, read_board(kept)) for name, kept in found if kept is not None]
 
 
 def _open(ledger: Ledger, index: str) -> dict[str, float]:
@@ -99,7 +99,7 @@ def tell(
         raise
     for name, _ in over:
         ledger.save(name, None)
-    log("%s has recovered: %s messages of Chatwork say so", story.dag_id, len(over))
+    log("%s has recovered: %s messages of Chatwork say so", story.dag_id, min(len(over), _MARKED))
 
 
 def _mark_and_answer(

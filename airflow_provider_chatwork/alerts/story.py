@@ -146,17 +146,18 @@ class _Source:
         self.dag = self.context.get("dag") or of(self.task, "dag")
 
 
-def read(context: Mapping[str, Any], *, now: datetime) -> Story:
+def read(context: Mapping[str, Any], *, now: datetime, mask: Callable[[str], str] = str) -> Story:
     """Read a callback's context.
 
     :param context: what Airflow gives a callback; an empty one will do.
     :param now: for how long something took that has no end yet.
+    :param mask: takes the secrets out of an error, before that is shortened; :func:`masked` does the rest.
     """
     source = _Source(context)
     kind = _kind_of(source)
     about_task = kind not in _ABOUT_RUN
     ti = source.ti if about_task else None
-    error, where, trace = _error_of(source.exception)
+    error, where, trace = _error_of(source.exception, mask)
     timed = ti if about_task else source.dag_run
     return Story(
         kind=kind,
@@ -236,10 +237,10 @@ def _kind_of(source: _Source) -> Kind:
     return kind
 
 
-def _error_of(exception: Any) -> tuple[str | None, str | None, str | None]:
+def _error_of(exception: Any, mask: Callable[[str], str]) -> tuple[str | None, str | None, str | None]:
     if exception is None:
         return None, None, None
-    message = _message(exception)
+    message = _message(exception, mask)
     if not isinstance(exception, BaseException):
         # What Airflow 2 says of a task that it lost sight of.
         return (None if message.startswith("{'DAG Id': ") else message or None), None, None
@@ -253,9 +254,10 @@ def _error_of(exception: Any) -> tuple[str | None, str | None, str | None]:
     return f"{name}: {message}" if message else name, where, whole
 
 
-def _message(exception: Any) -> str:
+def _message(exception: Any, mask: Callable[[str], str]) -> str:
     try:
-        text = str(exception)
+        # Before anything is taken out of it: a secret of several lines is only known as a whole.
+        text = mask(str(exception))
     # A class of its own may fail to say what is wrong.
     except Exception:
         return ""
@@ -263,7 +265,8 @@ def _message(exception: Any) -> str:
     if lines and lines[0].startswith("Traceback (most recent call last)"):
         # One that came from another process, which ends with what happened.
         return lines[-1].strip()
-    return "\n".join(lines[:_MESSAGE])
+    # What it is about stands at the beginning, and often what the cause was at the end.
+    return "\n".join(lines if len(lines) <= _MESSAGE else [*lines[: _MESSAGE - 1], "…", lines[-1]])
 
 
 def _own_frame(frames: traceback.StackSummary) -> traceback.FrameSummary:

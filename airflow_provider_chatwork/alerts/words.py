@@ -56,7 +56,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "failed": ("失敗したタスク: {count} 件", "{count} tasks failed"),
     "others": ("ほか {count} 件: {names}", "{count} more: {names}"),
     "retrying": ("再試行待ち {count} 件: {names}", "{count} to be retried: {names}"),
-    "run_ended": ("この実行は失敗で終わりました{reason}", "The run has failed{reason}"),
+    "run_ended": ("この実行は失敗に終わりました{reason}", "The run has failed{reason}"),
     "ended_reason": (" ({reason})", " ({reason})"),
     "killed": (
         "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
@@ -68,6 +68,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "recovered_runs": ("失敗した実行: {count} 回", "Runs that failed: {count}"),
     "quiet": ("通知を控える時間帯のため、メンションは付けていません", "Nobody was called, as these are quiet hours"),
     "unknown_people": ("ルームに見つからない宛先: {names}", "Not found in the room: {names}"),
+    "people_not_looked_up": ("宛先を確認できませんでした: {names}", "Could not be looked up in the room: {names}"),
     "moved": (
         "{switch} の設定によりこのルームに送信しました。本来の送信先: {room}",
         "Sent here because of {switch}; meant for: {room}",

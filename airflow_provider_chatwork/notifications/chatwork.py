@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.alerts.delivery import Delivery
+    from airflow_provider_chatwork.alerts.plan import Switch
     from airflow_provider_chatwork.alerts.routing import RoutingTable
     from airflow_provider_chatwork.api.wire import Settings
 
@@ -60,8 +61,8 @@ class ChatworkNotifier(BaseNotifier):
     :param lang: ``ja`` or ``en``; what the connection says if not given, and ``ja`` if that says nothing.
     :param mentions: whom to call, a template: account ids, names or handles of the room's members, ``owner`` for the
         owners of the task, ``toall`` for everybody; a list, or a text with commas. Nobody if not given.
-    :param when: which failures call people and get a new message: ``final`` for those that will not be retried,
-        ``every`` for all.
+    :param when: which failures call people: ``final`` for those that will not be retried, ``every`` for those that
+        will as well. What is told in one message with an earlier one calls nobody anew.
     :param fold: what one message holds: the failures of a ``run``, those of a ``dag`` within ``fold_window``, or one
         (``none``).
     :param fold_window: seconds after which ``fold="dag"`` begins a new message.
@@ -72,7 +73,8 @@ class ChatworkNotifier(BaseNotifier):
     :param attach_traceback: whether the whole traceback goes along as a file.
     :param fallback: what to call with the context when an alert cannot be delivered: another notifier, for example.
     :param raise_on_error: whether the error is raised as well, for Airflow to log.
-    :param time_limit: seconds that all of it may take. Airflow kills a callback of the DAG processor after 50.
+    :param time_limit: seconds that it gives itself. Airflow 3 kills a callback of a task 20 seconds after the task
+        (``[core] task_success_overtime``), and one of the DAG processor after 50.
     :param context: what Airflow passes to the notifiers of deadlines.
     """
 
@@ -97,7 +99,7 @@ class ChatworkNotifier(BaseNotifier):
         attach_traceback: bool = False,
         fallback: Callable[[Context], Any] | None = None,
         raise_on_error: bool = False,
-        time_limit: float = 20.0,
+        time_limit: float = 15.0,
         context: Context | None = None,
     ) -> None:
         super().__init__()
@@ -121,8 +123,9 @@ class ChatworkNotifier(BaseNotifier):
 
     def __call__(self, *args: Any) -> None:
         """Notify with a copy of this notifier: Airflow renders in place, and one notifier serves many tasks."""
-        context = _context_of(args)
-        notifier = copy.copy(self)
+        notifier, context = copy.copy(self), _context_of(args)
+        if notifier._is_switched_off(context):
+            return
         try:
             notifier.render_template_fields(context)
         except Exception as error:
@@ -136,6 +139,8 @@ class ChatworkNotifier(BaseNotifier):
 
     async def _acall(self) -> None:
         notifier, context = copy.copy(self), self.context
+        if notifier._is_switched_off(context):
+            return
         try:
             notifier.render_template_fields(context)
         except Exception as error:
@@ -163,6 +168,8 @@ class ChatworkNotifier(BaseNotifier):
 
         :raises ChatworkError: with ``raise_on_error``, where it could not be posted.
         """
+        if self._is_switched_off(context):
+            return
         try:
             delivery = self._delivery(context, ChatworkHook(self.chatwork_conn_id).settings, _variable, _settings)
             if delivery is not None and delivery.tell(self._ledger(context, delivery)) is not None:
@@ -179,6 +186,8 @@ class ChatworkNotifier(BaseNotifier):
         """
         from airflow_provider_chatwork.alerts.line import AsyncLine
 
+        if self._is_switched_off(context):
+            return
         try:
             hook = ChatworkHook(self.chatwork_conn_id)
             settings = await hook.asettings()
@@ -215,7 +224,7 @@ class ChatworkNotifier(BaseNotifier):
         from airflow_provider_chatwork.alerts.wishes import Wishes
 
         budget = Budget(self.time_limit)
-        switch = planning.Switch.read(conf.get("chatwork", "alerts", fallback="on"))
+        switch = self._switch()
         wishes = Wishes(
             # A text of which nothing is left must not cost the alert.
             text=_masked(self.text) if self.text and str(self.text).strip() else None,
@@ -231,11 +240,8 @@ class ChatworkNotifier(BaseNotifier):
             routing=self.routing,
             attach_traceback=self.attach_traceback,
         )
-        story = stories.masked(stories.read(_plain(context), now=datetime.now(UTC)), _masked)
+        story = stories.masked(stories.read(_plain(context), now=datetime.now(UTC), mask=_masked), _masked)
         story = replace(story, log_url=_whole(story.log_url))
-        if not switch.on:
-            self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", story.title)
-            return None
         try:
             table = planning.table_of(wishes, settings, load)
             route = planning.route_of(table, wishes, story)
@@ -243,7 +249,7 @@ class ChatworkNotifier(BaseNotifier):
             # A wrong table must not cost the alert.
             self.log.error("The routing table cannot be used, so the alert goes where it would without one: %s", error)
             table, route = None, Route()
-        if not route.send:
+        if not route.send and story.kind not in (stories.Kind.SUCCESS, stories.Kind.RUN_SUCCESS):
             self.log.info("No alert was sent: the routing table has send=False for %s", story.title)
             return None
         return Delivery(
@@ -267,22 +273,47 @@ class ChatworkNotifier(BaseNotifier):
             return None
         return ledger_of(_plain(context), story.dag_id, story.run_id)
 
-    def _lost(self, error: BaseException, context: Context) -> None:
-        """Say that an alert is lost, where nobody can overlook it, and try the other way."""
+    def _switch(self) -> Switch:
+        from airflow_provider_chatwork.alerts.plan import Switch
+
+        value = conf.get("chatwork", "alerts", fallback="on")
+        try:
+            return Switch.read(value)
+        except ChatworkParameterError as error:
+            # A slip of the pen must not cost every alert.
+            self.log.error("Alerts are sent as if they were switched on: %s", error)
+            return Switch()
+
+    def _is_switched_off(self, context: Any) -> bool:
+        """Whether this Airflow sends no alerts. It may have no connection either, so nothing else is looked at."""
+        if self._switch().on:
+            return False
+        self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", self._title(context))
+        return True
+
+    def _title(self, context: Any) -> str:
         from airflow_provider_chatwork.alerts import story as stories
 
-        what = stories.read(_plain(context), now=datetime.now(UTC)).title
+        try:
+            return _masked(stories.read(_plain(context), now=datetime.now(UTC)).title)
+        # Whatever a context is, it must not be what costs the line in the log.
+        except Exception:
+            return "an event that cannot be read"
+
+    def _lost(self, error: BaseException, context: Context) -> None:
+        """Say that an alert is lost, where nobody can overlook it, and try the other way."""
+        what = self._title(context)
         reason: object = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
-        if "deadline" in context and not isinstance(error, (ChatworkError, TimeoutError)):
+        if "deadline" in _plain(context) and not isinstance(error, (ChatworkError, TimeoutError)):
             reason = f"{error} {_UNSEEN}"
         fate = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
-        self.log.error("Chatwork alert %s: %s: %s: %s", fate, what, type(error).__name__, _masked(reason))
+        self.log.error("Chatwork alert %s: %s: %s: %s", fate, what, type(error).__name__, _text(reason))
         _count("lost")
         if self.fallback is not None:
             try:
                 self.fallback(context)
             except Exception as failure:
-                self.log.error("The fallback of the lost Chatwork alert failed as well: %s", _masked(failure))
+                self.log.error("The fallback of the lost Chatwork alert failed as well: %s", _text(failure))
             else:
                 self.log.info("The fallback was called for the lost Chatwork alert")
         if self.raise_on_error:
@@ -304,8 +335,15 @@ def _context_of(args: Sequence[Any]) -> Any:
 
 
 def _plain(context: Any) -> Mapping[str, Any]:
-    # Airflow 2's own mapping warns of some keys when they are asked for.
-    return context if isinstance(context, Mapping) else dict(context)
+    # Anything may be called with anything.
+    return context if isinstance(context, Mapping) else {}
+
+
+def _text(value: object) -> str:
+    try:
+        return _masked(value)
+    except Exception:
+        return f"{type(value).__name__}, which does not say more"
 
 
 def _masked(value: object) -> str:

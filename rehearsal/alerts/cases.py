@@ -105,6 +105,7 @@ _CASES = [
     _good("hitl: Chatwork down", "asks_in_vain", "parked and answered all the same", checks.asks_in_vain,
           since=(3, 1), messages=0),
     Case("fault: 503 from the middle on", "chatwork_down", _LATER, checks.meanwhile("503"), _BOTH),
+    Case("fault: no answer", "chatwork_slow", _LATER, checks.meanwhile("ChatworkNetworkError"), _BOTH),
     Case("fault: token revoked", "token_revoked", _LATER, checks.meanwhile("401"), _BOTH),
     Case("fault: no right to post", "no_right", _LATER, checks.meanwhile("403"), _BOTH),
     Case("fault: wrong template", "wrong_template", "lost line", checks.wrong_template, _BOTH, messages=0),

@@ -114,7 +114,7 @@ def native(seen: Evidence, room: Room) -> Iterator[str | None]:
 def folded(seen: Evidence, room: Room) -> Iterator[str | None]:
     text = room.messages[0]
     yield _has(text, CALL, "load_orders", "load_stock", "load_sales", "3 件のタスクが失敗しました")
-    yield _has(text, "この実行は失敗で終わりました")
+    yield _has(text, "この実行は失敗に終わりました")
     yield _lacks(text, "_done")
 
 
@@ -199,6 +199,8 @@ def meanwhile(status: str) -> Check:
         states = seen.task_states[room.name]
         wanted = {"before": "failed", "meanwhile": "failed", "after": "success", "last": "failed"}
         yield None if states == wanted else f"the tasks are {states}"
+        killed = find_in_logs(seen.logs, re.compile("Task success overtime reached"))
+        yield "a callback was killed, as it took too long" if any(True for _ in killed) else None
         # What could not be told then is told by the next one who can.
         yield _has(room.messages[0], "before", "meanwhile", "last", "3 件のタスクが失敗しました")
 

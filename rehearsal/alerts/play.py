@@ -15,7 +15,7 @@ from rehearsal.alerts.rooms import ROOMS
 from rehearsal.server import Airflow
 from rehearsal.stage import Sandbox, answer, mark
 
-_BROKEN = ("chatwork_down", "token_revoked", "no_right")
+_BROKEN = ("chatwork_down", "chatwork_slow", "token_revoked", "no_right")
 _PARKED = ("awaiting_input", "deferred")
 
 
@@ -87,6 +87,8 @@ class Play:
 
     def _break(self) -> None:
         self._refuse("chatwork_down", 503)
+        path = rf"/rooms/{ROOMS['chatwork_slow']}(/.*)?"
+        self._sandbox.order("misbehave", kind="timeout", act=False, path=path, times=None)
         self._refuse("token_revoked", 401, "Invalid API token")
         self._sandbox.order("add_member", room_id=ROOMS["no_right"], account_id=BOT, role="readonly")
         self._signal("broken")

@@ -39,6 +39,7 @@ NAMES = {
     "asks": "承認のお願い",
     "asks_in_vain": "承認のお願い (障害中)",
     "chatwork_down": "Chatwork の障害",
+    "chatwork_slow": "返事のない Chatwork",
     "token_revoked": "無効なトークン",
     "no_right": "投稿できない部屋",
     "wrong_template": "誤ったテンプレート",

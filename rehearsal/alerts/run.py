@@ -72,6 +72,10 @@ def _setting(python: Path, folder: Path, sandbox: Sandbox, token: str) -> Settin
     env = {
         SIGNALS: str(signals),
         f"AIRFLOW_CONN_{ENV_CONNECTION.upper()}": json.dumps(connection),
+        # An alert takes up to 15 seconds, in which a task gives no sign of life, and on Airflow 2 a task that has been
+        # taken for lost is taken for lost again until its callback is over.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
         "AIRFLOW__CHATWORK__ALERT_FAILED_RUNS": "True",
         "AIRFLOW__CHATWORK__ALERT_CONN_ID": LISTENER_CONNECTION,
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",

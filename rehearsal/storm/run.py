@@ -110,7 +110,7 @@ def _show(airflow: Airflow, sandbox: Sandbox, run_id: str, tasks: int, before: i
         "one message": len(told) == 1,
         "it calls the one to be called, once": len(told) == 1 and told[0].count("[To:") == 1,
         "it names every failure, and nothing else": found == failed,
-        "it says that the run has failed": bool(told) and "この実行は失敗で終わりました" in told[0],
+        "it says that the run has failed": bool(told) and "この実行は失敗に終わりました" in told[0],
         "no request was refused": set(statuses) <= {200, 204},
         "every callback told, or saw it told": sum(how.values()) == tasks + 1 and not how["lost"],
     }

@@ -264,8 +264,30 @@ class TestMentions:
     def test_tells_where_nobody_can_be_looked_up(self, teller):
         teller.sandbox.misbehave(Fault("status", operation="list_members", status=403))
         teller.tell(failure(), mentions="山田太郎")
-        assert teller.text.startswith(f"{EN('unknown_people', names='山田太郎')}\n")
+        assert teller.text.startswith(f"{EN('people_not_looked_up', names='山田太郎')}\n")
         assert EN("failure", name="load") in teller.text
+
+
+class TestSending:
+    def test_makes_a_moved_alert_s_room_harmless(self, teller):
+        switch = Switch(room_id=teller.room_id)
+        teller.tell(failure(), room_id="[toall]", fold="none", switch=switch)
+        assert "[toall]" not in teller.text
+
+    def test_calls_nobody_for_good_news(self, teller):
+        teller.tell(run_success(), text="done", mentions="toall")
+        assert teller.posted == ["done"]
+
+    def test_ends_an_alert_also_where_the_table_drops_good_news(self, teller):
+        table = RoutingTable(routes=(Route(severity="error"), Route(send=False)))
+        teller.tell(failure(), table=table)
+        teller.tell(run_success(run_id="scheduled__2026-11-02"), table=table)
+        assert teller.calls == ["post_message", "edit_message", "get_me", "post_message"]
+
+    def test_gives_each_failure_its_own_message_once_with_fold_none(self, teller):
+        for name in ("a", "b", "a"):
+            teller.tell(failure(name), fold="none")
+        assert teller.calls == ["post_message", "post_message"]
 
 
 class TestRouting:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from airflow_provider_chatwork.alerts.board import Board, Entry, RunPart
 from airflow_provider_chatwork.alerts.fold import Fold, LedgerError, News
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkServerError
-from tests.alerts.storm import DeafLedger, Storm, named
+from tests.alerts.storm import START, DeafLedger, Storm, named
 
 RUN = "r"
 
@@ -88,6 +88,30 @@ class TestTell:
         assert len(storm.room.calls) <= 20
         assert [told.how for told in storm.told].count("posted") == 1
 
+    def test_has_time_left_to_write_where_the_claim_took_long(self):
+        # As it does on an API server that has kept nothing before. The others wait 8 seconds.
+        storm = Storm(7)
+        take, answer, slow = storm.take, storm.room.answer, [1.6]
+        posted: list[float] = []
+
+        def late(seconds, effect):
+            found = take(seconds, effect)
+            if "save" in effect.__qualname__ and slow:
+                storm.sleep(slow.pop())
+            return found
+
+        def note(call):
+            posted.append(storm.now - START)
+            return answer(call)
+
+        storm.take = late  # type: ignore[method-assign]
+        storm.room.answer = note  # type: ignore[method-assign]
+        for at in range(20):
+            storm.fails((f"t{at}", -1), at=0.1 * at)
+        storm.run()
+        assert posted[0] < 5
+        assert storm.room.calls.count("post_message") == 1
+
     def test_asks_little_where_nobody_else_can_have_anything_to_tell(self, storm):
         asked: list[str] = []
         take = storm.take
@@ -99,7 +123,7 @@ class TestTell:
         storm.take = count  # type: ignore[method-assign]
         storm.states[RUN] |= {("t8", -1): "success", ("t9", -1): "upstream_failed"}
         alone(storm, news("t1"))
-        assert asked == ["record", "load", "states", "fold", "save"]
+        assert asked == ["record", "load", "states", "fold", "load", "save"]
 
     @pytest.mark.parametrize("state", ["running", "queued", "scheduled", "up_for_retry", "failed"])
     def test_looks_again_where_somebody_else_may_have(self, storm, state):
@@ -144,6 +168,55 @@ class TestTell:
         alone(storm, news("t1", retrying=True))
         alone(storm, news("t1", retrying=True, try_number=2))
         assert "will retry (2)" in storm.text
+
+    def test_rings_again_for_what_was_cleared_and_failed_again(self, storm):
+        alone(storm, news("t1"))
+        alone(storm, news("t1", try_number=2))
+        assert storm.room.calls == ["post_message", "post_message"]
+
+    @pytest.mark.parametrize(
+        "kept", [{"runs": []}, {"runs": {RUN: {"failed": []}}}, {"writer": ["x"]}, {"room": "x"}, {"runs": {RUN: 1}}]
+    )
+    def test_sends_nothing_where_somebody_has_made_something_else_of_what_was_kept(self, storm, kept):
+        storm.variables[f"board {RUN}"] = kept
+        fold = storm.fold(RUN)
+        raised: list[bool] = []
+
+        def tell() -> None:
+            try:
+                fold.tell(news("t1"))
+                raised.append(False)
+            except LedgerError:
+                raised.append(True)
+
+        storm.process(0, tell)
+        storm.run()
+        assert raised == [True]
+
+    def test_leaves_chatwork_its_time_where_airflow_takes_too_long(self, storm):
+        storm.states[RUN][("t9", -1)] = "running"
+        took = storm.take
+
+        def slowly(seconds, effect):
+            storm.sleep(2.0)
+            return took(seconds, effect)
+
+        storm.take = slowly  # type: ignore[method-assign]
+        began = storm.now
+        fold = replace(storm.fold(RUN), left=lambda: max(began + 20 - storm.now, 0.0))
+        raised: list[float] = []
+
+        def tell() -> None:
+            try:
+                fold.tell(news("t1"))
+            except LedgerError:
+                raised.append(storm.now - began)
+
+        storm.process(0, tell)
+        storm.run()
+        assert len(raised) == 1
+        assert raised[0] < 20
+        assert storm.room.calls == []
 
     def test_drops_what_has_succeeded_meanwhile(self, storm):
         alone(storm, news("t1", retrying=True))

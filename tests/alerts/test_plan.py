@@ -174,9 +174,10 @@ class TestMentions:
     def test_are_nobody_for_what_does_not_ring(self):
         assert planned(mentions="5", rings=False).mentions == ()
 
-    def test_must_be_some(self):
-        with pytest.raises(ChatworkParameterError, match="mentions"):
-            planned(mentions=1.5)
+    def test_are_nobody_and_named_where_they_cannot_be_any(self):
+        found = planned(mentions=1.5, lang="en")
+        assert found.mentions == ()
+        assert found.note == EN("unknown_people", names="1.5")
 
 
 class TestQuietHours:
@@ -296,5 +297,5 @@ class TestCallLine:
     def test_calls_those_it_can_where_nobody_may_be_looked_up(self):
         line = planned(mentions=[5, "山田"], lang="en").call_line()
         refusal = ChatworkForbiddenError("list_members", 403, ())
-        unknown = EN("unknown_people", names="山田")
+        unknown = EN("people_not_looked_up", names="山田")
         assert followed(line, refusal) == (["list_members"], f"[To:5]\n{unknown}")

@@ -322,16 +322,23 @@ class TestError:
             ("", "ValueError"),
             (
                 'no relation "x"\nLINE 1: SELECT * FROM x\n                      ^\n\n[SQL: SELECT * FROM x]',
-                'ValueError: no relation "x"\nLINE 1: SELECT * FROM x\n                      ^',
+                'ValueError: no relation "x"\nLINE 1: SELECT * FROM x\n…\n[SQL: SELECT * FROM x]',
             ),
+            ("a\nb\nc", "ValueError: a\nb\nc"),
             (
                 "Traceback (most recent call last):\n  File x\n    y()\nKeyError: 'orders'\n",
                 "ValueError: KeyError: 'orders'",
             ),
         ],
     )
-    def test_is_its_class_and_the_first_lines_of_its_text(self, text, message):
+    def test_is_its_class_and_the_first_and_last_lines_of_its_text(self, text, message):
         assert read(ti=task_instance(), exception=ValueError(text)).error == message
+
+    def test_is_masked_before_it_is_shortened(self):
+        secret = "-----BEGIN KEY-----\nMIIE\nhkiG\nAASC\n-----END KEY-----"
+        context = {"ti": task_instance(), "exception": ValueError(f"bad key: {secret}")}
+        story = stories.read(context, now=NOW, mask=lambda text: text.replace(secret, "***"))
+        assert story.error == "ValueError: bad key: ***"
 
     def test_is_its_class_where_it_cannot_say_more(self):
         class SilentError(Exception):

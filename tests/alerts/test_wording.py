@@ -501,7 +501,7 @@ class TestBoard:
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "・a: E: a",
             "・b: E: b",
-            "この実行は失敗で終わりました (task_failure)",
+            "この実行は失敗に終わりました (task_failure)",
             "所要時間: 1 時間 6 分",
             "詳細: https://airflow.example/run[/info]",
         )
@@ -517,7 +517,7 @@ class TestBoard:
             "[info][title]DAG の実行が失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "・a: E: a",
-            "この実行は失敗で終わりました",
+            "この実行は失敗に終わりました",
             "詳細: https://airflow.example/run[/info]",
         )
         assert "[title]DAG run failed: daily_report[/title]" in shown("en", what)
@@ -548,7 +548,7 @@ class TestBoard:
             "詳細: https://airflow.example/run[hr]実行 ID: r2",
             "失敗したタスク: 2 件",
             "タスク: c, d",
-            "この実行は失敗で終わりました[hr]実行 ID: r3",
+            "この実行は失敗に終わりました[hr]実行 ID: r3",
             "失敗したタスクは残っていません[/info]",
         )
         assert shown("en", what) == lines(

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, conf, mask_secret
 
 from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
 from airflow_provider_chatwork.api.check import MAX_BODY
@@ -244,6 +244,27 @@ class TestCall:
         assert sandbox.requests == []
         assert f"[chatwork] alerts is off. It was: failure of report.load in {RUN}" in said()
 
+    def test_needs_no_connection_where_it_is_switched_off(self, monkeypatch, said):
+        monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "off")
+        called: list[Any] = []
+        ChatworkNotifier("{{ 1 / 0 }}", chatwork_conn_id="nowhere", fallback=called.append)(told())
+        asyncio.run(_await(ChatworkNotifier(chatwork_conn_id="nowhere", fallback=called.append, context=told())))
+        assert called == []
+        assert "alert lost" not in said()
+
+    def test_alerts_although_the_switch_is_misspelt_and_says_so(self, sandbox, monkeypatch, said):
+        monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "yess")
+        ChatworkNotifier(room_id=ROOM)(told())
+        assert len(posted(sandbox)) == 1
+        assert "[chatwork] alerts='yess'" in said()
+
+    @pytest.mark.parametrize("mentions", ["0", "-1", [True], {"a": 1}, "{{ params.who }}"])
+    def test_alerts_although_a_mention_cannot_be_one(self, sandbox, mentions):
+        ChatworkNotifier(room_id=ROOM, mentions=mentions)(told(params={"who": 0}))
+        [body] = posted(sandbox)
+        assert "[To:" not in body
+        assert "ルームに見つからない宛先" in body
+
     def test_sends_all_to_one_room_of_an_airflow_for_trying_things_out(self, sandbox, monkeypatch):
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", str(company.SALES_ROOM))
         ChatworkNotifier(room_id=ROOM, mentions="toall", lang="en")(told())
@@ -275,6 +296,11 @@ class TestCall:
     def test_can_be_copied_with_the_tasks_that_share_it(self):
         notifier = ChatworkNotifier("x", routing=RoutingTable(routes=(Route(tag="a", room_id=1),)))
         assert copy.deepcopy(notifier).text == "x"
+
+    def test_gives_up_before_airflow_kills_it(self):
+        longest = conf.getfloat("core", "task_success_overtime", fallback=20.0)
+        # What it takes to load the notifier and to read its connection comes on top.
+        assert ChatworkNotifier().time_limit <= longest - 5
 
     @pytest.mark.parametrize(
         ("arguments", "named"),
@@ -401,6 +427,18 @@ class TestLoss:
 
         ChatworkNotifier(room_id=company.PRIVATE_ROOM, fallback=fail)(told())
         assert "The fallback of the lost Chatwork alert failed as well: no mail server" in said()
+
+    @pytest.mark.parametrize("context", [None, "x", [1], {"ti": 5, "dag": 7, "dag_run": "x", "exception": object()}])
+    def test_costs_a_line_whatever_it_is_called_with(self, sandbox, context, said):
+        ChatworkNotifier(room_id=company.PRIVATE_ROOM)(context)
+        assert "Chatwork alert lost" in said()
+
+    def test_does_not_name_a_secret(self, sandbox, said):
+        secret = "s3cret-of-the-map-index"
+        mask_secret(secret)
+        ti = FakeTaskInstance(task_id=f"load {secret}", state="failed")
+        ChatworkNotifier(room_id=company.PRIVATE_ROOM)(told(ti=ti))
+        assert secret not in said()
 
     def test_is_raised_for_those_who_want_it(self, sandbox):
         with pytest.raises(ChatworkForbiddenError):

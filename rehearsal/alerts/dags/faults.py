@@ -32,7 +32,7 @@ def works(signal: str = "") -> str:
     return "ok"
 
 
-for dag_id in ("chatwork_down", "token_revoked", "no_right"):
+for dag_id in ("chatwork_down", "chatwork_slow", "token_revoked", "no_right"):
     alerts = ChatworkNotifier(room_id=ROOMS[dag_id])
     with DAG(
         dag_id,

@@ -137,7 +137,7 @@ if AIRFLOW_3:
 
     class FailsAfterWaiting(BaseOperator):
         def execute(self, context: Any) -> None:
-            self.defer(trigger=ShortWait(seconds=3), method_name="go_on")
+            self.defer(trigger=ShortWait(seconds=10), method_name="go_on")
 
         def go_on(self, context: Any, event: Any = None) -> None:
             load("waited")
