@@ -17,7 +17,7 @@ from airflow_provider_chatwork.transports import HttpxTransport, RequestsTranspo
 T = TypeVar("T")
 
 # How long Chatwork may be silent: half of what an alert may take, so that a second try is possible.
-_SILENCE = 10.0
+_SILENCE = 7.0
 
 
 class Budget:

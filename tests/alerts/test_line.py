@@ -57,7 +57,7 @@ class TestBudget:
 class TestHurried:
     @pytest.mark.parametrize(
         ("own", "passed", "timeout"),
-        [(20.0, 0, 10.0), (3.0, 0, 3.0), (60.0, 12, 8.0), (20.0, 19.5, 0.5)],
+        [(20.0, 0, 7.0), (3.0, 0, 3.0), (60.0, 15, 5.0), (20.0, 19.5, 0.5)],
         ids=["no more than half of it", "what the connection says", "what is left", "the last half second"],
     )
     def test_gives_a_request_no_more_time_than_is_left(self, budget, clock, own, passed, timeout):
