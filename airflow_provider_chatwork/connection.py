@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
-from airflow_provider_chatwork.alerts.words import LANGUAGES
 from airflow_provider_chatwork.api import check
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.wire import BASE_URL, LOOPBACK, Settings, check_url
@@ -46,7 +45,7 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Set
     if "proxy" in given:
         options["proxy"] = _proxy(given["proxy"])
     if "lang" in given:
-        options["lang"] = check.choice("lang", str(given["lang"]).strip(), LANGUAGES)
+        options["lang"] = check.choice("lang", str(given["lang"]).strip(), check.LANGUAGES)
     if "routing" in given:
         options["routing"] = given["routing"]
     if "webhook_token" in given:

@@ -41,7 +41,7 @@ from airflow_provider_chatwork.api.errors import ChatworkParameterError
 
 __all__ = ["LANGUAGES", "SEVERITIES", "QuietHours", "Route", "RoutingTable"]
 
-LANGUAGES = ("ja", "en")
+LANGUAGES = check.LANGUAGES
 
 #: One shell pattern, or several of which one has to match.
 Patterns: TypeAlias = str | Sequence[str]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow_provider_chatwork.api import check
 
-#: The languages there are.
-LANGUAGES = ("ja", "en")
+#: The languages there are, in the order of the sentences.
+LANGUAGES = check.LANGUAGES
 
 _WORDS: dict[str, tuple[str, str]] = {
     # Titles.

@@ -24,6 +24,8 @@ MAX_FILE = 5 * 1024 * 1024
 
 LIMIT_TYPES = ("none", "date", "time")
 TASK_STATUSES = ("open", "done")
+#: The languages in which this package speaks to people.
+LANGUAGES = ("ja", "en")
 ICON_PRESETS = (
     *("group", "check", "document", "meeting", "event", "project", "business", "study", "security", "star", "idea"),
     *("heart", "magcup", "beer", "music", "sports", "travel"),

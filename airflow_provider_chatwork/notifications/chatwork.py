@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")
 _STYLES = ("full", "short")
-_LANGUAGES = ("ja", "en")
 
 # Airflow 3.3 refuses the connections and Variables of its database to the callbacks of deadlines that run on an
 # executor, and other versions have had the like in the triggerer.
@@ -108,7 +107,7 @@ class ChatworkNotifier(BaseNotifier):
         self.chatwork_conn_id = chatwork_conn_id
         self.template = api.check.choice("template", template, _STYLES)
         self.text_file = text_file
-        self.lang = None if lang is None else api.check.choice("lang", lang, _LANGUAGES)
+        self.lang = None if lang is None else api.check.choice("lang", lang, api.check.LANGUAGES)
         self.mentions = mentions
         self.when = api.check.choice("when", when, _WHEN)
         self.fold = api.check.choice("fold", fold, _FOLDS)
