@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -73,7 +73,6 @@ class Switch:
 
     on: bool = True
     room_id: int | None = None
-    text: str = field(default="on")
 
     @classmethod
     def read(cls, value: object) -> Switch:
@@ -85,9 +84,9 @@ class Switch:
         if text in ("on", "true", ""):
             return cls()
         if text in ("off", "false"):
-            return cls(on=False, text=text)
+            return cls(on=False)
         try:
-            return cls(room_id=api.check.identifier("[chatwork] alerts", text), text=text)
+            return cls(room_id=api.check.identifier("[chatwork] alerts", text))
         except ChatworkParameterError:
             raise ChatworkParameterError("[chatwork] alerts", value, "give on, off, or the number of a room") from None
 
