@@ -275,9 +275,8 @@ class ChatworkNotifier(BaseNotifier):
     def _switch(self) -> Switch:
         from airflow_provider_chatwork.alerts.plan import Switch
 
-        value = conf.get("chatwork", "alerts", fallback="on")
         try:
-            return Switch.read(value)
+            return Switch.read(_switch_value())
         except ChatworkParameterError as error:
             # A slip of the pen must not cost every alert.
             self.log.error("Alerts are sent as if they were switched on: %s", error)
@@ -285,10 +284,14 @@ class ChatworkNotifier(BaseNotifier):
 
     def _is_switched_off(self, context: Any) -> bool:
         """Whether this Airflow sends no alerts. It may have no connection either, so nothing else is looked at."""
-        if self._switch().on:
-            return False
-        self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", self._title(context))
-        return True
+        from airflow_provider_chatwork.alerts.plan import Switch
+
+        # What cannot be read is said once, where the alert is made.
+        with suppress(ChatworkParameterError):
+            if not Switch.read(_switch_value()).on:
+                self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", self._title(context))
+                return True
+        return False
 
     def _title(self, context: Any) -> str:
         from airflow_provider_chatwork.alerts import story as stories
@@ -352,6 +355,10 @@ def _masked(value: object) -> str:
 
 def _settings(conn_id: str) -> Settings:
     return ChatworkHook(conn_id).settings
+
+
+def _switch_value() -> object:
+    return conf.get("chatwork", "alerts", fallback="on")
 
 
 def _variable(name: str) -> Any:

@@ -256,7 +256,7 @@ class TestCall:
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "yess")
         ChatworkNotifier(room_id=ROOM)(told())
         assert len(posted(sandbox)) == 1
-        assert "[chatwork] alerts='yess'" in said()
+        assert said().count("[chatwork] alerts='yess'") == 1
 
     @pytest.mark.parametrize("mentions", ["0", "-1", [True], {"a": 1}, "{{ params.who }}"])
     def test_alerts_although_a_mention_cannot_be_one(self, sandbox, mentions):
