@@ -60,8 +60,8 @@ demo: env ## see it work in the terminal, with no account and no token
 demo-ui: env ## the same with Airflow and Chatwork in the browser
 	$(BIN)/python -m demo --ui
 
-rehearse: env ## let every kind of alert happen in Airflow 3.3 and 2.11, and a hundred failures at a time
-	@$(environment) airflow-2.11
+rehearse: python ## let every kind of alert happen in Airflow 3.3 and 2.11, and a hundred failures at a time
+	@$(environment) airflow-$(NEWEST)+rehearsal airflow-2.11+rehearsal
 	$(BIN)/python -m rehearsal alerts
 	$(BIN)/python -m rehearsal alerts --python .venv/airflow-2.11/bin/python
 	$(BIN)/python -m rehearsal storm

@@ -19,13 +19,14 @@ _PATIENCE = (15.0, 5.0)
 class Process:
     """A program in a session of its own: no Ctrl-C in the terminal reaches it, and its descendants can be found.
 
-    :param name: what it is called in what the demo says; its output goes to ``{name}.log`` in ``folder``.
+    :param name: what it is called in what the demo says; its output goes to ``{name}.log`` in ``folder``, behind that
+        of an earlier one of that name.
     """
 
     def __init__(self, name: str, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        with self.log.open("wb") as output:
+        with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -72,15 +73,22 @@ def stop_all(processes: Sequence[Process], patience: tuple[float, float] = _PATI
     _wait_for_end(processes, patience[1])
     killed = []
     for process in processes:
-        # More than once, as one of them may be just about to start another.
-        while family := process.family():
-            if process.name not in killed:
-                killed.append(process.name)
-            for member in family:
-                _send(member, signal.SIGKILL)
-            time.sleep(0.05)
-        process.popen.wait()
+        if kill(process):
+            killed.append(process.name)
     return killed
+
+
+def kill(process: Process) -> bool:
+    """End a process and all who descend from it at once, as a power failure does; returns whether any was alive."""
+    alive = False
+    # More than once, as one of them may be just about to start another.
+    while family := process.family():
+        alive = True
+        for member in family:
+            _send(member, signal.SIGKILL)
+        time.sleep(0.05)
+    process.popen.wait()
+    return alive
 
 
 def _wait_for_end(processes: Sequence[Process], seconds: float) -> None:

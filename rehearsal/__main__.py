@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demo.airflow import NotReady
-from demo.processes import Process, stop_all
+from demo.processes import Process
 from demo.show import say
 from demo.watch import OutOfTime, Stopped, Watch
 from rehearsal import record
 from rehearsal.alerts import run as alerts
+from rehearsal.database import Kind
+from rehearsal.stage import stop
 from rehearsal.storm import run as storm
 
 
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"FAILED after {watch.seconds:.0f} s: {error}")
         finally:
             watch.deaf = True
-            stop_all(processes)
+            stop(processes)
             if status or arguments.keep:
                 say(f"The logs are kept in {folder}")
             else:
@@ -57,16 +59,18 @@ def _perform(arguments: argparse.Namespace, folder: Path, processes: list[Proces
     if arguments.what == "record":
         record.record(python, folder, processes, watch)
         return True
+    database = Kind.SQLITE if arguments.sqlite else Kind.POSTGRESQL
     if arguments.what == "storm":
-        return storm.storm(python, folder, processes, watch, arguments.tasks, arguments.parallelism)
-    return alerts.rehearse(python, folder, processes, watch, accept=arguments.accept)
+        return storm.storm(python, folder, processes, watch, arguments.tasks, arguments.parallelism, database)
+    return alerts.rehearse(python, folder, processes, watch, database, accept=arguments.accept)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rehearsal", description=__doc__)
     parser.add_argument("what", choices=["record", "alerts", "storm"])
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment of that Airflow")
-    parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="give up after so long")
+    parser.add_argument("--limit", type=float, default=1200, metavar="SECONDS", help="give up after so long")
+    parser.add_argument("--sqlite", action="store_true", help="without PostgreSQL, also where there is one")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all the logs")
     parser.add_argument("--ui", action="store_true", help="leave Airflow and the sandbox running, for the browser")
     parser.add_argument("--accept", action="store_true", help="take the texts of the alerts for the expected ones")

@@ -102,10 +102,10 @@ def _act_as_people(airflow: Airflow, runs: dict[str, str], done: set[str], watch
             # So that the process is there, and not only promised.
             watch.pause(5)
             mark(airflow, "marked", runs["marked"], task_id, task_id.removeprefix("marked_"))
-        if task_id == "approve" and state in ("awaiting_input", "deferred"):
+        # An answer before the scheduler has seen the end of the asking process is taken for the task's violent end.
+        parked = state in ("awaiting_input", "deferred")
+        if task_id == "approve" and parked and airflow.has_seen_end("asks", "approve"):
             done.add(task_id)
-            # An answer before the scheduler has seen the end of the asking process is taken for the task's violent end.
-            watch.pause(5)
             answer(airflow, "asks", runs["asks"], "approve", "締める")
 
 

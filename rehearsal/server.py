@@ -1,23 +1,24 @@
-"""An Airflow of any supported version, on SQLite, each component a process of its own."""
+"""An Airflow of any supported version, each component a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.fernet import Fernet
 
 from demo.airflow import COMPONENTS, NotReady, environment, free_port
-from demo.processes import Process
+from demo.processes import Process, kill
+from rehearsal.database import Kind, choose
 
 ROOT = Path(__file__).resolve().parent.parent
 _ENDED = ("success", "failed")
@@ -35,6 +36,8 @@ class Setting:
     :param env: more environment variables of its components.
     :param connections: in its database, by id, as ``airflow connections import`` wants them.
     :param parallelism: how many tasks run at a time.
+    :param database: what it is to run on; without a PostgreSQL on this machine, it is SQLite.
+    :param triggerers: how many there are: ``triggerer``, ``triggerer-2`` and so on.
     """
 
     python: Path
@@ -42,6 +45,8 @@ class Setting:
     env: Mapping[str, str] = field(default_factory=dict)
     connections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     parallelism: int = 4
+    database: Kind = Kind.SQLITE
+    triggerers: int = 1
 
     @property
     def version(self) -> str:
@@ -67,10 +72,13 @@ class Airflow:
         self.setting = setting
         self.version = tuple(int(part) for part in setting.version.split(".")[:2])
         self.home = folder / "airflow"
-        self.database = self.home / "airflow.db"
+        #: What it runs on.
+        self.database = choose(setting.database, setting.python, self.version, folder, self.home)
         self._folder = folder
         self._processes = processes
-        self._own: list[Process] = []
+        self._own: dict[str, Process] = {}
+        self._logs: dict[str, Path] = {}
+        self._key = Fernet.generate_key()
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         self._http = httpx.Client(base_url=f"{self.address}/api/v2", trust_env=False, timeout=30)
@@ -88,6 +96,7 @@ class Airflow:
             # Airflow 3.0 has no issuer by default, which newer versions of PyJWT refuse.
             "AIRFLOW__API_AUTH__JWT_ISSUER": "rehearsal",
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.setting.dags),
+            "AIRFLOW__CORE__FERNET_KEY": self._key.decode(),
             "AIRFLOW__CORE__PARALLELISM": str(self.setting.parallelism),
             "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(self.setting.parallelism),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
@@ -101,8 +110,7 @@ class Airflow:
             "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": _HEARTBEAT,
             "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "10",
             "AIRFLOW__WEBSERVER__BASE_URL": f"http://127.0.0.1:{port}",
-            # It refuses more than one task at a time on SQLite; for a few of them it does well.
-            "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
+            **self.database.env,
             **self.setting.env,
         }
 
@@ -112,6 +120,7 @@ class Airflow:
         :raises NotReady: it could not be made.
         """
         self.home.mkdir(parents=True)
+        self.database.start(self._processes)
         self.run("db", "migrate")
         if self.setting.connections:
             file = self._folder / "connections.json"
@@ -131,11 +140,40 @@ class Airflow:
 
     def start(self) -> None:
         """Start the components; ``missing`` says what is not up yet."""
-        components = COMPONENTS if self.version >= (3, 0) else {"scheduler": ("--skip-serve-logs",)}
-        for name, options in components.items():
-            process = Process(name, [self._command, name, *options], self._folder, self.env)
-            self._own.append(process)
-            self._processes.append(process)
+        for name in self.components:
+            self.start_one(name)
+
+    @property
+    def components(self) -> list[str]:
+        """What its components are called."""
+        # The scheduler of Airflow 2 reads the DAGs itself, and nobody looks at its web page.
+        plain = [name for name in (COMPONENTS if self.version >= (3, 0) else ["scheduler"]) if name != "triggerer"]
+        return [*plain, *(f"triggerer-{number}" if number > 1 else "triggerer" for number in self._triggerers)]
+
+    @property
+    def _triggerers(self) -> range:
+        return range(1, self.setting.triggerers + 1)
+
+    def start_one(self, name: str) -> None:
+        """Start a component, the first time or once more after :meth:`kill`.
+
+        :param name: one of :attr:`components`.
+        """
+        command = re.sub(r"-\d+$", "", name)
+        process = Process(name, [self._command, command, *COMPONENTS[command]], self._folder, self.env)
+        self._own[name] = process
+        self._logs[name] = process.log
+        self._processes.append(process)
+
+    def kill(self, name: str) -> None:
+        """End a component and all who descend from it with SIGKILL, as if its machine had failed.
+
+        :param name: one of :attr:`components`.
+        """
+        process = self._own.pop(name)
+        kill(process)
+        # Its number may be another one's from now on.
+        self._processes.remove(process)
 
     def missing(self, dag_ids: Iterable[str]) -> list[str]:
         """Return what is not up yet: components, and DAGs that have not been read.
@@ -162,7 +200,7 @@ class Airflow:
 
         :raises NotReady: one has ended.
         """
-        for process in self._own:
+        for process in self._own.values():
             if process.status is not None:
                 raise NotReady(f"{process.name} ended with status {process.status}: see {process.log}")
 
@@ -203,12 +241,23 @@ class Airflow:
     @property
     def component_logs(self) -> list[Path]:
         """What the components have printed."""
-        return [process.log for process in self._own]
+        return [*self._logs.values()]
 
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Ask the database, without a lock that anyone would wait for."""
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=10)) as database:
-            return database.execute(sql, parameters).fetchall()
+        """Ask the database for rows. What stands for a parameter is a ``?``."""
+        return self.database.query(sql, parameters)
+
+    def variable(self, name: str) -> Any:
+        """Return what a Variable holds, as JSON has it; ``None`` where there is none."""
+        rows = self.query("SELECT val, is_encrypted FROM variable WHERE key = ?", (name,))
+        for value, encrypted in rows:
+            return json.loads(Fernet(self._key).decrypt(value.encode()) if encrypted else value)
+        return None
+
+    def has_seen_end(self, dag_id: str, task_id: str) -> bool:
+        """Whether the scheduler knows that a process of a task has ended: the last one, or one that has parked it."""
+        line = re.compile(rf"TaskInstance Finished: dag_id={dag_id}, task_id={task_id},")
+        return bool(line.search(self._logs["scheduler"].read_text("utf-8", "replace")))
 
     def unfinished(self) -> list[str]:
         """Return the DAGs with a run that has not ended."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from demo.processes import Process
+from demo.processes import Process, stop_all
 from demo.sandbox import SandboxServer
 from demo.show import say
 from demo.watch import Watch
+from rehearsal import postgres
 from rehearsal.server import Airflow
 
 
@@ -35,7 +36,7 @@ def start_airflow(airflow: Airflow, dag_ids: Iterable[str], watch: Watch) -> Non
     """
     wanted = [*dag_ids]
     airflow.prepare()
-    watch.tell(f"Airflow {airflow.setting.version} has a database")
+    watch.tell(f"Airflow {airflow.setting.version} has a database: {airflow.database.title}")
     airflow.start()
     missing = wanted
 
@@ -46,6 +47,13 @@ def start_airflow(airflow: Airflow, dag_ids: Iterable[str], watch: Watch) -> Non
 
     watch.until(up, lambda: f"{len(missing)}: {', '.join(missing[:4])}")
     watch.tell(f"it has read all {len(wanted)} DAGs")
+
+
+def stop(processes: list[Process]) -> None:
+    """End everything: a database after those who use it, which then need not wait for it in vain."""
+    databases = [process for process in processes if process.name == postgres.NAME]
+    stop_all([process for process in processes if process not in databases])
+    stop_all(databases)
 
 
 def show_addresses(airflow: Airflow, sandbox: Sandbox) -> None:

@@ -1,8 +1,9 @@
 """Make the virtual environments of this project under ``.venv/``: ``python scripts/environment.py NAME...``.
 
 Runs on a bare Python 3.11 or later. Every environment holds the project (editable) and exactly what its pin file says,
-and is left alone as long as nothing it was made from has changed. Uses uv: the one on the path, else one that it
-installs into ``.venv/uv``, else pip, which does the same in more time.
+and is left alone as long as nothing it was made from has changed. ``NAME+rehearsal`` adds what only the rehearsals
+need. Uses uv: the one on the path, else one that it installs into ``.venv/uv``, else pip, which does the same in more
+time.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ ENVIRONMENTS = {
     "airflow-3.3": Environment("constraints.txt", (3, 15)),
     "benchmarks": Environment("constraints/benchmarks.txt", (3, 15)),
 }
+#: Behind a name: with what is pinned there too. Where there is nothing compiled of it, the rehearsals do without.
+REHEARSAL = "+rehearsal"
+REHEARSAL_PINS = "constraints/rehearsal.txt"
 
 
 def run(*command: str | Path) -> None:
@@ -133,28 +137,55 @@ def make(name: str) -> None:
     print(f"making .venv/{name} from {wanted.pins}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     python = executable(folder, "python")
-    # Compiled once here, as every one of the many short processes of the tests would otherwise do it again.
     if tool := uv():
         run(tool, "venv", "--quiet", "--python", interpreter(wanted), folder)
-        install: list[str | Path] = [tool, "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
     else:
         run(interpreter(wanted), "-m", "venv", folder)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(*install, "--requirement", wanted.pins)
+    install(python, "--requirement", wanted.pins)
     if wanted.project:
-        run(*install, "--no-deps", "--editable", ".")
+        install(python, "--no-deps", "--editable", ".")
     stamp.write_text(digest, "utf-8")
+
+
+def install(python: Path, *what: str) -> None:
+    """Install into the environment of an interpreter.
+
+    :raises subprocess.CalledProcessError: it failed; its output was printed.
+    """
+    if tool := uv():
+        # Compiled once here, as every one of the many short processes of the tests would otherwise do it again.
+        run(tool, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *what)
+    else:
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what)
+
+
+def add_rehearsal(name: str) -> None:
+    """Add to an environment what the rehearsals need, or say that they have to do without."""
+    stamp = VENVS / name / ".stamp-rehearsal"
+    pins = (ROOT / REHEARSAL_PINS).read_text("utf-8")
+    if stamp.exists() and stamp.read_text("utf-8") == pins:
+        return
+    try:
+        install(executable(VENVS / name, "python"), "--only-binary=:all:", "--requirement", REHEARSAL_PINS)
+    except subprocess.CalledProcessError:
+        print(f"{REHEARSAL_PINS} could not be installed into {name}: its rehearsals will be on SQLite", flush=True)
+    else:
+        stamp.write_text(pins, "utf-8")
 
 
 def main() -> None:
     """Make the environments named on the command line."""
     parser = argparse.ArgumentParser(description="Make virtual environments under .venv/.")
-    parser.add_argument("names", nargs="+", choices=sorted(ENVIRONMENTS), metavar="NAME", help=", ".join(ENVIRONMENTS))
-    for name in parser.parse_args().names:
+    names = sorted([*ENVIRONMENTS, *(f"{name}{REHEARSAL}" for name in ENVIRONMENTS)])
+    parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=", ".join(ENVIRONMENTS))
+    for wanted in parser.parse_args().names:
+        name = wanted.removesuffix(REHEARSAL)
         try:
             make(name)
         except subprocess.CalledProcessError as error:
             raise SystemExit(f"{name} could not be made: {error}") from None
+        if wanted != name:
+            add_rehearsal(name)
 
 
 if __name__ == "__main__":

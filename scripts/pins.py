@@ -15,7 +15,8 @@ from environment import ROOT, uv
 
 NEWEST = "3.3"
 OLDER = ("2.11", "3.0", "3.1", "3.2")
-COMMON = ("--extra", "sandbox", "--universal", "--python-version", "3.11", "--upgrade", "--no-config")
+COMMON = ("--universal", "--python-version", "3.11", "--upgrade", "--no-config")
+PROJECT = ("pyproject.toml", "--extra=sandbox")
 PLAIN = ("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet")
 
 
@@ -46,22 +47,27 @@ def main() -> None:
     write(
         "constraints.txt",
         f"What this project is tested with on Airflow {NEWEST}.",
-        "pyproject.toml",
+        *PROJECT,
         f"constraints/airflow-{NEWEST}.in",
         "--group=dev",
+    )
+    write(
+        "constraints/rehearsal.txt",
+        "What the rehearsals need besides, for an Airflow on PostgreSQL.",
+        "constraints/rehearsal.in",
     )
     for version in OLDER:
         write(
             f"constraints/airflow-{version}.txt",
             f"What this project is tested with on Airflow {version}.",
-            "pyproject.toml",
+            *PROJECT,
             f"constraints/airflow-{version}.in",
             "--group=test",
         )
     write(
         "constraints/benchmarks.txt",
         f"Airflow {NEWEST} with the providers that this one is measured against.",
-        "pyproject.toml",
+        *PROJECT,
         "--constraint=constraints.txt",
         "--group=benchmarks",
         "--group=test",

@@ -170,6 +170,8 @@ class Delivery:
         self.log.info("Message %s in room %s of Chatwork was %s", told.board.message_id, plan.room_id, told.how)
         if told.how == "posted":
             self._keep(ledger, name)
+        if story.kind is Kind.RETRY:
+            self._look_again(ledger, name)
         if entry is not None and any(shown.key == entry.key for shown in told.board.runs[str(story.run_id)].details):
             self._attach(plan.room_id)
         return told.board.message_id
@@ -201,6 +203,19 @@ class Delivery:
             recovery.keep(ledger, str(self.story.dag_id), name, self.clock())
         except LedgerError as error:
             self.log.warning("When the DAG succeeds again, this alert will not be answered: %s", error)
+
+    def _look_again(self, ledger: Ledger, name: str) -> None:
+        """Take a retry back that has succeeded meanwhile: its success may have found nothing yet to take back.
+
+        Airflow waits for no callback before the next try, and that of a task whose process was killed comes from
+        another process, which has more to do.
+        """
+        try:
+            if (ledger.states() or {}).get(self.story.key or ("", -1)) == "success":
+                self._fold(ledger, name, self.line, self.plan.writer).refresh(self._part(ended=False))
+                self.log.info("%s has succeeded meanwhile, and the message says so", self.story.label)
+        except (LedgerError, ChatworkError) as error:
+            self.log.warning("Whether the retry has succeeded meanwhile could not be told: %s", error)
 
     def _name(self, plan: Plan) -> str:
         story, fold = self.story, self.wishes.fold
@@ -263,8 +278,8 @@ class Delivery:
                 part = board.runs.get(story.run_id)
                 if part is not None and story.key in (*part.failed, *part.retrying):
                     line, writer = self._means(board)
-                    self._fold(ledger, name, line, writer).refresh(self._part(ended=False))
-                    self.log.info("Message %s of Chatwork was brought up to date", board.message_id)
+                    if self._fold(ledger, name, line, writer).refresh(self._part(ended=False)) is not None:
+                        self.log.info("Message %s of Chatwork was brought up to date", board.message_id)
         except LedgerError as error:
             self.log.warning("Whether there is an alert to take back could not be asked: %s", error)
 

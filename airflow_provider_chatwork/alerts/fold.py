@@ -51,6 +51,10 @@ class LedgerError(Exception):
     """Airflow cannot be asked for, or does not keep, what is told."""
 
 
+class _Recovered(Exception):
+    """The board of a message that was to be brought up to date is gone: the DAG is well, and the message says so."""
+
+
 class Ledger(Protocol):
     """What Airflow knows and keeps. Every method may raise :class:`LedgerError`."""
 
@@ -169,13 +173,19 @@ class Fold:
                 return self._write(news)
 
     def refresh(self, part: RunPart) -> Told | None:
-        """Make the message anew of what failed in a run by now, if there is one of it."""
+        """Make the message anew of what failed in a run by now, if there is one of it that still stands.
+
+        :return: ``None`` where there is none, or where the DAG recovers meanwhile.
+        """
         board = self._board()
         if board is None or not board.message_id or part.run_id not in board.runs:
             return None
         news = News(part=part, entry=None, rings=False)
         self._claim(board)
-        return self._write(news)
+        try:
+            return self._write(news)
+        except _Recovered:
+            return None
 
     def _board(self) -> Board | None:
         kept = self.ledger.load(self.name)
@@ -186,6 +196,16 @@ class Fold:
             return None
         if board is not None and self.window is not None and self.clock() - board.since > self.window:
             return None
+        return board
+
+    def _standing(self) -> Board | None:
+        """The board; without news, there has to be one.
+
+        :raises _Recovered: there is none any more.
+        """
+        board = self._board()
+        if board is None and self._news is None:
+            raise _Recovered
         return board
 
     def _is_alone(self, board: Board | None, news: News, states: Mapping[Key, str | None] | None) -> bool:
@@ -236,7 +256,7 @@ class Fold:
         written: Board | None = None
         try:
             for _ in range(_ROUNDS):
-                seen = self._board() or self.new_board()
+                seen = self._standing() or self.new_board()
                 if written is None:
                     self._check_time()
                 else:
@@ -281,7 +301,7 @@ class Fold:
         self.log(f"What failed in run {run_id} was told, but perhaps not all of it, or not for the last time: {error}")
 
     def _publish(self, written: Board, seen: Board, run_id: str, *, held: bool = True) -> None:
-        latest = self._board()
+        latest = self._standing()
         if latest is not None and latest.message_id not in (None, seen.message_id, written.message_id):
             # Somebody else has posted since. The next round sees which message is left, and what it lacks.
             self._settle_on_one(latest, written)

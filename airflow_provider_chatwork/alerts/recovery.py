@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -93,7 +94,7 @@ def tell(
     left = {name: board.since for name, board in kept if (name, board) not in over}
     ledger.save(index, {"boards": left} if left else None)
     try:
-        _mark_and_answer([board for _, board in over], story, means, run_url, now)
+        _mark_and_answer([_settled(board, str(story.run_id)) for _, board in over], story, means, run_url, now)
     except ChatworkError:
         ledger.save(index, {"boards": {name: board.since for name, board in kept}})
         raise
@@ -145,6 +146,18 @@ def _answer(
     link = api.notation.reply(me["account_id"], str(latest.room_id), str(latest.message_id))
     with suppress(*_GONE):
         line.run(api.messages.post_message(str(latest.room_id), f"{link}\n{answer}"))
+
+
+def _settled(board: Board, run_id: str) -> Board:
+    """The board of a run that has succeeded, in which nothing is tried again any more.
+
+    The success of the task says so too, but may come later than that of the run, and then finds nothing.
+    """
+    part = board.runs.get(run_id)
+    if part is None or not part.retrying:
+        return board
+    part = replace(part, retrying=[], details=[entry for entry in part.details if not entry.retrying])
+    return replace(board, runs={**board.runs, run_id: part})
 
 
 def _is_over(board: Board, story: Story, ledger: Ledger) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from airflow_provider_chatwork.alerts import recovery
 from airflow_provider_chatwork.sandbox.company import BOT
 from demo.watch import Watch
 from rehearsal.alerts.evidence import Evidence
@@ -43,16 +45,16 @@ class Play:
         self._acts = [
             _Act("Chatwork breaks", self._all_told, self._break),
             _Act("Chatwork is mended", self._all_lost, self._mend),
-            _Act("sales_report runs again", self._sales_failed, self._again),
+            _Act("sales_report runs again", self._sales_told, self._again),
         ]
         if airflow.version >= (3, 0):
             self._acts += [
-                _Act(f"marked as {state}", self._is("marked", f"marked_{state}", "running"), partial(self._mark, state))
+                _Act(f"marked as {state}", self._has_begun(f"marked_{state}"), partial(self._mark, state))
                 for state in ("failed", "success")
             ]
         if airflow.version >= (3, 1):
             self._acts += [
-                _Act("an answer", self._is("asks", "approve", *_PARKED), partial(self._answer, "asks")),
+                _Act("an answer", self._is_parked("asks"), partial(self._answer, "asks")),
                 _Act("another answer", self._mended_and_parked, partial(self._answer, "asks_in_vain")),
             ]
 
@@ -76,6 +78,18 @@ class Play:
 
     def _is(self, dag_id: str, task_id: str, *states: str) -> Callable[[Evidence], bool]:
         return lambda seen: seen.task_states.get(dag_id, {}).get(task_id) in states
+
+    def _has_begun(self, task_id: str) -> Callable[[Evidence], bool]:
+        """Whether the process of a task is in the author's code."""
+        return lambda seen: (self._signals / task_id).exists()
+
+    def _is_parked(self, dag_id: str) -> Callable[[Evidence], bool]:
+        """Whether a question can be answered.
+
+        Before the scheduler has seen the end of the asking process, an answer is taken for the task's violent end.
+        """
+        parked = self._is(dag_id, "approve", *_PARKED)
+        return lambda seen: parked(seen) and self._airflow.has_seen_end(dag_id, "approve")
 
     def _refuse(self, dag_id: str, status: int, *errors: str) -> None:
         body: Any = {"errors": errors} if errors else None
@@ -103,26 +117,30 @@ class Play:
         self._signal("mended")
 
     def _mended_and_parked(self, seen: Evidence) -> bool:
-        return "Chatwork is mended" in self._done and self._is("asks_in_vain", "approve", *_PARKED)(seen)
+        return "Chatwork is mended" in self._done and self._is_parked("asks_in_vain")(seen)
 
     def _signal(self, name: str) -> None:
         for dag_id in _BROKEN:
             (self._signals / f"{dag_id}.{name}").touch()
 
-    def _sales_failed(self, seen: Evidence) -> bool:
-        return seen.run_states.get("sales_report") == ["failed"]
+    def _sales_told(self, seen: Evidence) -> bool:
+        """Whether the failed run is told in both rooms, and its callbacks are over.
+
+        A run that was on its way before says nothing of a failure.
+        """
+        if seen.run_states.get("sales_report") != ["failed"]:
+            return False
+        kept: Any = SimpleNamespace(load=self._airflow.variable)
+        boards = [board for _, board in recovery.boards_of(kept, "sales_report")]
+        rooms = {int(board.room_id or 0) for board in boards}
+        over = all(board.writer is None and part.ended for board in boards for part in board.runs.values())
+        return over and rooms == {ROOMS["sales_report"], ROOMS["listener"]}
 
     def _again(self) -> None:
-        # Its callbacks have to be over: a run that was on its way before says nothing of a failure.
-        self._watch.pause(8)
         self._airflow.trigger(["sales_report"], conf={"broken": False})
 
     def _mark(self, state: str) -> None:
-        # So that the process is there, and not only promised.
-        self._watch.pause(5)
         mark(self._airflow, "marked", self.runs["marked"], f"marked_{state}", state)
 
     def _answer(self, dag_id: str) -> None:
-        # An answer before the scheduler has seen the end of the asking process is taken for the task's violent end.
-        self._watch.pause(5)
         answer(self._airflow, dag_id, self.runs[dag_id], "approve", "締める")

@@ -54,9 +54,15 @@ CONNECTION = "chatwork_default"
 ENV_CONNECTION = "chatwork_env"
 LISTENER_CONNECTION = "chatwork_all"
 
-#: The environment variable with the folder in which a file lets a waiting task go on.
+#: The environment variable with the folder in which tasks and the rehearsal give each other signals: empty files.
 SIGNALS = "REHEARSAL_SIGNALS"
-_PATIENCE = 150
+#: Seconds; on a slow machine it takes its time until all that a signal waits for has happened.
+_PATIENCE = 600
+
+
+def give(signal: str) -> None:
+    """Tell the rehearsal something from a task."""
+    (Path(os.environ[SIGNALS]) / signal).touch()
 
 
 def wait_for(signal: str) -> None:

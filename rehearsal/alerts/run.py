@@ -17,6 +17,8 @@ from rehearsal.alerts.cases import cases
 from rehearsal.alerts.evidence import Evidence, look
 from rehearsal.alerts.play import Play
 from rehearsal.alerts.rooms import CONNECTION, ENV_CONNECTION, LISTENER_CONNECTION, NAMES, ROOMS, SIGNALS
+from rehearsal.alerts.traces import traces
+from rehearsal.database import Kind
 from rehearsal.server import Airflow, Setting
 from rehearsal.stage import Sandbox, show_addresses, start_airflow, start_sandbox
 
@@ -25,14 +27,26 @@ DAGS = Path(__file__).with_name("dags")
 #: is taken to stay so.
 _QUIET = 45.0
 _SETTLED = 10.0
+#: Seconds without anything new after which what has not ended is taken for stuck. The longest wait for a task that has
+#: died without a word is a quarter of it.
+_STUCK = 180.0
 #: Whose alerts go through Airflow's own, with a budget of calls of its own.
 _WATCHMAN = 1_001_090
 
 
-def rehearse(python: Path, folder: Path, processes: list[Process], watch: Watch, *, accept: bool = False) -> bool:
+def rehearse(
+    python: Path,
+    folder: Path,
+    processes: list[Process],
+    watch: Watch,
+    database: Kind = Kind.POSTGRESQL,
+    *,
+    accept: bool = False,
+) -> bool:
     """Start all, let it happen, and print what was found.
 
     :param python: the interpreter of the Airflow's environment.
+    :param database: what Airflow is to run on.
     :param accept: whether the texts that are found are those that are expected from now on.
     :return: whether all was right.
     :raises NotReady: that Airflow does not run.
@@ -40,7 +54,7 @@ def rehearse(python: Path, folder: Path, processes: list[Process], watch: Watch,
     sandbox = start_sandbox(folder, processes, watch)
     token = f"rehearsal-{secrets.token_hex(12)}"
     _furnish(sandbox, token)
-    airflow = Airflow(_setting(python, folder, sandbox, token), folder, processes)
+    airflow = Airflow(_setting(python, folder, sandbox, token, database), folder, processes)
     wanted = [case.dag_id for case in cases(airflow.version)]
     start_airflow(airflow, wanted, watch)
     show_addresses(airflow, sandbox)
@@ -64,7 +78,7 @@ def _furnish(sandbox: Sandbox, token: str) -> None:
     sandbox.order("add_token", token=token, account_id=_WATCHMAN)
 
 
-def _setting(python: Path, folder: Path, sandbox: Sandbox, token: str) -> Setting:
+def _setting(python: Path, folder: Path, sandbox: Sandbox, token: str, database: Kind) -> Setting:
     signals = folder / "signals"
     signals.mkdir()
     connection = {"conn_type": "chatwork", "host": f"{sandbox.address}/v2", "password": sandbox.token}
@@ -72,10 +86,11 @@ def _setting(python: Path, folder: Path, sandbox: Sandbox, token: str) -> Settin
     env = {
         SIGNALS: str(signals),
         f"AIRFLOW_CONN_{ENV_CONNECTION.upper()}": json.dumps(connection),
-        # An alert takes up to 15 seconds, in which a task gives no sign of life, and on Airflow 2 a task that has been
-        # taken for lost is taken for lost again until its callback is over.
+        # An alert takes up to 15 seconds, in which a task gives no sign of life.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
-        "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "5",
+        # On Airflow 2, a task that was taken for lost is taken for lost again until its callback is over, and if it is
+        # being tried again by then, Airflow fails that try.
+        "AIRFLOW__SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "30",
         "AIRFLOW__CHATWORK__ALERT_FAILED_RUNS": "True",
         "AIRFLOW__CHATWORK__ALERT_CONN_ID": LISTENER_CONNECTION,
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
@@ -88,12 +103,13 @@ def _setting(python: Path, folder: Path, sandbox: Sandbox, token: str) -> Settin
             "extra": json.dumps({"default_room_id": ROOMS["listener"], "lang": "en"}),
         },
     }
-    return Setting(python, DAGS, env=env, connections=connections, parallelism=8)
+    return Setting(python, DAGS, env=env, connections=connections, parallelism=8, database=database)
 
 
 def _follow(airflow: Airflow, sandbox: Sandbox, play: Play, watch: Watch) -> Evidence:
     """Wait until all is as it should be and stays so, or until nothing happens any more."""
     last: list[Any] = [watch.seconds, None]
+    moved: list[Any] = [watch.seconds, None]
     latest: list[Evidence] = []
 
     def over() -> bool:
@@ -105,6 +121,14 @@ def _follow(airflow: Airflow, sandbox: Sandbox, play: Play, watch: Watch) -> Evi
         open_ = [dag for dag in airflow.unfinished() if dag != "sla"]
         sent = sum(len(room.sent) for room in seen.rooms.values() if room.name != "sla")
         news = (sent, bool(seen.rooms["sla"].messages), len(seen.lost))
+        states = [
+            {dag: state for dag, state in of.items() if dag != "sla"} for of in (seen.task_states, seen.run_states)
+        ]
+        if (progress := (news, states, play.open)) != moved[1]:
+            moved[:] = [watch.seconds, progress]
+        if watch.seconds - moved[0] > _STUCK:
+            say(f"FAILED: nothing has happened for {_STUCK:.0f} s, and this is open: {purpose()}")
+            return True
         if open_ or not acted or news != last[1]:
             last[:] = [watch.seconds, news]
             return False
@@ -124,18 +148,21 @@ def _follow(airflow: Airflow, sandbox: Sandbox, play: Play, watch: Watch) -> Evi
 
 
 def _show(seen: Evidence) -> bool:
-    """Print the table, and return whether all is right."""
-    good = True
+    """Print the table, and what there is to see of what is wrong; return whether all is right."""
+    failed = []
     say(f"\n{'':6} {'kind':35} {'expected':33} found")
     for case in cases(seen.version):
         room = seen.rooms[case.room or case.dag_id]
         problems = case.problems(seen)
         if not problems and (different := texts.problem(room)):
             problems = [different]
-        good = good and not problems
+        if problems:
+            failed.append(case)
         title = "".join(re.findall(r"\[title\](.*?)\[/title\]", room.messages[-1])[:1]) if room.messages else ""
         found = f"{len(room.messages)}: {title or room.messages[-1].partition(chr(10))[0]}" if room.messages else "-"
         say(f"{'FAILED' if problems else 'ok':6} {case.kind:35} {case.expected:33} {found[:80]}")
         for problem in problems:
             say(f"{'':7}{problem}")
-    return good
+    if failed:
+        say("\n" + "\n".join(traces(seen, failed)))
+    return not failed

@@ -11,6 +11,7 @@ from airflow_provider_chatwork.sandbox.company import DATA_ROOM, TAKAHASHI
 from demo.processes import Process
 from demo.show import say
 from demo.watch import Watch
+from rehearsal.database import Kind
 from rehearsal.server import Airflow, Setting
 from rehearsal.stage import Sandbox, show_addresses, start_airflow, start_sandbox
 from rehearsal.storm.named import named
@@ -18,8 +19,10 @@ from rehearsal.storm.named import named
 DAGS = Path(__file__).with_name("dags")
 DAG_ID = "storm"
 TASKS = "REHEARSAL_STORM_TASKS"
-#: Seconds without another request after which nobody tells anything any more.
+#: Seconds without another request after which nobody tells anything any more: where every callback is over, and where
+#: one of them may just be slow to begin.
 _QUIET = 8.0
+_LOST = 90.0
 #: What the log of an alert says of how it was told.
 _HOW = {
     "posted": r"Message \d+ in room \d+ of Chatwork was posted",
@@ -31,12 +34,21 @@ _HOW = {
 }
 
 
-def storm(python: Path, folder: Path, processes: list[Process], watch: Watch, tasks: int, parallelism: int) -> bool:
+def storm(
+    python: Path,
+    folder: Path,
+    processes: list[Process],
+    watch: Watch,
+    tasks: int,
+    parallelism: int,
+    database: Kind = Kind.POSTGRESQL,
+) -> bool:
     """Let many tasks fail, half of them mapped, and print what came of it.
 
     :param python: the interpreter of the Airflow's environment.
     :param tasks: how many.
     :param parallelism: how many of them run at a time.
+    :param database: what Airflow is to run on.
     :return: whether one message tells of all of them.
     :raises NotReady: that Airflow does not run.
     """
@@ -53,6 +65,7 @@ def storm(python: Path, folder: Path, processes: list[Process], watch: Watch, ta
         env={TASKS: str(tasks)},
         connections={"chatwork_default": connection},
         parallelism=parallelism,
+        database=database,
     )
     airflow = Airflow(setting, folder, processes)
     start_airflow(airflow, [DAG_ID], watch)
@@ -61,15 +74,16 @@ def storm(python: Path, folder: Path, processes: list[Process], watch: Watch, ta
     [run_id] = airflow.trigger([DAG_ID]).values()
     began = watch.seconds
     watch.tell(f"triggered a run of {tasks} tasks, {parallelism} at a time")
-    _wait(airflow, sandbox, watch)
-    return _show(airflow, sandbox, run_id, tasks, before, watch.seconds - began - _QUIET)
+    last = _wait(airflow, sandbox, tasks, watch)
+    return _show(airflow, sandbox, run_id, tasks, before, last - began)
 
 
 def _messages(sandbox: Sandbox) -> list[str]:
     return [message["body"] for message in sandbox.room(DATA_ROOM)["messages"]]
 
 
-def _wait(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> None:
+def _wait(airflow: Airflow, sandbox: Sandbox, tasks: int, watch: Watch) -> float:
+    """Wait until nobody has anything to tell; returns when the last request was."""
     last = [watch.seconds, 0.0]
 
     def over() -> bool:
@@ -77,13 +91,15 @@ def _wait(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> None:
         requests = len(sandbox.look("requests"))
         if airflow.unfinished() or requests != last[1]:
             last[:] = [watch.seconds, requests]
-        return watch.seconds - last[0] > _QUIET
+        calm = watch.seconds - last[0]
+        return calm > _LOST or (calm > _QUIET and sum(_count_in_logs(airflow).values()) >= tasks + 1)
 
     def progress() -> str:
         states = Counter(airflow.task_states(DAG_ID).values())
         return f"{states['failed']} failed, {states['running']} running, {len(sandbox.look('requests'))} requests"
 
     watch.until(over, progress)
+    return last[0]
 
 
 def _show(airflow: Airflow, sandbox: Sandbox, run_id: str, tasks: int, before: int, seconds: float) -> bool:

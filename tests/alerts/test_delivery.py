@@ -15,7 +15,7 @@ from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_side import connect
-from tests.alerts.memory import RUN, failure, run_failure, run_success
+from tests.alerts.memory import RUN, MemoryLedger, failure, run_failure, run_success
 
 EN = Words("en")
 YAMADA = "[To:1001002] 山田 太郎"
@@ -367,6 +367,58 @@ class TestRefresh:
         teller.tell(failure(kind=Kind.SUCCESS, try_number=2, tries=2))
         assert teller.calls == ["post_message", "edit_message"]
         assert EN("mended") in teller.text
+
+    @pytest.mark.parametrize("pause", [1, 2], ids=["before it writes", "after it has written"])
+    def test_leaves_the_message_to_the_recovery_of_the_whole_dag(self, teller, said, pause):
+        message_id = teller.tell(failure(kind=Kind.RETRY, tries=2))
+        teller.airflow.states[RUN] = {("load", -1): "success"}
+        delivery = teller.delivery(failure(kind=Kind.SUCCESS, try_number=2, tries=2))
+        pauses = []
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == pause:
+                teller.tell(run_success())
+
+        delivery.sleep = sleep
+        delivery.tell(teller.airflow.ledger())
+        assert len(pauses) == pause
+        assert [*teller.messages()] == [message_id]
+        assert teller.text.startswith(EN("recovered", at=""))
+        assert teller.airflow.variables == {}
+        assert "perhaps not all of it" not in said()
+
+    def test_keeps_nothing_of_a_dag_that_recovers_while_it_writes(self, teller, said):
+        message_id = teller.tell(failure(kind=Kind.RETRY, tries=2))
+
+        class Slow(MemoryLedger):
+            def states(self) -> Any:
+                found = super().states()
+                teller.tell(run_success())
+                return found
+
+        teller.tell(failure(kind=Kind.SUCCESS, try_number=2, tries=2), ledger=Slow(teller.airflow, RUN))
+        assert [*teller.messages()] == [message_id]
+        assert EN("mended") in teller.text
+        assert teller.airflow.variables == {}
+        assert "perhaps not all of it" not in said()
+
+    def test_takes_a_retry_back_that_has_succeeded_before_it_was_told(self, teller, said):
+        message_id = teller.tell(failure(kind=Kind.RETRY, tries=2), state="success")
+        assert teller.calls == ["post_message", "edit_message"]
+        assert [*teller.messages()] == [message_id]
+        assert EN("mended") in teller.text
+        assert "load has succeeded meanwhile, and the message says so" in said()
+
+    def test_leaves_a_retry_that_is_still_to_come(self, teller):
+        teller.tell(failure(kind=Kind.RETRY, tries=2))
+        assert teller.calls == ["post_message"]
+
+    def test_has_told_a_retry_also_where_it_cannot_be_taken_back(self, teller, said):
+        teller.sandbox.misbehave(Fault("status", operation="edit_message", status=403))
+        message_id = teller.tell(failure(kind=Kind.RETRY, tries=2), state="success")
+        assert [*teller.messages()] == [message_id]
+        assert "Whether the retry has succeeded meanwhile could not be told" in said()
 
     def test_asks_chatwork_nothing_where_the_task_was_never_told_of(self, teller):
         teller.tell(failure("load"))

@@ -135,6 +135,27 @@ class TestTell:
         assert teller.calls == ["post_message", "edit_message"]
         assert teller.text.startswith(EN("recovered", at=""))
 
+    def test_says_of_no_task_that_it_will_be_tried_again_in_a_run_that_has_succeeded(self, teller):
+        teller.tell(failure(kind=Kind.RETRY, tries=2))
+        # Its own success comes later than that of its run, and from another process.
+        teller.airflow.states[RUN] = {("load", -1): "success"}
+        teller.tell(run_success())
+        first = teller.text
+        assert first.startswith(EN("recovered", at=""))
+        assert EN("mended_title", dag=DAG) in first
+        assert EN("retry", at="1 of 2", name="load") not in first
+        teller.tell(failure(kind=Kind.SUCCESS, try_number=2, tries=2))
+        assert teller.text == first
+
+    def test_leaves_what_failed_for_good_beside_a_retry(self, teller):
+        teller.tell(failure("clean"))
+        teller.tell(failure(kind=Kind.RETRY, tries=2))
+        teller.airflow.states[RUN] = {("load", -1): "success", ("clean", -1): "success"}
+        teller.tell(run_success())
+        marked = next(iter(teller.messages().values()))
+        assert EN("failure", name="clean") in marked
+        assert "load" not in marked
+
     def test_rings_for_nobody_by_marking(self, teller):
         teller.tell(failure(), mentions=company.YAMADA)
         teller.tell(hour_later(teller), mentions=company.YAMADA)

@@ -14,6 +14,9 @@ from airflow_provider_chatwork.sandbox.company import TAKAHASHI
 from rehearsal.alerts.rooms import ENV_CONNECTION, ROOMS
 
 VERSION = tuple(int(part) for part in __version__.split(".")[:2])
+#: The run has to have begun when its time is over, and to go on until that is noticed: seconds.
+ALLOWED = 15
+LASTS = 40
 COMMON: dict[str, Any] = {"start_date": datetime(2026, 1, 1), "schedule": None, "is_paused_upon_creation": False}
 
 
@@ -27,7 +30,7 @@ if VERSION >= (3, 1):
 
     def soon(callback: Any) -> DeadlineAlert:
         return DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(seconds=3), callback=callback
+            reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(seconds=ALLOWED), callback=callback
         )
 
     with DAG(
@@ -37,7 +40,7 @@ if VERSION >= (3, 1):
         ),
         **COMMON,
     ):
-        sleeps(20)
+        sleeps(LASTS)
 
 # There is a SyncCallback in 3.2 already, whose end is the end of the scheduler with it, on SQLite.
 if VERSION >= (3, 3):
@@ -52,7 +55,7 @@ if VERSION >= (3, 3):
         ),
         **COMMON,
     ):
-        sleeps(20)
+        sleeps(LASTS)
 
     # Its connection is one of the database.
     with DAG(
@@ -60,7 +63,7 @@ if VERSION >= (3, 3):
         deadline=soon(SyncCallback(ChatworkNotifier, kwargs={"room_id": ROOMS["deadline_unseen"]})),
         **COMMON,
     ):
-        sleeps(20)
+        sleeps(LASTS)
 
 if VERSION < (3, 0):
     with DAG(

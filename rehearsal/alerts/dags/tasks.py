@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Airfl
 
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 from airflow_provider_chatwork.sandbox.company import TAKAHASHI
-from rehearsal.alerts.rooms import ROOMS
+from rehearsal.alerts.rooms import ROOMS, give
 from rehearsal.waiting import ShortWait
 
 AIRFLOW_3 = int(__version__.split(".")[0]) >= 3
@@ -21,7 +21,8 @@ COMMON: dict[str, Any] = {
     "catchup": False,
     "is_paused_upon_creation": False,
 }
-DEFAULTS: dict[str, Any] = {"owner": "data-team", "retry_delay": timedelta(seconds=1)}
+# The next try does not wait for the callback of the one before, and what they say depends on who comes first.
+DEFAULTS: dict[str, Any] = {"owner": "data-team", "retry_delay": timedelta(seconds=5)}
 
 
 def every_callback(notifier: ChatworkNotifier) -> dict[str, Any]:
@@ -158,11 +159,13 @@ if AIRFLOW_3:
 
         @task
         def marked_failed() -> None:
-            time.sleep(240)
+            give("marked_failed")
+            time.sleep(600)
 
         @task
         def marked_success() -> None:
-            time.sleep(240)
+            give("marked_success")
+            time.sleep(600)
 
         marked_failed()
         marked_success()
