@@ -19,8 +19,12 @@ def push_place(context: Context, web_url: str, room_id: int | str, message_id: s
     """Keep for the links where a task was at work. Without a task instance there is nothing to link from."""
     ti: Any = context.get("ti")
     if ti is not None:
-        place = {"web_url": web_url, "room_id": str(room_id).strip(), "message_id": message_id}
-        ti.xcom_push(key=PLACE_KEY, value=place)
+        ti.xcom_push(key=PLACE_KEY, value=place(web_url, room_id, message_id))
+
+
+def place(web_url: str, room_id: int | str, message_id: str | None = None) -> dict[str, str | None]:
+    """Where the links lead, as the XCom holds it."""
+    return {"web_url": web_url, "room_id": str(room_id).strip(), "message_id": message_id}
 
 
 class ChatworkRoomLink(BaseOperatorLink):

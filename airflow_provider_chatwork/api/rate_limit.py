@@ -18,6 +18,8 @@ WINDOW = 300.0
 ROOM_WINDOW = 10.0
 #: How long to wait, in seconds, where the account's limit refuses without saying until when.
 WITHOUT_RESET = 30.0
+# Nothing that counts requests or seconds gets here, and far beyond it there are numbers that no float can hold.
+_NO_NUMBER = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,10 @@ class RateLimit:
     def from_headers(cls, headers: Mapping[str, str]) -> RateLimit | None:
         """Read the three headers of an answer, names in lower case; ``None`` where they are missing or no numbers."""
         try:
-            return cls(*(int(headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset")))
+            numbers = [int(headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset")]
         except (KeyError, ValueError):
             return None
+        return cls(*numbers) if max(map(abs, numbers)) < _NO_NUMBER else None
 
 
 def server_time(headers: Mapping[str, str]) -> float | None:

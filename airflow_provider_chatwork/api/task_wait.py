@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from typing import Any, TypedDict
 
 from airflow_provider_chatwork.api import check, models
@@ -20,7 +21,10 @@ _ONE_BY_ONE = 2
 
 
 class TaskState(TypedDict):
-    """How one task stands: who has to do it, and whether it is ``open`` or ``done``."""
+    """How one task stands: who has to do it, and whether it is ``open``, ``done`` or ``deleted``.
+
+    Of a ``deleted`` one there is nothing but its id: 0 and empty texts.
+    """
 
     task_id: int
     status: str
@@ -61,12 +65,32 @@ def is_complete(states: Sequence[TaskState], complete_when: object) -> bool:
     return sum(state["status"] == "done" for state in states) >= tasks_needed(complete_when, len(states))
 
 
+def check_possible(room_id: int | str, states: Sequence[TaskState], complete_when: object) -> None:
+    """Check that enough of the tasks are still there to be done.
+
+    :raises ChatworkNotFoundError: naming those that are not.
+    """
+    gone = [state["task_id"] for state in states if state["status"] == "deleted"]
+    needed = tasks_needed(complete_when, len(states))
+    if len(states) - len(gone) >= needed:
+        return
+    if len(gone) == 1:
+        said = f"task {gone[0]} of room {room_id} was deleted, or the account of the token is not in the room"
+    else:
+        tasks = ", ".join(map(str, gone))
+        said = f"tasks {tasks} of room {room_id} were deleted, or the account of the token is not in the room"
+    if needed < len(states):
+        said += f"; {needed} of {len(states)} tasks cannot be done any more"
+    raise ChatworkNotFoundError("get_task", 404, (said,))
+
+
 def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call[Any], Any, list[TaskState]]:
     """See how tasks of a room stand, in the order given. Yields the calls to run.
 
-    A task that is in no list is read by itself, as the lists end at 100: what is missing there is not done yet.
+    A task that is in no list is read by itself, as the lists end at 100: what is missing there is not done yet. One
+    that Chatwork does not know is ``deleted``, which is what a lost room looks like, too, with one or two tasks.
 
-    :raises ChatworkNotFoundError: for a task that was deleted, and for a room the account is no longer in.
+    :raises ChatworkApiError: where the room is lost.
     """
     seen: dict[int, models.Task] = {}
     if len(task_ids) > _ONE_BY_ONE:
@@ -76,18 +100,17 @@ def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call
                 seen[task["task_id"]] = task
     for task_id in task_ids:
         if task_id not in seen:
-            try:
+            with suppress(ChatworkNotFoundError):
                 seen[task_id] = yield get_task(room_id, task_id)
-            except ChatworkNotFoundError as error:
-                gone = f"task {task_id} of room {room_id} was deleted, or the account of the token is not in the room"
-                said = (*error.errors, gone)
-                raise ChatworkNotFoundError(error.operation, error.status, said, error.hidden_by_plan) from error
-    return [_state(seen[task_id]) for task_id in task_ids]
+    return [state_of(task_id, seen.get(task_id)) for task_id in task_ids]
 
 
-def _state(task: models.Task) -> TaskState:
+def state_of(task_id: int, task: models.Task | None) -> TaskState:
+    """How a task stands, or that it is not there any more (``None``)."""
+    if task is None:
+        return {"task_id": task_id, "status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
     return {
-        "task_id": task["task_id"],
+        "task_id": task_id,
         "status": task["status"],
         "account_id": task["account"]["account_id"],
         "account_name": task["account"].get("name", ""),

@@ -5,8 +5,20 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.api.errors import ChatworkNotFoundError, ChatworkParameterError, ChatworkServerError
-from airflow_provider_chatwork.api.task_wait import goes_on, is_complete, observe_tasks, tasks_needed
+from airflow_provider_chatwork.api.errors import (
+    ChatworkForbiddenError,
+    ChatworkNotFoundError,
+    ChatworkParameterError,
+    ChatworkServerError,
+)
+from airflow_provider_chatwork.api.task_wait import (
+    check_possible,
+    goes_on,
+    is_complete,
+    observe_tasks,
+    state_of,
+    tasks_needed,
+)
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
@@ -14,8 +26,8 @@ from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 ROOM = company.DATA_ROOM
 
 
-def states(*done: bool) -> list[Any]:
-    return [{"status": "done" if is_done else "open"} for is_done in done]
+def states(*statuses: str) -> list[Any]:
+    return [{"task_id": number, "status": status} for number, status in enumerate(statuses, start=1)]
 
 
 class TestTasksNeeded:
@@ -38,19 +50,63 @@ class TestTasksNeeded:
 
 class TestIsComplete:
     @pytest.mark.parametrize(
-        ("done", "complete_when", "complete"),
+        ("statuses", "complete_when", "complete"),
         [
-            ((True, True), "all", True),
-            ((True, False), "all", False),
-            ((False, True), "any", True),
-            ((False, False), "any", False),
-            ((True, False, True), 2, True),
-            ((True, False, False), "2", False),
-            ((True, True, True), 2, True),
+            (("done", "done"), "all", True),
+            (("done", "open"), "all", False),
+            (("done", "deleted"), "all", False),
+            (("open", "done"), "any", True),
+            (("open", "open"), "any", False),
+            (("deleted", "deleted"), "any", False),
+            (("deleted", "done"), "any", True),
+            (("done", "open", "done"), 2, True),
+            (("done", "open", "open"), "2", False),
+            (("done", "done", "done"), 2, True),
         ],
     )
-    def test_needs_enough_of_them(self, done, complete_when, complete):
-        assert is_complete(states(*done), complete_when) is complete
+    def test_needs_enough_of_them(self, statuses, complete_when, complete):
+        assert is_complete(states(*statuses), complete_when) is complete
+
+
+class TestCheckPossible:
+    @pytest.mark.parametrize(
+        ("statuses", "complete_when"),
+        [
+            (("open", "done"), "all"),
+            (("open", "deleted"), "any"),
+            (("done", "deleted", "open"), 2),
+            (("deleted", "done", "deleted"), "1"),
+        ],
+    )
+    def test_lets_a_wait_go_on_where_enough_are_left(self, statuses, complete_when):
+        check_possible(ROOM, states(*statuses), complete_when)
+
+    @pytest.mark.parametrize(
+        ("statuses", "complete_when", "said"),
+        [
+            (("deleted",), "all", f"task 1 of room {ROOM} was deleted, or the account of the token is not in the room"),
+            (("done", "deleted"), "all", f"task 2 of room {ROOM} was deleted, or"),
+            (("deleted", "deleted"), "any", f"tasks 1, 2 of room {ROOM} were deleted, or.*; 1 of 2 tasks cannot be"),
+            (("deleted", "open", "deleted"), 2, f"tasks 1, 3 of room {ROOM} were deleted, or.*; 2 of 3 tasks cannot"),
+            (("deleted", "open", "done"), 3, f"task 1 of room {ROOM} was deleted"),
+        ],
+    )
+    def test_names_the_tasks_without_which_it_cannot(self, statuses, complete_when, said):
+        with pytest.raises(ChatworkNotFoundError, match=said) as caught:
+            check_possible(ROOM, states(*statuses), complete_when)
+        assert caught.value.status == 404
+        assert ("cannot be done any more" in str(caught.value)) == (complete_when in ("any", 2))
+
+
+class TestStateOf:
+    def test_has_nothing_but_the_id_of_a_task_that_is_gone(self):
+        gone = {"task_id": 7, "status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
+        assert state_of(7, None) == gone
+
+    def test_does_without_a_name(self):
+        task: Any = {"task_id": 7, "status": "open", "account": {"account_id": 70}, "message_id": "9"}
+        open_ = {"task_id": 7, "status": "open", "account_id": 70, "account_name": "", "message_id": "9"}
+        assert state_of(7, task) == open_
 
 
 class TestGoesOn:
@@ -147,7 +203,22 @@ class TestObserveTasks:
     def test_says_that_a_task_was_deleted(self, count, sandbox):
         task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.delete_task(ROOM, task_ids[0])
-        with pytest.raises(ChatworkNotFoundError, match=f"task {task_ids[0]} of room {ROOM} was deleted"):
+        found = self.look(sandbox, *task_ids)
+        assert [state["status"] for state in found] == ["deleted"] + ["open"] * (count - 1)
+        assert [state["task_id"] for state in found] == task_ids
+
+    def test_says_so_of_what_the_free_plan_hides(self):
+        steps = observe_tasks(ROOM, [5])
+        next(steps)
+        with pytest.raises(StopIteration) as end:
+            steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], True))
+        assert [state["status"] for state in end.value.value] == ["deleted"]
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_passes_on_that_the_room_is_lost(self, count, sandbox):
+        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        sandbox.remove_member(ROOM, company.BOT)
+        with pytest.raises(ChatworkForbiddenError):
             self.look(sandbox, *task_ids)
 
     def test_passes_every_other_error_on(self, sandbox):
@@ -155,11 +226,3 @@ class TestObserveTasks:
         sandbox.misbehave(Fault("status", status=503))
         with pytest.raises(ChatworkServerError):
             self.look(sandbox, task_id)
-
-    @pytest.mark.parametrize("hidden", [False, True])
-    def test_hands_on_that_the_free_plan_hides_a_task(self, hidden):
-        steps = observe_tasks(ROOM, [5])
-        next(steps)
-        with pytest.raises(ChatworkNotFoundError, match="task 5 of room") as caught:
-            steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], hidden))
-        assert caught.value.hidden_by_plan is hidden

@@ -15,10 +15,12 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_chatwork.links import PLACE_KEY
+from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
-from tests.airflow_side import connect, context, new_dag, render
+from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
+from tests.airflow_side import VERSION, connect, context, new_dag, render
 from tests.sensors.waits import MODES, End, wait
 
 ROOM = company.DATA_ROOM
@@ -125,6 +127,8 @@ SCENARIOS = {
     ),
     "deleted task": fails("ChatworkNotFoundError", delete_one),
     "task deleted before": fails("ChatworkNotFoundError", before=delete_one),
+    "any, one deleted": done(delete_one, nothing, lambda w: w.tick(2), complete_when="any"),
+    "two of three, two deleted": fails("ChatworkNotFoundError", delete_one, lambda w: w.delete(0), complete_when=2),
     "lost room": fails("ChatworkForbiddenError", World.leave_the_room),
     "revoked token": fails("ChatworkAuthError", lambda w: w.break_down(status=401)),
     "outage": done(lambda w: w.break_down(status=503), nothing, recover_and_tick),
@@ -178,7 +182,7 @@ class TestEveryMode:
     def wait(self, mode: str, world: World, scenario: Scenario) -> End:
         between = [partial(happening, world) for happening in scenario.between]
         given = {"room_id": ROOM, "task_ids": world.tasks, **scenario.arguments}
-        return wait(mode, world.monkeypatch, between, **given)
+        return wait(mode, world.monkeypatch, world.sandbox, between, **given)
 
     @pytest.mark.parametrize(
         ("mode", "name"), [(mode, name) for name in SCENARIOS for mode in MODES if (mode, name) not in UNNOTICED]
@@ -192,6 +196,7 @@ class TestEveryMode:
             assert end.xcoms == {}
             return
         tasks = {task["task_id"]: task for task in world.sandbox.tasks(ROOM)}
+        gone = {"status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
         assert end.result == [
             {
                 "task_id": task_id,
@@ -200,6 +205,8 @@ class TestEveryMode:
                 "account_name": tasks[task_id]["account"]["name"],
                 "message_id": tasks[task_id]["message_id"],
             }
+            if task_id in tasks
+            else {"task_id": task_id, **gone}
             for task_id, account_id in zip(world.tasks, PEOPLE, strict=True)
         ]
         place = {
@@ -223,19 +230,19 @@ class TestEveryMode:
     )
     def test_takes_tasks_in_every_form(self, write, mode, world, monkeypatch):
         world.tick(0, 1, 2)
-        end = wait(mode, monkeypatch, room_id=str(ROOM), task_ids=write(world.tasks))
+        end = wait(mode, monkeypatch, world.sandbox, room_id=str(ROOM), task_ids=write(world.tasks))
         assert [state["task_id"] for state in end.result] == world.tasks
 
     @pytest.mark.parametrize("mode", MODES)
     def test_works_in_the_room_of_the_connection_where_it_names_none(self, mode, world, monkeypatch):
         connect(monkeypatch, world.sandbox, default_room_id=ROOM)
-        end = wait(mode, monkeypatch, [lambda: world.tick(0)], task_ids=world.tasks[0])
+        end = wait(mode, monkeypatch, world.sandbox, [lambda: world.tick(0)], task_ids=world.tasks[0])
         assert end.how == "done"
 
     @pytest.mark.parametrize("mode", MODES)
     def test_writes_and_speaks_of_nothing(self, mode, world, monkeypatch):
         steps = [lambda: world.tick(0), lambda: world.tick(1, 2)]
-        wait(mode, monkeypatch, steps, room_id=ROOM, task_ids=world.tasks)
+        wait(mode, monkeypatch, world.sandbox, steps, room_id=ROOM, task_ids=world.tasks)
         assert {request.method for request in world.sandbox.requests} == {"GET"}
 
 
@@ -279,6 +286,9 @@ class TestDeferral:
             exponential_backoff=True,
             max_wait=90,
             silent_fail=True,
+            soft_fail=True,
+            do_xcom_push=False,
+            end_from_trigger=VERSION >= (3, 0),
         )
         _, arguments = deferred.trigger.serialize()
         assert arguments == {
@@ -286,11 +296,17 @@ class TestDeferral:
             "room_id": ROOM,
             "task_ids": [task["task_id"] for task in sandbox.tasks(ROOM)][-1:],
             "complete_when": "any",
+            "assignees": {str(sandbox.tasks(ROOM)[-1]["task_id"]): company.SATO},
             "poke_interval": 7.0,
             "deadline": 1_800_003_600.0,
             "exponential_backoff": True,
             "max_interval": 90.0,
             "silent_fail": True,
+            "soft_fail": True,
+            "never_fail": False,
+            "do_xcom_push": False,
+            "end_from_trigger": VERSION >= (3, 0),
+            "before_timeout": 0.0,
         }
 
     def test_leaves_airflow_a_later_deadline_than_the_trigger(self, sandbox):
@@ -316,3 +332,71 @@ class TestDeferral:
         error = {"class": "ChatworkForbiddenError", "args": ["get_task", 403, ["not a member"]]}
         with pytest.raises(AirflowFailException, match="not a member"):
             sensor.resume_execution("execute_complete", {"event": {"status": "refused", "error": error}}, context())
+
+
+class TestWithoutAWorker:
+    """A wait that begins in the triggerer, ends there, or both."""
+
+    def sensor(self, **arguments: Any) -> ChatworkTaskDoneSensor:
+        given: dict[str, Any] = {"task_ids": "{{ ti.xcom_pull('give') }}", "room_id": "{{ var.value.room }}"}
+        return ChatworkTaskDoneSensor(task_id="wait", deferrable=False, **{**given, **arguments})
+
+    @pytest.mark.skipif(VERSION < (3, 3), reason="begins in a worker there")
+    def test_hands_everything_to_the_triggerer(self):
+        sensor = self.sensor(
+            complete_when=2,
+            start_from_trigger=True,
+            end_from_trigger=True,
+            timeout=3600,
+            poke_interval=7,
+            soft_fail=True,
+        )
+        start = sensor.start_trigger_args
+        assert sensor.start_from_trigger is True
+        assert start is not None
+        assert start.trigger_cls == "airflow_provider_chatwork.triggers.tasks.ChatworkTaskDoneTrigger"
+        assert start.next_method == "execute_complete"
+        assert start.timeout == timedelta(hours=1, minutes=5)
+        trigger = ChatworkTaskDoneTrigger(**start.trigger_kwargs or {})
+        assert trigger.arguments() == {
+            "chatwork_conn_id": "chatwork_default",
+            "room_id": "{{ var.value.room }}",
+            "task_ids": "{{ ti.xcom_pull('give') }}",
+            "complete_when": 2,
+            "assignees": {},
+            "poke_interval": 7.0,
+            "deadline": None,
+            "before_timeout": 300.0,
+            "exponential_backoff": False,
+            "max_interval": None,
+            "silent_fail": False,
+            "soft_fail": True,
+            "never_fail": False,
+            "do_xcom_push": True,
+            "end_from_trigger": True,
+        }
+
+    @pytest.mark.skipif(VERSION < (3, 3), reason="begins in a worker there")
+    def test_stays_what_it_is_in_a_serialised_dag(self):
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        with new_dag("d") as dag:
+            give = ChatworkCreateTaskOperator(task_id="give", body="確認", to_ids=[company.SATO])
+            self.sensor(task_ids=give.output, start_from_trigger=True)
+        task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task("wait")
+        assert task.start_from_trigger is True
+        assert task.upstream_task_ids == {"give"}
+        assert "xcom_pull(task_ids='give'" in str(task.start_trigger_args.trigger_kwargs)
+
+    @pytest.mark.skipif(VERSION >= (3, 3), reason="begins in the triggerer there")
+    def test_begins_in_a_worker_where_airflow_cannot_do_otherwise(self):
+        with pytest.warns(UserWarning, match="start_from_trigger=True has an effect from Airflow 3.3 on"):
+            sensor = self.sensor(start_from_trigger=True)
+        assert sensor.deferrable is True
+        assert not sensor.start_from_trigger
+
+    @pytest.mark.skipif(VERSION >= (3, 0), reason="ends in the triggerer there")
+    def test_ends_in_a_worker_where_airflow_cannot_do_otherwise(self):
+        with pytest.warns(UserWarning, match="end_from_trigger=True has an effect from Airflow 3.0 on"):
+            sensor = self.sensor(end_from_trigger=True)
+        assert sensor.end_from_trigger is False

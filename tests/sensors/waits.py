@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -21,8 +19,10 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_chatwork.sandbox import Sandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
 from tests.airflow_side import FakeTaskInstance
+from tests.virtual_time import VirtualLoop, accounts, run_virtually
 
 MODES = ("poke", "reschedule", "deferrable")
 TRIGGER_FAILED = {"error": "Trigger failure"}
@@ -44,34 +44,48 @@ class Script:
     def __init__(self, steps: Iterable[Callable[[], object]]) -> None:
         self._steps = iter(steps)
         self.looks = 1
+        self._idle = 0
 
     def go_on(self) -> None:
         """Let the next thing happen."""
         step = next(self._steps, None)
-        assert step is not None, f"the wait goes on for ever, after {self.looks} looks"
         self.looks += 1
-        step()
+        if step is not None:
+            step()
+            return
+        # Where nothing happens any more, a wait may look again at its end.
+        self._idle += 1
+        assert self._idle < 10, f"the wait goes on for ever, after {self.looks} looks"
 
 
 def wait(
-    mode: str, monkeypatch: pytest.MonkeyPatch, steps: Iterable[Callable[[], object]] = (), **arguments: Any
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox,
+    steps: Iterable[Callable[[], object]] = (),
+    kind: type[Any] = ChatworkTaskDoneSensor,
+    **arguments: Any,
 ) -> End:
     """Let a sensor wait in a mode, and tell how it ended."""
     ti = FakeTaskInstance(waiting_since=datetime.now(UTC))
     script = Script(steps)
     in_triggerer = mode == "deferrable"
 
-    def sensor() -> ChatworkTaskDoneSensor:
-        return ChatworkTaskDoneSensor(
+    def sensor() -> Any:
+        return kind(
             task_id="wait",
             deferrable=in_triggerer,
             mode="poke" if in_triggerer else mode,
             **{"poke_interval": 5, "timeout": 3600, **arguments},
         )
 
-    runner = {"poke": _poke, "reschedule": _reschedule, "deferrable": _defer}[mode]
     try:
-        result = runner(sensor, {"ti": ti}, script, monkeypatch)
+        if mode == "poke":
+            result = _poke(sensor, {"ti": ti}, script, monkeypatch)
+        elif mode == "reschedule":
+            result = _reschedule(sensor, {"ti": ti}, script)
+        else:
+            result = _defer(sensor, {"ti": ti}, script, sandbox)
     except AirflowSkipException:
         return End("skipped", xcoms=ti.xcoms)
     except AirflowSensorTimeout:
@@ -91,7 +105,7 @@ def _poke(sensor: Callable[[], Any], context: Any, script: Script, monkeypatch: 
         return sensor().execute(context)
 
 
-def _reschedule(sensor: Callable[[], Any], context: Any, script: Script, monkeypatch: pytest.MonkeyPatch) -> Any:
+def _reschedule(sensor: Callable[[], Any], context: Any, script: Script) -> Any:
     while True:
         try:
             # A new one each time, as each time it is another process.
@@ -102,7 +116,7 @@ def _reschedule(sensor: Callable[[], Any], context: Any, script: Script, monkeyp
         script.go_on()
 
 
-def _defer(sensor: Callable[[], Any], context: Any, script: Script, monkeypatch: pytest.MonkeyPatch) -> Any:
+def _defer(sensor: Callable[[], Any], context: Any, script: Script, sandbox: Sandbox) -> Any:
     try:
         return sensor().execute(context)
     except TaskDeferred as deferred:
@@ -113,7 +127,7 @@ def _defer(sensor: Callable[[], Any], context: Any, script: Script, monkeypatch:
     module, _, name = path.rpartition(".")
     trigger = getattr(import_module(module), name)(**arguments)
     try:
-        event = json.loads(json.dumps(asyncio.run(_first_event(trigger, script, monkeypatch))))
+        event = json.loads(json.dumps(_event(trigger, sandbox, script)))
     except AssertionError:
         raise
     except Exception as error:
@@ -122,18 +136,16 @@ def _defer(sensor: Callable[[], Any], context: Any, script: Script, monkeypatch:
     return sensor().resume_execution(waiting.method_name, {**(waiting.kwargs or {}), "event": event}, context)
 
 
-async def _first_event(trigger: Any, script: Script, monkeypatch: pytest.MonkeyPatch) -> Any:
-    sleep, here = asyncio.sleep, threading.get_ident()
+def _event(trigger: Any, sandbox: Sandbox, script: Script) -> Any:
+    async def first(loop: VirtualLoop) -> Any:
+        with accounts(sandbox, loop.unix_time):
+            events = [event.payload async for event in trigger.run()]
+        assert len(events) == 1
+        return events[0]
 
-    async def go_on(seconds: float, *rest: Any) -> None:
-        # The server sleeps, too, in a thread of its own.
-        if threading.get_ident() != here:
-            await sleep(seconds, *rest)
-        else:
+    def passed(seconds: float) -> None:
+        # Less is not a pause between two looks.
+        if seconds >= 1:
             script.go_on()
 
-    with monkeypatch.context() as patched:
-        patched.setattr(asyncio, "sleep", go_on)
-        events = [event.payload async for event in trigger.run()]
-    assert len(events) == 1
-    return events[0]
+    return run_virtually(first, start=time.time(), on_jump=passed)

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
+import itertools
 import json
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
-from airflow_provider_chatwork.api.errors import ChatworkAuthError, from_plain
+from airflow_provider_chatwork.api.call import HttpRequest, Response
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkParameterError, from_plain
 from airflow_provider_chatwork.sandbox import Fault, company
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers._sensing import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
+from airflow_provider_chatwork.watching.accounts import Accounts, accounts, replaced
+from tests.airflow_side import connect
+from tests.virtual_time import START, VirtualLoop, run_virtually
 
 ROOM = company.DATA_ROOM
 # Every argument, and none of them as it would be by itself.
@@ -23,73 +28,30 @@ ARGUMENTS: dict[str, Any] = {
     "room_id": 5,
     "task_ids": [7, 8, 9],
     "complete_when": "any",
+    "assignees": {"7": 70, "8": 80},
     "poke_interval": 11.5,
     "deadline": 1_800_000_000.25,
+    "before_timeout": 2.5,
+    "end_from_trigger": True,
+    "soft_fail": True,
+    "never_fail": True,
+    "do_xcom_push": False,
     "exponential_backoff": True,
     "max_interval": 90.0,
     "silent_fail": True,
 }
+Happening = Callable[[], object]
 
 
-class Clock:
-    """A time that passes only where a trigger sleeps, and people who act one after the other while it does."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1_800_000_000.0
-        self.slept: list[float] = []
-        self.people: list[Callable[[], object]] = []
-        really_sleep, here = asyncio.sleep, threading.get_ident()
-
-        async def sleep(seconds: float, *rest: Any) -> None:
-            # The server sleeps, too, in a thread of its own.
-            if threading.get_ident() != here:
-                await really_sleep(seconds, *rest)
-                return
-            assert len(self.slept) < 20, f"the trigger sleeps for ever: {self.slept}"
-            self.slept.append(seconds)
-            self.now += seconds
-            if self.people:
-                self.people.pop(0)()
-
-        monkeypatch.setattr(asyncio, "sleep", sleep)
-        monkeypatch.setattr(time, "time", lambda: self.now)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
-
-
-class Clients:
-    """The HTTP clients for event loops that were opened since, and are open."""
-
-    def __init__(self) -> None:
-        # Kept, so that none of their ids is given away again.
-        self._before = [thing for thing in gc.get_objects() if type(thing) is httpx.AsyncClient]
-
-    def open(self) -> list[httpx.AsyncClient]:
-        before = {id(client) for client in self._before}
-        return [
-            thing
-            for thing in gc.get_objects()
-            if type(thing) is httpx.AsyncClient and id(thing) not in before and not thing.is_closed
-        ]
-
-
-@pytest.fixture
-def clients() -> Clients:
-    return Clients()
-
-
-def trigger(task_ids: list[int], **arguments: Any) -> ChatworkTaskDoneTrigger:
+def trigger(*task_ids: int, **arguments: Any) -> ChatworkTaskDoneTrigger:
     return ChatworkTaskDoneTrigger(
         **{
             "chatwork_conn_id": "chatwork_default",
             "room_id": ROOM,
-            "task_ids": task_ids,
+            "task_ids": list(task_ids),
             "complete_when": "all",
-            "poke_interval": 5,
-            "deadline": 1_800_000_000.0 + 3600,
+            "poke_interval": 5.0,
+            "deadline": START + 3600,
             **arguments,
         }
     )
@@ -99,124 +61,302 @@ async def events(waiting: ChatworkTaskDoneTrigger) -> list[Any]:
     return [event.payload async for event in waiting.run()]
 
 
+class Way:
+    """A way to the sandbox that somebody has to close."""
+
+    def __init__(self, sandbox: Any) -> None:
+        self._sandbox = sandbox
+        self.is_closed = False
+
+    async def __call__(self, request: HttpRequest) -> Response:
+        assert not self.is_closed
+        await asyncio.sleep(0.1)
+        answer: Response = await self._sandbox.ahandle(request)
+        await asyncio.sleep(0.1)
+        return answer
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        self.is_closed = True
+
+
+class Room:
+    """A task for somebody, and people who act at given times while a trigger waits for it."""
+
+    def __init__(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sandbox = sandbox
+        self.monkeypatch = monkeypatch
+        self.ways: list[Way] = []
+        self.task_id = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0]
+
+    def _open(self, settings: Any) -> Way:
+        self.ways.append(Way(self.sandbox))
+        return self.ways[-1]
+
+    def play(self, main: Callable[[VirtualLoop], Any], start: float = START) -> Any:
+        """Run something in a time of its own that talks to the sandbox, which is closed at the end."""
+
+        async def run(loop: VirtualLoop) -> Any:
+            self.sandbox.clock = loop.unix_time
+            with replaced(Accounts(self._open, loop.unix_time)) as those:
+                result = await main(loop)
+                assert not len(those)
+                await asyncio.sleep(0.1)
+            assert all(way.is_closed for way in self.ways)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            return result
+
+        with self.monkeypatch.context() as patched:
+            # As it is; it is another one while this runs.
+            patched.setattr(self.sandbox, "clock", self.sandbox.clock)
+            return run_virtually(run, start=start)
+
+    def end(
+        self, waiting: ChatworkTaskDoneTrigger, *happenings: tuple[float, Happening], start: float = START
+    ) -> dict[str, Any]:
+        """Let a trigger wait, and return its event."""
+
+        async def main(loop: VirtualLoop) -> Any:
+            for at, happen in happenings:
+                loop.happens(at, happen)
+            return await events(waiting)
+
+        [event] = self.play(main, start)
+        assert json.loads(json.dumps(event)) == event
+        return dict(event)
+
+    def tick(self) -> None:
+        self.sandbox.tick(ROOM, self.task_id)
+
+    def looks(self) -> list[float]:
+        """When it was asked for, in seconds since the first time."""
+        times = [record.time for record in self.sandbox.requests]
+        return [round(each - times[0]) for each in times]
+
+
 @pytest.fixture
-def task_id(sandbox: Any) -> int:
-    return sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0]
+def room(sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Room:
+    return Room(sandbox, monkeypatch)
 
 
 class TestSerialize:
     def test_keeps_every_argument(self):
-        parameters = set(inspect.signature(ChatworkTaskDoneTrigger.__init__).parameters) - {"self"}
-        assert set(ARGUMENTS) == parameters
-        for name, parameter in inspect.signature(ChatworkTaskDoneTrigger.__init__).parameters.items():
-            assert name == "self" or parameter.default != ARGUMENTS[name], f"{name} is what it is by itself"
+        parameters: dict[str, Any] = {}
+        for kind in (ChatworkTrigger, ChatworkSensorTrigger, ChatworkTaskDoneTrigger):
+            parameters |= inspect.signature(kind.__init__).parameters
+        assert set(ARGUMENTS) == set(parameters) - {"self", "kwargs"}
+        for name, argument in ARGUMENTS.items():
+            assert parameters[name].default != argument, f"{name} is what it is by itself"
         path, arguments = json.loads(json.dumps(ChatworkTaskDoneTrigger(**ARGUMENTS).serialize()))
         assert path == f"{ChatworkTaskDoneTrigger.__module__}.{ChatworkTaskDoneTrigger.__name__}"
         assert arguments == ARGUMENTS
         assert ChatworkTaskDoneTrigger(**arguments).serialize() == (path, ARGUMENTS)
 
-    def test_names_the_connection_and_nothing_secret_of_it(self, sandbox, task_id):
-        assert sandbox.token not in json.dumps(trigger([task_id]).serialize())
+    def test_writes_assignees_as_json_has_them(self):
+        _, arguments = trigger(7, assignees={7: 70}).serialize()
+        assert arguments["assignees"] == {"7": 70}
+        assert trigger(7).serialize()[1]["assignees"] == {}
+
+    def test_names_the_connection_and_nothing_secret_of_it(self, room):
+        assert room.sandbox.token not in json.dumps(trigger(room.task_id).serialize())
 
 
 class TestRun:
-    async def test_ends_with_one_event_of_plain_json(self, sandbox, task_id, clock):
-        clock.people = [lambda: None, lambda: sandbox.tick(ROOM, task_id)]
-        [event] = await events(trigger([task_id]))
-        assert json.loads(json.dumps(event)) == event
+    def test_ends_with_one_event_of_plain_json(self, room):
+        event = room.end(trigger(room.task_id), (8, room.tick))
         assert event["status"] == "done"
-        assert [(state["task_id"], state["status"]) for state in event["tasks"]] == [(task_id, "done")]
-        assert clock.slept == [5, 5]
+        assert [(state["task_id"], state["status"]) for state in event["tasks"]] == [(room.task_id, "done")]
+        assert room.looks() == [0, 5, 10]
 
-    async def test_does_not_sleep_where_nothing_is_left_to_wait_for(self, sandbox, task_id, clock):
-        sandbox.tick(ROOM, task_id)
-        assert [event["status"] for event in await events(trigger([task_id]))] == ["done"]
-        assert clock.slept == []
+    def test_does_not_wait_where_nothing_is_left_to_wait_for(self, room):
+        room.tick()
+        assert room.end(trigger(room.task_id))["status"] == "done"
+        assert room.looks() == [0]
 
-    async def test_never_looks_more_often_than_once_a_second(self, sandbox, task_id, clock):
-        clock.people = [lambda: None, lambda: sandbox.tick(ROOM, task_id)]
-        await events(trigger([task_id], poke_interval=0))
-        assert clock.slept == [1.0, 1.0]
+    def test_knows_whom_to_ask_for_in_a_large_room(self, room):
+        tasks = [room.sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(3)]
+        for _ in range(100):
+            room.sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI], "別件")
+        room.end(trigger(*tasks, assignees=dict.fromkeys(map(str, tasks), company.SATO), deadline=START + 3))
+        first = [record for record in room.sandbox.requests if record.time < START + 2]
+        assert [record.query.get("account_id") for record in first] == [None, str(company.SATO)]
 
-    async def test_looks_less_and_less_often_where_it_shall(self, task_id, clock):
-        await events(trigger([task_id], exponential_backoff=True, deadline=clock.now + 100))
-        assert clock.slept == [5, 10, 20, 40, 25]
+    def test_shares_its_looks_with_all_others_in_the_room(self, room):
+        tasks = [room.sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(50)]
 
-    async def test_and_not_less_often_than_it_may(self, task_id, clock):
-        waiting = trigger([task_id], exponential_backoff=True, max_interval=15, deadline=clock.now + 50)
-        await events(waiting)
-        assert clock.slept == [5, 10, 15, 15, 5]
+        async def main(loop: VirtualLoop) -> Any:
+            for task_id in tasks:
+                loop.happens(8, lambda task_id=task_id: room.sandbox.tick(ROOM, task_id))
+            return await asyncio.gather(*(events(trigger(task_id)) for task_id in tasks))
 
-    async def test_ends_at_its_deadline_after_a_last_look(self, sandbox, task_id, clock):
-        assert await events(trigger([task_id], deadline=clock.now + 12)) == [{"status": "timeout"}]
-        assert clock.slept == [5, 5, 2]
-        assert len(sandbox.requests) == 4
+        results = room.play(main)
+        assert [event["tasks"][0]["task_id"] for [event] in results] == tasks
+        assert len(room.sandbox.requests) == 4
 
-    async def test_is_done_where_the_last_look_says_so(self, sandbox, task_id, clock):
-        clock.people = [lambda: sandbox.tick(ROOM, task_id)]
-        [event] = await events(trigger([task_id], deadline=clock.now + 3))
+    @pytest.mark.parametrize("interval", [0, 0.01])
+    def test_never_looks_more_often_than_once_a_second(self, interval, room):
+        room.end(trigger(room.task_id, poke_interval=interval), (6, room.tick))
+        times = [record.time for record in room.sandbox.requests]
+        assert len(times) > 3
+        assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(times))
+
+    def test_looks_less_and_less_often_where_it_shall(self, room):
+        room.end(trigger(room.task_id, exponential_backoff=True, deadline=START + 100))
+        assert room.looks() == [0, 5, 15, 35, 75, 100]
+
+    def test_and_not_less_often_than_it_may(self, room):
+        room.end(trigger(room.task_id, exponential_backoff=True, max_interval=15.0, deadline=START + 50))
+        assert room.looks() == [0, 5, 15, 30, 45, 50]
+
+
+class TestDeadline:
+    def test_ends_it_after_a_last_look(self, room):
+        assert room.end(trigger(room.task_id, deadline=START + 12.5)) == {"status": "timeout"}
+        assert room.looks() == [0, 5, 10, 12]
+
+    def test_is_not_the_end_where_the_last_look_says_done(self, room):
+        event = room.end(trigger(room.task_id, poke_interval=60.0, deadline=START + 33), (32, room.tick))
         assert event["status"] == "done"
 
-    async def test_keeps_its_deadline_when_the_triggerer_is_restarted(self, task_id, clock):
-        _, arguments = trigger([task_id], deadline=clock.now + 12).serialize()
-        clock.now += 10
-        assert await events(ChatworkTaskDoneTrigger(**arguments)) == [{"status": "timeout"}]
-        assert clock.slept == [2]
-        clock.now += 1000
-        assert await events(ChatworkTaskDoneTrigger(**arguments)) == [{"status": "timeout"}]
-        assert clock.slept == [2]
+    def test_is_kept_when_the_triggerer_is_restarted(self, room):
+        _, arguments = trigger(room.task_id, deadline=START + 12).serialize()
+        again = ChatworkTaskDoneTrigger(**arguments)
+        assert room.end(again, start=START + 10) == {"status": "timeout"}
+        assert room.sandbox.requests[-1].time - START == pytest.approx(12.1)
 
-    async def test_goes_on_through_an_outage(self, sandbox, task_id, clock):
-        sandbox.misbehave(Fault("status", status=503, times=3))
-        clock.people = [lambda: None, lambda: sandbox.tick(ROOM, task_id)]
-        [event] = await events(trigger([task_id]))
+    def test_that_passed_while_no_triggerer_was_there_leaves_time_for_one_look(self, room):
+        assert room.end(trigger(room.task_id), start=START + 10_000) == {"status": "timeout"}
+        assert room.looks() == [0]
+        room.tick()
+        assert room.end(trigger(room.task_id), start=START + 10_000)["status"] == "done"
+
+    def test_comes_in_an_outage_as_well(self, room):
+        room.sandbox.misbehave(Fault("refuse", times=None))
+        assert room.end(trigger(room.task_id, deadline=START + 600)) == {"status": "timeout"}
+
+    def test_is_met_by_a_look_even_where_an_outage_has_just_ended(self, room):
+        room.sandbox.misbehave(Fault("refuse", times=None))
+        happenings = [(2300, room.sandbox.behave), (2301, room.tick)]
+        event = room.end(trigger(room.task_id, deadline=START + 2302), *happenings)
         assert event["status"] == "done"
-        assert len(clock.slept) == 3
 
-    async def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, sandbox, task_id, clock):
-        sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
-        [event] = await events(trigger([task_id]))
+    def test_does_not_hide_a_refusal_by_the_last_look(self, room):
+        refuse = lambda: room.sandbox.misbehave(Fault("status", status=403, times=None))  # noqa: E731
+        event = room.end(trigger(room.task_id, poke_interval=60.0, deadline=START + 33), (32, refuse))
         assert event["status"] == "refused"
-        error = from_plain(json.loads(json.dumps(event))["error"])
+
+
+class TestTrouble:
+    def test_goes_on_through_an_outage(self, room):
+        room.sandbox.misbehave(Fault("status", status=503, times=3))
+        assert room.end(trigger(room.task_id), (8, room.tick))["status"] == "done"
+        assert room.looks() == pytest.approx([0, 5, 15, 35], abs=1)
+
+    def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, room):
+        room.sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
+        event = room.end(trigger(room.task_id))
+        assert event["status"] == "refused"
+        error = from_plain(event["error"])
         assert type(error) is ChatworkAuthError
         assert error.errors == ("Invalid API token",)
 
-    async def test_goes_on_after_a_refusal_where_it_shall(self, sandbox, task_id, clock):
-        sandbox.misbehave(Fault("status", status=403, times=2))
-        clock.people = [lambda: None, lambda: sandbox.tick(ROOM, task_id)]
-        [event] = await events(trigger([task_id], silent_fail=True))
-        assert event["status"] == "done"
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_goes_on_after_a_refusal_where_it_shall(self, status, room):
+        room.sandbox.misbehave(Fault("status", status=status, times=2))
+        assert room.end(trigger(room.task_id, silent_fail=True), (8, room.tick))["status"] == "done"
 
-    async def test_leaves_what_is_not_of_chatwork_to_airflow(self, sandbox, task_id, db):
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_does_not_go_on_for_ever_after_a_refusal(self, status, room):
+        room.sandbox.misbehave(Fault("status", status=status, times=None))
+        waiting = trigger(room.task_id, silent_fail=True, deadline=START + 100)
+        assert room.end(waiting) == {"status": "timeout"}
+        assert room.looks()[-1] < 120
+
+    @pytest.mark.parametrize(
+        "arguments", [{"complete_when": "most"}, {"room_id": "general"}, {"task_ids": []}], ids=str
+    )
+    def test_tells_of_what_cannot_be_right(self, arguments, room):
+        event = room.end(trigger(room.task_id, **arguments))
+        assert type(from_plain(event["error"])) is ChatworkParameterError
+        assert not room.sandbox.requests
+
+    def test_leaves_what_is_not_of_chatwork_to_airflow(self, room, db):
         with pytest.raises(Exception, match="chatwork_missing"):
-            await events(trigger([task_id], chatwork_conn_id="chatwork_missing"))
+            room.end(trigger(room.task_id, chatwork_conn_id="chatwork_missing"))
 
-    async def test_closes_its_connections_at_the_end(self, sandbox, task_id, clock, clients):
-        sandbox.tick(ROOM, task_id)
-        await events(trigger([task_id]))
-        assert not clients.open()
+    def test_waits_for_a_connection_where_it_shall(self, room, db, monkeypatch):
+        appears = lambda: connect(monkeypatch, room.sandbox, conn_id="chatwork_later")  # noqa: E731
+        waiting = trigger(room.task_id, chatwork_conn_id="chatwork_later", silent_fail=True)
+        assert room.end(waiting, (6, appears), (7, room.tick))["status"] == "done"
+        waiting = trigger(room.task_id, chatwork_conn_id="chatwork_never", silent_fail=True, deadline=START + 20)
+        assert room.end(waiting) == {"status": "timeout"}
 
-    async def test_closes_its_connections_where_it_is_cancelled(self, sandbox, task_id, monkeypatch, clients):
-        asleep = asyncio.Event()
-        sleep, here = asyncio.sleep, threading.get_ident()
 
-        async def sleep_for_ever(seconds: float, *rest: Any) -> None:
-            if threading.get_ident() != here:
-                await sleep(seconds, *rest)
-                return
-            asleep.set()
-            await asyncio.Event().wait()
+class TestToken:
+    """A revoked one, and what the connection says by then."""
 
-        monkeypatch.setattr(asyncio, "sleep", sleep_for_ever)
-        running = asyncio.create_task(events(trigger([task_id], deadline=time.time() + 3600)))
-        await asleep.wait()
-        assert clients.open()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        assert not clients.open()
+    def revoke(self, room: Room, token: str) -> None:
+        room.sandbox._tokens.pop(token)
 
-    async def test_leaves_the_event_loop_to_others_while_it_waits_for_an_answer(self, chatwork_sandbox):
+    @pytest.fixture
+    def old(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> str:
+        room.sandbox.add_token("old-token", company.BOT)
+        connect(monkeypatch, room.sandbox, token="old-token")
+        return "old-token"
+
+    @pytest.mark.parametrize("silent_fail", [False, True])
+    def test_is_taken_from_the_connection_anew(self, silent_fail, old, room, monkeypatch):
+        revoke = lambda: self.revoke(room, old)  # noqa: E731
+        replace = lambda: connect(monkeypatch, room.sandbox)  # noqa: E731
+        waiting = trigger(room.task_id, silent_fail=silent_fail)
+        happenings = [(6, replace), (7, revoke), (14, room.tick)]
+        assert room.end(waiting, *happenings)["status"] == "done"
+        assert len(room.ways) == 2
+
+    def test_ends_the_wait_where_the_connection_says_the_same(self, old, room):
+        event = room.end(trigger(room.task_id), (7, lambda: self.revoke(room, old)))
+        assert event["status"] == "refused"
+        assert len(room.sandbox.requests) == 3
+
+    def test_ends_no_wait_with_another_one(self, old, room, monkeypatch):
+        connect(monkeypatch, room.sandbox, conn_id="chatwork_second")
+
+        async def main(loop: VirtualLoop) -> Any:
+            loop.happens(7, lambda: self.revoke(room, old))
+            loop.happens(13, room.tick)
+            both = (trigger(room.task_id), trigger(room.task_id, chatwork_conn_id="chatwork_second"))
+            return await asyncio.gather(*map(events, both))
+
+        [[first], [second]] = room.play(main)
+        assert (first["status"], second["status"]) == ("refused", "done")
+
+
+class TestEnd:
+    """Nothing is left when a trigger is over, which each test of this module checks."""
+
+    def test_closes_its_connections(self, room):
+        room.tick()
+        room.end(trigger(room.task_id))
+        assert [way.is_closed for way in room.ways] == [True]
+
+    @pytest.mark.parametrize("after", [0.0, 0.55, 0.65, 3.0])
+    def test_closes_its_connections_where_it_is_cancelled(self, after, room):
+        async def main(loop: VirtualLoop) -> None:
+            running = asyncio.create_task(events(trigger(room.task_id)))
+            # It is some way until then, through a thread.
+            while not len(accounts()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(after)
+            assert not room.ways[0].is_closed
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+        room.play(main)
+
+
+class TestEventLoop:
+    async def test_is_left_to_others_while_an_answer_is_waited_for(self, chatwork_sandbox):
         task_ids = chatwork_sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
         for task_id in task_ids:
             chatwork_sandbox.tick(ROOM, task_id)
@@ -236,7 +376,7 @@ class TestRun:
         beating = asyncio.create_task(heart())
         chatwork_sandbox.clock = answer_after_a_heartbeat
         try:
-            [event] = await events(trigger(task_ids, deadline=time.time() + 3600))
+            [event] = await events(trigger(*task_ids, deadline=time.time() + 3600))
         finally:
             chatwork_sandbox.clock = real
             beating.cancel()

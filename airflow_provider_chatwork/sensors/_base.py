@@ -1,0 +1,230 @@
+"""What all sensors share: three ways to wait, and ends that are the same in each of them."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    XComArg,
+    conf,
+)
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_chatwork import api
+from airflow_provider_chatwork.api.errors import ChatworkError, from_plain
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
+from airflow_provider_chatwork.operators._base import fail_on_refusal
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+
+# The trigger ends a wait by its own clock. Airflow's is a net below it, for a triggerer that has stood still.
+_NET = timedelta(minutes=5)
+# What Airflow calls instead of the method asked for, where the trigger ended without an event.
+_FAILED = "__fail__"
+
+
+class ChatworkSensor(BaseSensorOperator):
+    """The base of the sensors.
+
+    :param room_id: the room; the connection's ``default_room_id`` if not given.
+    :param chatwork_conn_id: id of the connection.
+    :param deferrable: whether to wait in the triggerer, which takes no worker slot.
+    :param end_from_trigger: whether a wait in the triggerer also ends there (Airflow 3.0 and later), so that no worker
+        is started for its end.
+    """
+
+    template_fields: Sequence[str] = ("room_id", "chatwork_conn_id")
+    operator_extra_links = (ChatworkRoomLink(), ChatworkMessageLink())
+    ui_color = "#fdeeee"
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str | None = None,
+        chatwork_conn_id: str = ChatworkHook.default_conn_name,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        end_from_trigger: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.chatwork_conn_id = chatwork_conn_id
+        self.deferrable = deferrable
+        self.end_from_trigger = end_from_trigger
+        if end_from_trigger and not AIRFLOW_V_3_0_PLUS:
+            self._warn("end_from_trigger=True has an effect from Airflow 3.0 on; this wait ends in a worker")
+            self.end_from_trigger = False
+
+    @cached_property
+    def hook(self) -> ChatworkHook:
+        """The hook of the connection."""
+        return ChatworkHook(self.chatwork_conn_id)
+
+    def begin(self, context: Context) -> None:
+        """Find what cannot be right before anything is sent."""
+        raise NotImplementedError
+
+    def look(self, context: Context) -> Any:
+        """Look once. Returns the result of the wait, and ``None`` while there is none."""
+        raise NotImplementedError
+
+    def trigger(self) -> BaseTrigger:
+        """Return what goes on with the wait in the triggerer, after a look that found nothing."""
+        raise NotImplementedError
+
+    def finish(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return the result of the wait, out of the trigger's event of status ``done``."""
+        raise NotImplementedError
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once. Where Chatwork is out of reach for a while, the wait goes on."""
+        try:
+            result = self.look(context)
+        except ChatworkError as error:
+            if not api.task_wait.goes_on(error):
+                raise
+            self.log.warning("Chatwork did not tell how things stand; the wait goes on. %s", error)
+            result = None
+        return PokeReturnValue(is_done=result is not None, xcom_value=result)
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the worker or in the triggerer."""
+        with self._ends():
+            self.begin(context)
+            if not self.deferrable:
+                return super().execute(context)
+            first = self._first_look(context)
+        if first.is_done:
+            return first.xcom_value
+        self._defer()
+        return None
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """End the wait as the trigger saw it end."""
+        if event["status"] == "timeout":
+            raise AirflowSensorTimeout(
+                f"Sensor has timed out; run duration is over the {self.timeout:.0f} s of timeout"
+            )
+        if event["status"] == "refused":
+            raise from_plain(event["error"])
+        return self.finish(context, event)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from the triggerer, with the same ends as a wait in the worker."""
+        error = str((next_kwargs or {}).get("error", ""))
+        with self._ends():
+            if next_method == _FAILED and "timeout" in error.lower():
+                raise AirflowSensorTimeout(error)
+            try:
+                # Not that of the sensors' base class, which softens whatever went wrong in the triggerer.
+                return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
+            except Exception as failure:
+                self._end_softly(failure)
+                raise
+
+    def patience(self) -> dict[str, Any]:
+        """The arguments that every trigger takes: where to look, how often, until when, and how to end."""
+        return {**self.habits(), "room_id": self.room_number, "deadline": time.time() + self.timeout}
+
+    def habits(self) -> dict[str, Any]:
+        """Those of them that are known when a DAG file is read."""
+        return {
+            "chatwork_conn_id": self.chatwork_conn_id,
+            "poke_interval": self.poke_interval,
+            "exponential_backoff": bool(self.exponential_backoff),
+            "max_interval": self.max_wait.total_seconds() if self.max_wait else None,
+            "silent_fail": self.silent_fail,
+            "end_from_trigger": self.end_from_trigger,
+            "soft_fail": self.soft_fail,
+            "never_fail": self.never_fail,
+            "do_xcom_push": self.do_xcom_push,
+        }
+
+    def begin_in_triggerer(self, trigger: str, **fields: Any) -> None:
+        """Let the task begin in the triggerer, so that no worker is started for it.
+
+        To be called at the end of the constructor.
+
+        :param trigger: the name of the trigger's class in ``triggers/``, with its module.
+        :param fields: its arguments that may be templates; the triggerer renders them.
+        """
+        self.deferrable = True
+        if not AIRFLOW_V_3_3_PLUS:
+            self._warn("start_from_trigger=True has an effect from Airflow 3.3 on; this wait begins in a worker")
+            return
+        from airflow.triggers.base import StartTriggerArgs
+
+        self.start_from_trigger = True
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"airflow_provider_chatwork.triggers.{trigger}",
+            trigger_kwargs={
+                **self.habits(),
+                "before_timeout": _NET.total_seconds(),
+                # What another task has left stands for itself only as a template.
+                **{name: str(value) if isinstance(value, XComArg) else value for name, value in fields.items()},
+            },
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout) + _NET,
+        )
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(f"{type(self).__name__} {self.task_id}: {text}", UserWarning, stacklevel=4)
+
+    @property
+    def room_number(self) -> int:
+        """The room to look into.
+
+        :raises ChatworkParameterError: where neither the sensor nor the connection names one.
+        """
+        return api.check.identifier("room_id", self.hook.room_id_or_default(self.room_id))
+
+    def show_place(self, context: Context, message_id: str | None) -> None:
+        """Let the task's links in the UI lead to the room and a message of it."""
+        push_place(context, self.hook.settings.web_url, self.hook.room_id_or_default(self.room_id), message_id)
+
+    @contextmanager
+    def _ends(self) -> Iterator[None]:
+        try:
+            with fail_on_refusal():
+                yield
+        except (AirflowFailException, AirflowSensorTimeout) as error:
+            # The base class sees to it where it pokes, but not before and not in a wait in the triggerer.
+            if self.soft_fail and isinstance(error, AirflowSensorTimeout):
+                raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
+            self._end_softly(error)
+            raise
+
+    def _end_softly(self, error: Exception) -> None:
+        if self.never_fail:
+            raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
+
+    def _first_look(self, context: Context) -> PokeReturnValue:
+        try:
+            return self.poke(context)
+        except Exception as error:
+            if self.silent_fail:
+                self.log.error("Sensor poke failed: %s", error)
+                return PokeReturnValue(is_done=False)
+            self._end_softly(error)
+            raise
+
+    def _defer(self) -> None:
+        self.defer(
+            trigger=self.trigger(),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout) + _NET,
+        )

@@ -1,0 +1,181 @@
+"""What the triggers share: a wait with a deadline, together with all other waits of the triggerer."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, to_plain
+from airflow_provider_chatwork.api.task_wait import goes_on
+from airflow_provider_chatwork.triggers._settings import CURRENT, LASTING, settings_of
+from airflow_provider_chatwork.watching.accounts import accounts
+from airflow_provider_chatwork.watching.wait import SHORTEST_INTERVAL
+
+if TYPE_CHECKING:
+    from airflow_provider_chatwork.api.wire import Settings
+    from airflow_provider_chatwork.watching.wait import Wait
+
+W = TypeVar("W", bound="Wait")
+
+# How long the last look before a wait is given up may take, in seconds.
+_LAST_LOOK = 30.0
+
+
+class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
+    """Wait for people, and yield one event of plain JSON.
+
+    Its ``status`` is that of :meth:`attend`, ``timeout``, or ``refused`` (with ``error``, written by
+    :func:`~airflow_provider_chatwork.api.errors.to_plain`).
+
+    :param chatwork_conn_id: id of the connection.
+    :param poke_interval: seconds between two looks, which are shared with all waits on the same room; longer where
+        the budget of the account does not do for all of them.
+    :param deadline: Unix time when the wait is over, whatever happened. It survives a restart of the triggerer.
+    :param exponential_backoff: whether to double the interval each time.
+    :param max_interval: where the doubling ends, in seconds.
+    :param silent_fail: whether to go on even where Chatwork refuses for good.
+    """
+
+    def __init__(
+        self,
+        *,
+        chatwork_conn_id: str,
+        poke_interval: float,
+        deadline: float,
+        exponential_backoff: bool = False,
+        max_interval: float | None = None,
+        silent_fail: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's triggers carry no annotations.
+        self.chatwork_conn_id = chatwork_conn_id
+        self.poke_interval = poke_interval
+        self.deadline = deadline
+        self.exponential_backoff = exponential_backoff
+        self.max_interval = max_interval
+        self.silent_fail = silent_fail
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments: all a restarted triggerer has."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make another one, as plain JSON."""
+        return {
+            "chatwork_conn_id": self.chatwork_conn_id,
+            "poke_interval": self.poke_interval,
+            "deadline": self.deadline,
+            "exponential_backoff": self.exponential_backoff,
+            "max_interval": self.max_interval,
+            "silent_fail": self.silent_fail,
+        }
+
+    @abc.abstractmethod
+    def watch(self, settings: Settings) -> W:
+        """Begin to look; the wait is not entered yet."""
+
+    @abc.abstractmethod
+    async def attend(self, wait: W) -> dict[str, Any] | None:
+        """See to what there is to see to, and return the event where the wait is over.
+
+        Called when there is something new, and when :meth:`attend_at` says so. Errors of Chatwork that pass may come
+        out of it; it is called again a while later.
+        """
+
+    def attend_at(self) -> float:
+        """The Unix time at which :meth:`attend` wants to be called though nothing is new."""
+        return float("inf")
+
+    async def give_up(self, wait: W) -> dict[str, Any]:
+        """Return the event of a wait whose time is over."""
+        return {"status": "timeout"}
+
+    @property
+    def longest_interval(self) -> float | None:
+        """Where the doubling of the intervals ends; ``None`` where they are not doubled."""
+        return (self.max_interval or float("inf")) if self.exponential_backoff else None
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the wait is over."""
+        yield TriggerEvent(await self.end())
+
+    async def end(self) -> dict[str, Any]:
+        """Look until the wait is over, and return the event that says how it ended."""
+        settings = await self._settings()
+        while settings is not None:
+            try:
+                async with self.watch(settings) as wait:
+                    return await self._end_of(wait)
+            except ChatworkAuthError as error:
+                # Whoever has re-issued the token may have put the new one into the connection by now.
+                newer = await self._settings(CURRENT)
+                if newer is not None and newer.token != settings.token:
+                    self.log.info("The connection %s has another token by now", self.chatwork_conn_id)
+                elif not self.silent_fail:
+                    return _refused(error)
+                elif not await self._stay(error):
+                    break
+                settings = newer
+            except ChatworkError as error:
+                return _refused(error)
+        return {"status": "timeout"}
+
+    async def _settings(self, max_age: float = LASTING) -> Settings | None:
+        """What the connection says; ``None`` where it could not be read up to the deadline."""
+        while True:
+            try:
+                return await settings_of(self.chatwork_conn_id, max_age)
+            except Exception as error:
+                # The connection may have been removed. The worker goes on there, too.
+                if not self.silent_fail:
+                    raise
+                if not await self._stay(error):
+                    return None
+
+    async def _stay(self, error: Exception) -> bool:
+        """Go on in spite of an error, an interval later; ``False`` where the time is over by then."""
+        self.log.error("Sensor poke failed: %s", error)
+        await asyncio.sleep(self._until_next())
+        return accounts().clock() < self.deadline
+
+    def _until_next(self) -> float:
+        left = self.deadline - accounts().clock()
+        return max(0.0, min(max(self.poke_interval, SHORTEST_INTERVAL), left))
+
+    async def _end_of(self, wait: W) -> dict[str, Any]:
+        patience = wait.now() + _LAST_LOOK
+        is_first = True
+        while True:
+            event = None
+            is_late = wait.now() >= self.deadline
+            try:
+                if is_first:
+                    # What was done while no triggerer was there counts, even where the deadline has passed meanwhile.
+                    seen = await wait.news(max(self.deadline, patience))
+                elif is_late:
+                    seen = await wait.look(_LAST_LOOK)
+                else:
+                    seen = await wait.news(min(self.deadline, self.attend_at()))
+                is_first = False
+                if seen or wait.now() >= self.attend_at():
+                    event = await self.attend(wait)
+            except ChatworkError as error:
+                if goes_on(error):
+                    self.log.warning("Chatwork did not do what was asked; the wait goes on. %s", error)
+                elif self.silent_fail and not isinstance(error, ChatworkAuthError):
+                    self.log.error("Sensor poke failed: %s", error)
+                else:
+                    raise
+                if not is_late:
+                    await asyncio.sleep(self._until_next())
+            if event is not None:
+                return event
+            if is_late:
+                return await self.give_up(wait)
+
+
+def _refused(error: ChatworkError) -> dict[str, Any]:
+    return {"status": "refused", "error": to_plain(error)}

@@ -1,0 +1,105 @@
+"""What waits share: something of a room that they look at together."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from airflow_provider_chatwork.api.call import Call
+
+if TYPE_CHECKING:
+    from airflow_provider_chatwork.watching.wait import Wait
+
+W = TypeVar("W", bound="Wait")
+
+#: How long the first look of a room waits for others that want the same, in seconds.
+GATHERING = 0.5
+#: Where the doubling of the pause after failed looks ends, in seconds.
+LONGEST_PAUSE = 300.0
+#: Seconds between two looks where the first has left something.
+HURRY = 1.0
+# How much the latest look weighs in what looks are expected to cost.
+_WEIGHT = 0.3
+
+
+class Subject(abc.ABC, Generic[W]):
+    """Something of a room that waits look at together.
+
+    :param key: what it is; equal ones are looked at once.
+    """
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+        self.waits: set[W] = set()
+        #: When the last look began, by the loop's clock.
+        self.looked_at: float | None = None
+        #: Until when it is left alone, by the loop's clock, whatever the waits want.
+        self.not_before = 0.0
+        self.looking = False
+        #: How many looks in a row failed.
+        self.failures = 0
+        #: How many requests a look takes.
+        self.cost = 1.0
+        #: Whether another look is wanted as soon as it can be had.
+        self.hurried = False
+        self._interval: float | None = None
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two looks, as the most impatient of its waits wants it."""
+        if self._interval is None:
+            self._interval = min(wait.interval for wait in self.waits)
+        return self._interval
+
+    def due(self, stretch: float) -> float:
+        """When to look next, by the loop's clock."""
+        if self.looked_at is None:
+            return self.not_before
+        return max(self.not_before, self.looked_at + (HURRY if self.hurried else self.interval * stretch))
+
+    def add(self, wait: W, now: float) -> None:
+        """Let a wait take part."""
+        if not self.waits:
+            self.not_before = now + GATHERING
+        self.waits.add(wait)
+        if self._interval is not None:
+            self._interval = min(self._interval, wait.interval)
+
+    def remove(self, wait: W) -> None:
+        """Let a wait go."""
+        self.waits.discard(wait)
+        if wait.interval == self._interval:
+            self._interval = None
+
+    @abc.abstractmethod
+    def look(self) -> Generator[Call[Any], Any, None]:
+        """Look once. Yields the calls to run."""
+
+    @abc.abstractmethod
+    def tell(self) -> None:
+        """Tell the waits what was seen."""
+
+    def looked(self, calls: int) -> None:
+        """Note that a look went well."""
+        self.failures = 0
+        self.cost += (max(calls, 1) - self.cost) * _WEIGHT
+        for wait in self.waits:
+            wait.looked(self.looked_at or 0.0)
+        self._interval = None
+        self.tell()
+
+    def failed(self, error: Exception, now: float) -> None:
+        """Note that a look did not tell anything, for a reason that passes; the next one waits longer each time."""
+        self.failures += 1
+        pause = self.interval * 2.0 ** min(self.failures - 1, 30)
+        self.not_before = now + min(pause, max(LONGEST_PAUSE, self.interval))
+        for wait in self.waits:
+            wait.troubled(error)
+
+    def refused(self, error: Exception, now: float) -> None:
+        """Note that looking is no use any more. Waits that stay all the same look again as after a failure."""
+        self.failures += 1
+        self.not_before = now + self.interval
+        for wait in self.waits:
+            wait.refused(error)

@@ -1,0 +1,7 @@
+"""The event loop whose time jumps, and a Chatwork inside of it; the benchmarks have them, too."""
+
+from __future__ import annotations
+
+from benchmarks.virtual_time import START, VirtualLoop, accounts, run_virtually
+
+__all__ = ["START", "VirtualLoop", "accounts", "run_virtually"]
