@@ -135,15 +135,31 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": name,
                 "python-modules": [
+                    f"{package}.operators.approval",
                     f"{package}.operators.files",
                     f"{package}.operators.messages",
                     f"{package}.operators.tasks",
                 ],
             }
         ],
-        "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors.tasks"]}],
+        "sensors": [
+            {
+                "integration-name": name,
+                "python-modules": [f"{package}.sensors.messages", f"{package}.sensors.tasks"],
+            }
+        ],
         "hooks": [{"integration-name": name, "python-modules": [f"{package}.hooks.chatwork"]}],
-        "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers.tasks"]}],
+        "triggers": [
+            {
+                "integration-name": name,
+                "python-modules": [
+                    f"{package}.triggers.approval",
+                    f"{package}.triggers.followup",
+                    f"{package}.triggers.messages",
+                    f"{package}.triggers.tasks",
+                ],
+            }
+        ],
         "config": {
             "chatwork": {
                 "description": "Alerts that are sent to Chatwork.",

@@ -1,14 +1,23 @@
-"""Give somebody a task every Monday morning, due at the end of Friday."""
+"""Give somebody a chore every Monday morning, remind them of it, and go on when it is done.
+
+It is due at the end of Friday. From Wednesday on, whoever is on duty is reminded once a day, in business hours; when it
+is past due, the lead is told, once. If it is still open on Sunday, the run fails, and the task is withdrawn in Chatwork
+before the next one comes. The wait is in the triggerer: it takes no worker slot.
+"""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from airflow.providers.common.compat.sdk import DAG
 from pendulum import datetime
 
+from airflow_provider_chatwork.followup import Reminder
+from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOperator
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 
-# A room and a person of the sandbox: put your own here, or into the form when you trigger the DAG.
-PARAMS = {"room_id": 400000101, "on_duty": 1001005}
+# A room and people of the sandbox: put your own here, or into the form when you trigger the DAG.
+PARAMS = {"room_id": 400000101, "on_duty": 1001005, "lead": 1001002}
 
 with DAG(
     "chatwork_weekly_chore",
@@ -16,14 +25,29 @@ with DAG(
     start_date=datetime(2026, 1, 5, tz="Asia/Tokyo"),
     catchup=False,
     params=PARAMS,
+    default_args={"room_id": "{{ params.room_id }}"},
     doc_md=__doc__,
     tags=["chatwork"],
 ):
-    ChatworkCreateTaskOperator(
+    ask = ChatworkCreateTaskOperator(
         task_id="ask",
-        room_id="{{ params.room_id }}",
         to_ids="{{ params.on_duty }}",
         body="週次レポートのマスタを更新する",
         # A day alone is due when it ends, in the connection's time zone.
         due="{{ macros.ds_add(dag_run.start_date | ds, 4) }}",
+        wait_for_completion=True,
+        deferrable=True,
+        reminders=Reminder(after=timedelta(days=2), every=timedelta(days=1)),
+        escalation={"grace": "PT9H", "mentions": "{{ params.lead }}"},
+        timeout=timedelta(days=6),
+        withdraw=True,
+        # Lets a retry find the task, on an Airflow before 3.3, instead of giving it once more.
+        reference="{{ run_id }}",
     )
+    thank = ChatworkPostMessageOperator(
+        task_id="thank",
+        body="{{ macros.chatwork.safe(ti.xcom_pull('ask').tasks[0].account_name) }}さん、"
+        "マスタの更新ありがとうございます。\n{{ ti.xcom_pull('ask').link }}",
+    )
+
+    ask >> thank

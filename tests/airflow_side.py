@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -33,9 +34,11 @@ def one_server() -> Iterator[ServedSandbox]:
 @pytest.fixture
 def sandbox(one_server: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> ServedSandbox:
     """What ``chatwork_sandbox`` is, on a server shared with other tests, and with a connection without patience."""
+    one_server.clock = time.time
     one_server.reset()
     one_server.limits = Limits()
     one_server.people_tick_after = None
+    one_server.task_notices = True
     connect(monkeypatch, one_server)
     return one_server
 

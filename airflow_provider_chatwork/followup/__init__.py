@@ -12,12 +12,14 @@ from airflow_provider_chatwork.followup.values import Escalation, Reminder
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.followup.follow_up import Done, Facts, FollowUp
+    from airflow_provider_chatwork.followup.progress import Progress
     from airflow_provider_chatwork.followup.withdrawal import Withdrawal, withdraw_steps
 
-__all__ = ["Done", "Escalation", "Facts", "FollowUp", "Reminder", "Withdrawal", "withdraw_steps"]
+__all__ = ["Done", "Escalation", "Facts", "FollowUp", "Progress", "Reminder", "Withdrawal", "withdraw_steps"]
 
 _LATE = {
     **dict.fromkeys(("Done", "Facts", "FollowUp"), "follow_up"),
+    "Progress": "progress",
     **dict.fromkeys(("Withdrawal", "withdraw_steps"), "withdrawal"),
 }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
@@ -30,6 +30,13 @@ _PERMANENT = (
     errors.ChatworkForbiddenError,
     errors.ChatworkNotFoundError,
 )
+
+
+class Created(NamedTuple):
+    """The result of what creates something, and whether it was created just now and not by an earlier try."""
+
+    result: Any
+    is_new: bool
 
 
 @contextmanager
@@ -85,7 +92,31 @@ class ChatworkOperator(BaseOperator):
         """
         if call.repeatable:
             return self.hook.run(call)
-        return _run_once(self.hook, context, call, stands_for or {})
+        return self.create_once(context, call, stands_for=stands_for).result  # type: ignore[no-any-return]
+
+    def create_once(
+        self,
+        context: Context,
+        call: Call[Any],
+        *,
+        stands_for: Mapping[str, str] | None = None,
+        recall: Callable[[], Any] | None = None,
+        across_clears: bool = False,
+    ) -> Created:
+        """Create something, or return what an earlier try of the task has created.
+
+        :param stands_for: as for :meth:`run_call`.
+        :param recall: looks in Chatwork for what an earlier try has created, and returns ``None`` if there is nothing.
+            It is asked where Airflow remembers nothing.
+        :param across_clears: whether clearing the task does not make it create anew.
+        """
+        return _run_once(self.hook, context, call, stands_for or {}, recall, None if across_clears else _round(context))
+
+    def forget_created(self, context: Context) -> None:
+        """Let :meth:`create_once` create anew."""
+        store: Any = context.get("task_state_store")
+        if store is not None:
+            store.delete(_KEPT)
 
     def show_place(self, context: Context, room_id: int | str, message_id: str | None = None) -> None:
         """Let the task's links in the UI lead to a room and a message."""
@@ -100,34 +131,48 @@ class ChatworkOperator(BaseOperator):
             return None
 
 
-def _run_once(hook: ChatworkHook, context: Context, call: Call[T], stands_for: Mapping[str, str]) -> T:
+def _run_once(
+    hook: ChatworkHook,
+    context: Context,
+    call: Call[Any],
+    stands_for: Mapping[str, str],
+    recall: Callable[[], Any] | None,
+    round_: int | None,
+) -> Created:
     """Run a call that creates something, and remember across the tries of the task instance what it created.
 
     Airflow 3.3 keeps a state for that; on earlier versions the call is run as it is, and the task fails for good where
-    it is not known whether it was done. The intent is written down before anything is sent, so that a try that died in
-    between is looked for in Chatwork and not repeated.
+    it is not known whether it was done and nothing could find out later. The intent is written down before anything is
+    sent, so that a try that died in between is looked for in Chatwork and not repeated.
     """
     # Imported here, so that reading a DAG file does not load it.
     from airflow_provider_chatwork.api.retry import leaves_doubt
 
     store: Any = context.get("task_state_store")
-    if store is None:
-        try:
-            return hook.run(call)
-        except errors.ChatworkUnknownOutcomeError as error:
-            # Without a memory of what was sent, the next try would send it once more.
-            raise AirflowFailException(str(error)) from error
-    kept = store.get(_KEPT, None)
-    intent = {"request": _fingerprint(call, stands_for), "round": _round(context)}
+    kept = None if store is None else store.get(_KEPT, None)
+    intent = {"request": _fingerprint(call, stands_for), "round": round_}
     if isinstance(kept, dict) and all(kept.get(key) == value for key, value in intent.items()):
         if "result" in kept:
             hook.log.info("%s was done by an earlier try of this task; its result is used again", call.operation)
-            return kept["result"]  # type: ignore[no-any-return]
+            return Created(kept["result"], is_new=False)
         traces = hook.client.look_for(call, kept["since"])
         if traces:
             hook.log.info("%s was done by an earlier try of this task, which did not live to say so", call.operation)
             store.set(_KEPT, {**intent, "result": traces[0]})
-            return traces[0]
+            return Created(traces[0], is_new=False)
+    recalled = None if recall is None else recall()
+    if recalled is not None:
+        if store is not None:
+            store.set(_KEPT, {**intent, "result": recalled})
+        return Created(recalled, is_new=False)
+    if store is None:
+        try:
+            return Created(hook.run(call), is_new=True)
+        except errors.ChatworkUnknownOutcomeError as error:
+            if recall is not None:
+                raise
+            # Without a memory of what was sent, the next try would send it once more.
+            raise AirflowFailException(str(error)) from error
     store.set(_KEPT, {**intent, "since": time.time()})
     try:
         result = hook.run(call)
@@ -137,7 +182,7 @@ def _run_once(hook: ChatworkHook, context: Context, call: Call[T], stands_for: M
             store.delete(_KEPT)
         raise
     store.set(_KEPT, {**intent, "result": result})
-    return result
+    return Created(result, is_new=True)
 
 
 def _fingerprint(call: Call[Any], stands_for: Mapping[str, str]) -> str:

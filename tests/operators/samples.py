@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.operators._base import ChatworkOperator
+from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.operators.files import ChatworkDownloadFileOperator, ChatworkUploadFileOperator
 from airflow_provider_chatwork.operators.messages import (
     ChatworkDeleteMessageOperator,
@@ -68,4 +69,8 @@ def sample(operator: type[ChatworkOperator], sandbox: ServedSandbox, folder: Pat
     if operator is ChatworkDownloadFileOperator:
         file_id = sandbox.share(room, company.SATO, Upload("指標.csv", b"1,2\n"))
         return Sample({"file_id": file_id, "destination": str(folder / "指標.csv")}, "get_file")
+    if operator is ChatworkApprovalOperator:
+        # Without time for an answer, so that nothing has to be waited for.
+        arguments = {"question": "公開してよいですか", "approvers": company.SATO, "timeout": 0, "on_timeout": "承認"}
+        return Sample(arguments, "post_message")
     raise LookupError(f"there is no sample of {operator.__name__} yet")

@@ -1,0 +1,114 @@
+"""What a room tells of its tasks by itself: the lines Chatwork writes when somebody gives, ticks or deletes one.
+
+That they look like this is known from what people have seen in their rooms and is in no description of the API. So
+whatever is built on them has to do without them, too, and anything unexpected is no line at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from airflow_provider_chatwork.api import models
+
+#: Says that a task was ticked off.
+TASK_DONE = "task_done"
+
+_KEY = re.compile(r"\A\s*\[info\]\s*\[title\]\s*\[dtext:(?P<key>[a-z0-9_]{1,50})\]\s*\[/title\]")
+_OPENING = re.compile(r"\[task (?P<attributes>[^\[\]]{0,200})\]")
+_ATTRIBUTE = re.compile(r"(?P<name>[a-z]{1,10})=(?P<value>[^ ]{1,30})")
+
+
+class Terms(TypedDict):
+    """What people can change of a task. ``limit_time`` is in Unix seconds; ``text`` is a :func:`text_mark`."""
+
+    account_id: int
+    limit_time: int
+    limit_type: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A task as such a line shows it. ``limit_time`` is in Unix seconds, 0 without a deadline."""
+
+    account_id: int
+    limit_time: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One such line: what it says (``task_done``), and of which tasks."""
+
+    key: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Who ticked a task off, and when, in Unix time."""
+
+    account_id: int
+    at: int
+
+
+def read_notice(body: str) -> Notice | None:
+    """Read a message that Chatwork wrote about tasks; ``None`` for every other.
+
+    The text of a task may hold anything, such as tags that look like another card. A card ends where the next begins.
+    """
+    heading = _KEY.match(body)
+    if heading is None:
+        return None
+    openings = list(_OPENING.finditer(body, heading.end()))
+    ends = [opening.start() for opening in openings[1:]] + [len(body)]
+    cards = [
+        _card(opening["attributes"], body[opening.end() : end]) for opening, end in zip(openings, ends, strict=True)
+    ]
+    return Notice(heading["key"], tuple(card for card in cards if card is not None))
+
+
+def text_mark(body: str) -> str:
+    """A short stand-in for the text of a task, the same whatever a server does to line ends and outer white space."""
+    return hashlib.sha256(body.replace("\r\n", "\n").strip().encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def completion_of(terms: Terms, page: Sequence[models.Message], since: float, until: float) -> Completion | None:
+    """Find in the messages of a room who ticked a task off between two Unix times; the last time, if several.
+
+    A line shows no task id. It is taken for one of a task whose assignee, deadline and text it shows.
+    """
+    for message in reversed(page):
+        if not since <= message["send_time"] <= until:
+            continue
+        notice = read_notice(message["body"])
+        if notice is None or notice.key != TASK_DONE:
+            continue
+        if any(_shows(card, terms) for card in notice.cards):
+            return Completion(message["account"]["account_id"], message["send_time"])
+    return None
+
+
+def _shows(card: Card, terms: Terms) -> bool:
+    return (
+        card.account_id == terms["account_id"]
+        and card.limit_time == terms["limit_time"]
+        and text_mark(card.body) == terms["text"]
+    )
+
+
+def _card(attributes: str, rest: str) -> Card | None:
+    named = {match["name"]: match["value"] for match in _ATTRIBUTE.finditer(attributes)}
+    account, limit = named.get("aid", ""), named.get("lt", "0")
+    body, closing, _ = rest.rpartition("[/task]")
+    if not (closing and _is_number(account) and _is_number(limit)):
+        return None
+    return Card(int(account), int(limit), body)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,18}", text) is not None

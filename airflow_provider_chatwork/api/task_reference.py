@@ -1,0 +1,103 @@
+"""A visible mark in the text of a task, by which a later try of whoever gave it finds it again.
+
+Chatwork has nothing hidden to keep such a mark in, and people may read it: it is the last line of the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Sequence
+from typing import Any
+
+from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.call import Call, surely
+from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.messages import PAGE, same_text
+from airflow_provider_chatwork.api.tasks import list_tasks
+from airflow_provider_chatwork.api.untrusted import safe
+
+#: Longest reference, in characters.
+LONGEST = 200
+
+_LINE = {"ja": "参照: {reference}", "en": "Reference: {reference}"}
+
+
+def with_reference(body: object, reference: object, lang: str, round_: int = 1) -> str:
+    """Return the text of a task that ends with a line for its reference.
+
+    :param reference: one line of 1 to 200 characters. Nothing in it acts, whatever it holds.
+    :param lang: ``ja`` (``参照: ...``) or ``en`` (``Reference: ...``).
+    :param round_: tells what is given anew from what was given before, where it is more than 1: ``... (2)``.
+    :raises ChatworkParameterError: for a reference that cannot be seen or found.
+    """
+    text = check.text("body", body).rstrip()
+    line = check.text("reference", reference, longest=LONGEST).strip()
+    if not line or "\n" in line or "\r" in line:
+        raise ChatworkParameterError(
+            "reference", reference, "give one line of text that no other task has, such as {{ run_id }}"
+        )
+    signed = _LINE[lang].format(reference=safe(line))
+    return check.text("body", f"{text}\n{signed} ({round_})" if round_ > 1 else f"{text}\n{signed}")
+
+
+def find_given(
+    room_id: int | str, body: str, to_ids: Sequence[int], account_id: int, ignore: Collection[int] = ()
+) -> Generator[Call[Any], Any, list[int | None] | None]:
+    """Find tasks with a text among those an account has given, open and done. Yields the calls to run.
+
+    Where it was given more than once, the newest tasks count. A list that is full may hide some; then each assignee is
+    asked for by itself.
+
+    :param body: the whole text, with its reference. A text that somebody has edited since is not found.
+    :param to_ids: the assignees.
+    :param account_id: who gave it, the account of the token.
+    :param ignore: tasks that do not count.
+    :return: a task id for each assignee, ``None`` for one whose task was deleted; ``None`` where there is none at all.
+        A task that people have handed on to somebody else stands for a missing one.
+    :raises ChatworkUnknownOutcomeError: where Chatwork shows no more than 100 tasks and not enough of these.
+    """
+    found: dict[int, models.Task] = {}
+
+    def take(tasks: Sequence[models.Task]) -> None:
+        for task in tasks:
+            if task["task_id"] not in ignore and same_text(task.get("body") or "", body):
+                found[task["task_id"]] = task
+
+    is_full = False
+    for status in check.TASK_STATUSES:
+        page = yield surely(list_tasks(room_id, assigned_by_account_id=account_id, status=status))
+        is_full = is_full or len(page) >= PAGE
+        take(page)
+    hidden = []
+    for assignee in to_ids if is_full else ():
+        if assignee in _assignees(found):
+            continue
+        for status in check.TASK_STATUSES:
+            page = yield surely(
+                list_tasks(room_id, account_id=assignee, assigned_by_account_id=account_id, status=status)
+            )
+            take(page)
+            if len(page) >= PAGE and assignee not in _assignees(found):
+                hidden.append(assignee)
+    hidden = [assignee for assignee in hidden if assignee not in _assignees(found)]
+    if hidden:
+        people = ", ".join(map(str, dict.fromkeys(hidden)))
+        raise ChatworkUnknownOutcomeError(
+            "create_task",
+            f"the room shows no more than {PAGE} tasks of {people}, and this one may be behind them",
+        )
+    return _one_each(list(found.values()), to_ids) if found else None
+
+
+def _assignees(found: dict[int, models.Task]) -> set[int]:
+    return {task["account"]["account_id"] for task in found.values()}
+
+
+def _one_each(tasks: list[models.Task], to_ids: Sequence[int]) -> list[int | None]:
+    newest: dict[int, int] = {}
+    for task in sorted(tasks, key=lambda task: task["task_id"]):
+        newest[task["account"]["account_id"]] = task["task_id"]
+    handed_on = [task_id for account_id, task_id in newest.items() if account_id not in to_ids]
+    chosen: list[int | None] = []
+    for account_id in to_ids:
+        chosen.append(newest.get(account_id) or (handed_on.pop() if handed_on else None))
+    return chosen

@@ -1,0 +1,75 @@
+"""Tasks that were given to people, as both the worker and the triggerer follow them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.errors import ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.messages import PAGE
+from airflow_provider_chatwork.api.task_course import Given, Track, note
+from airflow_provider_chatwork.followup import Facts
+from airflow_provider_chatwork.followup.words import say
+
+_REASONS = {
+    "timed_out": ("期限までに終わらなかったため", "not done in time"),
+    "impossible": ("必要な数のタスクが残っていないため", "too few of the tasks are left"),
+    "killed": ("Airflow 側で待機が取り消されたため", "the wait was ended in Airflow"),
+}
+
+
+def reason_of(word: str, lang: str) -> str:
+    """Why tasks are withdrawn, as the room is told.
+
+    :param word: ``timed_out``, ``impossible`` or ``killed``.
+    """
+    return _REASONS[word][lang == "en"]
+
+
+def note_all(tracks: list[Track], tasks: Mapping[int, models.Task], deleted: set[int], now: float) -> None:
+    """Take note of what a look at all the tasks has shown."""
+    for track in tracks:
+        task_id = track["task_id"]
+        if task_id is not None:
+            note(track, tasks.get(task_id), task_id in deleted, now)
+
+
+def facts_of(given: Given, tasks: Mapping[int, models.Task], me: int, web_url: str) -> Facts:
+    """What reminders and withdrawals go by.
+
+    :param tasks: the tasks as they were last read; what was deleted since does not count.
+    :param me: the account id of the token.
+    """
+    return Facts(
+        room_id=given["room_id"],
+        message_id=given["message_id"],
+        created_at=given["created_at"],
+        tasks=[
+            tasks.get(track["task_id"]) if track["task_id"] is not None and track["status"] != "deleted" else None
+            for track in given["tracks"]
+        ],
+        me=me,
+        web_url=web_url,
+    )
+
+
+def tells_of_withdrawal(facts: Facts, page: Sequence[models.Message]) -> bool:
+    """Whether the room was told that tasks are withdrawn, as far as its newest messages show."""
+    labels = tuple(say(lang, "withdrawal") for lang in check.LANGUAGES)
+    return bool(facts.trace("withdrawal", labels, 0.0).found_in(page))
+
+
+def was_withdrawn(facts: Facts, page: Sequence[models.Message]) -> bool:
+    """Whether tasks that are done were only withdrawn, which Chatwork shows in the same way.
+
+    :param page: the newest messages of the room, oldest first.
+    :raises ChatworkUnknownOutcomeError: where they do not reach back to the tasks and tell neither.
+    """
+    if tells_of_withdrawal(facts, page):
+        return True
+    if len(page) < PAGE or facts.message_id in {message["message_id"] for message in page}:
+        return False
+    raise ChatworkUnknownOutcomeError(
+        "create_task",
+        f"the room shows no more than {PAGE} messages, so the tasks that are there may be done or withdrawn",
+    )

@@ -1,0 +1,287 @@
+"""Waiting for the people who were given a task: what happens in the worker, before, instead of and after the trigger.
+
+The rules are in ``api.task_watch`` (how to look), ``api.task_course`` (what a look shows) and ``followup`` (reminders
+and the like); the trigger goes by the same. What ends a wait is seen to here for both.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api.account import get_me
+from airflow_provider_chatwork.api.errors import ChatworkError
+from airflow_provider_chatwork.api.messages import get_message, list_messages
+from airflow_provider_chatwork.api.task_course import (
+    Given,
+    assignees_of,
+    done_of,
+    ids_of,
+    is_possible,
+    message_of,
+)
+from airflow_provider_chatwork.api.task_outcome import Outcome, describe, look_into_room, new_outcome
+from airflow_provider_chatwork.api.task_wait import goes_on, tasks_needed
+from airflow_provider_chatwork.api.task_watch import RoomTasks
+from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
+from airflow_provider_chatwork.followup.durations import duration
+from airflow_provider_chatwork.given_tasks import facts_of, note_all, reason_of, tells_of_withdrawal, was_withdrawn
+
+if TYPE_CHECKING:
+    from airflow_provider_chatwork.client import Client
+    from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+    from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
+
+    class Log(Protocol):
+        """What is used of a log: Airflow's is no ``logging.Logger``."""
+
+        def info(self, event: Any, *args: Any) -> Any: ...
+        def warning(self, event: Any, *args: Any) -> Any: ...
+        def error(self, event: Any, *args: Any) -> Any: ...
+
+
+#: However often a wait may look, the account's budget is shared with everything else that uses it; in seconds.
+SHORTEST_INTERVAL = 1.0
+_AT_TIMEOUT = ("fail", "skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the author of a DAG wants of a wait, checked. ``interval`` and ``timeout`` are seconds."""
+
+    needed: int
+    interval: float
+    timeout: float
+    follow_up: FollowUp
+    on_timeout: str
+    withdraw: bool
+
+
+def wishes_of(operator: ChatworkCreateTaskOperator) -> Wishes:
+    """Check what an operator says of its wait; its fields are rendered by now.
+
+    :raises ChatworkParameterError: naming the field that cannot be right.
+    """
+    settings = operator.hook.settings
+    people = check.identifiers("to_ids", operator.to_ids)
+    interval = duration("poke_interval", operator.poke_interval, least=timedelta(0)).total_seconds()
+    return Wishes(
+        needed=tasks_needed(operator.complete_when, len(people)),
+        interval=max(interval, SHORTEST_INTERVAL),
+        timeout=duration("timeout", operator.timeout, least=timedelta(0)).total_seconds(),
+        follow_up=FollowUp(
+            reminders=check.given(operator.reminders),
+            escalation=check.given(operator.escalation),
+            zone=settings.timezone,
+            lang=settings.lang,
+        ),
+        on_timeout=check.choice("on_timeout", operator.on_timeout, _AT_TIMEOUT),
+        withdraw=operator.withdraw,
+    )
+
+
+class Waiting:
+    """One wait for tasks that were given.
+
+    :param hook: asks Chatwork.
+    :param given: the tasks; what looks show is noted in it.
+    :param wishes: what is wanted of the wait.
+    :param log: the log of the Airflow task.
+    """
+
+    def __init__(self, hook: ChatworkHook, given: Given, wishes: Wishes, log: Log) -> None:
+        self.given = given
+        self.is_killed = False
+        self._hook = hook
+        self._wishes = wishes
+        self._log = log
+        self._tasks = RoomTasks(given["room_id"])
+        self._account_id: int | None = None
+        self._progress = self._begin()
+        self._in_trouble = False
+        for task_id in ids_of(given["tracks"]):
+            self._tasks.want(task_id, assignees_of(given["tracks"]).get(task_id))
+
+    def _begin(self) -> Progress | None:
+        return Progress(self._wishes.follow_up, self.given["created_at"]) if self._wishes.follow_up else None
+
+    def look(self, client: Client | None = None) -> None:
+        """Look once, and note what there is to see."""
+        (client or self._hook.client).follow(self._tasks.look(self._ending))
+        note_all(self.given["tracks"], self._tasks.tasks, self._tasks.deleted, time.time())
+        self.given["message_id"] = self.given["message_id"] or message_of(self.given["tracks"])
+
+    def was_withdrawn(self) -> bool:
+        """Whether the tasks, given by an earlier try, were withdrawn since. To be asked after a look.
+
+        :raises ChatworkUnknownOutcomeError: where the room does not show that any more.
+        """
+        if not done_of(self.given["tracks"]) or self.given["message_id"] is None:
+            return False
+        page = self._hook.run(list_messages(self.given["room_id"]))
+        return was_withdrawn(self._facts(self._hook.client), page)
+
+    def first_look(self) -> None:
+        """Look once, and go on where that cannot be had now: the tasks are there, and must not be given again."""
+        try:
+            self.look()
+        except ChatworkError as error:
+            if not goes_on(error):
+                raise
+            self._log.warning("Chatwork does not tell how the tasks stand; the wait goes on. %s", error)
+
+    def date_back(self, *, with_deadline: bool) -> None:
+        """Let the wait for tasks that were found again go by when they were created, as their message tells.
+
+        :param with_deadline: whether the time that people have began then, too, and not now.
+        """
+        message_id = self.given["message_id"]
+        if message_id is None:
+            return
+        try:
+            created_at = float(self._hook.hasty_client.run(get_message(self.given["room_id"], message_id))["send_time"])
+        except ChatworkError as error:
+            self._log.warning("When the tasks were given is not known; reminders count from now. %s", error)
+            return
+        self.given["created_at"] = created_at
+        self._progress = self._begin()
+        if with_deadline:
+            self.given["deadline"] = created_at + self._wishes.timeout
+
+    def verdict(self) -> str | None:
+        """``done`` or ``impossible``, where a look has shown that; ``None`` while it has to be waited."""
+        if self._is_complete():
+            return "done"
+        return None if is_possible(self.given["tracks"], self.given["needed"]) else "impossible"
+
+    def stay(self) -> str:
+        """Wait in this worker.
+
+        :return: the verdict, or ``timed_out``.
+        """
+        while True:
+            is_late = time.time() >= self.given["deadline"]
+            due: float | None = None
+            try:
+                self.look()
+                verdict = self.verdict()
+                if verdict is not None:
+                    return verdict
+                if not is_late:
+                    due = self._follow_up()
+                self._in_trouble = False
+            except ChatworkError as error:
+                if not goes_on(error):
+                    raise
+                self._tell_trouble(error)
+            if self.is_killed:
+                raise AirflowFailException("The wait was ended in Airflow")
+            if is_late:
+                return "timed_out"
+            self._sleep(due)
+            if self.is_killed:
+                raise AirflowFailException("The wait was ended in Airflow")
+
+    def end(self, word: str) -> Outcome:
+        """Find out what became of the tasks, and withdraw those left open where nobody waits for them any more.
+
+        :param word: ``done``, ``timed_out`` or ``impossible``.
+        """
+        if word != "done":
+            # Some time may have passed since the trigger looked, or since there was one.
+            self.first_look()
+            word = self.verdict() or word
+        closed: Sequence[int] = ()
+        if word == "done" and self._wishes.withdraw and self._is_withdrawn():
+            word = "withdrawn"
+        elif word != "done" and self._wishes.withdraw:
+            try:
+                closed = self._withdraw(word, self._hook.client)
+            except ChatworkError as error:
+                self._log.error("The open tasks could not be withdrawn: %s", error)
+        outcome = new_outcome(word, self.given, self._hook.settings.web_url)
+        for task in outcome["tasks"]:
+            if task["task_id"] in closed:
+                task["status"] = "withdrawn"
+        for untold in self._hook.hasty_client.follow(look_into_room(outcome, self.given)):
+            self._log.warning("The room does not tell all that became of the tasks: %s", untold)
+        self._log.info("The wait has ended: %s. %s", word, describe(outcome))
+        return outcome
+
+    def kill(self) -> None:
+        """End the wait from outside, and withdraw the tasks that are open, in the few seconds Airflow leaves for it."""
+        self.is_killed = True
+        if not self._wishes.withdraw:
+            return
+        # Not this one, which may have been interrupted in the middle of a look.
+        other = Waiting(self._hook, deepcopy(self.given), self._wishes, self._log)
+        other._account_id = self._account_id
+        try:
+            other.look(self._hook.hasty_client)
+            other._withdraw("killed", self._hook.hasty_client)
+        except ChatworkError as error:
+            self._log.error("The open tasks could not be withdrawn: %s", error)
+
+    def _is_withdrawn(self) -> bool:
+        """Whether another run has withdrawn the tasks, as where this one was begun by a clear with ``reuse``."""
+        if self.given["message_id"] is None:
+            return False
+        try:
+            page = self._hook.run(list_messages(self.given["room_id"]))
+            return tells_of_withdrawal(self._facts(self._hook.client), page)
+        except ChatworkError as error:
+            self._log.warning("Whether the tasks were withdrawn is not known; they count as done. %s", error)
+            return False
+
+    def _withdraw(self, word: str, client: Client) -> Sequence[int]:
+        lang = self._hook.settings.lang
+        withdrawal = client.follow(withdraw_steps(self._facts(client), reason_of(word, lang), lang=lang))
+        for refused in withdrawal["refused"]:
+            self._log.error("A task could not be withdrawn: %s", refused)
+        return withdrawal["closed"]
+
+    def _facts(self, client: Client) -> Facts:
+        if self._account_id is None:
+            self._account_id = client.run(get_me())["account_id"]
+        return facts_of(self.given, self._tasks.tasks, self._account_id, self._hook.settings.web_url)
+
+    def _follow_up(self) -> float | None:
+        """Do what is due, and return when there is something to do next."""
+        if self._progress is None:
+            return None
+        facts = self._facts(self._hook.client)
+        due = self._progress.next_due(facts)
+        now = time.time()
+        if due is not None and due <= now:
+            for done in self._hook.follow(self._progress.steps(facts, now)):
+                self._log.info("Followed up: %s", done)
+            due = self._progress.next_due(facts)
+        return due
+
+    def _sleep(self, due: float | None) -> None:
+        now = time.time()
+        left = [self._wishes.interval, self.given["deadline"] - now]
+        if due is not None:
+            left.append(due - now)
+        time.sleep(max(0.0, min(left)))
+
+    def _ending(self) -> list[list[int]]:
+        """The tasks by which the wait would end, if enough are done."""
+        done = [task_id for task_id, task in self._tasks.tasks.items() if task["status"] == "done"]
+        return [done] if len(done) >= self.given["needed"] else []
+
+    def _is_complete(self) -> bool:
+        done = done_of(self.given["tracks"])
+        return len(done) >= self.given["needed"] and all(map(self._tasks.is_fresh, done))
+
+    def _tell_trouble(self, error: ChatworkError) -> None:
+        if not self._in_trouble:
+            self._in_trouble = True
+            self._log.warning("Chatwork does not tell how the tasks stand; the wait goes on. %s", error)

@@ -1,0 +1,159 @@
+"""Waiting in the triggerer for people who were given a task: reminding them, and withdrawing what nobody wants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from airflow_provider_chatwork.api import models
+from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
+from airflow_provider_chatwork.api.task_course import Given, assignees_of, ids_of, message_of
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
+from airflow_provider_chatwork.given_tasks import facts_of, note_all, reason_of
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.watching import TasksWait, watch_tasks
+
+# How long a look may take before somebody is reminded or a task is withdrawn, in seconds.
+_LOOK = 15.0
+# An event loop keeps no task from being collected.
+_withdrawals: set[asyncio.Task[None]] = set()
+
+
+class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
+    """Wait until people are done with the tasks they were given, remind them, and yield one event of plain JSON.
+
+    Its ``status`` is ``done``, ``timeout`` or ``refused`` (with ``error``, written by
+    :func:`~airflow_provider_chatwork.api.errors.to_plain`). ``given`` is always with it,
+    with all that was seen of the tasks.
+
+    A restart of the triggerer makes another one from the arguments alone. What was said in the room by then is found
+    there, and not said again.
+
+    :param given: the tasks, a :class:`~airflow_provider_chatwork.api.task_course.Given`; its ``deadline`` counts.
+    :param follow_up: reminders and escalation, as
+        :meth:`~airflow_provider_chatwork.followup.FollowUp.to_plain` wrote them.
+    :param withdraw: whether to close the open tasks, and say why, where a user ends the Airflow task while it waits.
+        Airflow 3.3 tells of that; earlier ones do not.
+    :param chatwork_conn_id: and the rest are those of
+        :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
+    """
+
+    def __init__(
+        self, *, given: Given, follow_up: Mapping[str, Any] | None = None, withdraw: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.given = given
+        self.follow_up = dict(follow_up or {})
+        self.withdraw = withdraw
+        # What is seen is not noted in the arguments, which are those of a trigger that has seen nothing.
+        self._seen = deepcopy(given)
+        self._rules = FollowUp.from_plain(self.follow_up)
+        self._progress = Progress(self._rules, given["created_at"])
+        self._due = float("inf")
+        self._web_url = ""
+        self._wait: TasksWait | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make another one, as plain JSON."""
+        return {
+            **super().arguments(),
+            "given": self.given,
+            "follow_up": self.follow_up,
+            "withdraw": self.withdraw,
+        }
+
+    def watch(self, settings: Settings) -> TasksWait:
+        """Begin to look."""
+        self._web_url = settings.web_url
+        self._wait = watch_tasks(
+            *(settings, self.given["room_id"], ids_of(self.given["tracks"])),
+            complete_when=self.given["needed"],
+            interval=self.poke_interval,
+            max_interval=self.longest_interval,
+            assignees=assignees_of(self.given["tracks"]),
+            log=self.log,
+        )
+        return self._wait
+
+    async def attend(self, wait: TasksWait) -> dict[str, Any] | None:
+        """See whether the tasks are done, and remind people of them where it is time to."""
+        if await self._is_time(wait):
+            # Nobody is to be reminded of what they have done since the last look.
+            await wait.look(_LOOK)
+        self._note(wait)
+        if wait.is_complete:
+            return {"status": "done"}
+        if await self._is_time(wait):
+            facts, now = await self._facts(wait), wait.now()
+            for done in await wait.follow(self._progress.steps(facts, now)):
+                self.log.info("Followed up: %s", done)
+            self._plan(facts)
+        return None
+
+    async def _is_time(self, wait: TasksWait) -> bool:
+        """Whether people have to be reminded now."""
+        if not self._rules or wait.is_complete or wait.now() >= self.deadline:
+            return False
+        self._plan(await self._facts(wait))
+        return self._due <= wait.now()
+
+    def _plan(self, facts: Facts) -> None:
+        due = self._progress.next_due(facts)
+        self._due = float("inf") if due is None else due
+
+    def attend_at(self) -> float:
+        """When there is somebody to remind next."""
+        return self._due
+
+    async def on_kill(self) -> None:
+        """Withdraw the open tasks. Airflow 3.3 calls it where a user marks or clears the task, and at no other time."""
+        if self.withdraw:
+            # Airflow cancels the trigger again a second later, and thereby this. What was begun goes on all the same.
+            withdrawal = asyncio.create_task(self._withdraw_open())
+            _withdrawals.add(withdrawal)
+            withdrawal.add_done_callback(_withdrawals.discard)
+            await asyncio.shield(withdrawal)
+
+    async def _withdraw_open(self) -> None:
+        try:
+            await self._withdraw()
+        except Exception as error:
+            # Nobody else may be there any more to hear of it.
+            self.log.error("The open tasks could not be withdrawn: %s", error)
+
+    async def _withdraw(self) -> None:
+        settings = await ChatworkHook(self.chatwork_conn_id).asettings()
+        last = self._wait
+        async with self.watch(settings) as wait:
+            try:
+                is_seen = await wait.look(_LOOK)
+            except ChatworkNotFoundError:
+                # Too few are left, which is no reason to leave those open.
+                is_seen = True
+            if not is_seen and last is not None:
+                wait.tasks, wait.states = last.tasks, last.states
+            reason = reason_of("killed", settings.lang)
+            withdrawal = await wait.follow(withdraw_steps(await self._facts(wait), reason, lang=settings.lang))
+        self.log.info("Withdrawn: %s", withdrawal)
+
+    async def end(self) -> dict[str, Any]:
+        """Look until the wait is over, and return the event with all that was seen."""
+        event = await super().end()
+        if self._wait is not None:
+            self._note(self._wait)
+        return {**event, "given": self._seen}
+
+    def _note(self, wait: TasksWait) -> dict[int, models.Task]:
+        tasks = {task["task_id"]: task for task in wait.tasks if task is not None}
+        deleted = {state["task_id"] for state in wait.states if state["status"] == "deleted"}
+        note_all(self._seen["tracks"], tasks, deleted, wait.now())
+        self._seen["message_id"] = self._seen["message_id"] or message_of(self._seen["tracks"])
+        return tasks
+
+    async def _facts(self, wait: TasksWait) -> Facts:
+        tasks = self._note(wait)
+        return facts_of(self._seen, tasks, await wait.account_id(), self._web_url)

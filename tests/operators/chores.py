@@ -1,0 +1,241 @@
+"""A task that is given to people and waited for in both modes, on one clock, with people who act at given times."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
+from airflow_provider_chatwork.sandbox import Fault, company
+from airflow_provider_chatwork.sandbox.happenings import Happenings
+from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from tests.airflow_side import FakeTaskInstance
+from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+
+MODES = ("worker", "triggerer")
+ROOM = company.DATA_ROOM
+PEOPLE = [company.SATO, company.YAMADA, company.TAKAHASHI]
+#: When somebody does something, in seconds from the beginning.
+Happening = tuple[float, Callable[["Office"], object]]
+
+
+class Killed(Exception):
+    """The task instance was taken away from the triggerer."""
+
+
+@dataclass
+class End:
+    """How a try ended: in a word, with the error behind it, and with what it left."""
+
+    how: str
+    error: str = ""
+    cause: str | None = None
+    result: Any = None
+    xcoms: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Any:
+        """What became of the tasks, wherever it is said."""
+        return self.result if self.how == "done" else self.xcoms.get("chatwork_outcome")
+
+
+class Instance(FakeTaskInstance):
+    """A task instance that gives back what it was given."""
+
+    def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcoms.get(key)
+
+
+class Office:
+    """The sandbox, its people, and the tasks they are given."""
+
+    def __init__(self, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sandbox = sandbox
+        self.now = START
+        self.ti = Instance()
+        self.store: Any = None
+        self.happenings: list[Happening] = []
+        self.deferred: TaskDeferred | None = None
+        #: Called with the trigger that was stopped, and returns what to await then.
+        self.on_stop: Callable[[Any], Any] | None = None
+        self._stop: Callable[[], object] | None = None
+        self._operator: ChatworkCreateTaskOperator | None = None
+        sandbox.clock = lambda: self.now
+        self._given: list[int] = []
+        self.before = {task["task_id"] for task in sandbox.tasks(ROOM)}
+        monkeypatch.setattr(time, "time", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self._sleep)
+
+    # --- what people do
+
+    @property
+    def tasks(self) -> list[int]:
+        """The tasks that were given first, in the order of the assignees."""
+        new = [task["task_id"] for task in self.sandbox.tasks(ROOM) if task["task_id"] not in self.before]
+        self._given = self._given or new
+        return self._given
+
+    def task(self, index: int) -> Any:
+        """A task as the sandbox keeps it, to be edited."""
+        return self.sandbox.world.rooms[ROOM].tasks[self.tasks[index]]
+
+    def tick(self, *which: int) -> None:
+        """Be done."""
+        for index in which:
+            self.sandbox.tick(ROOM, self.tasks[index])
+
+    def leave(self, person: int) -> None:
+        """Leave the room, which deletes the tasks of who leaves."""
+        assert self.tasks
+        with self.sandbox.at_rest() as world:
+            Happenings(world, self.now).leave(world.rooms[ROOM], person)
+
+    def break_down(self, **fault: Any) -> None:
+        """Let Chatwork answer nothing but this."""
+        self.sandbox.misbehave(Fault(**{"kind": "status", "times": None, **fault}))
+
+    @property
+    def said(self) -> list[str]:
+        """What the account of the token has said since the beginning."""
+        return [
+            message["body"]
+            for message in self.sandbox.messages(ROOM)
+            if message["account"]["account_id"] == company.BOT
+            and message["send_time"] >= START
+            and "[dtext:" not in message["body"]
+        ]
+
+    # --- time
+
+    def _sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        until = self.now + seconds
+        assert until < START + 30 * 86400, "the wait goes on for ever"
+        while self.happenings and START + self.happenings[0][0] <= until:
+            at, act = self.happenings.pop(0)
+            self.now = max(self.now, START + at)
+            act(self)
+        self.now = until
+
+    # --- Airflow
+
+    def operator(self, mode: str, **arguments: Any) -> ChatworkCreateTaskOperator:
+        """The operator as each process makes it."""
+        return ChatworkCreateTaskOperator(
+            task_id="ask",
+            deferrable=mode == "triggerer",
+            **{
+                "room_id": ROOM,
+                "body": "マスタを更新する",
+                "to_ids": PEOPLE,
+                "wait_for_completion": True,
+                "poke_interval": 60,
+                "timeout": 3600,
+                **arguments,
+            },
+        )
+
+    def ask(self, mode: str, happenings: Sequence[Happening] = (), **arguments: Any) -> End:
+        """Run one try of the Airflow task, let people act, and tell how it ended."""
+        self.happenings = sorted(happenings, key=lambda happening: happening[0])
+        self.ti.xcoms.clear()
+        context = {"ti": self.ti, "task_state_store": self.store}
+        try:
+            result = self._run(lambda: self.operator(mode, **arguments), context)
+        except AirflowSkipException as error:
+            return End("skipped", str(error), xcoms=self.ti.xcoms)
+        except AirflowSensorTimeout as error:
+            return End("timed out", str(error), xcoms=self.ti.xcoms)
+        except AirflowFailException as error:
+            cause = type(error.__cause__).__name__ if error.__cause__ else None
+            return End("failed for good", str(error), cause, xcoms=self.ti.xcoms)
+        except AssertionError:
+            raise
+        except Exception as error:
+            return End("failed", str(error), type(error).__name__, xcoms=self.ti.xcoms)
+        return End("done", result=json.loads(json.dumps(result)), xcoms=self.ti.xcoms)
+
+    def kill_worker(self) -> None:
+        """What a worker does that is told to stop, on Airflow 3."""
+        assert self._operator is not None
+        self._operator.on_kill()
+
+    def stop_triggerer(self) -> None:
+        """Let the triggerer die in the middle. Another one takes over at once, unless ``on_stop`` says otherwise."""
+        assert self._stop is not None
+        self._stop()
+
+    def _run(self, operator: Callable[[], ChatworkCreateTaskOperator], context: Any) -> Any:
+        self._operator = operator()
+        try:
+            return self._operator.execute(context)
+        except TaskDeferred as deferred:
+            waiting = self.deferred = deferred
+        event = None
+        while event is None:
+            event = self.trigger_event(waiting)
+            if event is None and self.on_stop is not None:
+                raise Killed
+        # A new one, as it is another process.
+        return operator().resume_execution(waiting.method_name, {"event": event}, context)
+
+    def trigger_event(self, waiting: TaskDeferred) -> Any:
+        """Let a trigger run to its event in a triggerer of its own; ``None`` if that was stopped before."""
+
+        async def main(loop: VirtualLoop) -> Any:
+            begun = self.now
+
+            def now() -> float:
+                self.now = loop.unix_time()
+                return self.now
+
+            def happen() -> None:
+                _, act = self.happenings.pop(0)
+                now()
+                act(self)
+
+            async def run() -> list[Any]:
+                return [event.payload async for event in trigger.run()]
+
+            for at, _ in self.happenings:
+                loop.happens(max(START + at - begun, 0.0), happen)
+            trigger = self.trigger(waiting)
+            with accounts(self.sandbox, now):
+                running = asyncio.create_task(run())
+                self._stop = running.cancel
+                events = []
+                with suppress(asyncio.CancelledError):
+                    events = await running
+                if running.cancelled() and self.on_stop is not None:
+                    await self.on_stop(trigger)
+                await trigger.cleanup()
+                now()
+            return events
+
+        try:
+            events = json.loads(json.dumps(run_virtually(main, start=self.now)))
+        finally:
+            self.sandbox.clock = lambda: self.now
+        assert len(events) <= 1
+        return events[0] if events else None
+
+    def trigger(self, waiting: TaskDeferred) -> Any:
+        """The trigger as the triggerer makes it, from what the database keeps."""
+        path, arguments = json.loads(json.dumps(waiting.trigger.serialize()))
+        module, _, name = path.rpartition(".")
+        return getattr(import_module(module), name)(**arguments)
