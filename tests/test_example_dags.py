@@ -122,6 +122,100 @@ class TestAskAndWait:
         assert dag_bag.dags["chatwork_ask_and_wait"].get_task("wait").deferrable
 
 
+class TestWaitForReply:
+    def test_it_waits_for_an_answer_and_tells_what_it_says(
+        self, run: Run, chatwork_sandbox: ServedSandbox, new_bodies: Callable[[int], list[str]]
+    ) -> None:
+        answered = False
+
+        def clock() -> float:
+            nonlocal answered
+            looks = sum(request.operation == "list_messages" for request in chatwork_sandbox.requests)
+            # The first look is the task's. By the time of the trigger's, somebody has answered.
+            if looks == 1 and not answered:
+                answered = True
+                question = chatwork_sandbox.messages(company.DATA_ROOM)[-1]["message_id"]
+                chatwork_sandbox.speak(company.DATA_ROOM, company.SATO, "1,000 円くらいかな")
+                chatwork_sandbox.reply(company.DATA_ROOM, company.SATO, question, "1,234,500 円です (bow)")
+            return time.time()
+
+        chatwork_sandbox.clock = clock
+
+        states = run("chatwork_wait_for_reply")
+
+        assert states == {"dag": "success", "ask": "success", "wait": "success", "tell": "success"}
+        *_, answer, told = new_bodies(company.DATA_ROOM)
+        link = chatwork_sandbox.messages(company.DATA_ROOM)[-2]["message_id"]
+        assert answer.endswith("1,234,500 円です (bow)")
+        address = f"{chatwork_sandbox.address}/#!rid{company.DATA_ROOM}-{link}"
+        assert told == f"[info]佐藤 花子さん: 1,234,500 円です (\u200bbow)\n{address}[/info]"
+
+
+@pytest.fixture
+def answers(chatwork_sandbox: ServedSandbox) -> Callable[[dict[int, str]], None]:
+    """Lets people answer every question of the data room as soon as it is there."""
+    answered: set[str] = set()
+
+    def answers(by_person: dict[int, str]) -> None:
+        def look(revision: int) -> None:
+            for message in chatwork_sandbox.messages(company.DATA_ROOM):
+                if "[title]回答のお願い[/title]" in message["body"] and message["message_id"] not in answered:
+                    answered.add(message["message_id"])
+                    for person, text in by_person.items():
+                        chatwork_sandbox.reply(company.DATA_ROOM, person, message["message_id"], text)
+
+        chatwork_sandbox.watch(look)
+
+    return answers
+
+
+class TestReleaseApproval:
+    def test_it_releases_where_one_of_them_says_so(
+        self, run: Run, answers: Callable[[dict[int, str]], None], new_bodies: Callable[[int], list[str]]
+    ) -> None:
+        answers({company.TAKAHASHI: "承認\n数字も見ました"})
+
+        assert run("chatwork_release_approval") == {"dag": "success", "ask": "success", "release": "success"}
+        question, _, told = new_bodies(company.DATA_ROOM)
+        assert question.startswith(f"[To:{company.YAMADA}] 山田 太郎さん\n[To:{company.TAKAHASHI}] 高橋 美咲さん\n")
+        assert told == "[info]公開しました。承認: 高橋 美咲さん[/info]"
+
+    def test_it_does_not_where_one_of_them_is_against_it(
+        self, run: Run, answers: Callable[[dict[int, str]], None]
+    ) -> None:
+        answers({company.YAMADA: "2"})
+
+        assert run("chatwork_release_approval") == {"dag": "success", "ask": "success", "release": "skipped"}
+
+    def test_the_wait_takes_no_worker_slot(self, dag_bag: Any) -> None:
+        assert dag_bag.dags["chatwork_release_approval"].get_task("ask").deferrable
+
+
+class TestReviewTwoOfThree:
+    def test_it_goes_on_as_two_of_them_choose(
+        self, run: Run, answers: Callable[[dict[int, str]], None], new_bodies: Callable[[int], list[str]]
+    ) -> None:
+        answers(
+            {
+                company.SATO: "確定",
+                company.YAMADA: "修正\n5 行目の[hr]が違います",
+                company.TAKAHASHI: "２\n同じく",
+            }
+        )
+
+        assert run("chatwork_review_two_of_three") == {
+            "dag": "success",
+            "review": "success",
+            "send": "skipped",
+            "correct": "success",
+            "tell": "success",
+        }
+        [told] = [body for body in new_bodies(company.DATA_ROOM) if "修正の理由" in body]
+        assert told == (
+            "[info][title]修正の理由[/title]山田 太郎: 5 行目の[\u200bhr]が違います\n高橋 美咲: 同じく\n[/info]"
+        )
+
+
 class TestTellFailures:
     def test_the_room_hears_what_failed_and_why_and_nobody_is_called(
         self, run: Run, new_bodies: Callable[[int], list[str]]
@@ -179,20 +273,31 @@ class TestMessageEachRegion:
 
 
 class TestWeeklyChore:
-    def test_the_task_is_due_at_the_end_of_the_fourth_day_in_japan(
-        self, run: Run, chatwork_sandbox: ServedSandbox
+    def test_it_waits_until_the_chore_is_done_and_says_thanks(
+        self, run: Run, chatwork_sandbox: ServedSandbox, new_bodies: Callable[[int], list[str]]
     ) -> None:
         before = datetime.now(ZoneInfo("UTC")).date()
+        chatwork_sandbox.people_tick_after = 60
+
+        def looks() -> int:
+            return sum(request.operation == "get_task" for request in chatwork_sandbox.requests)
+
+        # The first look is the worker's. By the time of the trigger's, the chore is done.
+        chatwork_sandbox.clock = lambda: time.time() + (61 if looks() >= 1 else 0)
 
         states = run("chatwork_weekly_chore")
 
-        assert states == {"dag": "success", "ask": "success"}
+        assert states == {"dag": "success", "ask": "success", "thank": "success"}
         [task] = [task for task in chatwork_sandbox.tasks(company.DATA_ROOM) if "週次レポート" in task["body"]]
         due = datetime.fromtimestamp(task["limit_time"], ZoneInfo("Asia/Tokyo"))
         assert task["account"]["account_id"] == company.TAKAHASHI
         assert task["limit_type"] == "date"
         assert due.date() - before in (timedelta(days=4), timedelta(days=5))
         assert f"{due:%H:%M:%S}" == "23:59:59"
+        assert "\n参照: " in task["body"]
+        thanks = new_bodies(company.DATA_ROOM)[-1]
+        assert thanks.startswith("高橋 美咲さん、マスタの更新ありがとうございます。\n")
+        assert thanks.endswith(f"-{task['message_id']}")
 
 
 class TestCsvForExcel:

@@ -1,0 +1,321 @@
+"""Ask people in a room, and go on as they answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    conf,
+)
+
+from airflow_provider_chatwork import api
+from airflow_provider_chatwork.api.answers import Effect, option_for, read_options
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, from_plain
+from airflow_provider_chatwork.operators._base import ChatworkOperator, fail_on_refusal
+from airflow_provider_chatwork.operators._effects import TakesEffect
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_chatwork.api.asking import Ask, Heard, Look
+    from airflow_provider_chatwork.api.rooms import AccountIds
+    from airflow_provider_chatwork.followup.durations import Duration
+
+#: Go on, or do not.
+APPROVE_OR_REJECT: Mapping[str, Effect] = {"承認": True, "却下": False}
+
+# However often somebody may look, the account's budget is shared with everything else that uses it; in seconds.
+_SHORTEST_INTERVAL = 1.0
+# The trigger ends a wait by its own clock. Airflow's is a net below it, for a triggerer that has stood still.
+_NET = timedelta(minutes=5)
+# What Airflow calls instead of the method asked for, where the trigger ended without an event.
+_FAILED = "__fail__"
+_RETURN_VALUE = "return_value"
+
+
+class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
+    """Ask people in a room, wait for their answers, and go on as they decide.
+
+    The question is posted with how to answer: by a reply to it whose first line is nothing but an option or its number.
+    Lines below are a comment. Width, case, white space and a full stop make no difference; everything else does, so
+    that "承認しません" is never taken for "承認". A message that only mentions the account is no answer. Who answers
+    more than once means the latest of it, and who edits an answer means the edited one. Messages of the token's own
+    account never count. Where it cannot be told what an approver means, the room is told once how to answer.
+
+    An option is decided for as soon as enough approvers chose it. As soon as no option that goes on can get there any
+    more, one with ``False`` is, if somebody chose one; with ``complete_when="all"`` one dissent is thus enough. If
+    nobody did, the answers are split and the task fails for good.
+
+    Returns a dict: ``choice`` and its ``number``; ``who`` decided so, a list of ``account_id``, ``name``, ``words``
+    (the comment), ``send_time``, ``update_time`` (Unix seconds; 0: never edited), ``message_id``, ``choice`` and
+    ``number``; ``votes``, the same of all who answered; ``outcome``, which is ``answered`` or ``timeout_default``;
+    ``message_id`` of the question and its ``link``; and ``possible_loss``, whether so many messages came between two
+    looks that an answer may have gone by unseen. Comments are what people wrote: put ``macros.chatwork.safe`` around
+    them before you post them. The dict is there, too, where downstream tasks are skipped or the task fails because of
+    ``fail_on_reject``.
+
+    An outage of Chatwork does not end the wait; a lost room and a revoked token fail it for good.
+
+    :param question: what people are asked, with Chatwork's notation.
+    :param options: what they can answer, and what follows: ``True`` goes on with everything downstream, ``False`` skips
+        what is directly downstream, a task id or a list of them goes on with these alone, as branching does. Task
+        groups count as tasks.
+    :param approvers: the account ids of those whose answers count, as a list, as comma-separated text, or as a
+        template of it. Who of them is not in the room is left out.
+    :param to: the account ids of those who are called; the approvers if not given, nobody if empty.
+    :param complete_when: how many approvers have to choose the same: ``any`` one of them, ``all``, or a number.
+    :param timeout: how long they have from the question on, in seconds, as a timedelta, or as ISO 8601 text such as
+        ``P2D``.
+    :param on_timeout: what follows from no decision in time: ``fail`` (without another try, which would ask again),
+        ``skip`` this task, or one of the options. An option is not chosen where Chatwork could not be asked at the end.
+    :param fail_on_reject: whether the task fails, without another try, where an option with ``False`` is decided for.
+        A mapped task has to: Airflow does not reliably skip what is downstream of one of several.
+    :param ignore_downstream_trigger_rules: whether such an option skips everything downstream, whatever its trigger
+        rules, and not only what is directly downstream.
+    :param poke_interval: between two looks, at least 1 s. A look is one request; in the triggerer all waits on the same
+        room share it.
+    :param deferrable: whether to wait in the triggerer, which takes no worker slot.
+    :param room_id: the room; the connection's ``default_room_id`` if not given.
+    :param chatwork_conn_id: id of the connection. Its ``lang`` is the language of everything but the question.
+
+    On Airflow 3.3 and later a task that is tried again does not ask again what an earlier try has asked, as long as
+    its fields render to the same.
+    """
+
+    template_fields: Sequence[str] = (
+        *("question", "options", "approvers", "to", "complete_when", "timeout", "on_timeout", "poke_interval"),
+        *ChatworkOperator.template_fields,
+    )
+
+    def __init__(
+        self,
+        *,
+        question: str,
+        approvers: AccountIds,
+        options: Mapping[str, Effect] = APPROVE_OR_REJECT,
+        to: AccountIds | None = None,
+        complete_when: str | int = "any",
+        timeout: Duration = timedelta(days=7),
+        on_timeout: str = "fail",
+        poke_interval: Duration = 60.0,
+        fail_on_reject: bool = False,
+        ignore_downstream_trigger_rules: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.question = question
+        self.approvers = approvers
+        self.options = options
+        self.to = to
+        self.complete_when = complete_when
+        self.timeout = timeout
+        self.on_timeout = on_timeout
+        self.poke_interval = poke_interval
+        self.fail_on_reject = fail_on_reject
+        self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
+        self.deferrable = deferrable
+        if isinstance(options, Mapping):
+            # What is wrong in the DAG file is best found there; a template is only known when the task runs.
+            texts = [*read_options(options)]
+            if "{{" not in str(on_timeout):
+                option_for(on_timeout, texts)
+
+    def act(self, context: Context) -> Any:
+        """Ask, and wait for the answers."""
+        from airflow_provider_chatwork.api.asking import nothing_heard
+
+        self._interval()
+        ask, deadline = self._ask(context, _seconds("timeout", self.timeout))
+        if self.deferrable:
+            self._defer(ask, nothing_heard(), deadline)
+        return self._end(context, ask, self._wait(ask, deadline))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on as the trigger saw the wait end, or wait on with what it heard."""
+        from airflow_provider_chatwork.api.asking import Ask
+
+        with fail_on_refusal():
+            if event["status"] == "refused":
+                raise from_plain(event["error"])
+            ask = Ask(**event["ask"])
+            if event["status"] == "heard":
+                self._defer(ask, event["heard"], event["deadline"])
+            return self._end(context, ask, event)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Come back from the triggerer."""
+        error = str((next_kwargs or {}).get("error", ""))
+        if next_method == _FAILED and "timeout" in error.lower():
+            # The triggerer stood still, so nobody knows what was answered.
+            self._give_up(f"{error}; the answers were not looked at in time")
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _ask(self, context: Context, seconds: float) -> tuple[Ask, float]:
+        """Post the question, or find that of an earlier try; with the Unix time up to which it can be answered."""
+        from airflow_provider_chatwork.api.asking import Ask, answers_needed
+        from airflow_provider_chatwork.api.question import question_text
+
+        hook = self.hook
+        options = read_options(self.options)
+        option_for(self.on_timeout, [*options])
+        room_id = api.check.identifier("room_id", hook.room_id_or_default(self.room_id))
+        question = api.check.text("question", self.question)
+        approvers = api.check.identifiers("approvers", self.approvers)
+        to_ids = approvers if self.to in (None, "", "None") else api.check.identifiers("to", self.to, required=False)
+        answers_needed(self.complete_when, approvers)
+        self.check_effects(context, options, fail_on_reject=self.fail_on_reject)
+        me = hook.run(api.account.get_me())
+        names = {member["account_id"]: member.get("name", "") for member in hook.run(api.rooms.list_members(room_id))}
+        present = self._present(approvers, me["account_id"], names)
+        needed = answers_needed(self.complete_when, approvers)
+        if needed > len(present):
+            raise ChatworkParameterError(
+                "approvers", approvers, f"{needed} of them have to agree, and {len(present)} of them are in the room"
+            )
+        body = question_text(
+            question,
+            options=[*options],
+            to_ids=[account_id for account_id in to_ids if account_id in names],
+            approvers=present,
+            needed=needed,
+            names=names,
+            timeout=seconds,
+            lang=hook.settings.lang,
+        )
+        asked = self.create_once(context, api.messages.post_message(room_id, body))
+        message_id = asked.result["message_id"]
+        self.show_place(context, room_id, message_id)
+        begin = time.time() if asked.is_new else hook.run(api.messages.get_message(room_id, message_id))["send_time"]
+        ask = Ask(
+            room_id=room_id,
+            message_id=message_id,
+            options=[*options],
+            rejecting=[text for text, effect in options.items() if effect is False],
+            approvers=present,
+            needed=needed,
+            account_id=me["account_id"],
+            account_name=me.get("name", ""),
+            lang=hook.settings.lang,
+            web_url=hook.settings.web_url,
+        )
+        return ask, begin + seconds
+
+    def _present(self, approvers: list[int], own: int, names: Mapping[int, str]) -> list[int]:
+        """Those of the approvers who can answer."""
+        others = [account_id for account_id in approvers if account_id != own]
+        if not others:
+            raise ChatworkParameterError(
+                "approvers",
+                approvers,
+                "give the accounts of other people: this one is that of the API token, whose own messages never count",
+            )
+        present = [account_id for account_id in others if account_id in names]
+        if len(present) < len(approvers):
+            absent = [account_id for account_id in approvers if account_id not in present]
+            self.log.warning("Approvers who cannot answer, as not in the room or the asking account: %s", absent)
+        return present
+
+    def _defer(self, ask: Ask, heard: Heard, deadline: float) -> None:
+        # Imported here, so that reading a DAG file does not load what only the triggerer needs.
+        from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
+
+        left = timedelta(seconds=max(deadline - time.time(), 0))
+        self.defer(
+            trigger=ChatworkApprovalTrigger(
+                chatwork_conn_id=self.chatwork_conn_id,
+                ask=ask.to_plain(),
+                heard=heard,
+                poke_interval=self._interval(),
+                deadline=deadline,
+            ),
+            method_name="execute_complete",
+            timeout=left + _NET,
+        )
+
+    def _wait(self, ask: Ask, deadline: float) -> dict[str, Any]:
+        """Wait in the worker, and return what the trigger's event would be."""
+        from airflow_provider_chatwork.api.asking import nothing_heard
+
+        heard = nothing_heard()
+        while True:
+            is_late = time.time() >= deadline
+            look = self._look(ask, heard)
+            if look is not None:
+                heard = look.heard
+                if look.outcome != "open":
+                    return {"status": look.outcome, "choice": look.choice, "heard": heard}
+            if is_late:
+                return {"status": "timeout", "heard": heard, "unseen": look is None}
+            time.sleep(max(0.0, min(self._interval(), deadline - time.time())))
+
+    def _look(self, ask: Ask, heard: Heard) -> Look | None:
+        from airflow_provider_chatwork.api.asking import listen
+        from airflow_provider_chatwork.api.call import surely
+
+        try:
+            page = self.hook.run(surely(api.messages.list_messages(ask.room_id)))
+            look = self.hook.follow(listen(ask, page, heard))
+        except ChatworkError as error:
+            if not api.task_wait.goes_on(error):
+                raise
+            self.log.warning("Chatwork did not tell what was answered; the wait goes on. %s", error)
+            return None
+        for remark in look.remarks:
+            self.log.warning("%s", remark)
+        return look
+
+    def _end(self, context: Context, ask: Ask, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what follows from how the wait ended."""
+        from airflow_provider_chatwork.api.asking import describe, result_of
+
+        status = event["status"]
+        heard: Heard = event["heard"]
+        if status == "withdrawn":
+            raise AirflowFailException(f"The question {ask.link} was deleted before it was decided")
+        if status == "split":
+            raise AirflowFailException(f"The answers to {ask.link} are split: {describe(ask, heard)}")
+        choice, outcome = event.get("choice"), "answered"
+        if status == "timeout":
+            outcome = "timeout_default"
+            choice = option_for(self.on_timeout, ask.options)
+            if choice is None or event["unseen"]:
+                unseen = "; what came last could not be looked at" if event["unseen"] else ""
+                self._give_up(f"No decision on {ask.link} in time: {describe(ask, heard)}{unseen}")
+        result = result_of(ask, heard, str(choice), outcome)
+        self.log.info("Decided (%s) for option %d of %s", outcome, result["number"], ask.link)
+        return self._follow(context, result)
+
+    def _give_up(self, why: str) -> None:
+        if self.on_timeout == "skip":
+            raise AirflowSkipException(why)
+        # Another try would ask again, and of this one there is none.
+        raise AirflowSensorTimeout(why)
+
+    def _follow(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Go on, branch, skip or fail, as the option says."""
+        effect = read_options(self.options)[result["choice"]]
+        ti: Any = context.get("ti")
+        if effect is not True and ti is not None and self.do_xcom_push:
+            # What skips ends the task by an exception on Airflow 3, which loses what is returned.
+            ti.xcom_push(key=_RETURN_VALUE, value=result)
+        if effect is False and self.fail_on_reject:
+            who = ", ".join(str(answer["account_id"]) for answer in result["who"]) or "nobody in time"
+            raise AirflowFailException(f"{result['choice']!r} was decided for, by {who}: {result['link']}")
+        self.take_effect(context, effect, ignore_trigger_rules=self.ignore_downstream_trigger_rules)
+        return result
+
+    def _interval(self) -> float:
+        return max(_seconds("poke_interval", self.poke_interval), _SHORTEST_INTERVAL)
+
+
+def _seconds(parameter: str, value: Duration) -> float:
+    from airflow_provider_chatwork.followup.durations import duration
+
+    return duration(parameter, value, least=timedelta(0)).total_seconds()

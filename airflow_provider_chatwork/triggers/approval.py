@@ -1,0 +1,73 @@
+"""Waiting for the answers to a question in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow_provider_chatwork.api.asking import Ask, Heard, is_worth_keeping, listen
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.watching import MessagesWait, watch_messages
+
+
+class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
+    """Wait until people have answered a question, and yield one event of plain JSON.
+
+    Its ``status`` is that of a :class:`~airflow_provider_chatwork.api.asking.Look` (with ``choice``), ``heard``,
+    ``timeout`` or ``refused`` (with ``error``, written by :func:`~airflow_provider_chatwork.api.errors.to_plain`). But
+    where Chatwork refused, it comes with ``heard``, what was answered so far, and with the ``ask`` and ``deadline`` of
+    the trigger.
+
+    An event of the status ``heard`` decides nothing. It asks for another trigger with what was heard in its arguments,
+    so that an answer outlives a restart of the triggerer, even where it is by then behind the 100 messages that can be
+    read. A ``timeout`` is ``unseen`` where Chatwork could not be asked for what came last.
+
+    :param ask: the question, as :meth:`~airflow_provider_chatwork.api.asking.Ask.to_plain` wrote it.
+    :param heard: what was heard before, a :class:`~airflow_provider_chatwork.api.asking.Heard`.
+    :param chatwork_conn_id: and the rest are those of
+        :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
+    """
+
+    def __init__(self, *, ask: Mapping[str, Any], heard: Heard, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ask = dict(ask)
+        self.heard = heard
+        self._ask = Ask(**ask)
+        self._now_heard = heard
+        self._looked_at = float("-inf")
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make another one, as plain JSON."""
+        return {**super().arguments(), "ask": self.ask, "heard": self.heard}
+
+    def watch(self, settings: Settings) -> MessagesWait:
+        """Begin to look."""
+        return watch_messages(
+            settings,
+            self._ask.room_id,
+            interval=self.poke_interval,
+            max_interval=self.longest_interval,
+            log=self.log,
+        )
+
+    async def attend(self, wait: MessagesWait) -> dict[str, Any] | None:
+        """Hear what was answered."""
+        look = await wait.follow(listen(self._ask, wait.page, self._now_heard))
+        self._now_heard = look.heard
+        self._looked_at = wait.now()
+        for remark in look.remarks:
+            self.log.warning("%s", remark)
+        if look.outcome != "open":
+            return self._event(look.outcome, choice=look.choice)
+        if is_worth_keeping(self.heard, look.heard) and wait.now() < self.deadline:
+            return self._event("heard")
+        return None
+
+    async def give_up(self, wait: MessagesWait) -> dict[str, Any]:
+        """Return the event of a wait whose time is over."""
+        return self._event("timeout", unseen=self._looked_at < self.deadline)
+
+    def _event(self, status: str, **more: Any) -> dict[str, Any]:
+        # Not left to the arguments of the deferral, which `dag.test()` of some Airflows forgets.
+        return {"status": status, "ask": self.ask, "deadline": self.deadline, "heard": self._now_heard, **more}

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api.check import LANGUAGES
+from airflow_provider_chatwork.api.question import hint_text, person, question_text
+
+
+def text(**more: Any) -> str:
+    return question_text(
+        **{
+            "question": "公開？",
+            "options": ["承認", "却下"],
+            "to_ids": [1],
+            "approvers": [1],
+            "needed": 1,
+            "names": {1: "佐藤", 2: "山田", 3: "鈴木"},
+            "timeout": 3600.0,
+            "lang": "ja",
+            **more,
+        }
+    )
+
+
+class TestQuestionText:
+    @pytest.mark.parametrize(
+        ("seconds", "said"),
+        [
+            (0, "1 分"),
+            (90, "2 分"),
+            (3600, "1 時間"),
+            (5400, "90 分"),
+            (86400, "1 日"),
+            (129600, "36 時間"),
+            (604800, "7 日"),
+        ],
+    )
+    def test_says_how_long_there_is(self, seconds, said):
+        assert f"回答期限: この質問から {said}[/info]" in text(timeout=seconds)
+
+    @pytest.mark.parametrize(
+        ("needed", "said"),
+        [(1, "どなたか 1 人の回答で"), (2, "3 人のうち 2 人が"), (3, "3 人全員が")],
+    )
+    def test_says_how_many_decide(self, needed, said):
+        assert said in text(approvers=[1, 2, 3], to_ids=[1, 2, 3], needed=needed)
+
+    def test_says_nothing_of_it_where_there_is_only_one(self):
+        assert "決まります" not in text()
+
+    @pytest.mark.parametrize("lang", LANGUAGES)
+    def test_speaks_one_language(self, lang):
+        said = text(lang=lang, question="?", options=["A", "B"], names={1: "X", 2: "Y"}, approvers=[1, 2], to_ids=[2])
+        assert said.isascii() or lang == "ja"
+
+
+class TestHintText:
+    def test_breaks_notation_of_options(self):
+        assert "[toall]" not in hint_text(["[toall]"], "https://example.com", "ja")
+
+
+class TestPerson:
+    @pytest.mark.parametrize(
+        ("name", "lang", "said"),
+        [("佐藤", "ja", "佐藤さん"), ("佐藤様", "ja", "佐藤様"), ("", "ja", ""), ("Sato", "en", "Sato")],
+    )
+    def test_is_polite(self, name, lang, said):
+        assert person(name, lang) == said

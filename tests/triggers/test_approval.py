@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api.asking import nothing_heard
+from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
+from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+
+ROOM, BOT, SATO, YAMADA = company.DATA_ROOM, company.BOT, company.SATO, company.YAMADA
+ASK: dict[str, Any] = {
+    "room_id": ROOM,
+    "message_id": "1",
+    "options": ["承認", "却下"],
+    "rejecting": ["却下"],
+    "approvers": [SATO, YAMADA],
+    "needed": 2,
+    "account_id": BOT,
+    "account_name": "データ連携ボット",
+    "lang": "ja",
+    "web_url": "https://www.chatwork.com",
+}
+# Every argument, and none of them as it would be by itself.
+ARGUMENTS: dict[str, Any] = {
+    "ask": ASK,
+    "heard": {"answers": [], "hint": "7", "seen": [5, 6], "possible_loss": True},
+    "chatwork_conn_id": "chatwork_second",
+    "poke_interval": 11.5,
+    "deadline": 1_800_000_000.25,
+    "exponential_backoff": True,
+    "max_interval": 90.0,
+    "silent_fail": True,
+}
+
+
+class Room:
+    """A question in a room of a sandbox, and triggers that wait for its answers in a triggerer of their own."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.sandbox = Sandbox(clock=lambda: self.now, limits=Limits.off())
+        self.sandbox.add_member(ROOM, SATO)
+        self.sandbox.add_member(ROOM, YAMADA)
+        self.question = self.sandbox.speak(ROOM, BOT, "公開してよいですか")
+
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        return {
+            "ask": {**ASK, "message_id": self.question},
+            "heard": nothing_heard(),
+            "chatwork_conn_id": "chatwork_default",
+            "poke_interval": 60,
+            "deadline": START + 3600,
+            **more,
+        }
+
+    def reply(self, person: int, text: str) -> None:
+        self.sandbox.reply(ROOM, person, self.question, text)
+
+    def wait(
+        self, arguments: dict[str, Any], *happenings: tuple[float, Callable[[], object]], killed_at: float | None = None
+    ) -> Any:
+        """The event of a trigger; ``None`` where the triggerer is killed before there is one."""
+
+        async def main(loop: VirtualLoop) -> Any:
+            begun = self.now
+
+            def now() -> float:
+                self.now = loop.unix_time()
+                return self.now
+
+            for at, act in happenings:
+                if START + at >= begun:
+                    loop.happens(START + at - begun, lambda act=act: (now(), act()))  # type: ignore[misc]
+
+            async def events() -> list[Any]:
+                return [event.payload async for event in ChatworkApprovalTrigger(**arguments).run()]
+
+            with accounts(self.sandbox, now):
+                waiting = asyncio.create_task(events())
+                left = None if killed_at is None else START + killed_at - begun
+                done, _ = await asyncio.wait([waiting], timeout=left)
+                if not done:
+                    waiting.cancel()
+                    await asyncio.wait([waiting])
+                    assert waiting.cancelled()
+                    now()
+                    return None
+                now()
+                [event] = waiting.result()
+                return event
+
+        event = run_virtually(main, start=self.now)
+        self.sandbox.clock = lambda: self.now
+        assert json.loads(json.dumps(event)) == event
+        return event
+
+    @property
+    def posts(self) -> int:
+        return self.sandbox.acted("post_message")
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    room = Room()
+    connection = {"conn_type": "chatwork", "password": room.sandbox.token, "extra": {"max_wait": 0}}
+    monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_DEFAULT", json.dumps(connection))
+    return room
+
+
+class TestSerialize:
+    def test_keeps_every_argument(self):
+        parameters = {
+            **inspect.signature(ChatworkTrigger.__init__).parameters,
+            **inspect.signature(ChatworkApprovalTrigger.__init__).parameters,
+        }
+        assert set(ARGUMENTS) == set(parameters) - {"self", "kwargs"}
+        assert all(parameters[name].default != value for name, value in ARGUMENTS.items())
+        path, arguments = json.loads(json.dumps(ChatworkApprovalTrigger(**ARGUMENTS).serialize()))
+        assert path == "airflow_provider_chatwork.triggers.approval.ChatworkApprovalTrigger"
+        assert arguments == ARGUMENTS
+        assert ChatworkApprovalTrigger(**arguments).serialize() == (path, ARGUMENTS)
+
+    def test_keeps_what_it_began_with(self, room):
+        # What it hears goes into its event; Airflow asks for the arguments only once.
+        trigger = ChatworkApprovalTrigger(**room.arguments())
+        assert trigger.serialize()[1]["heard"] == nothing_heard()
+
+
+class TestRun:
+    def test_ends_with_what_was_decided(self, room):
+        event = room.wait(
+            room.arguments(ask={**ASK, "message_id": room.question, "needed": 1}),
+            (90, lambda: room.reply(SATO, "却下\nまだです")),
+        )
+        assert (event["status"], event["choice"]) == ("decided", "却下")
+        assert [answer["words"] for answer in event["heard"]["answers"]] == ["まだです"]
+        assert (event["ask"]["message_id"], event["deadline"]) == (room.question, START + 3600)
+
+    def test_hands_on_what_was_heard_before_it_is_decided(self, room):
+        event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
+        assert event["status"] == "heard"
+        assert [answer["account_id"] for answer in event["heard"]["answers"]] == [SATO]
+
+    def test_an_answer_outlives_a_restart_though_it_cannot_be_read_any_more(self, room):
+        event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
+        arguments = room.arguments(heard=event["heard"])
+        assert room.wait(arguments, killed_at=300) is None
+        for index in range(60):
+            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+        assert room.wait(arguments, killed_at=600) is None
+        for index in range(60):
+            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+        event = room.wait(arguments, (900, lambda: room.reply(YAMADA, "承認")))
+        assert (event["status"], event["choice"]) == ("decided", "承認")
+
+    def test_a_restart_keeps_the_deadline(self, room):
+        assert room.wait(room.arguments(), killed_at=3000) is None
+        event = room.wait(room.arguments())
+        assert event["status"] == "timeout"
+        assert START + 3600 <= room.now < START + 3660
+
+    def test_an_answer_counts_that_came_while_no_triggerer_was_there(self, room):
+        assert room.wait(room.arguments(), killed_at=300) is None
+        room.reply(SATO, "承認")
+        room.reply(YAMADA, "承認")
+        room.now = START + 9000
+        assert room.wait(room.arguments())["status"] == "decided"
+
+    def test_a_restart_does_not_repeat_the_hint(self, room):
+        # The triggerer is killed right after the hint, before anybody heard of it.
+        room.sandbox.misbehave(Fault("lost_reply", operation="post_message"))
+        assert room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), killed_at=121) is None
+        assert room.posts == 1
+        event = room.wait(room.arguments())
+        assert event["status"] == "heard"
+        assert event["heard"]["hint"] == room.sandbox.messages(ROOM)[-1]["message_id"]
+        assert room.wait(room.arguments(heard=event["heard"]))["status"] == "timeout"
+        assert room.posts == 1
+
+    def test_leaves_the_room_alone_where_it_is_cancelled(self, room):
+        assert room.wait(room.arguments(), killed_at=300) is None
+        assert {request.method for request in room.sandbox.requests} == {"GET"}
+
+    def test_says_whether_the_last_look_was_taken(self, room):
+        assert room.wait(room.arguments())["unseen"] is False
+        other = Room()
+        event = other.wait(other.arguments(), (90, lambda: other.sandbox.misbehave(Fault("refuse", times=None))))
+        assert event["unseen"] is True
+
+    def test_all_questions_of_a_room_share_one_look(self, room):
+        def both() -> Any:
+            async def main(loop: VirtualLoop) -> list[Any]:
+                with accounts(room.sandbox, loop.unix_time):
+                    waits = [ChatworkApprovalTrigger(**room.arguments()) for _ in range(20)]
+
+                    async def first(trigger: ChatworkApprovalTrigger) -> Any:
+                        [event] = [event.payload async for event in trigger.run()]
+                        return event
+
+                    return await asyncio.gather(*map(first, waits))
+
+            return run_virtually(main)
+
+        assert {event["status"] for event in both()} == {"timeout"}
+        assert len(room.sandbox.requests) <= 3600 / 60 + 2
