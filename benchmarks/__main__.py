@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import alerting, imports, listening, posting
+from benchmarks import alerting, imports, listening, posting, waiting
 from benchmarks.report import Verdict
 from demo.airflow import NotReady
 from demo.watch import OutOfTime, Stopped
@@ -55,6 +55,11 @@ def _measure(folder: Path) -> None:
     _show(*alerting.report(alerts))
     print("Hearing of a failed run in the scheduler's thread, while another one is being told:\n", flush=True)
     _show(*listening.report(listening.measure(environment), alerts.loops))
+    print("Waiting for people, 10,000 times in 50 rooms, on simulated time (requests of an interval):\n", flush=True)
+    waits = waiting.measure(environment)
+    _show(*waiting.report_calls(waits))
+    print("What 10,000 waits take of a triggerer (the longest turn of its event loop):\n", flush=True)
+    _show(*waiting.report_turns(waits))
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -152,12 +152,15 @@ def play(main: Callable[[Scene], Coroutine[Any, Any, T]], *, limits: Limits | No
     """Run a test in a time of its own, and see that nothing is left of it at the end."""
 
     async def run(loop: VirtualLoop) -> T:
+        lost: list[object] = []
+        loop.set_exception_handler(lambda _, context: lost.append(context))
         scene = Scene(loop, limits)
         with replaced(scene.accounts), _heard(scene.lines):
             result = await main(scene)
             await asyncio.sleep(1)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left
+        assert not lost, "an error that nobody heard of"
         assert not len(scene.accounts)
         assert all(transport.closed == 1 for transport in scene.transports)
         return result

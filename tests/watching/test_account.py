@@ -36,6 +36,18 @@ def many_waits(scene: Scene, rooms: list[int], **arguments: Any) -> list[asyncio
     ]
 
 
+def what_is_left(scene: Scene) -> list[int]:
+    """What each answer from now on says that is left of the budget."""
+    left: list[int] = []
+
+    def note(headers: Mapping[str, str]) -> Mapping[str, str]:
+        left.append(int(headers["x-ratelimit-remaining"]))
+        return headers
+
+    scene.headers = note
+    return left
+
+
 async def leave(waits: list[asyncio.Task[Any]]) -> None:
     for wait in waits:
         wait.cancel()
@@ -75,6 +87,28 @@ class TestJoin:
 
         play(main)
 
+    def test_of_somebody_less_patient_is_heeded_at_once(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=HOUR) as patient:
+                await patient.news(EVER)
+                await asyncio.sleep(100)
+                async with scene.wait(task_id, interval=10.0) as impatient:
+                    assert await impatient.news(scene.now + 2)
+
+        play(main)
+
+    def test_of_somebody_elsewhere_is_heeded_at_once(self):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            async with scene.wait(scene.task(), interval=HOUR) as wait:
+                await wait.news(EVER)
+                await asyncio.sleep(100)
+                async with scene.wait(scene.task(room_id=room_id), room_id=room_id, interval=HOUR) as other:
+                    assert await other.news(scene.now + 2)
+
+        play(main)
+
     def test_looks_as_often_as_it_is_wanted(self):
         async def main(scene: Scene) -> None:
             waits = many_waits(scene, [ROOM], interval=60.0)
@@ -86,6 +120,19 @@ class TestJoin:
 
 
 class TestLeave:
+    def test_makes_nobody_less_patient_than_those_who_stay(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=HOUR) as patient:
+                async with scene.wait(task_id, interval=10.0) as impatient:
+                    assert await impatient.news(EVER)
+                    await asyncio.sleep(5)
+                assert await patient.news(EVER)
+                await asyncio.sleep(HOUR - 10)
+                assert len(looks(scene)) == 1
+
+        play(main)
+
     def test_closes_everything_with_the_last_one(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
@@ -129,6 +176,20 @@ class TestLeave:
 
         play(main)
 
+    def test_of_a_room_while_it_cannot_be_looked_at_is_no_trouble(self):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
+                await other.news(EVER)
+                async with scene.wait(scene.task()):
+                    scene.sandbox.misbehave(Fault("refuse"))
+                    await asyncio.sleep(0.55)
+                    assert scene.transports[0].under_way
+                await asyncio.sleep(100)
+            assert not scene.lines
+
+        play(main)
+
     def test_leaves_the_way_free_for_the_next_one_at_once(self):
         async def main(scene: Scene) -> None:
             for _ in range(3):
@@ -156,13 +217,7 @@ class TestBudget:
     def test_is_left_to_others_by_a_fifth_and_shared_fairly(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(50)
-            left: list[int] = []
-
-            def note(headers: Mapping[str, str]) -> Mapping[str, str]:
-                left.append(int(headers["x-ratelimit-remaining"]))
-                return headers
-
-            scene.headers = note
+            left = what_is_left(scene)
             waits = many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(5 * WINDOW)
             assert min(left) >= REQUESTS * RESERVE
@@ -230,13 +285,14 @@ class TestBudget:
             rooms = scene.rooms(5)
             waits = many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(40)
-            for _ in range(REQUESTS):
+            for _ in range(REQUESTS - 40):
                 await scene.sandbox.ahandle(HttpRequest("GET", f"{scene.settings.base_url}/me", _headers(scene)))
             before = len(scene.sandbox.requests)
             await asyncio.sleep(200)
             # One has to be told before all of them know it.
             assert len(scene.sandbox.requests) - before <= 4
             assert any("used up" in line for line in scene.lines)
+            assert {record.status for record in scene.sandbox.requests} == {200}
             await asyncio.sleep(150)
             assert all(looks(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
             await leave(waits)
@@ -291,11 +347,14 @@ class TestBudget:
     def test_of_a_room_with_very_much_to_read_does_not_starve_the_others(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(10)
+            left = what_is_left(scene)
             heavy = [scene.task() for _ in range(400)]
             scene.fill(to=1001002, by=1001001)
             waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=30.0))) for task_id in heavy]
             waits += many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(4 * WINDOW)
+            # Looks that have begun stop in the middle, too.
+            assert min(left) >= REQUESTS * RESERVE
             for room_id in rooms:
                 times = [*looks(scene, room_id), scene.now]
                 assert max(later - time for time, later in itertools.pairwise(times)) < WINDOW + 60

@@ -231,7 +231,6 @@ class TestIsComplete:
 
         play(main)
 
-
     def test_does_not_come_of_what_one_look_could_not_see_once_more(self):
         async def main(scene: Scene) -> None:
             people = scene.people(25)

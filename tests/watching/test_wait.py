@@ -10,7 +10,6 @@ from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from tests.watching.scene import EVER, ROOM, Heard, Scene, end_of, play
 
-
 # The usual budget does not do for a look a second.
 AMPLE = Limits(requests=100_000)
 
@@ -87,7 +86,7 @@ class TestInterval:
             async with scene.wait(scene.task(), interval=interval) as wait:
                 await wait.news(EVER)
                 assert not await wait.news(scene.now + 9.9)
-            assert at(scene) == [*range(10)]
+            assert at(scene) == [*range(11)]
 
         play(main, limits=AMPLE)
 
