@@ -40,7 +40,7 @@ class Settings:
     :param timezone: where due dates are meant.
     :param web_url: where people open Chatwork in a browser.
     :param webhook_token: the token that signs webhooks.
-    :param lang: the language of alerts: ``ja`` or ``en``.
+    :param lang: the language of alerts, reminders and questions: ``ja`` or ``en``.
     :param routing: which alerts go where, as decoded JSON; it is read when there is an alert.
     """
 
