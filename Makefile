@@ -60,11 +60,12 @@ demo: env ## see it work in the terminal, with no account and no token
 demo-ui: env ## the same with Airflow and Chatwork in the browser
 	$(BIN)/python -m demo --ui
 
-rehearse: python ## let every kind of alert happen in Airflow 3.3 and 2.11, and a hundred failures at a time
+rehearse: python ## let every kind of alert happen in Airflow 3.3 and 2.11, a hundred failures at a time, and hundreds of waits
 	@$(environment) airflow-$(NEWEST)+rehearsal airflow-2.11+rehearsal
 	$(BIN)/python -m rehearsal alerts
 	$(BIN)/python -m rehearsal alerts --python .venv/airflow-2.11/bin/python
 	$(BIN)/python -m rehearsal storm
+	$(BIN)/python -m rehearsal waits
 
 bench: python ## measure against other chat providers
 	@$(environment) benchmarks

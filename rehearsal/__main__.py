@@ -1,7 +1,8 @@
 """``python -m rehearsal``: a real Airflow in which every kind of callback happens.
 
 ``record`` writes down what the callbacks get, ``alerts`` lets them tell the sandbox and compares, ``storm`` lets many
-tasks of one run fail at a time. It ends with status 1 if anything is not as it should be.
+tasks of one run fail at a time, ``waits`` lets many of them wait for people and kills the triggerer. It ends with
+status 1 if anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from rehearsal.alerts import run as alerts
 from rehearsal.database import Kind
 from rehearsal.stage import stop
 from rehearsal.storm import run as storm
+from rehearsal.waits import run as waits
+
+_STORM = 100
+_WAITS = 500
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,20 +66,26 @@ def _perform(arguments: argparse.Namespace, folder: Path, processes: list[Proces
         return True
     database = Kind.SQLITE if arguments.sqlite else Kind.POSTGRESQL
     if arguments.what == "storm":
-        return storm.storm(python, folder, processes, watch, arguments.tasks, arguments.parallelism, database)
+        tasks = _STORM if arguments.tasks is None else arguments.tasks
+        return storm.storm(python, folder, processes, watch, tasks, arguments.parallelism, database)
+    if arguments.what == "waits":
+        tasks = _WAITS if arguments.tasks is None else arguments.tasks
+        return waits.waits(python, folder, processes, watch, tasks, arguments.by_worker, database)
     return alerts.rehearse(python, folder, processes, watch, database, accept=arguments.accept)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rehearsal", description=__doc__)
-    parser.add_argument("what", choices=["record", "alerts", "storm"])
+    parser.add_argument("what", choices=["record", "alerts", "storm", "waits"])
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment of that Airflow")
     parser.add_argument("--limit", type=float, default=1200, metavar="SECONDS", help="give up after so long")
     parser.add_argument("--sqlite", action="store_true", help="without PostgreSQL, also where there is one")
     parser.add_argument("--keep", action="store_true", help="keep the folder with all the logs")
     parser.add_argument("--ui", action="store_true", help="leave Airflow and the sandbox running, for the browser")
     parser.add_argument("--accept", action="store_true", help="take the texts of the alerts for the expected ones")
-    parser.add_argument("--tasks", type=int, default=100, help="how many fail in the storm (default: 100)")
+    many = f"how many fail in the storm (default: {_STORM}), or wait without a worker (default: {_WAITS})"
+    parser.add_argument("--tasks", type=int, help=many)
+    parser.add_argument("--by-worker", type=int, default=20, help="how many wait by way of workers (default: 20)")
     parser.add_argument("--parallelism", type=int, default=16, help="how many of them at a time (default: 16)")
     return parser
 

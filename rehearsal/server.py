@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
@@ -175,6 +176,24 @@ class Airflow:
         # Its number may be another one's from now on.
         self._processes.remove(process)
 
+    def freeze(self, name: str) -> None:
+        """Let a component and all who descend from it stand still, as its machine may, until :meth:`thaw`.
+
+        :param name: one of :attr:`components`.
+        """
+        self._signal(name, signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        """Let a component that stands still go on.
+
+        :param name: one of :attr:`components`.
+        """
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        for member in self._own[name].family():
+            member.send_signal(number)
+
     def missing(self, dag_ids: Iterable[str]) -> list[str]:
         """Return what is not up yet: components, and DAGs that have not been read.
 
@@ -243,6 +262,13 @@ class Airflow:
         """What the components have printed."""
         return [*self._logs.values()]
 
+    def log_of(self, name: str) -> str:
+        """What a component has printed.
+
+        :param name: one of :attr:`components`.
+        """
+        return self._logs[name].read_text("utf-8", "replace")
+
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Ask the database for rows. What stands for a parameter is a ``?``."""
         return self.database.query(sql, parameters)
@@ -257,7 +283,7 @@ class Airflow:
     def has_seen_end(self, dag_id: str, task_id: str) -> bool:
         """Whether the scheduler knows that a process of a task has ended: the last one, or one that has parked it."""
         line = re.compile(rf"TaskInstance Finished: dag_id={dag_id}, task_id={task_id},")
-        return bool(line.search(self._logs["scheduler"].read_text("utf-8", "replace")))
+        return bool(line.search(self.log_of("scheduler")))
 
     def unfinished(self) -> list[str]:
         """Return the DAGs with a run that has not ended."""

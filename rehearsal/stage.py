@@ -17,9 +17,9 @@ from rehearsal.server import Airflow
 class Sandbox(SandboxServer):
     """A sandbox that can be told what to do."""
 
-    def order(self, name: str, **given: Any) -> None:
-        """Give an order, as the sandbox's control describes them."""
-        self._http.post(f"{self.address}/sandbox/{name}", json=given).raise_for_status()
+    def order(self, name: str, **given: Any) -> Any:
+        """Give an order, as the sandbox's control describes them, and return what it answers."""
+        return self._http.post(f"{self.address}/sandbox/{name}", json=given).raise_for_status().json()
 
 
 def start_sandbox(folder: Path, processes: list[Process], watch: Watch) -> Sandbox:
@@ -66,6 +66,12 @@ def show_addresses(airflow: Airflow, sandbox: Sandbox) -> None:
 def mark(airflow: Airflow, dag_id: str, run_id: str, task_id: str, state: str) -> None:
     """Say how a task has ended, as a person does."""
     airflow.ask("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", {"new_state": state})
+
+
+def clear(airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
+    """Clear a task, as a person does."""
+    order = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
+    airflow.ask("POST", f"/dags/{dag_id}/clearTaskInstances", order)
 
 
 def answer(airflow: Airflow, dag_id: str, run_id: str, task_id: str, option: str) -> None:

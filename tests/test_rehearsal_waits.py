@@ -3,7 +3,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from rehearsal.waits.cast import SCENES, all_rooms, dags_of, late, room, rooms_of
-from rehearsal.waits.facts import Instance, blocks, calls_alone, ended_processes, reminders, unix, withdrawals
+from rehearsal.waits.facts import (
+    Instance,
+    blocks,
+    calls_alone,
+    ended_processes,
+    noted_ends,
+    reminders,
+    unix,
+    withdrawals,
+)
 from rehearsal.waits.findings import Finding, each, show
 
 
@@ -21,6 +30,20 @@ class TestEndedProcesses:
         line = "2026-11-23T06:02:27Z [info] Workload finished [supervisor] exit_code=0 workload_id={} workload_type=x\n"
         log = "".join(line.format(instance) for instance in ("01a2-ff", "01a2-ff", "01a3-00")) + "workload_id=01a2-ff\n"
         assert ended_processes(log) == {"01a2ff": 2, "01a300": 1}
+
+
+class TestNotedEnds:
+    log = (
+        "[info] TaskInstance Finished: dag_id=a_1, task_id=one, run_id=x\n"
+        "[info] TaskInstance Finished: dag_id=a_2, task_id=two, run_id=x\n"
+        "[info] TaskInstance Finished: dag_id=b_1, task_id=three, run_id=x\n"
+    )
+
+    def test_of_one_dag(self) -> None:
+        assert noted_ends(self.log, "a_1") == {"one"}
+
+    def test_of_all_dags_whose_names_begin_so(self) -> None:
+        assert noted_ends(self.log, "a_%") == {"one", "two"}
 
 
 class TestBlocks:

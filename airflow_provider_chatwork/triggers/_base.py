@@ -152,11 +152,11 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
             event = None
             is_late = wait.now() >= self.deadline
             try:
-                if is_first:
-                    # What was done while no triggerer was there counts, even where the deadline has passed meanwhile.
-                    seen = await wait.news(max(self.deadline, patience))
-                elif is_late:
+                if is_late:
+                    # What was done in time counts, even where no triggerer was there and the deadline has passed since.
                     seen = await wait.look(_LAST_LOOK)
+                elif is_first:
+                    seen = await wait.news(max(self.deadline, patience))
                 else:
                     seen = await wait.news(min(self.deadline, self.attend_at()))
                 is_first = False

@@ -60,7 +60,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
             self.log.warning("%s", remark)
         if look.outcome != "open":
             return self._event(look.outcome, choice=look.choice)
-        if is_worth_keeping(self.heard, look.heard) and wait.now() < self.deadline:
+        if is_worth_keeping(self.heard, look.heard):
             return self._event("heard")
         return None
 

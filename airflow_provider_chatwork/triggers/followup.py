@@ -14,7 +14,9 @@ from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
 from airflow_provider_chatwork.given_tasks import facts_of, note_all, reason_of
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.operators._giving import WAIT_KEY
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
 from airflow_provider_chatwork.watching import TasksWait, watch_tasks
 
 # How long a look may take before somebody is reminded or a task is withdrawn, in seconds.
@@ -110,7 +112,7 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         return self._due
 
     async def on_kill(self) -> None:
-        """Withdraw the open tasks. Airflow 3.3 calls it where a user marks or clears the task, and at no other time."""
+        """Withdraw the open tasks where a user marks or clears the task. Airflow 3.3 calls it then, and too often."""
         if self.withdraw:
             # Airflow cancels the trigger again a second later, and thereby this. What was begun goes on all the same.
             withdrawal = asyncio.create_task(self._withdraw_open())
@@ -120,10 +122,16 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
 
     async def _withdraw_open(self) -> None:
         try:
+            if await goes_on_elsewhere(self.task_instance, WAIT_KEY, self._is_same):
+                self.log.info("Another triggerer goes on with this wait")
+                return
             await self._withdraw()
         except Exception as error:
             # Nobody else may be there any more to hear of it.
             self.log.error("The open tasks could not be withdrawn: %s", error)
+
+    def _is_same(self, given: Given) -> bool:
+        return ids_of(given["tracks"]) == ids_of(self.given["tracks"])
 
     async def _withdraw(self) -> None:
         settings = await ChatworkHook(self.chatwork_conn_id).asettings()
@@ -136,6 +144,9 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
                 is_seen = True
             if not is_seen and last is not None:
                 wait.tasks, wait.states = last.tasks, last.states
+            if wait.is_complete:
+                # Another triggerer may have seen that, and the task has gone on.
+                return
             reason = reason_of("killed", settings.lang)
             withdrawal = await wait.follow(withdraw_steps(await self._facts(wait), reason, lang=settings.lang))
         self.log.info("Withdrawn: %s", withdrawal)

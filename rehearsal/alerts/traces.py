@@ -66,6 +66,12 @@ def traces(seen: Evidence, failed: Iterable[Case]) -> list[str]:
     return [*lines[: _LINES - len(ending)], *ending]
 
 
+def trouble(places: Iterable[Path], most: int = _LINES) -> list[str]:
+    """Return the last errors and warnings of logs, of folders and files of them."""
+    entries = sorted(_entries(places), key=lambda entry: entry.time)
+    return ["--- errors and warnings", *_last((entry for entry in entries if _BAD.search(entry.text)), most)]
+
+
 def _of_case(case: Case, seen: Evidence, entries: list[Entry], most: int) -> list[str]:
     name = case.dag_id
     room = seen.rooms[case.room or name]

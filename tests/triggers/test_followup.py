@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from airflow_provider_chatwork.api.task_course import new_track
 from airflow_provider_chatwork.followup import Escalation, FollowUp, Reminder
 from airflow_provider_chatwork.sandbox import Limits, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.followup import ChatworkFollowUpTrigger
+from tests.airflow_side import VERSION
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 ROOM = company.DATA_ROOM
@@ -120,6 +125,66 @@ class TestRun:
         assert {event["status"] for [event] in run_virtually(main)} == {"timeout"}
         # One list an interval, and what the beginning and the end cost; not 20 times as many.
         assert len(sandbox.requests) < 3600 / 60 + 30
+
+
+class Supervisor:
+    """What answers a trigger's questions in Airflow's place."""
+
+    def __init__(self, state: str | None, given: Any) -> None:
+        self.state = state
+        self.given = given
+
+    def send(self, msg: Any) -> Any:
+        from airflow.sdk.execution_time import comms
+
+        match msg.model_dump():
+            case {"type": "GetTaskStates", "dag_id": "inventory", "task_ids": ["count"], "run_ids": ["r"]}:
+                return comms.TaskStatesResult(task_states={"r": {"count_2": self.state, "count_1": "deferred"}})
+            case {"type": "GetXCom", "key": "chatwork_wait", "task_id": "count", "run_id": "r", "map_index": 2}:
+                return comms.XComResult(key="chatwork_wait", value=self.given)
+        raise AssertionError(msg)
+
+
+@pytest.mark.skipif(VERSION < (3, 3), reason="Airflow calls it from 3.3 on")
+class TestOnKillInATriggerer:
+    """One of several, which may be taken for dead."""
+
+    @pytest.fixture
+    def kill(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+
+        def kill(state: str | None, *, of: list[int] | None = None, done: bool = False, **changed: Any) -> list[str]:
+            left = {"tracks": [new_track(task_id, START) for task_id in of or task_ids]}
+            supervisor = Supervisor(state, left)
+            monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+            killed = trigger(task_ids, withdraw=True, **changed)
+            killed._task_instance = SimpleNamespace(dag_id="inventory", run_id="r", task_id="count", map_index=2)
+            if done:
+                killed.given["needed"] = 1
+                sandbox.tick(ROOM, task_ids[0])
+
+            async def main(loop: VirtualLoop) -> None:
+                with accounts(sandbox, loop.unix_time):
+                    await killed.on_kill()
+
+            run_virtually(main)
+            by_id = {task["task_id"]: task["status"] for task in sandbox.tasks(ROOM)}
+            return [by_id[task_id] for task_id in task_ids]
+
+        return kill
+
+    @pytest.mark.parametrize("state", ["failed", "success", None, "scheduled"])
+    def test_withdraws_where_a_user_has_ended_the_task(self, state: str | None, kill: Callable[..., list[str]]) -> None:
+        assert kill(state) == ["done", "done"]
+
+    def test_does_nothing_where_another_triggerer_goes_on(self, kill: Callable[..., list[str]]) -> None:
+        assert kill("deferred") == ["open", "open"]
+
+    def test_withdraws_where_the_cleared_task_waits_for_others_by_now(self, kill: Callable[..., list[str]]) -> None:
+        assert kill("deferred", of=[1, 2]) == ["done", "done"]
+
+    def test_leaves_the_rest_where_another_triggerer_has_seen_enough(self, kill: Callable[..., list[str]]) -> None:
+        assert kill("success", done=True) == ["done", "open"]
 
 
 class TestOnKill:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -121,3 +122,25 @@ class TestStartFromTrigger:
         event, seconds = event_of(waiting, sandbox)
         assert event.payload == {"status": "timeout"}
         assert 600 <= seconds < 605
+
+
+class TestLastLook:
+    def test_is_taken_where_others_have_looked_a_while_ago(self, sandbox):
+        first, second = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
+
+        async def play(loop: VirtualLoop) -> Any:
+            async def end(waiting: ChatworkTaskDoneTrigger) -> Any:
+                [event] = [event.payload async for event in waiting.run()]
+                return event
+
+            with accounts(sandbox, loop.unix_time):
+                other = asyncio.create_task(end(trigger([first, second], complete_when="all", deadline=START + 3600)))
+                await asyncio.sleep(10)
+                sandbox.tick(ROOM, first)
+                await asyncio.sleep(10)
+                # Its triggerer was down when its time was over; by what the others know, the task is open.
+                ended = await end(trigger([first], deadline=START + 15))
+                other.cancel()
+                return ended
+
+        assert run_virtually(play)["status"] == "done"
