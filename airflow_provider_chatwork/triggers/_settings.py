@@ -40,6 +40,9 @@ async def settings_of(chatwork_conn_id: str, max_age: float = LASTING) -> Settin
     :raises AirflowNotFoundException: where there is no such connection. Nothing that is raised is remembered.
     """
     loop = asyncio.get_running_loop()
+    # A lock that somebody had to wait for keeps its loop alive, also when nobody runs that any more.
+    for closed in [other for other in _connections if other.is_closed()]:
+        del _connections[closed]
     known = _connections.setdefault(loop, {}).setdefault(chatwork_conn_id, _Connection())
     async with known.queue:
         began = loop.time()

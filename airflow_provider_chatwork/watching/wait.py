@@ -53,7 +53,7 @@ class Wait(abc.ABC):
         # False while somebody waits for a look, news or none, that begins at a time of the loop or later.
         self._looked = True
         self._look_wanted_at = 0.0
-        self._is_first_look = True
+        self._counted_look: float | None = None
 
     async def __aenter__(self) -> Self:
         self._account = accounts().of(self._settings)
@@ -166,9 +166,13 @@ class Wait(abc.ABC):
         if not self._looked and since >= self._look_wanted_at:
             self._looked = True
             self._wake()
-        if self._is_first_look:
-            self._is_first_look = False
-        elif self._max_interval is not None:
+        if self._max_interval is None:
+            return
+        if self._counted_look is None:
+            self._counted_look = since
+        # A look that another wait wanted sooner is none of its own; the margin is for timers that are not exact.
+        elif since - self._counted_look >= self.interval - SHORTEST_INTERVAL / 2:
+            self._counted_look = since
             self.interval = min(self.interval * 2, max(self._max_interval, SHORTEST_INTERVAL))
 
     def troubled(self, error: Exception) -> None:

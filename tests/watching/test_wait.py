@@ -99,6 +99,17 @@ class TestInterval:
 
         play(main, limits=AMPLE)
 
+    def test_does_not_double_for_looks_that_others_want(self):
+        async def main(scene: Scene) -> None:
+            task = scene.task()
+            async with scene.wait(task, interval=60, max_interval=7200) as patient:
+                async with scene.wait(scene.task(), interval=5) as impatient:
+                    while await impatient.news(scene.now + 100):
+                        pass
+                assert patient.interval == 120
+
+        play(main)
+
     @pytest.mark.parametrize(
         ("longest", "expected"),
         [
