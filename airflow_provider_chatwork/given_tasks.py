@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
 
 from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.task_course import Given, Track, note
+from airflow_provider_chatwork.api.task_watch import RoomTasks
 from airflow_provider_chatwork.followup import Facts
 from airflow_provider_chatwork.followup.words import say
+
+#: The state of Airflow 3.3, which outlives a try, and the XCom, which outlives a wait in the triggerer, that hold the
+#: tasks it is waited for.
+WAIT_KEY = "chatwork_wait"
 
 _REASONS = {
     "timed_out": ("期限までに終わらなかったため", "not done in time"),
@@ -32,6 +39,43 @@ def note_all(tracks: list[Track], tasks: Mapping[int, models.Task], deleted: set
         task_id = track["task_id"]
         if task_id is not None:
             note(track, tasks.get(task_id), task_id in deleted, now)
+
+
+def last_seen(tracks: Iterable[Track]) -> dict[int, models.Task]:
+    """The tasks as looks have shown them that left no more than their tracks, such as those of another process.
+
+    Good for a withdrawal, not for a reminder: their texts are not known. A task that was never seen is not among them.
+    """
+    seen: dict[int, models.Task] = {}
+    for track in tracks:
+        task_id, message_id, terms = track["task_id"], track["message_id"], track["terms"]
+        if task_id is not None and message_id is not None and terms is not None:
+            account: Any = {"account_id": terms["account_id"], "name": track["account_name"]}
+            task: Any = {"task_id": task_id, "message_id": message_id, "account": account, "status": track["status"]}
+            seen[task_id] = task
+    return seen
+
+
+def never_seen(tracks: Iterable[Track]) -> list[int]:
+    """The ids of the tasks of which nothing is known but that they were given."""
+    return [track["task_id"] for track in tracks if track["task_id"] is not None and _is_unseen(track)]
+
+
+def _is_unseen(track: Track) -> bool:
+    return track["status"] == "open" and (track["message_id"] is None or track["terms"] is None)
+
+
+def read_each(tasks: RoomTasks, task_ids: Iterable[int]) -> Generator[Call[Any], Any, None]:
+    """Read tasks one by one, where no list of them is to be had. Yields the calls to run.
+
+    :param tasks: gets each of them as soon as it is read.
+    """
+    for task_id in task_ids:
+        alone = RoomTasks(tasks.room_id)
+        alone.want(task_id)
+        yield from alone.look(tuple)
+        tasks.tasks.update(alone.tasks)
+        tasks.deleted |= alone.deleted
 
 
 def facts_of(given: Given, tasks: Mapping[int, models.Task], me: int, web_url: str) -> Facts:

@@ -4,9 +4,18 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.errors import ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.errors import ChatworkNotFoundError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.task_course import Given, new_track
-from airflow_provider_chatwork.given_tasks import facts_of, note_all, reason_of, was_withdrawn
+from airflow_provider_chatwork.api.task_watch import RoomTasks
+from airflow_provider_chatwork.given_tasks import (
+    facts_of,
+    last_seen,
+    never_seen,
+    note_all,
+    read_each,
+    reason_of,
+    was_withdrawn,
+)
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 
 ROOM = company.DATA_ROOM
@@ -93,3 +102,54 @@ class TestWasWithdrawn:
 
     def test_is_sure_where_it_finds_it_in_a_busy_room(self, sandbox: Sandbox) -> None:
         assert self.ask(sandbox, "依頼の取り下げ: {link}", chatter=99)
+
+
+class TestLastSeen:
+    def test_is_what_the_tracks_still_tell(self, sandbox: Sandbox) -> None:
+        given, tasks = given_tasks(sandbox)
+        first, second = tasks
+        sandbox.tick(ROOM, second)
+        note_all(given["tracks"], {number: task_of(sandbox, number) for number in tasks}, set(), 10.0)
+        message_id = given["message_id"]
+        assert last_seen(given["tracks"]) == {
+            first: {
+                "task_id": first,
+                "message_id": message_id,
+                "account": {"account_id": company.SATO, "name": "佐藤 花子"},
+                "status": "open",
+            },
+            second: {
+                "task_id": second,
+                "message_id": message_id,
+                "account": {"account_id": company.YAMADA, "name": "山田 太郎"},
+                "status": "done",
+            },
+        }
+
+    def test_leaves_out_what_was_never_seen(self, sandbox: Sandbox) -> None:
+        given, _ = given_tasks(sandbox)
+        assert last_seen(given["tracks"]) == {}
+
+
+class TestNeverSeen:
+    def test_is_what_no_look_has_shown(self, sandbox: Sandbox) -> None:
+        given, tasks = given_tasks(sandbox)
+        first, second = tasks
+        assert never_seen(given["tracks"]) == [first, second]
+        note_all(given["tracks"], {first: tasks[first]}, set(), 10.0)
+        assert never_seen(given["tracks"]) == [second]
+        note_all(given["tracks"], {}, {second}, 20.0)
+        assert never_seen(given["tracks"]) == []
+
+
+class TestReadEach:
+    def test_notes_those_that_are_there_and_those_that_are_not(self, sandbox: Sandbox) -> None:
+        _, tasks = given_tasks(sandbox)
+        first, second = tasks
+        known = RoomTasks(ROOM)
+        calls = read_each(known, [first, second])
+        assert [call.operation for call in [next(calls), calls.send(tasks[first])]] == ["get_task", "get_task"]
+        assert known.tasks == {first: tasks[first]}
+        with pytest.raises(StopIteration):
+            calls.throw(ChatworkNotFoundError("get_task", 404, ()))
+        assert known.deleted == {second}

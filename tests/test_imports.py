@@ -23,7 +23,7 @@ try:
 except ImportError:
     import airflow.models
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, XCom, conf, redact
+    AirflowFailException, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, BranchMixIn, XCom, conf, redact
 )
 from airflow.providers.common.compat.notifier import BaseNotifier
 before = set(sys.modules)

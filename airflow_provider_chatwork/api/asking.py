@@ -3,11 +3,15 @@
 What counts is a reply to the question, or to the hint that helps with it, by an approver. All that is known lies in
 the room, except for what was heard in time and is by now behind the newest 100 messages: that is :class:`Heard`, plain
 JSON that goes with the wait.
+
+The latest word of each approver counts. Where that cannot be read, they have no answer, whatever they said before: what
+might be a withdrawal must not pass for a consent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypedDict
@@ -20,12 +24,17 @@ from airflow_provider_chatwork.api.links import message_url
 from airflow_provider_chatwork.api.message_wait import Wanted, is_deleted, may_have_lost, names_on, own_text, position
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.api.notation import reply
-from airflow_provider_chatwork.api.question import hint_text, person
+from airflow_provider_chatwork.api.question import hint_text, person, taken_back_text
 from airflow_provider_chatwork.api.retry import is_passing
 from airflow_provider_chatwork.api.task_wait import tasks_needed
 
 #: What stands for the hint where Chatwork refused to take it: there will be none.
 NO_HINT = ""
+
+# Chatwork's clock says when something was sent, ours when the time is over. Whoever answers in the last seconds must
+# not lose by their difference, and nobody decides by answering a day late. In seconds.
+_SKEW = 60.0
+_ADDRESSEE = re.compile(r"\[rp aid=([0-9]+) ")
 
 
 @dataclass(frozen=True)
@@ -73,9 +82,17 @@ class Ask:
         """What the hint says. It is found by this text in the room, and by the link to no other question's."""
         return hint_text(self.options, self.link, self.lang)
 
+    @cached_property
+    def notice(self) -> str:
+        """What it says to somebody whose earlier answer no longer counts; it ends with :attr:`help`."""
+        return taken_back_text(self.options, self.link, self.lang)
+
 
 class Heard(TypedDict):
     """What was heard so far. ``hint`` is the message that helps with the answers, ``None`` before there is one.
+
+    ``taken_back`` has the account ids, as text, of those whose answer no longer counted because of what they said
+    after it, with the message that told them, and ``None`` as long as there is none.
 
     ``seen`` is the position of the newest message of the last look; ``possible_loss`` says that so many messages came
     between two looks that an answer may have gone by unseen.
@@ -83,6 +100,7 @@ class Heard(TypedDict):
 
     answers: list[Answer]
     hint: str | None
+    taken_back: dict[str, str | None]
     seen: list[int] | None
     possible_loss: bool
 
@@ -95,17 +113,19 @@ class Look:
         deleted the question.
     :param choice: what was decided for.
     :param remarks: what the log should say.
+    :param owes_help: whether somebody is still to be told how to answer, at a later look.
     """
 
     heard: Heard
     outcome: Literal["open", "decided", "split", "withdrawn"]
     choice: str | None = None
     remarks: list[str] = field(default_factory=list)
+    owes_help: bool = False
 
 
 def nothing_heard() -> Heard:
     """What was heard before the first look."""
-    return {"answers": [], "hint": None, "seen": None, "possible_loss": False}
+    return {"answers": [], "hint": None, "taken_back": {}, "seen": None, "possible_loss": False}
 
 
 def answers_needed(complete_when: object, approvers: Sequence[int]) -> int:
@@ -124,15 +144,24 @@ def answers_needed(complete_when: object, approvers: Sequence[int]) -> int:
         ) from None
 
 
-def listen(ask: Ask, page: Sequence[models.Message], heard: Heard) -> Generator[Call[Any], Any, Look]:
-    """Hear what was answered, and help once where nobody could tell what somebody meant. Yields the calls to run.
+def listen(
+    ask: Ask, page: Sequence[models.Message], heard: Heard, *, deadline: float, now: float, helps: bool = True
+) -> Generator[Call[Any], Any, Look]:
+    """Hear what was answered, and help where nobody could tell what somebody meant. Yields the calls to run.
+
+    One hint does for the question; but whoever loses an answer by what they said after it is told so, each once.
 
     :param page: the newest messages of the room, oldest first.
     :param heard: of the look before; it is left as it is.
+    :param deadline: the Unix time up to which people can answer. What they say after it does not count, and nobody is
+        helped any more.
+    :param now: the Unix time.
+    :param helps: whether to post hints. Not on a page that may be older than a hint that was posted.
     """
-    known: Heard = {**heard}
+    known: Heard = {**heard, "taken_back": {**heard["taken_back"]}}
     if heard["hint"] is None:
         known["hint"] = _hint_on(page, ask)
+    known["taken_back"].update(_notices_on(page, ask, known["taken_back"]))
     remarks: list[str] = []
     if may_have_lost(page, ask.message_id, None if heard["seen"] is None else (heard["seen"][0], heard["seen"][1])):
         known["possible_loss"] = True
@@ -142,14 +171,17 @@ def listen(ask: Ask, page: Sequence[models.Message], heard: Heard) -> Generator[
         )
     if page:
         known["seen"] = [*position(page[-1])]
-    answers, unclear = _answers_on(page, ask, known["hint"])
-    known["answers"] = [*_remembered(heard["answers"], page), *answers]
+    answers, unclear = _answers_on(page, ask, known, deadline + _SKEW)
+    known["answers"] = _standing([*_remembered(heard["answers"], page), *answers], unclear, known, remarks)
     if any(message["message_id"] == ask.message_id and is_deleted(message["body"]) for message in page):
         return Look(known, "withdrawn", None, remarks)
     verdict = judge(ask, known)
-    if verdict.outcome == "open" and known["hint"] is None and unclear is not None:
-        known["hint"] = yield from _help(ask, unclear, remarks)
-    return Look(known, verdict.outcome, verdict.choice, remarks)
+    owes_help = False
+    if verdict.outcome == "open" and now < deadline:
+        if helps:
+            yield from _help(ask, known, unclear, remarks)
+        owes_help = bool(_untold(known, unclear))
+    return Look(known, verdict.outcome, verdict.choice, remarks, owes_help)
 
 
 def judge(ask: Ask, heard: Heard) -> Verdict:
@@ -209,28 +241,36 @@ def is_worth_keeping(kept: Heard, heard: Heard) -> bool:
 
     def essence(known: Heard) -> tuple[object, object]:
         chosen = {answer["account_id"]: (answer["message_id"], answer["choice"]) for answer in latest(known["answers"])}
-        return chosen, known["hint"]
+        return chosen, (known["hint"], known["taken_back"])
 
     return essence(kept) != essence(heard)
 
 
 def _answers_on(
-    page: Sequence[models.Message], ask: Ask, hint: str | None
-) -> tuple[list[Answer], models.Message | None]:
-    """What approvers answered, and the first message with which an approver ended that is no answer."""
+    page: Sequence[models.Message], ask: Ask, known: Heard, latest_time: float
+) -> tuple[list[Answer], dict[int, models.Message]]:
+    """What approvers answered up to a Unix time, and the messages with which approvers ended that are no answers."""
     approvers = tuple(account_id for account_id in ask.approvers if account_id != ask.account_id)
     replies: dict[str, models.Message] = {}
-    for message_id in filter(None, (ask.message_id, hint)):
+    for message_id in {ask.message_id, known["hint"], *known["taken_back"].values()} - {None, NO_HINT}:
         wanted = Wanted(ask.room_id, ask.message_id, from_account_ids=approvers, reply_to=message_id)
         replies.update((message["message_id"], message) for message in wanted.candidates(page))
     names = {ask.account_id: ask.account_name, **names_on(page)}
+    in_time = {answer["message_id"]: answer for answer in known["answers"]}
     answers: list[Answer] = []
     unclear: dict[int, models.Message] = {}
     for message in sorted(replies.values(), key=position):
+        if message["send_time"] > latest_time:
+            continue
         account_id = message["account"]["account_id"]
         unclear.pop(account_id, None)
+        is_edited_late = message.get("update_time", 0) > latest_time
+        if is_edited_late and message["message_id"] in in_time:
+            answers.append(in_time[message["message_id"]])
+            continue
         choice, words = ask.choices.read(own_text(message["body"], names))
-        if choice is None:
+        # What it said in time, nobody knows any more.
+        if choice is None or is_edited_late:
             unclear[account_id] = message
             continue
         answers.append(
@@ -245,7 +285,28 @@ def _answers_on(
                 "update_time": message.get("update_time", 0),
             }
         )
-    return answers, next(iter(unclear.values()), None)
+    return answers, unclear
+
+
+def _standing(
+    answers: Sequence[Answer], unclear: Mapping[int, models.Message], known: Heard, remarks: list[str]
+) -> list[Answer]:
+    """The answers that were not taken back; who did take one back is noted."""
+    counted = {answer["account_id"] for answer in known["answers"]}
+    for account_id in sorted({answer["account_id"] for answer in answers}):
+        key = str(account_id)
+        if account_id not in unclear:
+            if known["taken_back"].get(key, NO_HINT) is None:
+                # They have answered anew before they were told to.
+                del known["taken_back"][key]
+            continue
+        if account_id in counted or key not in known["taken_back"]:
+            remarks.append(
+                f"the answer of {account_id} no longer counts: the message {unclear[account_id]['message_id']}, which "
+                "came after it, could not be read as an answer"
+            )
+        known["taken_back"].setdefault(key, None)
+    return [answer for answer in answers if answer["account_id"] not in unclear]
 
 
 def _remembered(answers: Sequence[Answer], page: Sequence[models.Message]) -> list[Answer]:
@@ -263,10 +324,46 @@ def _hint_on(page: Sequence[models.Message], ask: Ask) -> str | None:
     return None
 
 
-def _help(ask: Ask, unclear: models.Message, remarks: list[str]) -> Generator[Call[Any], Any, str | None]:
-    author = unclear["account"]
+def _notices_on(page: Sequence[models.Message], ask: Ask, told: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Those whom nobody remembers to have told that their answer no longer counts, with the messages that did."""
+    found: dict[str, str | None] = {}
+    for message in page:
+        body = message["body"].replace("\r\n", "\n").rstrip()
+        if message["account"]["account_id"] == ask.account_id and body.endswith(ask.notice):
+            addressee = _ADDRESSEE.match(body)
+            if addressee and told.get(addressee[1]) is None:
+                found.setdefault(addressee[1], message["message_id"])
+    return found
+
+
+def _untold(known: Heard, unclear: Mapping[int, models.Message]) -> list[models.Message]:
+    """The messages whose authors have to be helped."""
+    lost = [message for account_id, message in unclear.items() if known["taken_back"].get(str(account_id), "") is None]
+    return lost or ([*unclear.values()][:1] if known["hint"] is None else [])
+
+
+def _help(
+    ask: Ask, known: Heard, unclear: Mapping[int, models.Message], remarks: list[str]
+) -> Generator[Call[Any], Any, None]:
+    for message in _untold(known, unclear):
+        key = str(message["account"]["account_id"])
+        is_lost = known["taken_back"].get(key, NO_HINT) is None
+        posted = yield from _reply_to(ask, message, ask.notice if is_lost else ask.help, remarks)
+        if is_lost:
+            known["taken_back"][key] = posted
+        if known["hint"] is None:
+            # To tell one person how to answer tells all.
+            known["hint"] = posted
+        if posted is None:
+            return
+
+
+def _reply_to(
+    ask: Ask, message: models.Message, text: str, remarks: list[str]
+) -> Generator[Call[Any], Any, str | None]:
+    author = message["account"]
     name = person(author.get("name", ""), ask.lang)
-    body = f"{reply(author['account_id'], ask.room_id, unclear['message_id'], name)}\n{ask.help}"
+    body = f"{reply(author['account_id'], ask.room_id, message['message_id'], name)}\n{text}"
     try:
         return (yield post_message(ask.room_id, body))["message_id"]  # type: ignore[no-any-return]
     except ChatworkError as error:

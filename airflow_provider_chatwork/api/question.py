@@ -32,6 +32,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Sorry, this could not be read as an answer. Please reply once more, with nothing but one of these options or "
         "its number on the first line.",
     ),
+    "taken back": (
+        "先の回答は、この返信により取り消されたものとして扱います。",
+        "With this reply, your earlier answer no longer counts.",
+    ),
     "question": ("質問", "Question"),
 }
 
@@ -58,7 +62,9 @@ def question_text(
     say = _speaker(lang)
     how = [_listed(options), "", say("how")]
     if [*to_ids] != [*approvers]:
-        how.append(say("who", names=safe(say("between").join(names[account_id] for account_id in approvers))))
+        how.append(
+            say("who", names=safe(say("between").join(_one_line(names[account_id]) for account_id in approvers)))
+        )
     if len(approvers) > 1:
         which = "any" if needed == 1 else "all" if needed == len(approvers) else "some"
         how.append(say(which, count=len(approvers), needed=needed))
@@ -76,9 +82,22 @@ def hint_text(options: Sequence[str], link: str, lang: str) -> str:
     return "\n".join([_say(lang, "hint"), _listed(options), f"{_say(lang, 'question')}: {link}"])
 
 
+def taken_back_text(options: Sequence[str], link: str, lang: str) -> str:
+    """Write the hint for somebody whose earlier answer no longer counts. It ends with that for everybody.
+
+    :param link: the address of the question.
+    """
+    return f"{_say(lang, 'taken back')}\n{hint_text(options, link, lang)}"
+
+
 def person(name: str, lang: str) -> str:
     """Speak to somebody."""
     return name if not name or name.endswith(_HONORIFICS) else _say(lang, "person", name=name)
+
+
+def _one_line(name: str) -> str:
+    # A name with a line break could look like an option.
+    return " ".join(name.split())
 
 
 def _listed(options: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from airflow_provider_chatwork.api.task_course import Given, new_track
 from airflow_provider_chatwork.api.task_reference import find_given
 from airflow_provider_chatwork.api.tasks import create_task
 from airflow_provider_chatwork.due import limit_of
+from airflow_provider_chatwork.given_tasks import WAIT_KEY
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.api.models import CreatedTasks
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
     from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
-
-#: The state of Airflow 3.3, which outlives a try, and the XCom, which outlives a wait in the triggerer, that hold the
-#: tasks it is waited for.
-WAIT_KEY = "chatwork_wait"
 
 
 class Gift(NamedTuple):

@@ -7,10 +7,11 @@ and the like); the trigger goes by the same. What ends a wait is seen to here fo
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -32,9 +33,19 @@ from airflow_provider_chatwork.api.task_wait import goes_on, tasks_needed
 from airflow_provider_chatwork.api.task_watch import RoomTasks
 from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
 from airflow_provider_chatwork.followup.durations import duration
-from airflow_provider_chatwork.given_tasks import facts_of, note_all, reason_of, tells_of_withdrawal, was_withdrawn
+from airflow_provider_chatwork.given_tasks import (
+    facts_of,
+    last_seen,
+    never_seen,
+    note_all,
+    read_each,
+    reason_of,
+    tells_of_withdrawal,
+    was_withdrawn,
+)
 
 if TYPE_CHECKING:
+    from airflow_provider_chatwork.api.models import Task
     from airflow_provider_chatwork.client import Client
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
     from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
@@ -106,6 +117,7 @@ class Waiting:
         self._account_id: int | None = None
         self._progress = self._begin()
         self._in_trouble = False
+        self._is_read_singly = False
         for task_id in ids_of(given["tracks"]):
             self._tasks.want(task_id, assignees_of(given["tracks"]).get(task_id))
 
@@ -115,18 +127,29 @@ class Waiting:
     def look(self, client: Client | None = None) -> None:
         """Look once, and note what there is to see."""
         (client or self._hook.client).follow(self._tasks.look(self._ending))
+        self._note()
+
+    def _note(self) -> None:
         note_all(self.given["tracks"], self._tasks.tasks, self._tasks.deleted, time.time())
         self.given["message_id"] = self.given["message_id"] or message_of(self.given["tracks"])
 
     def was_withdrawn(self) -> bool:
         """Whether the tasks, given by an earlier try, were withdrawn since. To be asked after a look.
 
-        :raises ChatworkUnknownOutcomeError: where the room does not show that any more.
+        The room is told first, so a try that was ended in the middle may have left tasks open. They are closed.
+
+        :raises ChatworkUnknownOutcomeError: where the room does not show any more whether those done are withdrawn.
         """
-        if not done_of(self.given["tracks"]) or self.given["message_id"] is None:
+        if self.given["message_id"] is None:
             return False
         page = self._hook.run(list_messages(self.given["room_id"]))
-        return was_withdrawn(self._facts(self._hook.client), page)
+        facts = self._facts(self._hook.client)
+        # Where none is done there is nothing to be mistaken about.
+        tells = was_withdrawn if done_of(self.given["tracks"]) else tells_of_withdrawal
+        if not tells(facts, page):
+            return False
+        self._withdraw("killed", self._hook.client)
+        return True
 
     def first_look(self) -> None:
         """Look once, and go on where that cannot be had now: the tasks are there, and must not be given again."""
@@ -196,7 +219,7 @@ class Waiting:
         """
         if word != "done":
             # Some time may have passed since the trigger looked, or since there was one.
-            self.first_look()
+            self._last_look()
             word = self.verdict() or word
         closed: Sequence[int] = ()
         if word == "done" and self._wishes.withdraw and self._is_withdrawn():
@@ -224,10 +247,34 @@ class Waiting:
         other = Waiting(self._hook, deepcopy(self.given), self._wishes, self._log)
         other._account_id = self._account_id
         try:
-            other.look(self._hook.hasty_client)
+            try:
+                other.look(self._hook.hasty_client)
+            except ChatworkError as error:
+                if not goes_on(error):
+                    raise
+                self._log.warning("Chatwork does not tell how the tasks stand. %s", error)
             other._withdraw("killed", self._hook.hasty_client)
         except ChatworkError as error:
             self._log.error("The open tasks could not be withdrawn: %s", error)
+
+    def _last_look(self) -> None:
+        """Look once more, task by task where the lists cannot be had, and make do with what is known otherwise."""
+        try:
+            self.look()
+        except ChatworkError as error:
+            if not goes_on(error):
+                raise
+            self._log.warning("Chatwork does not list the tasks at the end of the wait. %s", error)
+        else:
+            return
+        try:
+            self._hook.client.follow(read_each(self._tasks, ids_of(self.given["tracks"])))
+            self._is_read_singly = True
+        except ChatworkError as error:
+            if not goes_on(error):
+                raise
+            self._log.warning("Chatwork does not tell how the tasks stand at the end of the wait. %s", error)
+        self._note()
 
     def _is_withdrawn(self) -> bool:
         """Whether another run has withdrawn the tasks, as where this one was begun by a clear with ``reuse``."""
@@ -242,15 +289,20 @@ class Waiting:
 
     def _withdraw(self, word: str, client: Client) -> Sequence[int]:
         lang = self._hook.settings.lang
-        withdrawal = client.follow(withdraw_steps(self._facts(client), reason_of(word, lang), lang=lang))
+        facts = self._facts(client, last_seen(self.given["tracks"]))
+        withdrawal = client.follow(withdraw_steps(facts, reason_of(word, lang), lang=lang))
         for refused in withdrawal["refused"]:
             self._log.error("A task could not be withdrawn: %s", refused)
+        if unseen := never_seen(self.given["tracks"]):
+            self._log.error("The open tasks could not be withdrawn: nothing is known of %s", unseen)
         return withdrawal["closed"]
 
-    def _facts(self, client: Client) -> Facts:
+    def _facts(self, client: Client, known: Mapping[int, Task] = MappingProxyType({})) -> Facts:
+        """What is known by looks of this process, and of tasks that it has not seen by ``known``."""
         if self._account_id is None:
             self._account_id = client.run(get_me())["account_id"]
-        return facts_of(self.given, self._tasks.tasks, self._account_id, self._hook.settings.web_url)
+        tasks = {**known, **self._tasks.tasks}
+        return facts_of(self.given, tasks, self._account_id, self._hook.settings.web_url)
 
     def _follow_up(self) -> float | None:
         """Do what is due, and return when there is something to do next."""
@@ -279,7 +331,8 @@ class Waiting:
 
     def _is_complete(self) -> bool:
         done = done_of(self.given["tracks"])
-        return len(done) >= self.given["needed"] and all(map(self._tasks.is_fresh, done))
+        is_fresh = self._is_read_singly or all(map(self._tasks.is_fresh, done))
+        return len(done) >= self.given["needed"] and is_fresh
 
     def _tell_trouble(self, error: ChatworkError) -> None:
         if not self._in_trouble:

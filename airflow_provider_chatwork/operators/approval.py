@@ -46,7 +46,8 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
     Lines below are a comment. Width, case, white space and a full stop make no difference; everything else does, so
     that "承認しません" is never taken for "承認". A message that only mentions the account is no answer. Who answers
     more than once means the latest of it, and who edits an answer means the edited one. Messages of the token's own
-    account never count. Where it cannot be told what an approver means, the room is told once how to answer.
+    account never count, and neither does what is said after the time to answer. Where it cannot be told what an
+    approver means, the room is told once how to answer; an answer they gave before no longer counts, and they are told.
 
     An option is decided for as soon as enough approvers chose it. As soon as no option that goes on can get there any
     more, one with ``False`` is, if somebody chose one; with ``complete_when="all"`` one dissent is thus enough. If
@@ -85,7 +86,8 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
     :param chatwork_conn_id: id of the connection. Its ``lang`` is the language of everything but the question.
 
     On Airflow 3.3 and later a task that is tried again does not ask again what an earlier try has asked, as long as
-    its fields render to the same.
+    its question, options, approvers, ``to``, ``complete_when`` and ``timeout`` render to the same, whoever has joined,
+    left or been renamed in between.
     """
 
     template_fields: Sequence[str] = (
@@ -169,7 +171,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         question = api.check.text("question", self.question)
         approvers = api.check.identifiers("approvers", self.approvers)
         to_ids = approvers if self.to in (None, "", "None") else api.check.identifiers("to", self.to, required=False)
-        answers_needed(self.complete_when, approvers)
+        needed_of_all = answers_needed(self.complete_when, approvers)
         self.check_effects(context, options, fail_on_reject=self.fail_on_reject)
         me = hook.run(api.account.get_me())
         names = {member["account_id"]: member.get("name", "") for member in hook.run(api.rooms.list_members(room_id))}
@@ -189,7 +191,9 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
             timeout=seconds,
             lang=hook.settings.lang,
         )
-        asked = self.create_once(context, api.messages.post_message(room_id, body))
+        # The text has the names of people in it, and only those who are in the room: neither makes it another question.
+        wish = repr((question, [*options], approvers, to_ids, needed_of_all, seconds))
+        asked = self.create_once(context, api.messages.post_message(room_id, body), stands_for={"body": wish})
         message_id = asked.result["message_id"]
         self.show_place(context, room_id, message_id)
         begin = time.time() if asked.is_new else hook.run(api.messages.get_message(room_id, message_id))["send_time"]
@@ -246,7 +250,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         heard = nothing_heard()
         while True:
             is_late = time.time() >= deadline
-            look = self._look(ask, heard)
+            look = self._look(ask, heard, deadline)
             if look is not None:
                 heard = look.heard
                 if look.outcome != "open":
@@ -255,13 +259,13 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
                 return {"status": "timeout", "heard": heard, "unseen": look is None}
             time.sleep(max(0.0, min(self._interval(), deadline - time.time())))
 
-    def _look(self, ask: Ask, heard: Heard) -> Look | None:
+    def _look(self, ask: Ask, heard: Heard, deadline: float) -> Look | None:
         from airflow_provider_chatwork.api.asking import listen
         from airflow_provider_chatwork.api.call import surely
 
         try:
             page = self.hook.run(surely(api.messages.list_messages(ask.room_id)))
-            look = self.hook.follow(listen(ask, page, heard))
+            look = self.hook.follow(listen(ask, page, heard, deadline=deadline, now=time.time()))
         except ChatworkError as error:
             if not api.task_wait.goes_on(error):
                 raise

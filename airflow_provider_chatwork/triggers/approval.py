@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_chatwork.api.asking import Ask, Heard, is_worth_keeping, listen
+from airflow_provider_chatwork.api.asking import Ask, Heard, Look, is_worth_keeping, listen
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.watching import MessagesWait, watch_messages
+from airflow_provider_chatwork.watching.accounts import accounts
+from airflow_provider_chatwork.watching.wait import SHORTEST_INTERVAL
+
+# How long to wait for a look before a hint is posted, in seconds. Without it, the hint waits for the next one.
+_FRESH_LOOK = 30.0
 
 
 class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
@@ -36,6 +41,9 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
         self._ask = Ask(**ask)
         self._now_heard = heard
         self._looked_at = float("-inf")
+        self._owes_help = False
+        # Another triggerer, or a post without an answer, may have given a hint that the shared page does not show yet.
+        self._may_have_helped = True
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that make another one, as plain JSON."""
@@ -53,9 +61,12 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
 
     async def attend(self, wait: MessagesWait) -> dict[str, Any] | None:
         """Hear what was answered."""
-        look = await wait.follow(listen(self._ask, wait.page, self._now_heard))
-        self._now_heard = look.heard
         self._looked_at = wait.now()
+        look = await self._listen(wait, helps=not self._may_have_helped)
+        if look.owes_help and self._may_have_helped and await wait.look(_FRESH_LOOK):
+            look = await self._listen(wait, helps=True)
+        self._now_heard = look.heard
+        self._owes_help = self._may_have_helped = look.owes_help
         for remark in look.remarks:
             self.log.warning("%s", remark)
         if look.outcome != "open":
@@ -64,9 +75,20 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
             return self._event("heard")
         return None
 
+    def attend_at(self) -> float:
+        """An interval after the last attempt, where a hint could not be posted."""
+        # After the deadline nothing but a look that went well may pass for one.
+        if not self._owes_help or accounts().clock() >= self.deadline:
+            return super().attend_at()
+        return self._looked_at + max(self.poke_interval, SHORTEST_INTERVAL)
+
     async def give_up(self, wait: MessagesWait) -> dict[str, Any]:
         """Return the event of a wait whose time is over."""
         return self._event("timeout", unseen=self._looked_at < self.deadline)
+
+    async def _listen(self, wait: MessagesWait, *, helps: bool) -> Look:
+        steps = listen(self._ask, wait.page, self._now_heard, deadline=self.deadline, now=wait.now(), helps=helps)
+        return await wait.follow(steps)
 
     def _event(self, status: str, **more: Any) -> dict[str, Any]:
         # Not left to the arguments of the deferral, which `dag.test()` of some Airflows forgets.

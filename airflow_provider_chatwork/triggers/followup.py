@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -12,9 +13,15 @@ from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 from airflow_provider_chatwork.api.task_course import Given, assignees_of, ids_of, message_of
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
-from airflow_provider_chatwork.given_tasks import facts_of, note_all, reason_of
+from airflow_provider_chatwork.given_tasks import (
+    WAIT_KEY,
+    facts_of,
+    last_seen,
+    never_seen,
+    note_all,
+    reason_of,
+)
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-from airflow_provider_chatwork.operators._giving import WAIT_KEY
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
 from airflow_provider_chatwork.watching import TasksWait, watch_tasks
@@ -56,6 +63,7 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         self._rules = FollowUp.from_plain(self.follow_up)
         self._progress = Progress(self._rules, given["created_at"])
         self._due = float("inf")
+        self._not_before = 0.0
         self._web_url = ""
         self._wait: TasksWait | None = None
 
@@ -83,13 +91,15 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
 
     async def attend(self, wait: TasksWait) -> dict[str, Any] | None:
         """See whether the tasks are done, and remind people of them where it is time to."""
-        if await self._is_time(wait):
-            # Nobody is to be reminded of what they have done since the last look.
-            await wait.look(_LOOK)
+        is_time = await self._is_time(wait)
+        # Nobody is to be reminded of what they have done since the last look.
+        has_looked = is_time and await wait.look(_LOOK)
         self._note(wait)
         if wait.is_complete:
             return {"status": "done"}
-        if await self._is_time(wait):
+        if is_time and not has_looked:
+            self._not_before = wait.now() + wait.interval
+        elif is_time and await self._is_time(wait):
             facts, now = await self._facts(wait), wait.now()
             for done in await wait.follow(self._progress.steps(facts, now)):
                 self.log.info("Followed up: %s", done)
@@ -108,8 +118,8 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         self._due = float("inf") if due is None else due
 
     def attend_at(self) -> float:
-        """When there is somebody to remind next."""
-        return self._due
+        """When there is somebody to remind next, or to try to again where no look could be had."""
+        return max(self._due, self._not_before)
 
     async def on_kill(self) -> None:
         """Withdraw the open tasks where a user marks or clears the task. Airflow 3.3 calls it then, and too often."""
@@ -135,20 +145,22 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
 
     async def _withdraw(self) -> None:
         settings = await ChatworkHook(self.chatwork_conn_id).asettings()
-        last = self._wait
         async with self.watch(settings) as wait:
-            try:
-                is_seen = await wait.look(_LOOK)
-            except ChatworkNotFoundError:
-                # Too few are left, which is no reason to leave those open.
-                is_seen = True
-            if not is_seen and last is not None:
-                wait.tasks, wait.states = last.tasks, last.states
+            # Too few are left, which is no reason to leave those open.
+            with suppress(ChatworkNotFoundError):
+                await wait.look(_LOOK)
             if wait.is_complete:
                 # Another triggerer may have seen that, and the task has gone on.
                 return
             reason = reason_of("killed", settings.lang)
-            withdrawal = await wait.follow(withdraw_steps(await self._facts(wait), reason, lang=settings.lang))
+            tasks = self._note(wait)
+            tasks = {**last_seen(self._seen["tracks"]), **tasks}
+            facts = facts_of(self._seen, tasks, await wait.account_id(), self._web_url)
+            withdrawal = await wait.follow(withdraw_steps(facts, reason, lang=settings.lang))
+        for refused in withdrawal["refused"]:
+            self.log.error("A task could not be withdrawn: %s", refused)
+        if unseen := never_seen(self._seen["tracks"]):
+            self.log.error("The open tasks could not be withdrawn: nothing is known of %s", unseen)
         self.log.info("Withdrawn: %s", withdrawal)
 
     async def end(self) -> dict[str, Any]:

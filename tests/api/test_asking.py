@@ -31,6 +31,7 @@ from airflow_provider_chatwork.api.errors import (
 )
 
 ROOM, QUESTION, BOT, SATO, YAMADA, TAKAHASHI = 7, "1000", 1, 2, 3, 4
+BEGIN, DEADLINE = 1_800_000_000, 1_800_003_600
 NAMES = {BOT: "ボット", SATO: "佐藤", YAMADA: "山田", TAKAHASHI: "高橋"}
 
 
@@ -58,7 +59,7 @@ def message(number: int, account_id: int, body: str, **more: Any) -> models.Mess
         "message_id": str(int(QUESTION) + number),
         "account": {"account_id": account_id, "name": NAMES.get(account_id, "誰か"), "avatar_image_url": ""},
         "body": body,
-        "send_time": 1_800_000_000 + number,
+        "send_time": BEGIN + number,
         "update_time": 0,
         **more,  # type: ignore[typeddict-item]
     }
@@ -89,21 +90,29 @@ class Room:
     def follow(self, steps: Any) -> Any:
         try:
             call: Call[Any] = next(steps)
-            assert call.operation == "post_message"
-            assert call.request.form is not None
-            self.posted.append(call.request.form["body"])
-            if self.refusal is not None:
-                steps.throw(self.refusal)
-            else:
-                steps.send({"message_id": "5000"})
+            while True:
+                assert call.operation == "post_message"
+                assert call.request.form is not None
+                self.posted.append(call.request.form["body"])
+                if self.refusal is not None:
+                    call = steps.throw(self.refusal)
+                else:
+                    call = steps.send({"message_id": str(4999 + len(self.posted))})
         except StopIteration as end:
             return end.value
-        raise AssertionError("one call is enough")
 
 
-def look(messages: list[models.Message], heard: Heard | None = None, room: Room | None = None, **more: Any) -> Look:
+def look(
+    messages: list[models.Message],
+    heard: Heard | None = None,
+    room: Room | None = None,
+    now: float = BEGIN + 300,
+    helps: bool = True,
+    **more: Any,
+) -> Look:
     before = copy.deepcopy(heard)
-    found: Look = (room or Room()).follow(listen(ask(**more), messages, heard or nothing_heard()))
+    steps = listen(ask(**more), messages, heard or nothing_heard(), deadline=DEADLINE, now=now, helps=helps)
+    found: Look = (room or Room()).follow(steps)
     assert heard == before
     assert json.loads(json.dumps(found.heard)) == found.heard
     return found
@@ -255,13 +264,12 @@ class TestTheHint:
             reply(5, SATO, "うーん"),
             reply(6, YAMADA, "えーと"),
             reply(7, SATO, "承認"),
-            reply(8, SATO, "待った"),
         ]
         look(page(*unclear[:3]), room=room, needed=2)
-        look(page(*unclear), room=room, needed=2)
+        look(page(*unclear[:2]), room=room, needed=2)
         assert [body.partition(" ")[2].partition("]")[0] for body in room.posted] == [
             f"aid={YAMADA} to={ROOM}-1006",
-            f"aid={YAMADA} to={ROOM}-1006",
+            f"aid={SATO} to={ROOM}-1005",
         ]
 
     @pytest.mark.parametrize(
@@ -329,6 +337,139 @@ class TestTheHint:
         assert choices(found) == [(YAMADA, "承認")]
         assert [str(refusal) in remark for remark in found.remarks] == [True]
 
+    def test_is_owed_and_not_given_on_a_page_that_may_be_old(self):
+        room = Room()
+        found = look(page(reply(5, SATO, "うーん")), room=room, helps=False)
+        assert found.owes_help
+        assert found.heard["hint"] is None
+        assert room.posted == []
+        assert not look(page(reply(5, SATO, "うーん")), room=room).owes_help
+
+    @pytest.mark.parametrize(("now", "hints"), [(DEADLINE - 1, 1), (DEADLINE, 0)])
+    def test_is_not_given_once_the_time_is_over(self, now, hints):
+        room = Room()
+        found = look(
+            page(reply(5, SATO, "うーん"), reply(6, YAMADA, "承認"), reply(7, YAMADA, "あ")), room=room, now=now
+        )
+        assert len(room.posted) == hints
+        assert not found.owes_help
+
+
+class TestAnAnswerThatWasTakenBack:
+    NOTICE = "先の回答は、この返信により取り消されたものとして扱います。"
+
+    def test_does_not_count(self):
+        found = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します"), reply(7, YAMADA, "承認")))
+        assert (found.outcome, choices(found)) == ("open", [(YAMADA, "承認")])
+        assert [f"answer of {SATO}" in remark for remark in found.remarks] == [True]
+
+    def test_does_not_count_where_it_was_heard_before(self):
+        first = look(page(reply(5, SATO, "承認")))
+        second = look([*chatter(99, 10), reply(200, SATO, "取り消します")], first.heard)
+        assert choices(second) == []
+        assert second.heard["answers"] == []
+        assert is_worth_keeping(first.heard, second.heard)
+        # Now what took it back is behind the page, too.
+        third = look([*chatter(99, 300), reply(500, YAMADA, "承認")], second.heard)
+        assert (third.outcome, choices(third)) == ("open", [(YAMADA, "承認")])
+
+    def test_is_taken_back_in_a_reply_to_the_hint_too(self):
+        heard: Heard = {**nothing_heard(), "hint": "1006"}
+        assert choices(look(page(reply(5, SATO, "承認"), reply(8, SATO, "待って", to="1006")), heard)) == []
+
+    def test_counts_where_what_came_after_it_was_deleted_or_cleared_up(self):
+        first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")))
+        for last in (message(6, SATO, "[deleted]"), reply(6, SATO, "1")):
+            assert choices(look(page(reply(5, SATO, "承認"), last), first.heard)) == [(SATO, "承認")]
+
+    def test_is_no_matter_of_what_others_say(self):
+        assert choices(look(page(reply(5, SATO, "承認"), reply(6, YAMADA, "えー")))) == [(SATO, "承認")]
+
+    def test_is_told_to_each_once_also_behind_a_hint(self):
+        room = Room()
+        said = [reply(1, YAMADA, "えー")]
+        known = look(page(*said), room=room).heard
+        said += [reply(2, SATO, "承認"), reply(3, SATO, "あ"), reply(4, YAMADA, "却下"), reply(5, YAMADA, "い")]
+        known = look(page(*said), known, room, approvers=[SATO, YAMADA, TAKAHASHI], needed=3).heard
+        assert known["taken_back"] == {str(SATO): "5001", str(YAMADA): "5002"}
+        said += [reply(6, SATO, "承認"), reply(7, SATO, "う")]
+        look(page(*said), known, room)
+        assert [body.partition(" to=")[0] for body in room.posted] == [
+            f"[rp aid={who}" for who in (YAMADA, SATO, YAMADA)
+        ]
+        assert [self.NOTICE in body for body in room.posted] == [False, True, True]
+
+    def test_is_told_in_what_helps_everybody(self):
+        room = Room()
+        first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "あ"), reply(7, YAMADA, "え")), room=room)
+        assert first.heard["hint"] == "5000"
+        assert len(room.posted) == 1
+        answered = page(reply(8, SATO, "承認", to="5000"), reply(9, YAMADA, "承認", to="5000"))
+        assert look(answered, first.heard).outcome == "decided"
+
+    def test_can_be_given_anew_to_what_told_so(self):
+        heard: Heard = {**nothing_heard(), "hint": "1001", "taken_back": {str(SATO): "1006"}}
+        assert choices(look(page(reply(8, SATO, "承認", to="1006")), heard)) == [(SATO, "承認")]
+
+    def test_is_not_told_twice_where_nobody_remembers(self):
+        room = Room()
+        said = page(reply(5, SATO, "承認"), reply(6, SATO, "あ"))
+        look(said, room=room)
+        given = message(7, BOT, room.posted[0].replace("\n", "\r\n"))
+        for known in (nothing_heard(), look(said, room=Room(ChatworkUnknownOutcomeError("post_message", "?"))).heard):
+            found = look([*said, given], known, room)
+            assert found.heard["taken_back"] == {str(SATO): "1007"}
+        assert len(room.posted) == 1
+
+    def test_is_told_later_where_it_could_not_be_told_at_once(self):
+        first = look(page(reply(5, SATO, "承認")))
+        failing = Room(ChatworkServerError("post_message", 503))
+        second = look([*chatter(99, 10), reply(200, SATO, "あ")], first.heard, failing)
+        assert second.owes_help
+        room = Room()
+        third = look([*chatter(99, 10), reply(200, SATO, "あ")], second.heard, room)
+        assert self.NOTICE in room.posted[0]
+        assert not third.owes_help
+        assert third.remarks == []
+
+    def test_is_not_told_to_somebody_who_has_answered_anew_meanwhile(self):
+        failing = Room(ChatworkServerError("post_message", 503))
+        said = [reply(5, SATO, "承認"), reply(6, SATO, "あ")]
+        first = look(page(*said), room=failing)
+        room = Room()
+        found = look(page(*said, reply(7, SATO, "承認")), first.heard, room)
+        assert room.posted == []
+        assert found.heard["taken_back"] == {}
+
+    def test_is_not_told_where_chatwork_refuses_that(self):
+        room = Room(ChatworkForbiddenError("post_message", 403))
+        said = page(reply(5, SATO, "承認"), reply(6, SATO, "あ"))
+        found = look(said, look(said, room=room).heard, room)
+        assert len(room.posted) == 1
+        assert not found.owes_help
+
+
+class TestWhatIsSaidAfterTheTime:
+    @pytest.mark.parametrize(("seconds", "counts"), [(3600, True), (3660, True), (3661, False), (90_000, False)])
+    def test_does_not_count(self, seconds, counts):
+        found = look(page(reply(seconds, SATO, "承認")), now=DEADLINE + 90_000, needed=1)
+        assert (found.outcome == "decided") is counts
+
+    def test_takes_nothing_back(self):
+        found = look(page(reply(5, SATO, "承認"), reply(3661, SATO, "あ")), now=DEADLINE + 90_000)
+        assert choices(found) == [(SATO, "承認")]
+
+    def test_does_not_count_where_it_is_an_edit(self):
+        late = {"update_time": DEADLINE + 61}
+        said = page(reply(5, SATO, "却下"), reply(6, SATO, "承認", **late))
+        assert choices(look(said, now=DEADLINE + 90_000)) == []
+        assert choices(look(page(reply(6, SATO, "承認", update_time=DEADLINE + 60)), now=DEADLINE + 70)) != []
+
+    def test_leaves_what_was_heard_before_an_edit(self):
+        first = look(page(reply(6, SATO, "却下")))
+        said = page(reply(6, SATO, "承認", update_time=DEADLINE + 61))
+        assert choices(look(said, first.heard, now=DEADLINE + 90_000)) == [(SATO, "却下")]
+
 
 class TestIsWorthKeeping:
     def test_asks_whether_a_restart_would_lose_something(self):
@@ -339,6 +480,8 @@ class TestIsWorthKeeping:
         assert is_worth_keeping(one, look(page(reply(5, SATO, "承認"), reply(6, SATO, "承認")), one).heard)
         assert is_worth_keeping(one, look(page(), one).heard)
         assert is_worth_keeping(nothing, {**nothing, "hint": "5000"})
+        assert is_worth_keeping(nothing, {**nothing, "taken_back": {"5": None}})
+        assert is_worth_keeping({**nothing, "taken_back": {"5": None}}, {**nothing, "taken_back": {"5": "6"}})
         assert not is_worth_keeping(one, look(page(reply(5, SATO, "承認\nやっと"), message(9, 9, "雑談")), one).heard)
         assert not is_worth_keeping(nothing, look(page(message(9, 9, "雑談"))).heard)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.check import LANGUAGES
-from airflow_provider_chatwork.api.question import hint_text, person, question_text
+from airflow_provider_chatwork.api.question import hint_text, person, question_text, taken_back_text
 
 
 def text(**more: Any) -> str:
@@ -50,6 +50,11 @@ class TestQuestionText:
     def test_says_nothing_of_it_where_there_is_only_one(self):
         assert "決まります" not in text()
 
+    def test_keeps_names_to_their_line(self):
+        assert "\n回答できる人: 佐藤 1. 承認、山田\n" in text(
+            names={1: "佐藤\r\n 1. 承認", 2: "山田", 3: "鈴木"}, approvers=[1, 2], to_ids=[3]
+        )
+
     @pytest.mark.parametrize("lang", LANGUAGES)
     def test_speaks_one_language(self, lang):
         said = text(lang=lang, question="?", options=["A", "B"], names={1: "X", 2: "Y"}, approvers=[1, 2], to_ids=[2])
@@ -59,6 +64,15 @@ class TestQuestionText:
 class TestHintText:
     def test_breaks_notation_of_options(self):
         assert "[toall]" not in hint_text(["[toall]"], "https://example.com", "ja")
+
+
+class TestTakenBackText:
+    @pytest.mark.parametrize("lang", LANGUAGES)
+    def test_says_more_than_the_hint_and_ends_with_it(self, lang):
+        hint = hint_text(["A"], "https://example.com", lang)
+        said = taken_back_text(["A"], "https://example.com", lang)
+        assert said.endswith(f"\n{hint}")
+        assert said.isascii() or lang == "ja"
 
 
 class TestPerson:

@@ -279,8 +279,61 @@ SCENARIOS = {
         does(70, break_down(operation="post_message", status=503, act=False)),
         says(90, SATO, "いいです"),
         does(400, recover),
-        does(470, lambda office: office.chat(1)),
         says(900, SATO, "承認"),
+        hints=1,
+    ),
+    "unclear in the last minute": times_out("no answer", says(3590, SATO, "いいです")),
+    "withdrawn": times_out(
+        f"'承認' by {YAMADA}; no answer from {SATO}",
+        says(30, YAMADA, "いいね"),
+        says(90, SATO, "承認"),
+        says(300, SATO, "すみません、先ほどの承認は取り消します"),
+        says(600, YAMADA, "承認"),
+        says(900, SATO, "まだです"),
+        approvers=THREE[:2],
+        complete_when="all",
+        hints=2,
+    ),
+    "withdrawn and given anew": decided(
+        "承認",
+        [YAMADA, SATO],
+        says(90, SATO, "承認"),
+        says(300, SATO, "待ってください"),
+        says(600, YAMADA, "承認"),
+        does(900, lambda office: office.reply(SATO, "承認", to=office.own[-1]["message_id"])),
+        approvers=THREE[:2],
+        complete_when="all",
+        hints=1,
+    ),
+    "withdrawn in a busy room": times_out(
+        f"no answer from {SATO}",
+        says(30, SATO, "承認"),
+        *(does(150 + 60 * minute, lambda office: office.chat(40)) for minute in range(4)),
+        says(450, SATO, "取り消します"),
+        *(does(510 + 60 * minute, lambda office: office.chat(40)) for minute in range(4)),
+        says(900, YAMADA, "承認"),
+        approvers=THREE[:2],
+        complete_when="all",
+        hints=1,
+    ),
+    "withdrawn, told late": times_out(
+        f"no answer from {SATO}",
+        says(30, SATO, "承認"),
+        *(does(150 + 60 * minute, lambda office: office.chat(40)) for minute in range(4)),
+        does(440, break_down(operation="post_message", status=503, act=False)),
+        says(450, SATO, "取り消します"),
+        does(900, recover),
+        approvers=THREE[:2],
+        complete_when="all",
+        hints=1,
+    ),
+    "withdrawn, told with an unknown fate": times_out(
+        f"no answer from {SATO}",
+        does(70, break_down(kind="lost_reply", operation="post_message", times=1)),
+        says(80, SATO, "承認"),
+        says(90, SATO, "取り消します"),
+        approvers=THREE[:2],
+        complete_when="all",
         hints=1,
     ),
     "hint of unknown fate": decided(
@@ -288,7 +341,6 @@ SCENARIOS = {
         [SATO],
         does(70, break_down(kind="lost_reply", operation="post_message", times=1)),
         says(90, SATO, "いいです"),
-        does(470, lambda office: office.chat(1)),
         says(900, SATO, "承認"),
         hints=1,
     ),
@@ -571,6 +623,51 @@ class TestTries:
         second = ask().execute({"ti": ti, "task_state_store": store})
         assert first["message_id"] != second["message_id"]
 
+    def asked(self, office: Office, known: Any, **arguments: Any) -> int:
+        """How many questions there are once another try has asked."""
+        with pytest.raises(TaskDeferred):
+            ask(deferrable=True, **{"approvers": THREE, "timeout": 600, **arguments}).execute(known)
+        return len(office.own)
+
+    @pytest.mark.parametrize("to", [None, [], [TAKAHASHI]])
+    def test_a_later_try_does_not_ask_again_because_of_who_is_in_the_room(self, to, office):
+        known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": FakeStore()}
+        office.sandbox.remove_member(ROOM, TAKAHASHI)
+        asked = [self.asked(office, known, to=to)]
+        office.sandbox.add_member(ROOM, TAKAHASHI)
+        asked.append(self.asked(office, known, to=to))
+        office.sandbox.world.accounts[SATO].name = "鈴木 花子"
+        asked.append(self.asked(office, known, to=to))
+        assert asked == [1, 1, 1]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"question": "本当に?"},
+            {"options": {"承認": True, "見送り": False, "却下": False}},
+            {"approvers": [SATO, YAMADA]},
+            {"to": [SATO]},
+            {"complete_when": "all"},
+            {"timeout": 601},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_a_later_try_asks_again_where_it_asks_something_else(self, change, office):
+        known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": FakeStore()}
+        assert self.asked(office, known) == 1
+        assert self.asked(office, known, **change) == 2
+
+    @pytest.mark.parametrize("mode", MODES)
+    @pytest.mark.parametrize(("late", "outcome"), [(59, "answered"), (86400, "timeout_default")])
+    def test_an_answer_after_the_time_does_not_decide(self, late, outcome, mode, office):
+        known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": FakeStore()}
+        self.asked(office, known, approvers=[SATO])
+        office.now += 600 + late
+        office.reply(SATO, "承認")
+        office.now += 60
+        again = ask(approvers=[SATO], timeout=600, deferrable=mode == "triggerer")
+        assert office.resume(again, known)["outcome"] == outcome
+
 
 class TestWaiting:
     def test_looks_as_often_as_it_is_told_and_never_more_than_once_a_second(self, office):
@@ -615,7 +712,7 @@ class TestDeferral:
             "exponential_backoff": False,
             "max_interval": None,
             "silent_fail": False,
-            "heard": {"answers": [], "hint": None, "seen": None, "possible_loss": False},
+            "heard": {"answers": [], "hint": None, "taken_back": {}, "seen": None, "possible_loss": False},
             "ask": {
                 "room_id": ROOM,
                 "message_id": office.question,

@@ -151,6 +151,38 @@ class TestARetry:
         assert len(new_tasks(office)) == 4
         assert not {task["task_id"] for task in end.result["tasks"]} & withdrawn
 
+    @in_both_modes
+    @with_both_memories
+    @pytest.mark.parametrize("closed", [0, 1])
+    def test_ends_a_withdrawal_that_was_interrupted(self, closed: int, mode: str, memory: str, office: Office) -> None:
+        def interrupt(office: Office) -> None:
+            office.break_down(operation="set_task_status", status=503, after=closed)
+            (Office.kill_worker if mode == "worker" else Office.stop_triggerer)(office)
+
+        runs = Runs(office, memory, mode, withdraw=True)
+        office.on_stop = lambda trigger: trigger.on_kill()
+        runs.go((100, interrupt))
+        withdrawn = [task["task_id"] for task in new_tasks(office)]
+        assert [task["status"] for task in new_tasks(office)].count("open") == 2 - closed
+        office.sandbox.behave()
+        office.ti.try_number += 1
+        end = runs.go((1000, tick_newest))
+        assert end.how == "done"
+        assert len(new_tasks(office)) == 4
+        assert not {task["task_id"] for task in end.result["tasks"]} & {*withdrawn}
+        assert {task["status"] for task in new_tasks(office)} == {"done"}
+        assert len(office.said) == 1
+
+    @in_both_modes
+    @with_both_memories
+    def test_goes_on_with_open_tasks_in_a_busy_room(self, mode: str, memory: str, office: Office) -> None:
+        runs = Runs(office, memory, mode, withdraw=True)
+        runs.go_and_fail()
+        for index in range(101):
+            office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+        assert runs.go((900, tick(0, 1))).how == "done"
+        assert len(new_tasks(office)) == 2
+
     @with_both_memories
     def test_finds_the_newest_where_earlier_ones_were_withdrawn(self, memory: str, office: Office) -> None:
         runs = Runs(office, memory, "worker", withdraw=True)

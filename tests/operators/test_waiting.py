@@ -80,6 +80,18 @@ def break_down(**fault: Any) -> Callable[[Office], object]:
     return lambda office: office.break_down(**fault)
 
 
+def hide_the_tasks(office: Office) -> None:
+    """Let Chatwork answer everything but how tasks stand."""
+    for operation in ("list_tasks", "get_task"):
+        office.break_down(status=503, operation=operation)
+
+
+def log_of(caplog: Any, capsys: Any) -> str:
+    """What was logged, wherever this Airflow does that."""
+    shown = capsys.readouterr()
+    return max(caplog.text, shown.out + shown.err, key=len)
+
+
 def recover(office: Office) -> None:
     office.sandbox.behave()
 
@@ -172,6 +184,28 @@ SCENARIOS = {
     ),
     "withdrawn by another run": Scenario(
         "failed for good", DONE3, [(100, withdraw_as_another)], {"withdraw": True}, outcome="withdrawn"
+    ),
+    "withdrawn without a list of the tasks": Scenario(
+        "timed out",
+        "done done withdrawn",
+        [(100, tick(0)), (3500, break_down(status=503, operation="list_tasks")), (3550, tick(1))],
+        {"withdraw": True},
+    ),
+    "withdrawn as last seen": Scenario(
+        "timed out", "done withdrawn withdrawn", [(100, tick(0)), (3500, hide_the_tasks)], {"withdraw": True}
+    ),
+    "done without a list of the tasks": Scenario(
+        "done", DONE3, [(100, tick(0)), (3500, break_down(status=503, operation="list_tasks")), (3550, tick(1, 2))]
+    ),
+    "deleted without a list of the tasks": Scenario(
+        "failed for good",
+        "withdrawn deleted withdrawn",
+        [(3500, break_down(status=503, operation="list_tasks")), (3550, delete(1))],
+        {"withdraw": True},
+        whys={1: "deleted"},
+    ),
+    "not withdrawn in an outage": Scenario(
+        "timed out", "done open open", [(100, tick(0)), (3500, break_down(status=503))], {"withdraw": True}
     ),
     "done in a busy room": Scenario("done", DONE3, [(100, tick(0, 1, 2)), (100, chat)], {"withdraw": True}),
     "outage": Scenario("done", DONE3, [(100, break_down(status=503)), (400, tick(0, 1, 2)), (1000, recover)]),
@@ -362,6 +396,23 @@ class TestReminders:
         assert (end.how, len(office.said)) == ("done", 1)
 
     @in_both_modes
+    def test_do_not_come_before_chatwork_tells_who_is_done(self, mode: str, office: Office) -> None:
+        said: list[int] = []
+        happenings: list[Happening] = [
+            (500, hide_the_tasks),
+            (520, tick(0)),
+            (1490, lambda office: said.append(len(office.said))),
+            (1500, recover),
+            (3000, tick(1, 2)),
+        ]
+        end = office.ask(mode, happenings, reminders=Reminder(after=600, **self.NAG))
+        assert (end.how, said) == ("done", [0])
+        [reminder] = office.said
+        assert [f"[To:{person}]" in reminder for person in PEOPLE] == [False, True, True]
+        looks = [request for request in office.sandbox.requests if request.operation == "list_tasks"]
+        assert len(looks) <= 3000 / 60 + 20
+
+    @in_both_modes
     def test_that_are_refused_do_not_end_the_wait(self, mode: str, office: Office) -> None:
         office.sandbox.misbehave(Fault("status", operation="post_message", status=403, times=None))
         reminder = Reminder(after=600, **self.NAG)
@@ -379,6 +430,23 @@ class TestReminders:
     def test_do_not_come_after_the_deadline(self, mode: str, office: Office) -> None:
         end = office.ask(mode, reminders=Reminder(after=3600, **self.NAG))
         assert (end.how, office.said) == ("timed out", [])
+
+
+class TestAWithdrawalThatCannotBe:
+    @in_both_modes
+    @pytest.mark.parametrize("since", ["the end", "the beginning"])
+    def test_is_one_error_in_the_log(self, mode: str, since: str, office: Office, caplog: Any, capsys: Any) -> None:
+        if since == "the beginning":
+            hide_the_tasks(office)
+            end = office.ask(mode, withdraw=True)
+        else:
+            end = office.ask(mode, [(3500, break_down(status=503))], withdraw=True)
+        assert end.how == "timed out"
+        assert [task["status"] for task in end.outcome["tasks"]] == ["open"] * 3
+        assert office.said == []
+        log = log_of(caplog, capsys)
+        assert log.count("could not be withdrawn") == 1
+        assert "the wait goes on" not in log.partition("at the end of the wait")[2]
 
 
 class TestARestartOfTheTriggerer:
@@ -436,14 +504,20 @@ class TestBeingKilled:
     def test_is_never_taken_for_done(self, mode: str, office: Office) -> None:
         assert self.kill(office, mode, withdraw=True).how != "done"
 
-    def test_withdraws_by_what_was_last_known_where_chatwork_does_not_tell(self, office: Office) -> None:
-        def kill(trigger: Any) -> Any:
-            office.sandbox.misbehave(Fault("status", method="GET", path=f"/rooms/{ROOM}/tasks", status=503, times=50))
-            return trigger.on_kill()
+    @pytest.mark.parametrize("mode", [*MODES, "another triggerer"])
+    def test_withdraws_by_what_was_last_known_where_chatwork_does_not_tell(self, mode: str, office: Office) -> None:
+        def kill(office: Office) -> None:
+            hide_the_tasks(office)
+            (Office.kill_worker if mode == "worker" else Office.stop_triggerer)(office)
 
-        office.on_stop = kill
-        office.ask("triggerer", [(100, tick(0)), (200, Office.stop_triggerer)], withdraw=True)
+        def on_kill(trigger: Any) -> Any:
+            # Another one has nothing but its arguments.
+            return (type(trigger)(**trigger.serialize()[1]) if mode == "another triggerer" else trigger).on_kill()
+
+        office.on_stop = on_kill
+        office.ask("worker" if mode == "worker" else "triggerer", [(100, tick(0)), (200, kill)], withdraw=True)
         assert statuses(office) == ["done", "done", "done"]
+        assert len(office.said) == 1
 
     @in_both_modes
     def test_withdraws_the_rest_where_some_were_deleted(self, mode: str, office: Office) -> None:

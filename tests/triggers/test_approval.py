@@ -30,7 +30,7 @@ ASK: dict[str, Any] = {
 # Every argument, and none of them as it would be by itself.
 ARGUMENTS: dict[str, Any] = {
     "ask": ASK,
-    "heard": {"answers": [], "hint": "7", "seen": [5, 6], "possible_loss": True},
+    "heard": {"answers": [], "hint": "7", "taken_back": {"5": None}, "seen": [5, 6], "possible_loss": True},
     "chatwork_conn_id": "chatwork_second",
     "poke_interval": 11.5,
     "deadline": 1_800_000_000.25,
@@ -182,6 +182,65 @@ class TestRun:
         assert event["status"] == "heard"
         assert event["heard"]["hint"] == room.sandbox.messages(ROOM)[-1]["message_id"]
         assert room.wait(room.arguments(heard=event["heard"]))["status"] == "timeout"
+        assert room.posts == 1
+
+    def test_tries_the_hint_again_at_intervals_though_nobody_says_anything(self, room):
+        def break_down() -> None:
+            room.sandbox.misbehave(Fault("status", operation="post_message", status=503, act=False, times=None))
+
+        event = room.wait(room.arguments(), (80, break_down), (90, lambda: room.reply(SATO, "良いです")))
+        assert (event["status"], event["heard"]["hint"]) == ("timeout", None)
+        posts = [request for request in room.sandbox.requests if request.operation == "post_message"]
+        assert 50 <= len(posts) <= 60
+
+    def test_does_not_take_a_try_to_help_for_the_last_look(self, room):
+        def break_down() -> None:
+            room.sandbox.misbehave(Fault("refuse", times=None))
+
+        event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), (119, break_down))
+        assert (event["status"], event["unseen"]) == ("timeout", True)
+        other = Room()
+        other.sandbox.misbehave(Fault("status", operation="post_message", status=503, act=False, times=None))
+        event = other.wait(
+            other.arguments(),
+            (90, lambda: other.reply(SATO, "良いです")),
+            (3550, lambda: other.sandbox.misbehave(Fault("refuse", times=None))),
+        )
+        assert (event["status"], event["unseen"]) == ("timeout", True)
+
+    def test_does_not_help_twice_where_the_page_is_older_than_the_hint(self, room):
+        # The first trigger ends as its post has no answer; the next one is given the page from before it.
+        room.sandbox.misbehave(Fault("lost_reply", operation="post_message"))
+        room.reply(SATO, "承認")
+        room.reply(SATO, "良いです")
+        # Keeps the page where it is.
+        another = room.arguments(ask={**ASK, "message_id": "1"}, deadline=START + 9000)
+
+        async def main(loop: VirtualLoop) -> list[Any]:
+            def now() -> float:
+                room.now = loop.unix_time()
+                return room.now
+
+            with accounts(room.sandbox, now):
+                events = []
+
+                async def stay() -> None:
+                    async for _ in ChatworkApprovalTrigger(**another).run():
+                        pass
+
+                other = asyncio.create_task(stay())
+                heard = nothing_heard()
+                for _ in range(3):
+                    trigger = ChatworkApprovalTrigger(**room.arguments(heard=heard))
+                    [event] = [event.payload async for event in trigger.run()]
+                    events.append(event)
+                    heard = event["heard"]
+                other.cancel()
+                await asyncio.wait([other])
+                return events
+
+        events = run_virtually(main, start=room.now)
+        assert events[-1]["status"] == "timeout"
         assert room.posts == 1
 
     def test_leaves_the_room_alone_where_it_is_cancelled(self, room):

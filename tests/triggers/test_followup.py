@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_chatwork.api.task_course import new_track
 from airflow_provider_chatwork.followup import Escalation, FollowUp, Reminder
-from airflow_provider_chatwork.sandbox import Limits, company
+from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.followup import ChatworkFollowUpTrigger
 from tests.airflow_side import VERSION
@@ -216,3 +216,17 @@ class TestOnKill:
         run_virtually(main)
         shown = capsys.readouterr()
         assert "The open tasks could not be withdrawn" in caplog.text + shown.out + shown.err
+
+    def test_says_which_tasks_it_knows_nothing_of(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
+        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+        for operation in ("list_tasks", "get_task"):
+            sandbox.misbehave(Fault("status", operation=operation, status=503, times=None))
+
+        async def main(loop: VirtualLoop) -> None:
+            with accounts(sandbox, loop.unix_time):
+                await trigger(task_ids, withdraw=True).on_kill()
+
+        run_virtually(main)
+        shown = capsys.readouterr()
+        assert f"The open tasks could not be withdrawn: nothing is known of {task_ids}" in caplog.text + "".join(shown)
+        assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"open"}
