@@ -10,6 +10,7 @@ from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.task_course import Given, Track, note
+from airflow_provider_chatwork.api.task_wait import GONE_AFTER
 from airflow_provider_chatwork.api.task_watch import RoomTasks
 from airflow_provider_chatwork.followup import Facts
 from airflow_provider_chatwork.followup.words import say
@@ -73,7 +74,11 @@ def read_each(tasks: RoomTasks, task_ids: Iterable[int]) -> Generator[Call[Any],
     for task_id in task_ids:
         alone = RoomTasks(tasks.room_id)
         alone.want(task_id)
-        yield from alone.look(tuple)
+        for _ in range(GONE_AFTER):
+            yield from alone.look(tuple)
+            alone.check()
+            if alone.is_known(task_id):
+                break
         tasks.tasks.update(alone.tasks)
         tasks.deleted |= alone.deleted
 

@@ -64,12 +64,15 @@ CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "timezone": {
         "label": "Time zone",
-        "description": "Where the days of due dates begin and end, as an IANA name. Empty: Asia/Tokyo.",
+        "description": (
+            "Where days and hours are meant, as an IANA name: due dates, business days, quiet hours, since, and the "
+            "times in alerts. Empty: Asia/Tokyo."
+        ),
         "schema": {"type": ["string", "null"], "examples": ["Asia/Tokyo", "UTC"]},
     },
     "lang": {
-        "label": "Language of alerts",
-        "description": "ja or en. Empty: ja.",
+        "label": "Language",
+        "description": "Of alerts, reminders and questions: ja or en. Empty: ja.",
         "schema": {"type": ["string", "null"], "examples": ["ja", "en"]},
     },
     "routing": {

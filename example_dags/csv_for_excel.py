@@ -25,6 +25,7 @@ with DAG("chatwork_csv_for_excel", schedule=None, params=PARAMS, doc_md=__doc__,
         room_id="{{ params.room_id }}",
         content=report(),
         encoding="cp932",
-        filename="売上_{{ dag_run.start_date | ds_nodash }}.csv",
+        # Airflow's days are those of UTC, and in Japan it is nine hours later.
+        filename="売上_{{ (dag_run.start_date + macros.timedelta(hours=9)) | ds_nodash }}.csv",
         message="今日の売上です。",
     )

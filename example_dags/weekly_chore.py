@@ -1,8 +1,8 @@
 """Give somebody a chore every Monday morning, remind them of it, and go on when it is done.
 
-It is due at the end of Friday. From Wednesday on, whoever is on duty is reminded once a day, in business hours; when it
-is past due, the lead is told, once. If it is still open on Sunday, the run fails, and the task is withdrawn in Chatwork
-before the next one comes. The wait is in the triggerer: it takes no worker slot.
+It is due at the end of Thursday. From Wednesday on, whoever is on duty is reminded once a day, in business hours; on
+Friday at nine the lead is told that it is past due, once. If it is still open on Sunday, the run fails, and the task is
+withdrawn in Chatwork before the next one comes. The wait is in the triggerer: it takes no worker slot.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ with DAG(
         task_id="ask",
         to_ids="{{ params.on_duty }}",
         body="週次レポートのマスタを更新する",
-        # A day alone is due when it ends, in the connection's time zone.
-        due="{{ macros.ds_add(dag_run.start_date | ds, 4) }}",
+        # A day alone is due when it ends, in the connection's time zone. Airflow's days are those of UTC, and in Japan
+        # it is nine hours later.
+        due="{{ macros.ds_add((dag_run.start_date + macros.timedelta(hours=9)) | ds, 3) }}",
         wait_for_completion=True,
         deferrable=True,
         reminders=Reminder(after=timedelta(days=2), every=timedelta(days=1)),
-        escalation={"grace": "PT9H", "mentions": "{{ params.lead }}"},
+        escalation={"mentions": "{{ params.lead }}"},
+        # A business day after the due date is left for the escalation.
         timeout=timedelta(days=6),
         withdraw=True,
         # Lets a retry find the task, on an Airflow before 3.3, instead of giving it once more.
-        reference="{{ run_id }}",
+        reference="{{ ti.dag_id }}/{{ ti.task_id }}/{{ run_id }}/{{ ti.map_index }}",
     )
     thank = ChatworkPostMessageOperator(
         task_id="thank",

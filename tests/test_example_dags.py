@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from airflow_provider_chatwork.due import limit_of
+from airflow_provider_chatwork.followup import Facts, FollowUp
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from tests.airflow_side import VERSION, run_dag
@@ -17,6 +21,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "example_dags"
 #: What an older Airflow cannot read, as it has neither deadlines nor people in the loop.
 SINCE = {"alert_deadline": (3, 1), "ask_in_airflow": (3, 1)}
 FILES = sorted(path.stem for path in FOLDER.glob("*.py") if SINCE.get(path.stem, VERSION) <= VERSION)
+
+JAPAN = ZoneInfo("Asia/Tokyo")
 
 Run = Callable[..., Any]
 
@@ -276,7 +282,7 @@ class TestWeeklyChore:
     def test_it_waits_until_the_chore_is_done_and_says_thanks(
         self, run: Run, chatwork_sandbox: ServedSandbox, new_bodies: Callable[[int], list[str]]
     ) -> None:
-        before = datetime.now(ZoneInfo("UTC")).date()
+        before = datetime.now(JAPAN).date()
         chatwork_sandbox.people_tick_after = 60
 
         def looks() -> int:
@@ -289,15 +295,44 @@ class TestWeeklyChore:
 
         assert states == {"dag": "success", "ask": "success", "thank": "success"}
         [task] = [task for task in chatwork_sandbox.tasks(company.DATA_ROOM) if "週次レポート" in task["body"]]
-        due = datetime.fromtimestamp(task["limit_time"], ZoneInfo("Asia/Tokyo"))
+        due = datetime.fromtimestamp(task["limit_time"], JAPAN)
         assert task["account"]["account_id"] == company.TAKAHASHI
         assert task["limit_type"] == "date"
-        assert due.date() - before in (timedelta(days=4), timedelta(days=5))
+        # The test may have gone on past midnight.
+        assert before <= due.date() - timedelta(days=3) <= datetime.now(JAPAN).date()
         assert f"{due:%H:%M:%S}" == "23:59:59"
-        assert "\n参照: " in task["body"]
+        assert "\n参照: chatwork_weekly_chore/ask/" in task["body"]
+        assert task["body"].endswith("/-1")
         thanks = new_bodies(company.DATA_ROOM)[-1]
         assert thanks.startswith("高橋 美咲さん、マスタの更新ありがとうございます。\n")
         assert thanks.endswith(f"-{task['message_id']}")
+
+    def test_reminders_and_the_escalation_come_before_the_time_is_over(self, dag_bag: Any) -> None:
+        dag = dag_bag.dags["chatwork_weekly_chore"]
+        ask = dag.get_task("ask")
+        monday = datetime(2026, 1, 19, 9, tzinfo=JAPAN)
+        limit, limit_type = limit_of(_rendered(ask, ask.due, monday), "Asia/Tokyo", monday.timestamp())
+        task: Any = {"task_id": 1, "status": "open", "message_id": "2", "limit_time": limit, "limit_type": limit_type}
+        facts = Facts(
+            room_id=company.DATA_ROOM,
+            message_id="2",
+            created_at=monday.timestamp(),
+            tasks=[task],
+            me=company.BOT,
+            web_url="https://www.chatwork.com",
+        )
+        end = (monday + ask.timeout).timestamp()
+
+        def moments(follow_up: FollowUp) -> list[str]:
+            found: list[str] = []
+            now = facts.created_at
+            while (now := follow_up.next_due(facts, now) or end) < end:
+                found.append(f"{datetime.fromtimestamp(now, JAPAN):%a %H:%M}")
+            return found
+
+        assert moments(FollowUp(reminders=ask.reminders)) == ["Wed 09:00", "Thu 09:00", "Fri 09:00"]
+        assert moments(FollowUp(escalation=ask.escalation | {"mentions": company.YAMADA})) == ["Fri 09:00"]
+        assert f"{monday + ask.timeout:%a}" == "Sun"
 
 
 class TestCsvForExcel:
@@ -307,8 +342,20 @@ class TestCsvForExcel:
         assert states == {"dag": "success", "report": "success", "upload": "success"}
         file = chatwork_sandbox.files(company.SALES_ROOM)[-1]
         content = chatwork_sandbox.content(company.SALES_ROOM, file["file_id"])
-        assert file["filename"].startswith("売上_20")
+        assert re.fullmatch(r"売上_20\d{6}\.csv", file["filename"])
         assert content.decode("cp932") == "店舗,担当,売上\r\n札幌,髙橋,120000\r\n那覇,山﨑,98000\r\n"
+
+
+class TestTheDay:
+    @pytest.mark.parametrize(
+        ("name", "task_id", "field", "day"),
+        [("weekly_chore", "ask", "due", "2026-01-22"), ("csv_for_excel", "upload", "filename", "売上_20260119.csv")],
+    )
+    @pytest.mark.parametrize("begun", ["2026-01-18T15:00+00:00", "2026-01-19T00:00+00:00", "2026-01-19T14:59+00:00"])
+    def test_is_that_of_japan(self, dag_bag: Any, name: str, task_id: str, field: str, day: str, begun: str) -> None:
+        task = dag_bag.dags[f"chatwork_{name}"].get_task(task_id)
+
+        assert _rendered(task, getattr(task, field), datetime.fromisoformat(begun)) == day
 
 
 class TestWriteNotation:
@@ -324,3 +371,12 @@ class TestWriteNotation:
             "[info][title]警告 3 件[/title]取り込み: 株式会社[\u200btoall]商事\n"
             "[hr][code]WARN  3 rows skipped\n[\u200binfo] is no notation here[/code][/info]"
         )
+
+
+def _rendered(task: Any, text: str, begun: datetime) -> Any:
+    """A template of a task, in a run that began then."""
+    try:
+        from airflow.sdk.execution_time import macros
+    except ImportError:
+        from airflow import macros  # type: ignore[no-redef,attr-defined,unused-ignore]
+    return task.render_template(text, {"dag_run": SimpleNamespace(start_date=begun.astimezone(UTC)), "macros": macros})

@@ -150,6 +150,10 @@ class TestReadEach:
         calls = read_each(known, [first, second])
         assert [call.operation for call in [next(calls), calls.send(tasks[first])]] == ["get_task", "get_task"]
         assert known.tasks == {first: tasks[first]}
+        missing = ChatworkNotFoundError("get_task", 404, ())
+        # One such answer may be behind with what is new.
+        assert calls.throw(missing).operation == "get_task"
+        assert known.deleted == set()
         with pytest.raises(StopIteration):
-            calls.throw(ChatworkNotFoundError("get_task", 404, ()))
+            calls.throw(missing)
         assert known.deleted == {second}

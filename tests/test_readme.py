@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.M | re.S)
 ALERTS = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+WAITING = (ROOT / "docs" / "waiting.md").read_text(encoding="utf-8")
+IMPORTS, *WAITS = re.findall(r"^```python\n(.*?)^```$", WAITING, re.M | re.S)
 
 
 class TestTheFirstBlock:
@@ -52,6 +55,13 @@ class TestTheTestOfADag:
     def test_passes_as_it_stands(self, chatwork_sandbox: ServedSandbox) -> None:
         (test,) = (value for name, value in _run(BLOCKS[-1]).items() if name.startswith("test_"))
         test(chatwork_sandbox)
+
+
+class TestTheBlocksOfWaiting:
+    @pytest.mark.parametrize("block", WAITS)
+    def test_make_tasks_with_the_imports_that_are_named(self, block: str) -> None:
+        in_a_dag = 'with DAG("waiting", schedule=None) as dag:\n' + textwrap.indent(block, "    ")
+        assert _run(IMPORTS + in_a_dag)["dag"].task_ids
 
 
 def _run(block: str) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What people's answers to a question mean, and what follows from all of them. Text and numbers only.
 
 Understanding is strict on purpose. An answer is the whole first line of what somebody wrote: an option, its number, or
-both as the question shows them. "承認しません" begins with an option and is none; whoever writes it is asked again.
-Width, case and white space make no difference, and neither does one full stop (or exclamation marks) at the end. A
-question mark and an ellipsis do: "承認?" is no approval.
+both as the question shows them, and behind it nothing but one of the polite endings of :data:`POLITE`. "承認します" is
+an answer; "承認しません" begins with an option and is none, and whoever writes it is asked again. Width, case and white
+space make no difference, and neither does one full stop (or exclamation marks) at the end. A question mark and an
+ellipsis do: "承認?" is no approval.
 """
 
 from __future__ import annotations
@@ -24,6 +25,18 @@ Effect: TypeAlias = bool | str | Sequence[str]
 LONGEST_OPTION = 100
 #: What can follow from no answer in time, besides an option.
 ON_TIMEOUT = ("fail", "skip")
+#: How many characters of the comments below the answers are kept, in all. They travel with the wait.
+MOST_WORDS = 5000
+#: How many of one comment.
+LONGEST_WORDS = 1000
+#: What people put behind an option to be polite, and what affirms it. A closed list. "お願いします" by itself is not in
+#: it: "承認お願いします" is what people write who ask somebody else to approve.
+POLITE = (
+    *("です", "します", "しました", "いたします", "いたしました", "致します", "致しました"),
+    *("とします", "といたします", "と致します", "させていただきます", "させて頂きます"),
+    *("でお願いします", "でお願いいたします", "でお願い致します"),
+    *("でよろしくお願いします", "でよろしくお願いいたします", "でよろしくお願い致します"),
+)
 # A longer line is no option, however it is written.
 _LONGEST_LINE = 4 * LONGEST_OPTION
 
@@ -35,7 +48,8 @@ _VARIATION = re.compile("[\ufe00-\ufe0f]")
 class Answer(TypedDict):
     """What somebody answered. ``choice`` is the option and ``number`` its number, from 1.
 
-    ``words`` is what they wrote below it. Times are Unix seconds; an ``update_time`` of 0 means never edited.
+    ``words`` is what they wrote below it, :func:`clipped`. Times are Unix seconds; an ``update_time`` of 0 means never
+    edited.
     """
 
     account_id: int
@@ -80,7 +94,18 @@ class Options:
         first, _, rest = written.strip().partition("\n")
         if len(first) > _LONGEST_LINE:
             return None, rest.strip()
-        return self._meanings.get(plain(first)), rest.strip()
+        line = plain(first)
+        return self._meanings.get(line) or self._politely(line), rest.strip()
+
+    def find(self, text: str) -> str | None:
+        """The option that a text names, without any politeness; ``None`` if it names none."""
+        return self._meanings.get(plain(text)) if len(text) <= _LONGEST_LINE else None
+
+    def _politely(self, line: str) -> str | None:
+        stems = (line.removesuffix(ending).rstrip() for ending in POLITE if line.endswith(ending))
+        meant = {self._meanings[stem] for stem in stems if stem in self._meanings}
+        # Options that end like the endings could be meant both ways.
+        return meant.pop() if len(meant) == 1 else None
 
     @cached_property
     def _meanings(self) -> Mapping[str, str]:
@@ -110,7 +135,7 @@ def read_options(options: object) -> dict[str, bool | list[str]]:
         )
     read = {_text(options, text): _effect(options, effect) for text, effect in options.items()}
     # For the error where two of them can be taken for one another.
-    Options([*read]).read("")
+    Options([*read]).find("")
     return read
 
 
@@ -119,7 +144,7 @@ def option_for(on_timeout: object, options: Sequence[str]) -> str | None:
 
     :raises ChatworkParameterError: for what is none of them, and where it cannot be told what is meant.
     """
-    option = Options(options).read(on_timeout)[0] if isinstance(on_timeout, str) else None
+    option = Options(options).find(on_timeout) if isinstance(on_timeout, str) else None
     keyword = on_timeout in ON_TIMEOUT
     if keyword and option is not None:
         raise ChatworkParameterError("on_timeout", on_timeout, "an option has the same name; give the option another")
@@ -168,6 +193,12 @@ def tally(
     return Verdict("open" if reachable else "split")
 
 
+def clipped(words: str, people: int) -> str:
+    """As much of a comment as is kept where so many people may write one."""
+    longest = min(LONGEST_WORDS, MOST_WORDS // max(people, 1))
+    return words if len(words) <= longest else f"{words[: max(longest - 1, 0)]}…"
+
+
 def plain(text: str) -> str:
     """What is left of a line when it does not matter how it was typed."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -186,6 +217,13 @@ def _moment(answer: Answer) -> tuple[int, int]:
 def _text(options: object, text: object) -> str:
     if not isinstance(text, str) or not plain(text):
         raise ChatworkParameterError("options", options, f"{text!r} is nothing that people could write; give a text")
+    if "{{" in text or "{%" in text:
+        raise ChatworkParameterError(
+            "options",
+            options,
+            f"{text!r} is a template, and what people can answer is not rendered; give the text, or the whole mapping "
+            "as a template",
+        )
     if len(text.splitlines()) > 1 or len(text) > LONGEST_OPTION:
         raise ChatworkParameterError(
             "options", options, f"{text!r} has to be one line of at most {LONGEST_OPTION} characters"

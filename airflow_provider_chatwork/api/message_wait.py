@@ -8,17 +8,23 @@ has no server-side mark, so what is new is decided here, from where the wait beg
 from __future__ import annotations
 
 import re
-from bisect import bisect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeAlias, TypedDict
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.links import CHATWORK_WEB, message_url
+from airflow_provider_chatwork.api.message_text import (
+    is_deleted,
+    is_reply_to,
+    is_system,
+    names_on,
+    own_text,
+    reply_texts,
+)
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.outline import Block, Tag, outline
 from airflow_provider_chatwork.api.since import Since
 
 #: Where a message stands among the others of its room.
@@ -29,19 +35,13 @@ _LOSS = (
     "the one that is waited for may have gone by unseen. A shorter poke_interval helps."
 )
 
-_DELETED = "[deleted]"
-_REPLY = re.compile(r"\[\s*rp\s[^\[\]]*?\bto=([0-9]{1,20})-([0-9]{1,20})\b[^\[\]]*\]", re.IGNORECASE)
-_CALLED = re.compile(r"(?:to:|\baid=)\s*([0-9]{1,18})", re.IGNORECASE)
-# Chatwork puts the name of who is called behind the tag, on a line of its own, and in Japanese with an honorific.
-_SOMEBODY = re.compile(r"[^\S\n]*+[^\n\[\]、。,.!?！？]{1,100}?さん[^\S\n]*+(?=\n)")
-_HONORIFIC = r"(?:[^\S\n]*+(?:さん|さま|様)|(?!\w))"
-
 
 class FoundMessage(TypedDict):
     """The message that a wait was for.
 
-    ``text`` is what its author wrote, see :func:`own_text`; ``link`` opens it in a browser. ``possible_loss`` says that
-    so many messages came between two looks that an earlier one may have gone by unseen.
+    ``text`` is what its author wrote, or what they wrote in answer where an answer is waited for; ``link`` opens it in
+    a browser. ``possible_loss`` says that so many messages came between two looks that an earlier one may have gone by
+    unseen.
     """
 
     message_id: str
@@ -61,7 +61,7 @@ class Wanted:
     :param room_id: the room.
     :param since: where the wait begins.
     :param from_account_ids: by whom; by anybody if empty.
-    :param matches: a regular expression that is found in the message's :func:`own_text`.
+    :param matches: a regular expression that is found in what its author wrote; with ``reply_to``, in answer to that.
     :param reply_to: the id of the message that it answers.
     """
 
@@ -93,9 +93,18 @@ class Wanted:
             body = message["body"]
             if self.reply_to is not None and not is_reply_to(body, self.room_id, self.reply_to):
                 continue
-            if self._pattern is None or self._pattern.search(own_text(body, names)):
+            if self._pattern is None or any(map(self._pattern.search, self.texts(body, names))):
                 found.append(message)
         return found
+
+    def texts(self, body: str, names: Mapping[int, str]) -> list[str]:
+        """What the author of a message wrote, as far as this wait is concerned.
+
+        :param names: names by account id, as far as they are known.
+        """
+        return (
+            [own_text(body, names)] if self.reply_to is None else reply_texts(body, self.room_id, self.reply_to, names)
+        )
 
     def _may_be(self, message: models.Message) -> bool:
         """Whether what costs next to nothing to ask holds: a triggerer asks it of every message for every wait."""
@@ -161,7 +170,7 @@ def first_by_others(candidates: Sequence[models.Message], wanted: Wanted, own_ac
 def found_message(
     message: models.Message,
     page: Sequence[models.Message],
-    room_id: int,
+    wanted: Wanted,
     *,
     possible_loss: bool = False,
     web_url: str = CHATWORK_WEB,
@@ -169,6 +178,7 @@ def found_message(
     """Describe the message that a wait was for, as plain JSON.
 
     :param page: the page it was found on, which tells who is called by which name.
+    :param wanted: what the wait was for.
     :param web_url: where people open Chatwork.
     """
     return {
@@ -176,9 +186,9 @@ def found_message(
         "account_id": message["account"]["account_id"],
         "account_name": message["account"].get("name", ""),
         "body": message["body"],
-        "text": own_text(message["body"], names_on(page)),
+        "text": "\n".join(wanted.texts(message["body"], names_on(page))),
         "send_time": message["send_time"],
-        "link": message_url(room_id, message["message_id"], base=web_url),
+        "link": message_url(wanted.room_id, message["message_id"], base=web_url),
         "possible_loss": possible_loss,
     }
 
@@ -206,94 +216,3 @@ def may_have_lost(page: Sequence[models.Message], since: Since, seen: Position |
     if len(page) < PAGE or not is_newer(page[0], since):
         return False
     return seen is None or position(page[0]) > seen
-
-
-def is_deleted(body: str) -> bool:
-    """Whether a body is what Chatwork leaves of a deleted message."""
-    return body.strip() == _DELETED
-
-
-def is_system(body: str) -> bool:
-    """Whether Chatwork wrote a message by itself: somebody joined, a task was added or done, a file was uploaded.
-
-    Chatwork's own words (``[dtext:...]``) inside a quote or code do not make it one.
-    """
-    return "[dtext:" in body and any(tag.name == "dtext" for tag in _parts(body).tags)
-
-
-def is_reply_to(body: str, room_id: int, message_id: str) -> bool:
-    """Whether a message answers another one: ``[rp aid=... to=room-message]``, and not in a quote or code."""
-    return (room_id, int(message_id)) in _parts(body).answered
-
-
-def own_text(body: str, names: Mapping[int, str] | None = None) -> str:
-    """What its author wrote in a message: without quotes, without reply and To tags, without the names behind these.
-
-    All other notation stays as it is. A name is known by ``names``, or by standing alone on its line with the honorific
-    that Chatwork writes behind it. A name that is neither stays.
-
-    :param names: names by account id, as far as they are known.
-    """
-    parts = _parts(body)
-    kept, at = [], 0
-    for start, end, account_id in parts.calls:
-        kept.append(body[at:start])
-        at = end
-        if account_id is not None:
-            at = _behind_name(body, end, (names or {}).get(account_id))
-    return ("".join(kept) + body[at:]).strip()
-
-
-def names_on(page: Sequence[models.Message]) -> dict[int, str]:
-    """The names of those who have written on a page, by account id."""
-    return {message["account"]["account_id"]: message["account"].get("name", "") for message in page}
-
-
-def _behind_name(body: str, at: int, name: str | None) -> int:
-    """Where what was written begins, behind a tag that calls somebody."""
-    if name and (known := re.compile(rf"[^\S\n]*+{re.escape(name)}{_HONORIFIC}").match(body, at)):
-        return known.end()
-    somebody = _SOMEBODY.match(body, at)
-    return somebody.end() if somebody else at
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What notation says about a body.
-
-    :param tags: the tags that act: none of those in quotes and code.
-    :param answered: room and message id of what it answers.
-    :param calls: where quotes and the tags that call people are, and who is called; from start to end.
-    """
-
-    tags: tuple[Tag, ...]
-    answered: frozenset[tuple[int, int]]
-    calls: tuple[tuple[int, int, int | None], ...]
-
-
-# All waits of a triggerer on one room ask about the same messages.
-@lru_cache(maxsize=2 * PAGE)
-def _parts(body: str) -> _Parts:
-    found = outline(body)
-    inert: list[Block] = []
-    for block in found.blocks:
-        # An outer one comes before those inside it.
-        if block.opening.name in ("qt", "code") and not (inert and inert[-1].holds(block.opening.start)):
-            inert.append(block)
-    starts = [block.opening.start for block in inert]
-    # By bisection: a body of nothing but quotes must not keep a triggerer busy.
-    tags = tuple(
-        tag for tag in found.tags if not ((behind := bisect(starts, tag.start)) and inert[behind - 1].holds(tag.start))
-    )
-    calls: list[tuple[int, int, int | None]] = [
-        (block.opening.start, block.closing.end, None) for block in inert if block.opening.name == "qt"
-    ]
-    answered = set()
-    for tag in tags:
-        text = body[tag.start : tag.end]
-        if tag.name == "rp" and (reply := _REPLY.fullmatch(text)):
-            answered.add((int(reply[1]), int(reply[2])))
-        if tag.name in ("rp", "to", "toall") and not tag.closes:
-            called = _CALLED.search(text)
-            calls.append((tag.start, tag.end, int(called[1]) if called else None))
-    return _Parts(tags, frozenset(answered), tuple(sorted(calls, key=lambda call: call[0])))

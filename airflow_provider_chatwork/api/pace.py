@@ -1,7 +1,7 @@
 """How fast an account's waits may look: rules on its budget, without a clock of their own.
 
 The budget (300 requests in 5 minutes) is everybody's who uses the account, and posts of workers are worth more than a
-look that could come a little later. So waits leave a fifth of it alone, and where the rest does not do for all of
+look that could come a little later. So waits leave a fifth of it alone, and where the rest is not enough for all of
 them, all of them look more seldom, by the same factor. https://developer.chatwork.com/docs/endpoints
 """
 
@@ -66,10 +66,14 @@ class Pace:
         """Note a 429 that lasts so many seconds."""
         self._refused_until = max(self._refused_until, now + seconds)
 
-    def pause(self, now: float) -> float:
-        """How many seconds to wait before the next look may ask anything."""
+    def pause(self, now: float, is_urgent: bool = False) -> float:
+        """How many seconds to wait before the next look may ask anything.
+
+        :param is_urgent: whether it may also take of what waits leave to others.
+        """
         pause = self._refused_until - now
-        if self._left(now) < 1 and self._ends is not None:
+        left = self._left(now) + (self._limit * RESERVE if is_urgent else 0)
+        if left < 1 and self._ends is not None:
             pause = max(pause, self._ends - now)
         return max(pause, 0.0)
 

@@ -23,6 +23,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "all": ("{count} 人全員が同じ選択肢を選ぶと決まります。", "Decided when all {count} people choose the same."),
     "until": ("回答期限: この質問から {limit}", "Time to answer: {limit} from now"),
+    "source": ("依頼元: Airflow {source}", "Asked by: Airflow {source}"),
     "days": ("{n} 日", "{n} d"),
     "hours": ("{n} 時間", "{n} h"),
     "minutes": ("{n} 分", "{n} min"),
@@ -49,6 +50,7 @@ def question_text(
     needed: int,
     names: Mapping[int, str],
     timeout: float,
+    source: str,
     lang: str,
 ) -> str:
     """Write the message that asks.
@@ -58,6 +60,7 @@ def question_text(
     :param names: the names of those in the room.
     :param timeout: how many seconds there are to answer. No time of day is told, so that the text is the same on
         every try of the task.
+    :param source: which Airflow task asks, from :func:`source_text`; nothing leaves it away.
     """
     say = _speaker(lang)
     how = [_listed(options), "", say("how")]
@@ -69,9 +72,20 @@ def question_text(
         which = "any" if needed == 1 else "all" if needed == len(approvers) else "some"
         how.append(say(which, count=len(approvers), needed=needed))
     how.append(say("until", limit=_while(say, timeout)))
+    if source:
+        how.append(say("source", source=safe(_one_line(source))))
     called = to({account_id: person(names[account_id], lang) for account_id in to_ids})
     framed = info(f"{question}\n\n" + "\n".join(how), title=say("title"))
     return f"{called}\n{framed}" if called else framed
+
+
+def source_text(dag_id: str, task_id: str, run_id: str, map_index: int | None = None) -> str:
+    """Name the task instance that asks: by this, people tell the runs of a DAG apart, and so does who looks for it.
+
+    :param map_index: which one of several mapped tasks; negative, or ``None``, for one that is not mapped.
+    """
+    mapped = "" if map_index is None or map_index < 0 else f"[{map_index}]"
+    return f"{dag_id} / {task_id}{mapped} / {run_id}"
 
 
 def hint_text(options: Sequence[str], link: str, lang: str) -> str:

@@ -17,6 +17,8 @@ from airflow_provider_chatwork.api import models
 #: Says that a task was ticked off.
 TASK_DONE = "task_done"
 
+# What every such line holds, whatever else may be different in it.
+_ABOUT_TASKS = "[dtext:task"
 _KEY = re.compile(r"\A\s*\[info\]\s*\[title\]\s*\[dtext:(?P<key>[a-z0-9_]{1,50})\]\s*\[/title\]")
 _OPENING = re.compile(r"\[task (?P<attributes>[^\[\]]{0,200})\]")
 _ATTRIBUTE = re.compile(r"(?P<name>[a-z]{1,10})=(?P<value>[^ ]{1,30})")
@@ -65,16 +67,38 @@ def read_notice(body: str) -> Notice | None:
     if heading is None:
         return None
     openings = list(_OPENING.finditer(body, heading.end()))
-    ends = [opening.start() for opening in openings[1:]] + [len(body)]
+    # A line may have none, such as that of a file.
+    bounds = [*(opening.start() for opening in openings), len(body)]
     cards = [
-        _card(opening["attributes"], body[opening.end() : end]) for opening, end in zip(openings, ends, strict=True)
+        _card(opening["attributes"], body[opening.end() : end])
+        for opening, end in zip(openings, bounds[1:], strict=True)
     ]
     return Notice(heading["key"], tuple(card for card in cards if card is not None))
 
 
 def text_mark(body: str) -> str:
     """A short stand-in for the text of a task, the same whatever a server does to line ends and outer white space."""
-    return hashlib.sha256(body.replace("\r\n", "\n").strip().encode("utf-8", "replace")).hexdigest()[:16]
+    return hashlib.sha256(_plain(body).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def may_tell_of(text: str, message: str) -> bool:
+    """Whether a message may be the line that tells of a task with this text.
+
+    In doubt it may: what holds the text or its beginning does, and so does a line about tasks that cannot be read.
+
+    :param text: the whole text of the task.
+    :param message: the body of the message.
+    """
+    wanted = _plain(text)
+    if wanted in _plain(message):
+        return True
+    if _ABOUT_TASKS not in message:
+        return False
+    notice = read_notice(message)
+    if notice is None or not notice.cards:
+        return True
+    # Such as where a long text is cut off.
+    return any(wanted.startswith(_plain(card.body).rstrip(".…")) for card in notice.cards)
 
 
 def completion_of(terms: Terms, page: Sequence[models.Message], since: float, until: float) -> Completion | None:
@@ -91,6 +115,10 @@ def completion_of(terms: Terms, page: Sequence[models.Message], since: float, un
         if any(_shows(card, terms) for card in notice.cards):
             return Completion(message["account"]["account_id"], message["send_time"])
     return None
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
 
 
 def _shows(card: Card, terms: Terms) -> bool:

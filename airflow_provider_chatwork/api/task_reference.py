@@ -11,12 +11,12 @@ from typing import Any
 from airflow_provider_chatwork.api import check, models
 from airflow_provider_chatwork.api.call import Call, surely
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.messages import PAGE, same_text
-from airflow_provider_chatwork.api.tasks import list_tasks
+from airflow_provider_chatwork.api.messages import PAGE, list_messages, reaches_back, same_text
+from airflow_provider_chatwork.api.tasks import is_told_of, search_tasks
 from airflow_provider_chatwork.api.untrusted import safe
 
-#: Longest reference, in characters.
-LONGEST = 200
+#: Longest reference, in characters: names of DAGs, tasks and runs have up to 250 each.
+LONGEST = 1_000
 
 _LINE = {"ja": "参照: {reference}", "en": "Reference: {reference}"}
 
@@ -24,7 +24,7 @@ _LINE = {"ja": "参照: {reference}", "en": "Reference: {reference}"}
 def with_reference(body: object, reference: object, lang: str, round_: int = 1) -> str:
     """Return the text of a task that ends with a line for its reference.
 
-    :param reference: one line of 1 to 200 characters. Nothing in it acts, whatever it holds.
+    :param reference: one line of 1 to 1,000 characters. Nothing in it acts, whatever it holds.
     :param lang: ``ja`` (``参照: ...``) or ``en`` (``Reference: ...``).
     :param round_: tells what is given anew from what was given before, where it is more than 1: ``... (2)``.
     :raises ChatworkParameterError: for a reference that cannot be seen or found.
@@ -40,56 +40,45 @@ def with_reference(body: object, reference: object, lang: str, round_: int = 1) 
 
 
 def find_given(
-    room_id: int | str, body: str, to_ids: Sequence[int], account_id: int, ignore: Collection[int] = ()
+    room_id: int | str,
+    body: str,
+    to_ids: Sequence[int],
+    account_id: int,
+    ignore: Collection[int] = (),
+    *,
+    since: float = 0.0,
 ) -> Generator[Call[Any], Any, list[int | None] | None]:
     """Find tasks with a text among those an account has given, open and done. Yields the calls to run.
 
     Where it was given more than once, the newest tasks count. A list that is full may hide some; then each assignee is
-    asked for by itself.
+    asked for by itself, and where that is not enough the messages of the room tell whether there can be any.
 
     :param body: the whole text, with its reference. A text that somebody has edited since is not found.
     :param to_ids: the assignees.
     :param account_id: who gave it, the account of the token.
     :param ignore: tasks that do not count.
+    :param since: Unix time, by Chatwork's clock, before which they cannot have been given; 0 where that is not known.
     :return: a task id for each assignee, ``None`` for one whose task was deleted; ``None`` where there is none at all.
         A task that people have handed on to somebody else stands for a missing one.
-    :raises ChatworkUnknownOutcomeError: where Chatwork shows no more than 100 tasks and not enough of these.
+    :raises ChatworkUnknownOutcomeError: where Chatwork shows no more than 100 tasks and not enough of these, and does
+        not show all messages either.
     """
-    found: dict[int, models.Task] = {}
 
-    def take(tasks: Sequence[models.Task]) -> None:
-        for task in tasks:
-            if task["task_id"] not in ignore and same_text(task.get("body") or "", body):
-                found[task["task_id"]] = task
+    def is_it(task: models.Task) -> bool:
+        return task["task_id"] not in ignore and same_text(task.get("body") or "", body)
 
-    is_full = False
-    for status in check.TASK_STATUSES:
-        page = yield surely(list_tasks(room_id, assigned_by_account_id=account_id, status=status))
-        is_full = is_full or len(page) >= PAGE
-        take(page)
-    hidden = []
-    for assignee in to_ids if is_full else ():
-        if assignee in _assignees(found):
-            continue
-        for status in check.TASK_STATUSES:
-            page = yield surely(
-                list_tasks(room_id, account_id=assignee, assigned_by_account_id=account_id, status=status)
-            )
-            take(page)
-            if len(page) >= PAGE and assignee not in _assignees(found):
-                hidden.append(assignee)
-    hidden = [assignee for assignee in hidden if assignee not in _assignees(found)]
+    found, hidden = yield from search_tasks(room_id, account_id, to_ids, is_it)
+    if hidden and not found:
+        page = yield surely(list_messages(room_id))
+        if reaches_back(page, since) and not is_told_of(page, since, body):
+            return None
     if hidden:
-        people = ", ".join(map(str, dict.fromkeys(hidden)))
+        people = ", ".join(map(str, hidden))
         raise ChatworkUnknownOutcomeError(
             "create_task",
             f"the room shows no more than {PAGE} tasks of {people}, and this one may be behind them",
         )
-    return _one_each(list(found.values()), to_ids) if found else None
-
-
-def _assignees(found: dict[int, models.Task]) -> set[int]:
-    return {task["account"]["account_id"] for task in found.values()}
+    return _one_each(found, to_ids) if found else None
 
 
 def _one_each(tasks: list[models.Task], to_ids: Sequence[int]) -> list[int | None]:

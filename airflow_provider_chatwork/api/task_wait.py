@@ -16,6 +16,8 @@ from airflow_provider_chatwork.api.errors import (
 from airflow_provider_chatwork.api.retry import is_passing
 from airflow_provider_chatwork.api.tasks import get_task, list_tasks
 
+#: A task is gone when Chatwork did not know it so often in a row: what answers may be behind with what is new.
+GONE_AFTER = 2
 #: Up to this many tasks are read one by one; more are read with two lists.
 _ONE_BY_ONE = 2
 
@@ -88,7 +90,8 @@ def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call
     """See how tasks of a room stand, in the order given. Yields the calls to run.
 
     A task that is in no list is read by itself, as the lists end at 100: what is missing there is not done yet. One
-    that Chatwork does not know is ``deleted``, which is what a lost room looks like, too, with one or two tasks.
+    that Chatwork does not know is asked for again, after all others, and is ``deleted`` if it still does not; a lost
+    room looks like that, too, with one or two tasks.
 
     :raises ChatworkApiError: where the room is lost.
     """
@@ -98,10 +101,11 @@ def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call
         for status in check.TASK_STATUSES:
             for task in (yield list_tasks(room_id, status=status)):
                 seen[task["task_id"]] = task
-    for task_id in task_ids:
-        if task_id not in seen:
-            with suppress(ChatworkNotFoundError):
-                seen[task_id] = yield get_task(room_id, task_id)
+    for _ in range(GONE_AFTER):
+        for task_id in task_ids:
+            if task_id not in seen:
+                with suppress(ChatworkNotFoundError):
+                    seen[task_id] = yield get_task(room_id, task_id)
     return [state_of(task_id, seen.get(task_id)) for task_id in task_ids]
 
 

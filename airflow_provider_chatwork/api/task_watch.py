@@ -9,15 +9,16 @@ https://developer.chatwork.com/reference/get-rooms-room_id-tasks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import Call, surely
-from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
+from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkAuthError
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.tasks import get_task, list_tasks
+from airflow_provider_chatwork.api.task_sightings import Enough, Sightings
+from airflow_provider_chatwork.api.tasks import list_tasks
 
 #: Up to this many changed tasks are read one by one.
 ONE_BY_ONE = 2
@@ -50,84 +51,122 @@ _NARROWINGS: Sequence[tuple[str, Callable[[models.Task], int | None]]] = (
 )
 
 
-class RoomTasks:
+class RoomTasks(Sightings):
     """What is known of the tasks of a room that are waited for.
 
     :param room_id: the room.
     """
 
     def __init__(self, room_id: int | str) -> None:
-        self.room_id = room_id
-        #: How each task stood when it was last seen.
-        self.tasks: dict[int, models.Task] = {}
-        #: The tasks that were there once, or never, and are not there any more.
-        self.deleted: set[int] = set()
-        #: The tasks that stand otherwise than before, until somebody takes note and clears it.
-        self.changed: set[int] = set()
+        super().__init__(room_id)
         #: Whether the last look left something for another one right after it.
         self.unfinished = False
-        self._wanted: dict[int, int | None] = {}
-        self._look = 0
-        self._seen_in: dict[int, int] = {}
-        self._calls = 0
+        # What the last looks left ...
+        self._left: list[int] = []
+        # ... and what they left that is known but hidden, and may wait for its turn.
+        self._turn: list[int] = []
+        # What no list shows, however narrow.
+        self._unlisted: set[int] = set()
+        self._urgent: Collection[int] = ()
+        self._whole_looks = 0
+        self._is_thorough = False
         self._full = False
         self._hidden_questions = 0
 
-    def want(self, task_id: int, account_id: int | None = None) -> None:
-        """Look at a task from now on.
+    @property
+    def in_turn(self) -> int:
+        """How many known tasks that are hidden no look has come to since the last whole one."""
+        return len(self._turn)
 
-        :param account_id: its assignee, where that is known; it spares a request in a room of more than 100 tasks.
-        """
-        if self._wanted.get(task_id) is None:
-            self._wanted[task_id] = account_id
+    @property
+    def unseen(self) -> set[int]:
+        """The tasks that neither the last whole look has seen nor one that went on with it."""
+        return {*self._left, *self._turn, *self.unanswered, *self.refused, *self._doubted()}
 
-    def forget(self, task_id: int) -> None:
-        """Look at a task no more."""
-        del self._wanted[task_id]
-        self.tasks.pop(task_id, None)
-        self._seen_in.pop(task_id, None)
-        self.deleted.discard(task_id)
-        self.changed.discard(task_id)
-
-    def is_known(self, task_id: int) -> bool:
-        """Whether a task has been seen, or been found missing."""
-        return task_id in self.tasks or task_id in self.deleted
-
-    def is_fresh(self, task_id: int) -> bool:
-        """Whether the last look has seen a task, and did not only find no reason to look."""
-        return self._seen_in.get(task_id) == self._look
-
-    def look(self, ending: Callable[[], Iterable[Sequence[int]]]) -> Generator[Call[Any], Any, None]:
+    def look(
+        self,
+        ending: Callable[[], Iterable[Sequence[int]]],
+        *,
+        whole: bool = True,
+        urgent: Collection[int] = (),
+    ) -> Generator[Call[Any], Any, None]:
         """Look once. Yields the calls to run.
 
-        A refusal of a list (the room is lost, the token is revoked) comes out; that of a single task says that it was
-        deleted.
+        What is seen is noted whatever follows. An answer that tells nothing is noted in ``trouble`` and ``refused``,
+        and the look goes on. Only what concerns all tasks comes out: that the list of the whole room is refused or
+        cannot be had, that the token is revoked, that nothing at all was answered.
 
         :param ending: names, after all that, for each wait that would end the tasks by which it would; those not seen
             in this look are looked at, so that a wait ends by what is true at one time.
+        :param whole: whether to look at all tasks, or only to go on with what the last look has left.
+        :param urgent: the tasks that come before others where they are hidden.
         """
-        self._look += 1
-        self._calls = 0
+        self._begin()
         self.unfinished = False
-        open_ = [task_id for task_id in self._wanted if task_id not in self.deleted and not self._is_done(task_id)]
-        if len(open_) == 1:
-            yield from self._read(open_[0])
-        elif open_:
-            changed, hidden = yield from self._sweep_open(open_)
-            yield from self._settle(changed)
-            self.unfinished = bool(self._stale(changed))
-            yield from self._read_in_turn(hidden)
+        self._urgent = urgent
+        self._is_thorough = False
+        if whole:
+            self._whole_looks += 1
+            self._is_thorough = self._whole_looks % _THOROUGH == 0
+            self._left = [task_id for task_id in self._wanted if self._is_open(task_id)]
+            self._turn = []
+            self._unlisted.clear()
+        try:
+            yield from self._look_at_all() if whole else self._go_on()
+            yield from self._verify([*ending()])
+        except Enough:
+            self.unanswered.update(self._stale({*self._left} - {*self._turn}))
+        if whole and self.trouble is not None and self._calls == self._failures:
+            raise self.trouble
+        self._put_aside()
+
+    def _put_aside(self) -> None:
+        """Note what the look has left, for the next ones."""
+        unseen = {task_id for task_id in self._wanted if not self.is_fresh(task_id) and task_id not in self.refused}
+        waiting = unseen.intersection(self._turn) - self.unanswered
+        self._turn = [task_id for task_id in self._turn if task_id in waiting]
+        left = unseen.intersection(self._left) - waiting
+        self._left = [task_id for task_id in self._left if task_id in left]
+        self.unfinished = self.unfinished or bool(left.union(self._doubted()) - self.unanswered - {*self.refused})
+
+    def _look_at_all(self) -> Generator[Call[Any], Any, None]:
+        yield from self._read_missed()
+        yield from self._look_at_open(self._stale(self._left))
         if self._is_thorough:
             yield from self._settle([task_id for task_id in self._wanted if self._is_done(task_id)])
-        yield from self._verify([*ending()])
 
-    @property
-    def _is_thorough(self) -> bool:
-        return self._look % _THOROUGH == 0
+    def _go_on(self) -> Generator[Call[Any], Any, None]:
+        yield from self._read_missed()
+        if left := self._stale(self._left):
+            yield from self._look_at_open(left)
+            return
+        turn = self._stale(self._turn)
+        listed = [task_id for task_id in turn if task_id not in self._unlisted]
+        changed, _ = yield from self._narrow(listed, "open", 0, {})
+        yield from self._settle(changed)
+        yield from self._read_in_turn(self._stale({*turn} - {*changed}))
 
-    def _is_done(self, task_id: int) -> bool:
-        task = self.tasks.get(task_id)
-        return task is not None and task["status"] == "done" and task_id not in self.deleted
+    def _look_at_open(self, wanted: Sequence[int]) -> Generator[Call[Any], Any, None]:
+        if len(wanted) == 1:
+            yield from self._read(wanted[0])
+        elif wanted:
+            changed, hidden = yield from self._sweep_open(wanted)
+            yield from self._settle(changed)
+            self._turn += [task_id for task_id in hidden if self.is_known(task_id)]
+            yield from self._read_in_turn(hidden)
+
+    def _read_missed(self) -> Generator[Call[Any], Any, None]:
+        """Ask once more for what Chatwork did not know."""
+        for task_id in self._stale(self._doubted()):
+            if self._calls >= LONGEST_LOOK:
+                return
+            yield from self._read(task_id)
+
+    def _doubted(self) -> list[int]:
+        return [task_id for task_id in self._missed if task_id not in self.deleted]
+
+    def _is_open(self, task_id: int) -> bool:
+        return task_id not in self.deleted and not self._is_done(task_id)
 
     def _sweep_open(self, wanted: Sequence[int]) -> _Sweep:
         """Find the open tasks among the wanted ones; returns what changed, and what is hidden."""
@@ -139,8 +178,21 @@ class RoomTasks:
         return self._stale(changed), self._stale(hidden)
 
     def _sweep(self, wanted: Sequence[int], status: str, level: int, query: Mapping[str, int]) -> _Sweep:
-        page: list[models.Task] = yield surely(list_tasks(self.room_id, status=status, **query))
-        self._calls += 1
+        call = surely(list_tasks(self.room_id, status=status, **query))
+        try:
+            page: list[models.Task] | None = yield from self._ask(call, wanted)
+        except ChatworkAuthError:
+            raise
+        except ChatworkApiError:
+            if not query:
+                raise
+            # Whom it was narrowed to may be gone; the room is there, and so may be the tasks.
+            return [], [*wanted]
+        if page is None:
+            if status == "open" and not query:
+                # All the rest depends on it.
+                raise Enough
+            return [], []
         for task in page:
             self._note(task)
         missing = self._stale(wanted)
@@ -154,6 +206,8 @@ class RoomTasks:
     def _narrow(self, wanted: Sequence[int], status: str, level: int, query: Mapping[str, int]) -> _Sweep:
         """Ask for each assignee, or each who gave tasks, by itself."""
         if level == len(_NARROWINGS):
+            if status == "open":
+                self._unlisted.update(wanted)
             return [], [*wanted]
         name, _ = _NARROWINGS[level]
         changed: list[int] = []
@@ -214,39 +268,9 @@ class RoomTasks:
                 yield from self._read(task_id)
 
     def _read_in_turn(self, hidden: Sequence[int]) -> Generator[Call[Any], Any, None]:
-        unknown = [task_id for task_id in hidden if not self.is_known(task_id)]
-        known = [task_id for task_id in hidden if self.is_known(task_id)]
-        for task_id in [*unknown, *self._longest_unseen_first(known)[:IN_TURN]]:
+        first = [task_id for task_id in hidden if not self.is_known(task_id) or task_id in self._urgent]
+        others = [task_id for task_id in hidden if task_id not in {*first}]
+        for task_id in [*first, *self._longest_unseen_first(others)[:IN_TURN]]:
             if self._calls >= LONGEST_LOOK:
-                self.unfinished = self.unfinished or not self.is_known(task_id)
                 return
             yield from self._read(task_id)
-
-    def _longest_unseen_first(self, task_ids: Iterable[int]) -> list[int]:
-        return sorted(task_ids, key=lambda task_id: self._seen_in.get(task_id, 0))
-
-    def _read(self, task_id: int) -> Generator[Call[Any], Any, None]:
-        self._calls += 1
-        try:
-            task = yield get_task(self.room_id, task_id)
-        except ChatworkNotFoundError:
-            if task_id in self._wanted:
-                self.deleted.add(task_id)
-                self.changed.add(task_id)
-                self._seen_in[task_id] = self._look
-        else:
-            self._note(task)
-
-    def _note(self, task: models.Task) -> None:
-        task_id = task["task_id"]
-        if task_id not in self._wanted:
-            return
-        self._seen_in[task_id] = self._look
-        if self.tasks.get(task_id) != task or task_id in self.deleted:
-            self.deleted.discard(task_id)
-            self.tasks[task_id] = task
-            self.changed.add(task_id)
-
-    def _stale(self, task_ids: Iterable[int]) -> list[int]:
-        # Not those that a wait has left while the look was under way.
-        return [task_id for task_id in task_ids if task_id in self._wanted and not self.is_fresh(task_id)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
 from itertools import chain
+from typing import Any
 
 from airflow_provider_chatwork.api import check, messages, models
 from airflow_provider_chatwork.api.call import Call, Request, Search, surely
@@ -14,6 +16,7 @@ from airflow_provider_chatwork.api.errors import (
 )
 from airflow_provider_chatwork.api.reading import many, one
 from airflow_provider_chatwork.api.rooms import AccountIds
+from airflow_provider_chatwork.api.task_notices import may_tell_of
 
 
 def list_tasks(
@@ -82,29 +85,74 @@ def create_task(
     def find(since: float, account_id: int) -> Search[models.CreatedTasks]:
         # A task carries no time of its own, but its message does.
         page = yield surely(messages.list_messages(room_id))
-        recent = {message["message_id"] for message in page if message["send_time"] >= since}
         whole_view = messages.reaches_back(page, since)
+        if whole_view and not is_told_of(page, since, body):
+            # Lists of tasks that are full would leave it open.
+            return []
+        recent = {message["message_id"] for message in page if message["send_time"] >= since}
+
+        def is_it(task: models.Task) -> bool:
+            is_recent = task["message_id"] in recent and task["account"]["account_id"] in assignees
+            return is_recent and messages.same_text(task.get("body") or body, body)
+
+        tasks, hidden = yield from search_tasks(room_id, account_id, assignees, is_it)
         tasks_of: dict[int, list[int]] = {assignee: [] for assignee in assignees}
-        for status in check.TASK_STATUSES:
-            tasks = yield surely(list_tasks(room_id, assigned_by_account_id=account_id, status=status))
-            whole_view = whole_view and len(tasks) < messages.PAGE
-            for task in tasks:
-                mine = tasks_of.get(task["account"]["account_id"])
-                same = task["message_id"] in recent and messages.same_text(task.get("body") or body, body)
-                if mine is not None and same:
-                    mine.append(task["task_id"])
+        for task in tasks:
+            tasks_of[task["account"]["account_id"]].append(task["task_id"])
         found = [sorted(tasks) for tasks in tasks_of.values()]
         sets = min(map(len, found))
         if sets == 0 and any(found):
             raise ChatworkUnknownOutcomeError(
                 "create_task", f"only these tasks of it were found: {sorted(chain(*found))}"
             )
-        if sets == 0 and not whole_view:
+        if sets == 0 and (hidden or not whole_view):
             raise ChatworkUnknownOutcomeError("create_task", f"the room shows no more than {messages.PAGE} items")
         return [{"task_ids": [tasks[index] for tasks in found]} for index in range(sets)]
 
     request = Request("POST", _path(room_id), form=form)
     return Call("create_task", request, one(models.CreatedTasks), repeatable=False, find=find, check=check_now)
+
+
+def search_tasks(
+    room_id: int | str, account_id: int, to_ids: Sequence[int], is_it: Callable[[models.Task], bool]
+) -> Generator[Call[Any], Any, tuple[list[models.Task], list[int]]]:
+    """Find tasks that an account has given, open and done. Yields the calls to run.
+
+    A list that is full may hide some; then each assignee of whom none was found is asked for by itself.
+
+    :param account_id: who gave them.
+    :param to_ids: the assignees.
+    :param is_it: tells a task that is looked for.
+    :return: the tasks, and the assignees of whom there may be one behind 100 others, so that it is not known.
+    """
+    found: dict[int, models.Task] = {}
+
+    def look(status: str, **query: int) -> Generator[Call[Any], Any, bool]:
+        page = yield surely(list_tasks(room_id, assigned_by_account_id=account_id, status=status, **query))
+        found.update({task["task_id"]: task for task in page if is_it(task)})
+        return len(page) >= messages.PAGE
+
+    def is_found(assignee: int) -> bool:
+        return any(task["account"]["account_id"] == assignee for task in found.values())
+
+    is_full = False
+    for status in check.TASK_STATUSES:
+        is_full = (yield from look(status)) or is_full
+    hidden = []
+    for assignee in to_ids if is_full else ():
+        for status in check.TASK_STATUSES if not is_found(assignee) else ():
+            if (yield from look(status, account_id=assignee)):
+                hidden.append(assignee)
+    return list(found.values()), [each for each in dict.fromkeys(hidden) if not is_found(each)]
+
+
+def is_told_of(page: Sequence[models.Message], since: float, body: str) -> bool:
+    """Whether messages of a room may tell of a task with a text, given since a Unix time.
+
+    A task is not given without a message. Where those since then tell of none, there is none, whatever lists that end
+    at 100 tasks may hide.
+    """
+    return any(message["send_time"] >= since and may_tell_of(body, message["body"]) for message in page)
 
 
 def get_task(room_id: int | str, task_id: int | str) -> Call[models.Task]:

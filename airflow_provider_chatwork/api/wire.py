@@ -146,7 +146,8 @@ def _refusal(operation: str, response: Response, now: float) -> errors.ChatworkA
         case 429:
             seconds = rate_limit.seconds_to_wait(response.headers, said, now)
             return errors.ChatworkRateLimitError(operation, status, said, seconds, rate_limit.is_room_limit(said))
-        case _ if status >= 500:
+        # The last comes of what stands between, and is as passing as the others.
+        case _ if status >= 500 or status == 408:
             return errors.ChatworkServerError(operation, status, said)
         case _:
             return errors.ChatworkInvalidRequestError(operation, status, said)

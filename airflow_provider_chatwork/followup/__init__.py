@@ -11,14 +11,27 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_chatwork.followup.values import Escalation, Reminder
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.followup.follow_up import Done, Facts, FollowUp
+    from airflow_provider_chatwork.followup.follow_up import Facts, FollowUp
+    from airflow_provider_chatwork.followup.letters import Done, Letter, tell
     from airflow_provider_chatwork.followup.progress import Progress
     from airflow_provider_chatwork.followup.withdrawal import Withdrawal, withdraw_steps
 
-__all__ = ["Done", "Escalation", "Facts", "FollowUp", "Progress", "Reminder", "Withdrawal", "withdraw_steps"]
+__all__ = [
+    "Done",
+    "Escalation",
+    "Facts",
+    "FollowUp",
+    "Letter",
+    "Progress",
+    "Reminder",
+    "Withdrawal",
+    "tell",
+    "withdraw_steps",
+]
 
 _LATE = {
-    **dict.fromkeys(("Done", "Facts", "FollowUp"), "follow_up"),
+    **dict.fromkeys(("Facts", "FollowUp"), "follow_up"),
+    **dict.fromkeys(("Done", "Letter", "tell"), "letters"),
     "Progress": "progress",
     **dict.fromkeys(("Withdrawal", "withdraw_steps"), "withdrawal"),
 }

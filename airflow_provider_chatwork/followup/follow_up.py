@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from airflow_provider_chatwork.api import check
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.models import Message, Task
-from airflow_provider_chatwork.api.task_wait import goes_on
+from airflow_provider_chatwork.followup.letters import Done, Letter
 from airflow_provider_chatwork.followup.moments import (
     Calendar,
     Due,
@@ -21,36 +21,13 @@ from airflow_provider_chatwork.followup.moments import (
     seconds,
     task_due,
 )
-from airflow_provider_chatwork.followup.posting import Posted, post_once
+from airflow_provider_chatwork.followup.posting import post_once
 from airflow_provider_chatwork.followup.traces import Trace, labels_of
 from airflow_provider_chatwork.followup.values import Escalation, Reminder
 from airflow_provider_chatwork.followup.wording import Writer
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.client import Steps
-
-
-class Done(TypedDict):
-    """What became of something that was due, as plain JSON.
-
-    ``kind`` is ``reminder`` or ``escalation``, ``number`` that in its message, ``moment`` the Unix time when it was
-    due, ``message_id`` the message that tells it, if there is one. ``outcome`` is
-
-    * ``sent``;
-    * ``found``: sent before, by an earlier run or another process;
-    * ``withdrawn``: sent, and deleted again, as another process had sent it at the same time;
-    * ``untold``: not sent, as the room shows no more than 100 messages, and it may have been sent before these;
-    * ``unknown``: perhaps sent; the answer was lost, and it is not sent again;
-    * ``refused``: Chatwork refused for good; ``error`` says why.
-    """
-
-    kind: str
-    number: int
-    moment: float
-    room_id: int
-    message_id: str | None
-    outcome: str
-    error: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,33 +139,30 @@ class FollowUp:
         :raises ChatworkError: one that passes; call it again later. Refusals for good are in the result.
         """
         result: list[Done] = []
+        for letter in self.letters(facts, now, after=after):
+            result.append((yield from _send(letter, seen if letter.room_id == facts.room_id else ())))
+        return result
+
+    def letters(self, facts: Facts, now: float, *, after: float | None = None) -> list[Letter]:
+        """What :meth:`steps` sends unless it is in the room already, for whoever sends it in another way."""
+        letters = []
         for moment in _due_by(self._moments(facts), now):
             done_before = after is not None and moment.at <= after and self._opens(moment, after) <= after
             if not done_before and self._opens(moment, now) <= now:
-                result.append((yield from self._send(facts, moment, now, seen)))
-        return result
+                letters.append(self._letter(facts, moment, now))
+        return letters
 
-    def _send(self, facts: Facts, moment: Moment, now: float, seen: Sequence[Message]) -> Steps[Done]:
+    def _letter(self, facts: Facts, moment: Moment, now: float) -> Letter:
         kind = "reminder" if isinstance(moment.source, Reminder) else "escalation"
-        room_id = getattr(moment.source, "room_id", None) or facts.room_id
         trace = facts.trace(kind, labels_of(moment, kind, self.zone), moment.at)
-        body = self._body(facts, moment, now, trace.line(self.lang, facts.web_url))
-        error = None
-        try:
-            at_hand = seen if room_id == facts.room_id else ()
-            posted = yield from post_once(room_id, body, trace, since=moment.at, seen=at_hand)
-        except ChatworkError as refusal:
-            if goes_on(refusal):
-                raise
-            posted, error = Posted("refused", None), str(refusal)
-        return Done(
+        return Letter(
             kind=kind,
             number=moment.number,
             moment=moment.at,
-            room_id=room_id,
-            message_id=posted.message_id,
-            outcome=posted.outcome,
-            error=error,
+            room_id=getattr(moment.source, "room_id", None) or facts.room_id,
+            home=facts.room_id,
+            body=self._body(facts, moment, now, trace.line(self.lang, facts.web_url)),
+            trace=trace,
         )
 
     def _body(self, facts: Facts, moment: Moment, now: float, line: str) -> str:
@@ -231,6 +205,19 @@ class FollowUp:
     def _escalation(self) -> Escalation | None:
         assert not isinstance(self.escalation, Mapping)
         return self.escalation
+
+
+def _send(letter: Letter, seen: Sequence[Message]) -> Steps[Done]:
+    while True:
+        try:
+            posted = yield from post_once(letter.room_id, letter.body, letter.trace, since=letter.moment, seen=seen)
+        except ChatworkError as error:
+            next_try = letter.failed(error)
+            if not isinstance(next_try, Letter):
+                return next_try
+            letter = next_try
+        else:
+            return letter.done(posted)
 
 
 def _due_by(moments: Iterable[Moment], now: float) -> list[Moment]:

@@ -160,14 +160,14 @@ def _for_due(reminder: Reminder, created_at: float, due: Due, calendar: Calendar
 
 
 def _series(start: float, every: float | None, shifted: Callable[[float], tuple[float, float]]) -> Iterator[float]:
-    """The moments of a series in open hours, each once.
+    """The moments of a series in open hours, each once, and none right after one that open hours have moved.
 
     :param shifted: the open moment for a moment of the series, and up to when the later ones have the same.
     """
     last, index = -math.inf, 0
     while True:
         at, through = shifted(start + (every or 0) * index)
-        if at > last:
+        if at > last and at - last >= (every or 0) / 2:
             yield at
             last = at
         if every is None:

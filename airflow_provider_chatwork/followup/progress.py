@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.client import Steps
-    from airflow_provider_chatwork.followup.follow_up import Done, Facts, FollowUp
+    from airflow_provider_chatwork.followup.follow_up import Facts, FollowUp
+    from airflow_provider_chatwork.followup.letters import Done, Letter
 
 
 class Progress:
@@ -21,6 +22,8 @@ class Progress:
         self._created_at = created_at
         self._through: float | None = None
         self._due_date: float | None = None
+        # What of the letters that are due now is through, while others wait.
+        self._said: set[tuple[str, float]] = set()
 
     def next_due(self, facts: Facts) -> float | None:
         """The Unix time, perhaps past, at which :meth:`steps` has something to do; ``None`` if it never will."""
@@ -28,6 +31,7 @@ class Progress:
         if due_date != self._due_date:
             # Another due date has moments of its own, some of which may be over.
             self._due_date, self._through = due_date, None
+            self._said.clear()
         return self._follow_up.next_due(facts, self._created_at if self._through is None else self._through)
 
     def steps(self, facts: Facts, now: float) -> Steps[list[Done]]:
@@ -35,3 +39,17 @@ class Progress:
         done = yield from self._follow_up.steps(facts, now, after=self._through)
         self._through = now
         return done
+
+    def letters(self, facts: Facts, now: float) -> list[Letter]:
+        """What is due and was not said yet. Whoever says it tells :meth:`said`, and in the end :meth:`through`."""
+        letters = self._follow_up.letters(facts, now, after=self._through)
+        return [letter for letter in letters if letter.key not in self._said]
+
+    def said(self, letter: Letter) -> None:
+        """Note that one of the letters is through, whatever came of it."""
+        self._said.add(letter.key)
+
+    def through(self, now: float) -> None:
+        """Note that all of them are."""
+        self._through = now
+        self._said.clear()

@@ -61,6 +61,9 @@ class Trace:
     def _labels_of(self, body: str) -> Iterator[str]:
         # The address of the web client may have changed; what it leads to has not.
         place = f"/#!rid{self.room_id}-{self.message_id}"
+        if place not in body:
+            # Hundreds of messages are looked through for each of hundreds of tasks.
+            return
         for line in body.splitlines():
             label, separator, address = line.strip().rpartition(": ")
             if separator and address.endswith(place):

@@ -56,7 +56,8 @@ class Reminder:
         more than that; ``None`` for reminders at any time of the day. One before the due date comes earlier rather
         than too late.
     :param text: instead of the usual sentence, notation of your own. ``{due}``, ``{names}`` (of those who have not
-        done it) and ``{link}`` are filled in; other braces stay. Mentions, quote and link stay around it.
+        done it) and ``{link}`` are filled in; other braces stay. Mentions, quote and link stay around it. At most 10000
+        characters.
     :raises ChatworkParameterError: naming the field that cannot be right.
     """
 
@@ -69,6 +70,7 @@ class Reminder:
     text: str | None = None
 
     def __post_init__(self) -> None:
+        _refuse_templates(self)
         for name, least in (("after", _SECOND), ("every", _SECOND), ("before_due", _NOTHING)):
             value = check.given(getattr(self, name))
             _set(self, name, None if value is None else duration(name, value, least=least))
@@ -94,8 +96,11 @@ class Reminder:
 class Escalation:
     """Tells somebody else, once, that a task is past its due date: once for each due date it is given.
 
-    :param grace: how long after the due date.
-    :param mentions: the account ids of who is called. The assignees are named, but not called.
+    For tasks without a due date, never. What would come after the ``timeout`` of the wait is not sent.
+
+    :param grace: how long after the due date; 0 if not given.
+    :param mentions: the account ids of who is called. The assignees are named, but not called. Give ``mentions``,
+        ``room_id`` or both.
     :param room_id: where it is posted, such as a room of leads; the room of the task if not given.
     :param text: as in :class:`Reminder`.
     :param business_days_only: as in :class:`Reminder`.
@@ -111,6 +116,7 @@ class Escalation:
     quiet_hours: Quiet = NIGHT
 
     def __post_init__(self) -> None:
+        _refuse_templates(self)
         _set(self, "grace", duration("grace", self.grace, least=_NOTHING))
         mentions = check.identifiers("mentions", check.given(self.mentions), required=False)
         _set(self, "mentions", tuple(mentions))
@@ -131,6 +137,21 @@ class Escalation:
         :raises ChatworkParameterError: naming the field that cannot be right.
         """
         return _read(cls, "escalation", plain)
+
+
+class _Rendered(str):
+    """A text of a mapping, which was a template if it was one: what looks like one in it is meant as it stands."""
+
+    __slots__ = ()
+
+
+def _refuse_templates(value: Reminder | Escalation) -> None:
+    for field in fields(value):
+        given = getattr(value, field.name)
+        for text in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(text, str) and not isinstance(text, _Rendered) and ("{{" in text or "{%" in text):
+                remedy = "Airflow does not render it in here: give a mapping instead, whose texts are templates"
+                raise ChatworkParameterError(field.name, given, remedy)
 
 
 def _check_manner(value: Reminder | Escalation) -> None:
@@ -191,6 +212,8 @@ def _plain_field(value: object) -> object:
         return value.total_seconds()
     if isinstance(value, QuietHours):
         return value.to_json()
+    if isinstance(value, _Rendered):
+        return str(value)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -201,4 +224,5 @@ def _read(cls: type[V], parameter: str, plain: object) -> V:
     for name in plain:
         if name not in names:
             raise ChatworkParameterError(f"{parameter}.{name}", plain[name], f"give only {', '.join(names)}")
-    return cls(**plain)
+    text = plain.get("text")
+    return cls(**{**plain, "text": _Rendered(text)} if isinstance(text, str) else plain)

@@ -29,7 +29,14 @@ class Withdrawal(TypedDict):
     refused: list[str]
 
 
-def withdraw_steps(facts: Facts, reason: str, *, lang: str = "ja", since: float = 0.0) -> Steps[Withdrawal]:
+def new_withdrawal() -> Withdrawal:
+    """One of which nothing has been done yet."""
+    return Withdrawal(message_id=None, closed=[], refused=[])
+
+
+def withdraw_steps(
+    facts: Facts, reason: str, *, lang: str = "ja", since: float = 0.0, result: Withdrawal | None = None
+) -> Steps[Withdrawal]:
     """Say in the room that the tasks are withdrawn and why, and set those that are open to done. Yields calls.
 
     People are told first, so that nobody wonders who has ticked their task. Where nothing is open, nothing is done.
@@ -39,10 +46,11 @@ def withdraw_steps(facts: Facts, reason: str, *, lang: str = "ja", since: float 
     :param reason: what made us give up; any text.
     :param lang: ``ja`` or ``en``.
     :param since: Unix time since when it may have been said; what was said earlier is about another time.
+    :param result: an empty one, to be filled and returned; it tells how far an attempt came that ends with an error.
     :raises ChatworkError: one that passes; call it again later. Refusals for good are in the result.
     """
     check.choice("lang", lang, check.LANGUAGES)
-    result = Withdrawal(message_id=None, closed=[], refused=[])
+    result = new_withdrawal() if result is None else result
     tasks = facts.open_tasks
     if not tasks:
         return result

@@ -155,6 +155,20 @@ class ChatworkHook(BaseHook):
         policy = RetryPolicy(max_wait=min(self.settings.max_wait, _HASTE), tries=2)
         return Client(self.settings, RequestsTransport(self.settings.proxy), policy=policy)
 
+    def renew(self) -> bool:
+        """Read the connection anew, and return whether it has another token by now.
+
+        For who waits for days: whoever re-issues a token, which ends the one before, puts the new one into the
+        connection. What comes next is sent with it, but for what :meth:`arun` sends.
+        """
+        token = self.settings.token
+        for name in ("settings", "client", "hasty_client"):
+            self.__dict__.pop(name, None)
+        is_another = self.settings.token != token
+        if is_another:
+            self.log.info("The connection %s has another token by now", self.chatwork_conn_id)
+        return is_another
+
     def get_conn(self) -> Client:
         """Return the client, as hooks do."""
         return self.client

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: How long after the end of a wait Airflow takes it out of a triggerer that does not: for one that does not come back.
+#: A triggerer that comes back sooner looks once more, and what was done in time counts.
+NET = timedelta(hours=1)
 _KEPT = "chatwork"
 _PERMANENT = (
     errors.ChatworkParameterError,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, BranchMixIn
+from airflow.providers.common.compat import sdk
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, BranchMixIn
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
@@ -24,10 +25,20 @@ class TakesEffect(BaseOperator, BranchMixIn):
     # Airflow looks for what was skipped only behind tasks that say so.
     inherits_from_skipmixin = True
 
-    def check_effects(self, context: Context, effects: Mapping[str, bool | list[str]], *, fail_on_reject: bool) -> None:
+    def check_effects(
+        self,
+        context: Context,
+        effects: Mapping[str, bool | list[str]],
+        *,
+        fail_on_reject: bool,
+        may_skip: bool = False,
+        ignore_trigger_rules: bool = False,
+    ) -> None:
         """Find what could not take effect, before people have answered for nothing.
 
         :param fail_on_reject: whether the task fails instead of skipping.
+        :param may_skip: whether the task may have to skip itself.
+        :param ignore_trigger_rules: as of :meth:`skip_with_downstream`.
         :raises ChatworkParameterError: for an id of what is not directly downstream, and for a mapped task that would
             have to skip something.
         """
@@ -53,6 +64,36 @@ class TakesEffect(BaseOperator, BranchMixIn):
                     "go on after a rejection; give fail_on_reject, and no task ids",
                 )
 
+        if may_skip and is_mapped and self._needs_more_than_a_skip(ignore_trigger_rules):
+            raise ChatworkParameterError(
+                "on_timeout",
+                "skip",
+                "Airflow does not reliably skip what is downstream of one of several mapped tasks, unless it has the "
+                "trigger rule all_success, so it could go on without an answer; give 'fail' or an option",
+            )
+
+    def _needs_more_than_a_skip(self, ignore_trigger_rules: bool) -> bool:
+        """Whether something downstream goes on though this task is skipped."""
+        if ignore_trigger_rules:
+            return bool(self.downstream_task_ids)
+        rules = {getattr(task, "trigger_rule", "all_success") for task in self.downstream_list}
+        return not rules <= {"all_success"}
+
+    def skip_with_downstream(self, context: Context, why: str, *, ignore_trigger_rules: bool) -> None:
+        """Skip this task, and what an effect of ``False`` skips. Never returns.
+
+        Where trigger rules are ignored on Airflow 3, the task itself ends as successful: Airflow cannot do both there.
+        """
+        try:
+            self.take_effect(context, False, ignore_trigger_rules=ignore_trigger_rules)
+        except _downstream_skipped() as skipped:
+            if ignore_trigger_rules:
+                self.log.warning("%s", why)
+                raise
+            # What is directly downstream goes by what is written down for it by now, also behind a skipped task.
+            raise AirflowSkipException(why) from skipped
+        raise AirflowSkipException(why)
+
     def take_effect(self, context: Context, effect: bool | list[str], *, ignore_trigger_rules: bool) -> None:
         """Let an effect happen. On Airflow 3, skipping ends the task by an exception.
 
@@ -70,3 +111,8 @@ class TakesEffect(BaseOperator, BranchMixIn):
             skip(ti=context["ti"], tasks=tasks)
         else:
             skip(context["dag_run"], None, tasks, context["ti"].map_index)
+
+
+def _downstream_skipped() -> type[BaseException] | tuple[()]:
+    """The exception by which Airflow 3 skips what is downstream; Airflow 2 has none."""
+    return sdk.DownstreamTasksSkipped if AIRFLOW_V_3_0_PLUS else ()

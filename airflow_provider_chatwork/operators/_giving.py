@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 
 
+# How far the clock of Airflow's scheduler may be from Chatwork's, in seconds.
+_CLOCK_MARGIN = 300.0
+
+
 class Gift(NamedTuple):
     """Tasks that were given: a task id for each assignee, ``None`` for one that was deleted by now.
 
@@ -52,6 +56,27 @@ def first_try(context: Context, retries: int | None) -> int:
 def is_retry(context: Context, retries: int | None) -> bool:
     """Whether there was an earlier try in this round."""
     return (getattr(context.get("ti"), "try_number", None) or 1) > first_try(context, retries)
+
+
+def run_began(context: Context) -> float:
+    """The Unix time when the run began, or, where all of it had ended and was begun anew by a clear, when that was.
+
+    0 where it is not known.
+    """
+    began = getattr(context.get("dag_run"), "start_date", None)
+    return 0.0 if began is None else float(began.timestamp())
+
+
+def round_began(context: Context, retries: int | None, created_at: float) -> float:
+    """The Unix time when the round of tries began in which tasks are waited for that a clear leaves as they are.
+
+    :param created_at: when the tasks were given.
+    """
+    if first_try(context, retries) == 1:
+        return created_at
+    began = run_began(context)
+    # A clear in a run that goes on leaves no time behind. Better too much of it for people than none.
+    return began if is_retry(context, retries) and began > created_at else time.time()
 
 
 def creation(
@@ -88,11 +113,16 @@ def never_guessing() -> Iterator[None]:
         ) from error
 
 
-def find_gift(hook: ChatworkHook, room_id: int, body: str, to_ids: Sequence[int]) -> dict[str, Any] | None:
-    """Find in Chatwork what an earlier try has given, by a text with a reference, in the form of ``create_task``."""
+def find_gift(
+    hook: ChatworkHook, room_id: int, body: str, to_ids: Sequence[int], since: float
+) -> dict[str, Any] | None:
+    """Find in Chatwork what an earlier try has given, by a text with a reference, in the form of ``create_task``.
+
+    :param since: Unix time by Airflow's clock before which that was not; 0 where it is not known.
+    """
     me = hook.run(get_me())["account_id"]
     with never_guessing():
-        task_ids = hook.follow(find_given(room_id, body, to_ids, me))
+        task_ids = hook.follow(find_given(room_id, body, to_ids, me, since=max(0.0, since - _CLOCK_MARGIN)))
     if task_ids is None:
         return None
     hook.log.info("An earlier try has given the tasks %s", task_ids)

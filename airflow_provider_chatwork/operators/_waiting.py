@@ -7,18 +7,15 @@ and the like); the trigger goes by the same. What ends a wait is seen to here fo
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
-from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_chatwork.api import check
 from airflow_provider_chatwork.api.account import get_me
-from airflow_provider_chatwork.api.errors import ChatworkError
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
 from airflow_provider_chatwork.api.messages import get_message, list_messages
 from airflow_provider_chatwork.api.task_course import (
     Given,
@@ -29,10 +26,10 @@ from airflow_provider_chatwork.api.task_course import (
     message_of,
 )
 from airflow_provider_chatwork.api.task_outcome import Outcome, describe, look_into_room, new_outcome
-from airflow_provider_chatwork.api.task_wait import goes_on, tasks_needed
+from airflow_provider_chatwork.api.task_wait import goes_on
 from airflow_provider_chatwork.api.task_watch import RoomTasks
-from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
-from airflow_provider_chatwork.followup.durations import duration
+from airflow_provider_chatwork.followup import Facts, Progress, tell, withdraw_steps
+from airflow_provider_chatwork.followup.withdrawal import Withdrawal, new_withdrawal
 from airflow_provider_chatwork.given_tasks import (
     facts_of,
     last_seen,
@@ -43,12 +40,13 @@ from airflow_provider_chatwork.given_tasks import (
     tells_of_withdrawal,
     was_withdrawn,
 )
+from airflow_provider_chatwork.operators._wishes import SHORTEST_INTERVAL
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.api.models import Task
     from airflow_provider_chatwork.client import Client
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-    from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
+    from airflow_provider_chatwork.operators._wishes import Wishes
 
     class Log(Protocol):
         """What is used of a log: Airflow's is no ``logging.Logger``."""
@@ -56,46 +54,6 @@ if TYPE_CHECKING:
         def info(self, event: Any, *args: Any) -> Any: ...
         def warning(self, event: Any, *args: Any) -> Any: ...
         def error(self, event: Any, *args: Any) -> Any: ...
-
-
-#: However often a wait may look, the account's budget is shared with everything else that uses it; in seconds.
-SHORTEST_INTERVAL = 1.0
-_AT_TIMEOUT = ("fail", "skip")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the author of a DAG wants of a wait, checked. ``interval`` and ``timeout`` are seconds."""
-
-    needed: int
-    interval: float
-    timeout: float
-    follow_up: FollowUp
-    on_timeout: str
-    withdraw: bool
-
-
-def wishes_of(operator: ChatworkCreateTaskOperator) -> Wishes:
-    """Check what an operator says of its wait; its fields are rendered by now.
-
-    :raises ChatworkParameterError: naming the field that cannot be right.
-    """
-    settings = operator.hook.settings
-    people = check.identifiers("to_ids", operator.to_ids)
-    interval = duration("poke_interval", operator.poke_interval, least=timedelta(0)).total_seconds()
-    return Wishes(
-        needed=tasks_needed(operator.complete_when, len(people)),
-        interval=max(interval, SHORTEST_INTERVAL),
-        timeout=duration("timeout", operator.timeout, least=timedelta(0)).total_seconds(),
-        follow_up=FollowUp(
-            reminders=check.given(operator.reminders),
-            escalation=check.given(operator.escalation),
-            zone=settings.timezone,
-            lang=settings.lang,
-        ),
-        on_timeout=check.choice("on_timeout", operator.on_timeout, _AT_TIMEOUT),
-        withdraw=operator.withdraw,
-    )
 
 
 class Waiting:
@@ -110,6 +68,7 @@ class Waiting:
     def __init__(self, hook: ChatworkHook, given: Given, wishes: Wishes, log: Log) -> None:
         self.given = given
         self.is_killed = False
+        self._is_given_up = False
         self._hook = hook
         self._wishes = wishes
         self._log = log
@@ -128,6 +87,7 @@ class Waiting:
         """Look once, and note what there is to see."""
         (client or self._hook.client).follow(self._tasks.look(self._ending))
         self._note()
+        self._tasks.check()
 
     def _note(self) -> None:
         note_all(self.given["tracks"], self._tasks.tasks, self._tasks.deleted, time.time())
@@ -154,29 +114,27 @@ class Waiting:
     def first_look(self) -> None:
         """Look once, and go on where that cannot be had now: the tasks are there, and must not be given again."""
         try:
-            self.look()
+            # Nothing is lost by going on without it, and of hundreds that begin at a time many would wait for it.
+            self.look(self._hook.hasty_client)
         except ChatworkError as error:
             if not goes_on(error):
                 raise
             self._log.warning("Chatwork does not tell how the tasks stand; the wait goes on. %s", error)
 
-    def date_back(self, *, with_deadline: bool) -> None:
-        """Let the wait for tasks that were found again go by when they were created, as their message tells.
+    def date_back(self) -> float:
+        """Let reminders of tasks that were found again go by when they were created, as their message tells.
 
-        :param with_deadline: whether the time that people have began then, too, and not now.
+        :return: the Unix time of that; where it is not told, that of now.
         """
         message_id = self.given["message_id"]
-        if message_id is None:
-            return
-        try:
-            created_at = float(self._hook.hasty_client.run(get_message(self.given["room_id"], message_id))["send_time"])
-        except ChatworkError as error:
-            self._log.warning("When the tasks were given is not known; reminders count from now. %s", error)
-            return
-        self.given["created_at"] = created_at
-        self._progress = self._begin()
-        if with_deadline:
-            self.given["deadline"] = created_at + self._wishes.timeout
+        if message_id is not None:
+            call = get_message(self.given["room_id"], message_id)
+            try:
+                self.given["created_at"] = float(self._hook.hasty_client.run(call)["send_time"])
+                self._progress = self._begin()
+            except ChatworkError as error:
+                self._log.warning("When the tasks were given is not known; reminders count from now. %s", error)
+        return self.given["created_at"]
 
     def verdict(self) -> str | None:
         """``done`` or ``impossible``, where a look has shown that; ``None`` while it has to be waited."""
@@ -188,29 +146,51 @@ class Waiting:
         """Wait in this worker.
 
         :return: the verdict, or ``timed_out``.
+        :raises AirflowException: where it was ended from outside. Whoever did so with the Airflow task in mind has set
+            its state; whoever only wanted the worker to go leaves it to Airflow's retries.
         """
         while True:
             is_late = time.time() >= self.given["deadline"]
             due: float | None = None
             try:
                 self.look()
+                if self._is_given_up:
+                    # In the middle of the look; what it has shown are tasks that were withdrawn.
+                    self._check_alive()
                 verdict = self.verdict()
                 if verdict is not None:
                     return verdict
-                if not is_late:
+                if self._tasks.trouble is not None:
+                    self._tell_trouble(self._tasks.trouble)
+                else:
+                    self._in_trouble = False
+                # Nobody is told anything by what is not known for sure.
+                if not is_late and not self._in_trouble and not self._tasks.unfinished:
                     due = self._follow_up()
-                self._in_trouble = False
+            except ChatworkAuthError:
+                if not self._renew():
+                    raise
+                self._check_alive()
+                continue
             except ChatworkError as error:
                 if not goes_on(error):
                     raise
                 self._tell_trouble(error)
-            if self.is_killed:
-                raise AirflowFailException("The wait was ended in Airflow")
+            self._check_alive()
             if is_late:
                 return "timed_out"
             self._sleep(due)
-            if self.is_killed:
-                raise AirflowFailException("The wait was ended in Airflow")
+            self._check_alive()
+
+    def _renew(self) -> bool:
+        """Whether the connection has another token by now; then the wait goes on with it."""
+        # It may be that of another account.
+        self._account_id = None
+        return self._hook.renew()
+
+    def _check_alive(self) -> None:
+        if self.is_killed:
+            raise AirflowException("The wait was ended in Airflow")
 
     def end(self, word: str) -> Outcome:
         """Find out what became of the tasks, and withdraw those left open where nobody waits for them any more.
@@ -221,17 +201,18 @@ class Waiting:
             # Some time may have passed since the trigger looked, or since there was one.
             self._last_look()
             word = self.verdict() or word
-        closed: Sequence[int] = ()
+        withdrawal = new_withdrawal()
         if word == "done" and self._wishes.withdraw and self._is_withdrawn():
             word = "withdrawn"
         elif word != "done" and self._wishes.withdraw:
             try:
-                closed = self._withdraw(word, self._hook.client)
+                self._withdraw(word, self._hook.client, withdrawal)
             except ChatworkError as error:
-                self._log.error("The open tasks could not be withdrawn: %s", error)
+                which = "The open tasks" if not withdrawal["closed"] else "Some open tasks"
+                self._log.error("%s could not be withdrawn: %s", which, error)
         outcome = new_outcome(word, self.given, self._hook.settings.web_url)
         for task in outcome["tasks"]:
-            if task["task_id"] in closed:
+            if task["task_id"] in withdrawal["closed"]:
                 task["status"] = "withdrawn"
         for untold in self._hook.hasty_client.follow(look_into_room(outcome, self.given)):
             self._log.warning("The room does not tell all that became of the tasks: %s", untold)
@@ -253,6 +234,10 @@ class Waiting:
                 if not goes_on(error):
                     raise
                 self._log.warning("Chatwork does not tell how the tasks stand. %s", error)
+            if other.verdict() == "done":
+                # This one would have seen that at its next look. Another try will.
+                return
+            self._is_given_up = True
             other._withdraw("killed", self._hook.hasty_client)
         except ChatworkError as error:
             self._log.error("The open tasks could not be withdrawn: %s", error)
@@ -261,6 +246,8 @@ class Waiting:
         """Look once more, task by task where the lists cannot be had, and make do with what is known otherwise."""
         try:
             self.look()
+            if self._tasks.unfinished:
+                self.look()
         except ChatworkError as error:
             if not goes_on(error):
                 raise
@@ -287,15 +274,18 @@ class Waiting:
             self._log.warning("Whether the tasks were withdrawn is not known; they count as done. %s", error)
             return False
 
-    def _withdraw(self, word: str, client: Client) -> Sequence[int]:
+    def _withdraw(self, word: str, client: Client, result: Withdrawal | None = None) -> None:
+        """Withdraw the tasks that are open.
+
+        :param result: an empty one, to be filled as far as this comes.
+        """
         lang = self._hook.settings.lang
         facts = self._facts(client, last_seen(self.given["tracks"]))
-        withdrawal = client.follow(withdraw_steps(facts, reason_of(word, lang), lang=lang))
+        withdrawal = client.follow(withdraw_steps(facts, reason_of(word, lang), lang=lang, result=result))
         for refused in withdrawal["refused"]:
             self._log.error("A task could not be withdrawn: %s", refused)
         if unseen := never_seen(self.given["tracks"]):
             self._log.error("The open tasks could not be withdrawn: nothing is known of %s", unseen)
-        return withdrawal["closed"]
 
     def _facts(self, client: Client, known: Mapping[int, Task] = MappingProxyType({})) -> Facts:
         """What is known by looks of this process, and of tasks that it has not seen by ``known``."""
@@ -313,13 +303,14 @@ class Waiting:
         now = time.time()
         if due is not None and due <= now:
             for done in self._hook.follow(self._progress.steps(facts, now)):
-                self._log.info("Followed up: %s", done)
+                tell(self._log, done)
             due = self._progress.next_due(facts)
         return due
 
     def _sleep(self, due: float | None) -> None:
         now = time.time()
-        left = [self._wishes.interval, self.given["deadline"] - now]
+        interval = SHORTEST_INTERVAL if self._tasks.unfinished else self._wishes.interval
+        left = [interval, self.given["deadline"] - now]
         if due is not None:
             left.append(due - now)
         time.sleep(max(0.0, min(left)))

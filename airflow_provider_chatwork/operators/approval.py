@@ -5,20 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    conf,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, conf
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.answers import Effect, option_for, read_options
-from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, from_plain
-from airflow_provider_chatwork.operators._base import ChatworkOperator, fail_on_refusal
-from airflow_provider_chatwork.operators._effects import TakesEffect
+from airflow_provider_chatwork.api.errors import ChatworkError, from_plain
+from airflow_provider_chatwork.operators._asking import AsksPeople
+from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,62 +27,70 @@ APPROVE_OR_REJECT: Mapping[str, Effect] = {"承認": True, "却下": False}
 
 # However often somebody may look, the account's budget is shared with everything else that uses it; in seconds.
 _SHORTEST_INTERVAL = 1.0
-# The trigger ends a wait by its own clock. Airflow's is a net below it, for a triggerer that has stood still.
-_NET = timedelta(minutes=5)
 # What Airflow calls instead of the method asked for, where the trigger ended without an event.
 _FAILED = "__fail__"
 _RETURN_VALUE = "return_value"
 
 
-class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
+class ChatworkApprovalOperator(AsksPeople):
     """Ask people in a room, wait for their answers, and go on as they decide.
 
     The question is posted with how to answer: by a reply to it whose first line is nothing but an option or its number.
-    Lines below are a comment. Width, case, white space and a full stop make no difference; everything else does, so
-    that "承認しません" is never taken for "承認". A message that only mentions the account is no answer. Who answers
-    more than once means the latest of it, and who edits an answer means the edited one. Messages of the token's own
-    account never count, and neither does what is said after the time to answer. Where it cannot be told what an
-    approver means, the room is told once how to answer; an answer they gave before no longer counts, and they are told.
+    Lines below are a comment. Width, case, white space, a full stop and some polite endings (承認します, 承認です) make
+    no difference; everything else does, so that "承認しません" is never taken for "承認". A message that only mentions
+    the account is no answer; of one that replies to several messages, the part that replies to the question is. Of
+    several answers the latest counts, and an edited answer counts as edited; who edits one after having sent another
+    that says something else has to answer anew. Messages of the token's own account never count, and neither does what
+    is said after the time to answer. Where it cannot be told what an approver means, they are told once how to answer;
+    an answer they gave before no longer counts, and they are told.
 
     An option is decided for as soon as enough approvers chose it. As soon as no option that goes on can get there any
     more, one with ``False`` is, if somebody chose one; with ``complete_when="all"`` one dissent is thus enough. If
     nobody did, the answers are split and the task fails for good.
 
     Returns a dict: ``choice`` and its ``number``; ``who`` decided so, a list of ``account_id``, ``name``, ``words``
-    (the comment), ``send_time``, ``update_time`` (Unix seconds; 0: never edited), ``message_id``, ``choice`` and
-    ``number``; ``votes``, the same of all who answered; ``outcome``, which is ``answered`` or ``timeout_default``;
-    ``message_id`` of the question and its ``link``; and ``possible_loss``, whether so many messages came between two
-    looks that an answer may have gone by unseen. Comments are what people wrote: put ``macros.chatwork.safe`` around
-    them before you post them. The dict is there, too, where downstream tasks are skipped or the task fails because of
-    ``fail_on_reject``.
+    (the comment, at most 1,000 characters of it, and of all comments together 5,000), ``send_time``, ``update_time``
+    (Unix seconds; 0: never edited), ``message_id``, ``choice`` and ``number``; ``votes``, the same of all who answered;
+    ``outcome``, which is ``answered`` or ``timeout_default``; ``message_id`` of the question and its ``link``; and
+    ``possible_loss``, whether so many messages came between two looks that an answer may have gone by unseen. Comments
+    are what people wrote: put ``macros.chatwork.safe`` around them before you post them. The dict is there, too, where
+    downstream tasks are skipped or the task fails because of ``fail_on_reject``.
 
     An outage of Chatwork does not end the wait; a lost room and a revoked token fail it for good.
 
-    :param question: what people are asked, with Chatwork's notation.
+    Who leaves the room, or may only read it any more, does not count, and neither does what they answered; that is seen
+    about once an hour and when the time is over. Where too few approvers are left, the task fails for good. Answers
+    behind the newest 100 messages of the room are read once more before they decide.
+
+    :param question: what people are asked, with Chatwork's notation. Below it stands which task of which run asks.
     :param options: what they can answer, and what follows: ``True`` goes on with everything downstream, ``False`` skips
         what is directly downstream, a task id or a list of them goes on with these alone, as branching does. Task
-        groups count as tasks.
+        groups count as tasks. Each option is one line of at most 100 characters that could not be taken for another
+        one or its number. Only the task ids may be templates, or the mapping as a whole.
     :param approvers: the account ids of those whose answers count, as a list, as comma-separated text, or as a
-        template of it. Who of them is not in the room is left out.
+        template of it. Who of them is not in the room, or may only read it, is left out.
     :param to: the account ids of those who are called; the approvers if not given, nobody if empty.
     :param complete_when: how many approvers have to choose the same: ``any`` one of them, ``all``, or a number.
     :param timeout: how long they have from the question on, in seconds, as a timedelta, or as ISO 8601 text such as
-        ``P2D``.
+        ``P2D``; 7 days if not given.
     :param on_timeout: what follows from no decision in time: ``fail`` (without another try, which would ask again),
-        ``skip`` this task, or one of the options. An option is not chosen where Chatwork could not be asked at the end.
+        ``skip`` this task and what an option with ``False`` would skip, or one of the options. An option is not chosen
+        where Chatwork could not be asked at the end, nor, unless its value is ``False``, where an answer may have gone
+        by unseen; then the task fails.
     :param fail_on_reject: whether the task fails, without another try, where an option with ``False`` is decided for.
         A mapped task has to: Airflow does not reliably skip what is downstream of one of several.
-    :param ignore_downstream_trigger_rules: whether such an option skips everything downstream, whatever its trigger
-        rules, and not only what is directly downstream.
-    :param poke_interval: between two looks, at least 1 s. A look is one request; in the triggerer all waits on the same
-        room share it.
+    :param ignore_downstream_trigger_rules: whether such an option, or ``skip``, skips everything downstream, whatever
+        its trigger rules, and not only what is directly downstream. After ``skip`` on Airflow 3, the task itself then
+        counts as successful.
+    :param poke_interval: between two looks, in the same forms as ``timeout``: 60 s if not given, and at least 1 s. A
+        look is one request; in the triggerer all waits on the same room share it.
     :param deferrable: whether to wait in the triggerer, which takes no worker slot.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection. Its ``lang`` is the language of everything but the question.
 
     On Airflow 3.3 and later a task that is tried again does not ask again what an earlier try has asked, as long as
     its question, options, approvers, ``to``, ``complete_when`` and ``timeout`` render to the same, whoever has joined,
-    left or been renamed in between.
+    left or been renamed in between; and it remembers what was answered.
     """
 
     template_fields: Sequence[str] = (
@@ -126,18 +129,18 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         if isinstance(options, Mapping):
             # What is wrong in the DAG file is best found there; a template is only known when the task runs.
             texts = [*read_options(options)]
-            if "{{" not in str(on_timeout):
+            if not any(mark in str(on_timeout) for mark in ("{{", "{%")):
                 option_for(on_timeout, texts)
 
     def act(self, context: Context) -> Any:
         """Ask, and wait for the answers."""
-        from airflow_provider_chatwork.api.asking import nothing_heard
-
         self._interval()
-        ask, deadline = self._ask(context, _seconds("timeout", self.timeout))
+        ask, deadline = self.ask_people(context, _seconds("timeout", self.timeout))
+        heard = self.recall(context, ask)
+        self.keep(context, ask, heard, deadline)
         if self.deferrable:
-            self._defer(ask, nothing_heard(), deadline)
-        return self._end(context, ask, self._wait(ask, deadline))
+            self._defer(ask, heard, deadline)
+        return self._end(context, ask, self._wait(context, ask, heard, deadline))
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger saw the wait end, or wait on with what it heard."""
@@ -147,6 +150,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
             if event["status"] == "refused":
                 raise from_plain(event["error"])
             ask = Ask(**event["ask"])
+            self.keep(context, ask, event["heard"], event["deadline"])
             if event["status"] == "heard":
                 self._defer(ask, event["heard"], event["deadline"])
             return self._end(context, ask, event)
@@ -155,76 +159,16 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         """Come back from the triggerer."""
         error = str((next_kwargs or {}).get("error", ""))
         if next_method == _FAILED and "timeout" in error.lower():
-            # The triggerer stood still, so nobody knows what was answered.
-            self._give_up(f"{error}; the answers were not looked at in time")
+            with fail_on_refusal():
+                return self._end_late(context, error)
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _ask(self, context: Context, seconds: float) -> tuple[Ask, float]:
-        """Post the question, or find that of an earlier try; with the Unix time up to which it can be answered."""
-        from airflow_provider_chatwork.api.asking import Ask, answers_needed
-        from airflow_provider_chatwork.api.question import question_text
-
-        hook = self.hook
-        options = read_options(self.options)
-        option_for(self.on_timeout, [*options])
-        room_id = api.check.identifier("room_id", hook.room_id_or_default(self.room_id))
-        question = api.check.text("question", self.question)
-        approvers = api.check.identifiers("approvers", self.approvers)
-        to_ids = approvers if self.to in (None, "", "None") else api.check.identifiers("to", self.to, required=False)
-        needed_of_all = answers_needed(self.complete_when, approvers)
-        self.check_effects(context, options, fail_on_reject=self.fail_on_reject)
-        me = hook.run(api.account.get_me())
-        names = {member["account_id"]: member.get("name", "") for member in hook.run(api.rooms.list_members(room_id))}
-        present = self._present(approvers, me["account_id"], names)
-        needed = answers_needed(self.complete_when, approvers)
-        if needed > len(present):
-            raise ChatworkParameterError(
-                "approvers", approvers, f"{needed} of them have to agree, and {len(present)} of them are in the room"
-            )
-        body = question_text(
-            question,
-            options=[*options],
-            to_ids=[account_id for account_id in to_ids if account_id in names],
-            approvers=present,
-            needed=needed,
-            names=names,
-            timeout=seconds,
-            lang=hook.settings.lang,
-        )
-        # The text has the names of people in it, and only those who are in the room: neither makes it another question.
-        wish = repr((question, [*options], approvers, to_ids, needed_of_all, seconds))
-        asked = self.create_once(context, api.messages.post_message(room_id, body), stands_for={"body": wish})
-        message_id = asked.result["message_id"]
-        self.show_place(context, room_id, message_id)
-        begin = time.time() if asked.is_new else hook.run(api.messages.get_message(room_id, message_id))["send_time"]
-        ask = Ask(
-            room_id=room_id,
-            message_id=message_id,
-            options=[*options],
-            rejecting=[text for text, effect in options.items() if effect is False],
-            approvers=present,
-            needed=needed,
-            account_id=me["account_id"],
-            account_name=me.get("name", ""),
-            lang=hook.settings.lang,
-            web_url=hook.settings.web_url,
-        )
-        return ask, begin + seconds
-
-    def _present(self, approvers: list[int], own: int, names: Mapping[int, str]) -> list[int]:
-        """Those of the approvers who can answer."""
-        others = [account_id for account_id in approvers if account_id != own]
-        if not others:
-            raise ChatworkParameterError(
-                "approvers",
-                approvers,
-                "give the accounts of other people: this one is that of the API token, whose own messages never count",
-            )
-        present = [account_id for account_id in others if account_id in names]
-        if len(present) < len(approvers):
-            absent = [account_id for account_id in approvers if account_id not in present]
-            self.log.warning("Approvers who cannot answer, as not in the room or the asking account: %s", absent)
-        return present
+    def _end_late(self, context: Context, error: str) -> dict[str, Any]:
+        """End a wait that no triggerer has ended: by a look, where Airflow remembers at what."""
+        kept = self.kept(context)
+        if kept is None or kept.deadline > time.time():
+            self._give_up(context, f"{error}; the answers were not looked at in time")
+        return self._end(context, kept.ask, self._wait(context, kept.ask, kept.heard, kept.deadline))
 
     def _defer(self, ask: Ask, heard: Heard, deadline: float) -> None:
         # Imported here, so that reading a DAG file does not load what only the triggerer needs.
@@ -240,23 +184,24 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
                 deadline=deadline,
             ),
             method_name="execute_complete",
-            timeout=left + _NET,
+            timeout=left + NET,
         )
 
-    def _wait(self, ask: Ask, deadline: float) -> dict[str, Any]:
+    def _wait(self, context: Context, ask: Ask, heard: Heard, deadline: float) -> dict[str, Any]:
         """Wait in the worker, and return what the trigger's event would be."""
-        from airflow_provider_chatwork.api.asking import nothing_heard
+        from airflow_provider_chatwork.api.asking import is_worth_keeping
 
-        heard = nothing_heard()
         while True:
             is_late = time.time() >= deadline
             look = self._look(ask, heard, deadline)
             if look is not None:
+                if is_worth_keeping(heard, look.heard):
+                    self.keep(context, ask, look.heard, deadline)
                 heard = look.heard
                 if look.outcome != "open":
                     return {"status": look.outcome, "choice": look.choice, "heard": heard}
             if is_late:
-                return {"status": "timeout", "heard": heard, "unseen": look is None}
+                return {"status": "timeout", "heard": heard, "unseen": look is None or look.is_unsure}
             time.sleep(max(0.0, min(self._interval(), deadline - time.time())))
 
     def _look(self, ask: Ask, heard: Heard, deadline: float) -> Look | None:
@@ -277,34 +222,48 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def _end(self, context: Context, ask: Ask, event: Mapping[str, Any]) -> dict[str, Any]:
         """Do what follows from how the wait ended."""
-        from airflow_provider_chatwork.api.asking import describe, result_of
+        from airflow_provider_chatwork.api.votes import describe, result_of
 
         status = event["status"]
         heard: Heard = event["heard"]
         if status == "withdrawn":
             raise AirflowFailException(f"The question {ask.link} was deleted before it was decided")
+        if status == "deserted":
+            raise AirflowFailException(
+                f"Too few approvers are left to decide on {ask.link}; {ask.needed} are needed: {describe(ask, heard)}"
+            )
         if status == "split":
             raise AirflowFailException(f"The answers to {ask.link} are split: {describe(ask, heard)}")
         choice, outcome = event.get("choice"), "answered"
         if status == "timeout":
             outcome = "timeout_default"
             choice = option_for(self.on_timeout, ask.options)
-            if choice is None or event["unseen"]:
-                unseen = "; what came last could not be looked at" if event["unseen"] else ""
-                self._give_up(f"No decision on {ask.link} in time: {describe(ask, heard)}{unseen}")
+            doubt = ""
+            if event["unseen"]:
+                doubt = "; what came last could not be looked at"
+            elif heard["possible_loss"] and read_options(self.options).get(str(choice)) is not False:
+                doubt = "; an answer may have gone by unseen"
+            if choice is None or doubt:
+                self._give_up(context, f"No decision on {ask.link} in time: {describe(ask, heard)}{doubt}")
         result = result_of(ask, heard, str(choice), outcome)
         self.log.info("Decided (%s) for option %d of %s", outcome, result["number"], ask.link)
         return self._follow(context, result)
 
-    def _give_up(self, why: str) -> None:
+    def _give_up(self, context: Context, why: str) -> NoReturn:
         if self.on_timeout == "skip":
-            raise AirflowSkipException(why)
+            self.skip_with_downstream(context, why, ignore_trigger_rules=self.ignore_downstream_trigger_rules)
         # Another try would ask again, and of this one there is none.
         raise AirflowSensorTimeout(why)
 
     def _follow(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Go on, branch, skip or fail, as the option says."""
-        effect = read_options(self.options)[result["choice"]]
+        options = read_options(self.options)
+        if result["choice"] not in options:
+            raise AirflowFailException(
+                f"{result['choice']!r} was decided for ({result['link']}), and is none of the options any more, which "
+                f"are {', '.join(map(repr, options))}; clear the task to ask anew"
+            )
+        effect = options[result["choice"]]
         ti: Any = context.get("ti")
         if effect is not True and ti is not None and self.do_xcom_push:
             # What skips ends the task by an exception on Airflow 3, which loses what is returned.

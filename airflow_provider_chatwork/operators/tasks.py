@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
-from airflow_provider_chatwork.operators._base import ChatworkOperator, fail_on_refusal
+from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.followup import Escalation, Reminder
     from airflow_provider_chatwork.followup.durations import Duration
     from airflow_provider_chatwork.operators._giving import Gift
-    from airflow_provider_chatwork.operators._waiting import Waiting, Wishes
+    from airflow_provider_chatwork.operators._waiting import Waiting
+    from airflow_provider_chatwork.operators._wishes import Wishes
 
 #: The XCom that holds what became of the tasks where the Airflow task does not succeed, and so returns nothing.
 OUTCOME_KEY = "chatwork_outcome"
 
-# The trigger ends a wait by its own clock. Airflow's is a net below it, for a triggerer that has stood still.
-_NET = timedelta(minutes=5)
 # What Airflow calls instead of the method asked for, where the trigger ended without an event.
 _FAILED = "__fail__"
 
@@ -74,9 +73,10 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         Airflow tells the triggerer of that from 3.3 on; it tells a worker, on every version, that it has to stop, which
         may have other reasons. Chatwork has no way to delete a task, so they are ticked off.
     :param reference: one line that is put at the end of the task's text (``参照: ...``), by which a retry finds the
-        task in Chatwork before it gives it again: by the whole text, so not one that somebody has edited. Two runs, and
-        two Airflow tasks with the same text, must differ in it: ``{{ run_id }}``, with ``{{ ti.map_index }}`` where
-        mapped tasks have one text. In a run of a cleared task it ends with the number of the first try: ``... (2)``.
+        task in Chatwork before it gives it again: by the whole text, so not one that somebody has edited. At most 1,000
+        characters, and another one for each run, Airflow task and mapped index:
+        ``{{ ti.dag_id }}/{{ ti.task_id }}/{{ run_id }}/{{ ti.map_index }}``. (Of most runs, ``task_instance_key_str``
+        holds no more than the day.) In a run of a cleared task it ends with the number of the first try: ``... (2)``.
         Not needed on Airflow 3.3 and later, which remembers what was created.
     :param reuse: whether a run after a clear goes on with the tasks of the run before, with a new ``timeout``, instead
         of giving them anew. Before Airflow 3.3 it needs a ``reference``.
@@ -184,7 +184,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         """What is wanted of the wait, if there is to be one."""
         if self.wait_for_completion:
             # Imported here and below, so that reading a DAG file does not load it.
-            from airflow_provider_chatwork.operators._waiting import wishes_of
+            from airflow_provider_chatwork.operators._wishes import wishes_of
 
             return wishes_of(self)
         for name in ("reminders", "escalation", "withdraw"):
@@ -198,7 +198,14 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         :param ignore: tasks that an earlier try has given, and that are not wanted any more.
         """
         from airflow_provider_chatwork.api.task_reference import with_reference
-        from airflow_provider_chatwork.operators._giving import Gift, creation, find_gift, first_try, is_retry
+        from airflow_provider_chatwork.operators._giving import (
+            Gift,
+            creation,
+            find_gift,
+            first_try,
+            is_retry,
+            run_began,
+        )
 
         to_ids = api.check.identifiers("to_ids", self.to_ids)
         reference = api.check.given(self.reference)
@@ -213,7 +220,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         looks = not ignore and (self.reuse or is_retry(context, self.retries))
         recall = None
         if reference is not None:
-            recall = partial(find_gift, self.hook, room_id, body, to_ids) if looks else lambda: None
+            # What is reused may have been given before the run was begun anew.
+            since = 0.0 if self.reuse and first_try(context, self.retries) > 1 else run_began(context)
+            recall = partial(find_gift, self.hook, room_id, body, to_ids, since) if looks else lambda: None
         if ignore:
             self.forget_created(context)
         created = self.create_once(context, call, stands_for=stands_for, recall=recall, across_clears=self.reuse)
@@ -221,7 +230,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
     def _begin(self, context: Context, gift: Gift, wishes: Wishes) -> Waiting:
         """Begin to wait for tasks, or go on where an earlier try has begun."""
-        from airflow_provider_chatwork.operators._giving import Memory, never_guessing, new_given
+        from airflow_provider_chatwork.operators._giving import Memory, never_guessing, new_given, round_began
         from airflow_provider_chatwork.operators._waiting import Waiting
 
         memory = Memory(context, self.retries)
@@ -235,7 +244,10 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
                     withdrawn = self.withdraw and waiting.was_withdrawn()
             if not withdrawn:
                 if known is None:
-                    waiting.date_back(with_deadline=not self.reuse)
+                    began = waiting.date_back()
+                    if self.reuse:
+                        began = round_began(context, self.retries, began)
+                    waiting.given["deadline"] = began + wishes.timeout
                 memory.keep(waiting.given)
                 return waiting
             self.log.info("What an earlier try has given was withdrawn, so it is given anew")
@@ -246,7 +258,11 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         return waiting
 
     def _wait(self, context: Context, waiting: Waiting, wishes: Wishes) -> Outcome:
+        from airflow_provider_chatwork.operators._unheard import unheard
+
         given = waiting.given
+        if said := unheard(wishes.follow_up, given):
+            self.log.warning("%s.", said)
         self.show_place(context, given["room_id"], given["message_id"])
         word = waiting.verdict()
         if word is None and self.deferrable:
@@ -270,11 +286,12 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
                 deadline=given["deadline"],
             ),
             method_name="execute_complete",
-            timeout=left + _NET,
+            timeout=left + NET,
         )
 
     def _waiting_for(self, given: Given) -> Waiting:
-        from airflow_provider_chatwork.operators._waiting import Waiting, wishes_of
+        from airflow_provider_chatwork.operators._waiting import Waiting
+        from airflow_provider_chatwork.operators._wishes import wishes_of
 
         return Waiting(self.hook, given, wishes_of(self), self.log)
 
@@ -287,7 +304,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         self.show_place(context, outcome["room_id"], outcome["message_id"])
         if outcome["outcome"] == "done":
             return outcome
-        if any(task["status"] == "withdrawn" for task in outcome["tasks"]):
+        statuses = {task["status"] for task in outcome["tasks"]}
+        # Where some are open still, the next run has to see to them.
+        if "withdrawn" in statuses and "open" not in statuses:
             Memory(context, self.retries).keep_withdrawal(waiting.given)
         ti: Any = context.get("ti")
         if ti is not None:
@@ -309,7 +328,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         except Exception as error:
             if context.get("task_state_store") is not None or api.check.given(self.reference) is not None:
                 raise
-            raise AirflowFailException(f"{error} It is not tried again, as people would get the task twice.") from error
+            said = str(error).rstrip(". ") or type(error).__name__
+            raise AirflowFailException(f"{said}. It is not tried again, as people would get the task twice.") from error
 
 
 class ChatworkSetTaskStatusOperator(ChatworkOperator):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,17 +22,17 @@ from airflow.providers.common.compat.sdk import (
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.api.errors import ChatworkError, from_plain
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, from_plain
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
-from airflow_provider_chatwork.operators._base import fail_on_refusal
+from airflow_provider_chatwork.operators._base import NET, fail_on_refusal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-# The trigger ends a wait by its own clock. Airflow's is a net below it, for a triggerer that has stood still.
-_NET = timedelta(minutes=5)
+    from airflow_provider_chatwork.client import Client
+
 # What Airflow calls instead of the method asked for, where the trigger ended without an event.
 _FAILED = "__fail__"
 
@@ -74,6 +74,12 @@ class ChatworkSensor(BaseSensorOperator):
         """The hook of the connection."""
         return ChatworkHook(self.chatwork_conn_id)
 
+    @property
+    def client(self) -> Client:
+        """The client to look with: a patient one only where it is this worker that waits."""
+        waits_here = not self.deferrable and self.mode == "poke"
+        return self.hook.client if waits_here else self.hook.hasty_client
+
     def begin(self, context: Context) -> None:
         """Find what cannot be right before anything is sent."""
         raise NotImplementedError
@@ -93,7 +99,7 @@ class ChatworkSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Where Chatwork is out of reach for a while, the wait goes on."""
         try:
-            result = self.look(context)
+            result = self._look(context)
         except ChatworkError as error:
             if not api.task_wait.goes_on(error):
                 raise
@@ -101,10 +107,20 @@ class ChatworkSensor(BaseSensorOperator):
             result = None
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
+    def _look(self, context: Context) -> Any:
+        try:
+            return self.look(context)
+        except ChatworkAuthError:
+            # Whoever has re-issued the token may have put the new one into the connection by now.
+            if not self.hook.renew():
+                raise
+        return self.look(context)
+
     def execute(self, context: Context) -> Any:
         """Wait, in the worker or in the triggerer."""
         with self._ends():
             self.begin(context)
+            self._show_room(context)
             if not self.deferrable:
                 return super().execute(context)
             first = self._first_look(context)
@@ -128,7 +144,7 @@ class ChatworkSensor(BaseSensorOperator):
         error = str((next_kwargs or {}).get("error", ""))
         with self._ends():
             if next_method == _FAILED and "timeout" in error.lower():
-                raise AirflowSensorTimeout(error)
+                return self._late_look(context, error)
             try:
                 # Not that of the sensors' base class, which softens whatever went wrong in the triggerer.
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
@@ -173,13 +189,21 @@ class ChatworkSensor(BaseSensorOperator):
             trigger_cls=f"airflow_provider_chatwork.triggers.{trigger}",
             trigger_kwargs={
                 **self.habits(),
-                "before_timeout": _NET.total_seconds(),
+                "before_timeout": self._before_timeout(),
                 # What another task has left stands for itself only as a template.
                 **{name: str(value) if isinstance(value, XComArg) else value for name, value in fields.items()},
             },
             next_method="execute_complete",
-            timeout=timedelta(seconds=self.timeout) + _NET,
+            timeout=timedelta(seconds=self.timeout) + NET,
         )
+
+    def _before_timeout(self) -> float:
+        """How many seconds before Airflow's own deadline the wait is over, where the task begins in the triggerer."""
+        net = NET.total_seconds()
+        if self.execution_timeout is not None:
+            # Airflow's own deadline is that one, where it comes first.
+            net = min(net, max(0.0, self.execution_timeout.total_seconds() - self.timeout))
+        return net
 
     def _warn(self, text: str) -> None:
         warnings.warn(f"{type(self).__name__} {self.task_id}: {text}", UserWarning, stacklevel=4)
@@ -195,6 +219,12 @@ class ChatworkSensor(BaseSensorOperator):
     def show_place(self, context: Context, message_id: str | None) -> None:
         """Let the task's links in the UI lead to the room and a message of it."""
         push_place(context, self.hook.settings.web_url, self.hook.room_id_or_default(self.room_id), message_id)
+
+    def _show_room(self, context: Context) -> None:
+        """Let the links lead to the room while the task waits; Airflow logs an error where it asks for them in vain."""
+        # What is wrong with the connection the first look will tell, which knows whether to go on all the same.
+        with suppress(Exception):
+            self.show_place(context, None)
 
     @contextmanager
     def _ends(self) -> Iterator[None]:
@@ -222,9 +252,17 @@ class ChatworkSensor(BaseSensorOperator):
             self._end_softly(error)
             raise
 
+    def _late_look(self, context: Context, error: str) -> Any:
+        """Look where no triggerer did; what was done in the meantime counts."""
+        self.begin(context)
+        look = self._first_look(context)
+        if not look.is_done:
+            raise AirflowSensorTimeout(error)
+        return look.xcom_value
+
     def _defer(self) -> None:
         self.defer(
             trigger=self.trigger(),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout) + _NET,
+            timeout=timedelta(seconds=self.timeout) + NET,
         )

@@ -29,15 +29,21 @@ class ChatworkMessageSensor(ChatworkSensor):
 
     All conditions that are given have to hold. Returns the oldest message for which they do, a dict: ``message_id``,
     ``account_id`` and ``account_name`` of its author, ``body``, ``text`` (what its author wrote: without quotes,
-    without reply and To tags and the names behind them), ``send_time`` (Unix time), ``link``, and ``possible_loss``.
+    without reply and To tags and the names behind them, without what Chatwork adds for a file; of a message that
+    answers several, with ``reply_to`` only the part that answers this one), ``send_time`` (Unix time), ``link``, and
+    ``possible_loss``.
 
     What counts is how a message stands at the time of a look: one that was edited counts with its latest text and as
-    sent when it was sent, one that was deleted does not count. What Chatwork writes by itself (somebody joined, a file
-    was uploaded) never counts, and neither does what the account of the token posts: a DAG does not answer itself.
+    sent when it was sent, one that was deleted does not count. What Chatwork writes by itself (somebody joined, a task
+    was done, a file was uploaded without a word) never counts, and neither does what the account of the token posts: a
+    DAG does not answer itself.
 
     Chatwork shows the newest 100 messages of a room. Where more may have come between two looks, a line in the log says
     so once, and ``possible_loss`` is true; the wait goes on. In mode ``reschedule`` before Airflow 3.3, where one look
     does not know of the other, that is as soon as more than 100 have come since the wait began.
+
+    A condition that is given and renders to nothing fails the task for good, as without it any message would do.
+    ``None`` in the DAG file is not given.
 
     A room the account is no longer in ends the wait with a failure that no retry cures. An outage of Chatwork does not
     end it; it only shows in the log. ``soft_fail`` skips on a timeout and on nothing else.
@@ -83,21 +89,29 @@ class ChatworkMessageSensor(ChatworkSensor):
         self.from_account_ids = from_account_ids
         self.matches = matches
         self.reply_to = reply_to
+        # A condition that a template makes nothing of must not become none: any message would do.
+        given = {"from_account_ids": from_account_ids, "matches": matches, "reply_to": reply_to}
+        self._conditions = [name for name, value in given.items() if value is not None]
         self._looks: MessageLooks | None = None
 
     @cached_property
     def own_account_id(self) -> int:
         """The account of the token."""
-        return self.hook.run(api.account.get_me())["account_id"]
+        return self.client.run(api.account.get_me())["account_id"]
 
     def begin(self, context: Context) -> None:
         """Find what cannot be right before anything is sent, and when the wait began."""
         room_id = self.room_number
         account_ids = api.check.identifiers("from_account_ids", api.check.given(self.from_account_ids), required=False)
         matches = api.check.given(self.matches)
+        reply_to = api.check.given(self.reply_to)
+        found = {"from_account_ids": account_ids, "matches": matches, "reply_to": reply_to}
+        for name in self._conditions:
+            if not found[name]:
+                remedy = "there is nothing in what was given; give something, or leave it away to wait for any message"
+                raise ChatworkParameterError(name, getattr(self, name), remedy)
         if matches is not None:
             _check_pattern(matches)
-        reply_to = api.check.given(self.reply_to)
         if reply_to is not None:
             reply_to = api.check.message_identifier("reply_to", reply_to)
         kept = self._recall(context)
@@ -112,7 +126,7 @@ class ChatworkMessageSensor(ChatworkSensor):
         looks = self._looks
         assert looks is not None
         room_id, before = looks.wanted.room_id, looks.seen
-        page = self.hook.run(api.messages.list_messages(room_id))
+        page = self.client.run(api.messages.list_messages(room_id))
         candidates = looks.look(page, self.log.warning)
         if self.mode == "reschedule" and looks.seen != before:
             self._keep(context, looks.wanted.since, looks.seen, looks.possible_loss)
@@ -124,7 +138,7 @@ class ChatworkMessageSensor(ChatworkSensor):
             return None
         web_url = self.hook.settings.web_url
         found = api.message_wait.found_message(
-            message, page, room_id, possible_loss=looks.possible_loss, web_url=web_url
+            message, page, looks.wanted, possible_loss=looks.possible_loss, web_url=web_url
         )
         return self._shown(context, found)
 

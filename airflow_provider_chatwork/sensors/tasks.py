@@ -39,7 +39,7 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
     :param poke_interval: seconds between two looks, as for every sensor. In a worker, a look at one or two tasks costs
         as many calls, at more of them two, and one more for each task that is not among the 100 that each list shows.
         In the triggerer all waits on a room are looked at together, and less often where the budget of the account
-        does not do for all of them.
+        is not enough for all of them.
     """
 
     template_fields: Sequence[str] = ("task_ids", "complete_when", *ChatworkSensor.template_fields)
@@ -72,7 +72,7 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
     def look(self, context: Context) -> list[TaskState] | None:
         """Look once. Returns how the tasks stand, and ``None`` while not enough of them are done."""
         room_id, task_ids = self._wanted()
-        states = self.hook.follow(api.task_wait.observe_tasks(room_id, task_ids))
+        states = self.client.follow(api.task_wait.observe_tasks(room_id, task_ids))
         done = sum(state["status"] == "done" for state in states)
         self.log.info("%d of %d tasks in room %s are done", done, len(states), room_id)
         if not api.task_wait.is_complete(states, self.complete_when):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, to_plain
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError, to_plain
+from airflow_provider_chatwork.api.rate_limit import WINDOW
 from airflow_provider_chatwork.api.task_wait import goes_on
 from airflow_provider_chatwork.triggers._settings import CURRENT, LASTING, settings_of
 from airflow_provider_chatwork.watching.accounts import accounts
@@ -21,8 +22,14 @@ if TYPE_CHECKING:
 
 W = TypeVar("W", bound="Wait")
 
-# How long the last look before a wait is given up may take, in seconds.
-_LAST_LOOK = 30.0
+# How long the first look of a wait may take, in seconds, where its deadline is nearer.
+_FIRST_LOOK = 30.0
+# How long the last look before a wait is given up may take: until there is budget again, and a while.
+_LAST_LOOK = WINDOW + 30.0
+# How long to go on while the connection cannot be read, and how long to wait before the next try, in seconds.
+_UNREADABLE = 600.0
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
 
 
 class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
@@ -33,7 +40,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
 
     :param chatwork_conn_id: id of the connection.
     :param poke_interval: seconds between two looks, which are shared with all waits on the same room; longer where
-        the budget of the account does not do for all of them.
+        the budget of the account is not enough for all of them.
     :param deadline: Unix time when the wait is over, whatever happened. It survives a restart of the triggerer.
     :param exponential_backoff: whether to double the interval each time.
     :param max_interval: where the doubling ends, in seconds.
@@ -125,15 +132,28 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
 
     async def _settings(self, max_age: float = LASTING) -> Settings | None:
         """What the connection says; ``None`` where it could not be read up to the deadline."""
+        now = accounts().clock()
+        until = min(now + _UNREADABLE, max(self.deadline, now + _FIRST_LOOK))
+        pause = _FIRST_PAUSE
         while True:
             try:
                 return await settings_of(self.chatwork_conn_id, max_age)
             except Exception as error:
                 # The connection may have been removed. The worker goes on there, too.
-                if not self.silent_fail:
+                if self.silent_fail:
+                    if not await self._stay(error):
+                        return None
+                    continue
+                left = until - accounts().clock()
+                # What it says does not get right by itself. Everything else may be an API server or a secrets backend
+                # that is out of order, which Airflow may call a connection that is not there.
+                if isinstance(error, ChatworkParameterError) or left <= 0:
                     raise
-                if not await self._stay(error):
-                    return None
+                if pause == _FIRST_PAUSE:
+                    told = "The connection %s cannot be read; the wait goes on for now. %s"
+                    self.log.warning(told, self.chatwork_conn_id, error)
+                await asyncio.sleep(min(pause, left))
+                pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _stay(self, error: Exception) -> bool:
         """Go on in spite of an error, an interval later; ``False`` where the time is over by then."""
@@ -146,7 +166,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
         return max(0.0, min(max(self.poke_interval, SHORTEST_INTERVAL), left))
 
     async def _end_of(self, wait: W) -> dict[str, Any]:
-        patience = wait.now() + _LAST_LOOK
+        patience = wait.now() + _FIRST_LOOK
         is_first = True
         while True:
             event = None

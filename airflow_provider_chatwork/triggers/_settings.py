@@ -44,8 +44,10 @@ async def settings_of(chatwork_conn_id: str, max_age: float = LASTING) -> Settin
     for closed in [other for other in _connections if other.is_closed()]:
         del _connections[closed]
     known = _connections.setdefault(loop, {}).setdefault(chatwork_conn_id, _Connection())
+    # By the time they asked, whoever waits in the queue need not read again what was read meanwhile.
+    asked = loop.time()
     async with known.queue:
         began = loop.time()
-        if known.settings is None or began - known.read_at > max_age:
+        if known.settings is None or asked - known.read_at > max_age:
             known.settings, known.read_at = await ChatworkHook(chatwork_conn_id).asettings(), began
         return known.settings

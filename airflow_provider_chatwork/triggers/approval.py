@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_chatwork.api.asking import Ask, Heard, Look, is_worth_keeping, listen
+from airflow_provider_chatwork.api.standing import MEMBERS_EVERY
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.watching import MessagesWait, watch_messages
@@ -26,7 +27,8 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
 
     An event of the status ``heard`` decides nothing. It asks for another trigger with what was heard in its arguments,
     so that an answer outlives a restart of the triggerer, even where it is by then behind the 100 messages that can be
-    read. A ``timeout`` is ``unseen`` where Chatwork could not be asked for what came last.
+    read. A ``timeout`` is ``unseen`` where Chatwork could not be asked for what came last, or whether what was answered
+    still stands.
 
     :param ask: the question, as :meth:`~airflow_provider_chatwork.api.asking.Ask.to_plain` wrote it.
     :param heard: what was heard before, a :class:`~airflow_provider_chatwork.api.asking.Heard`.
@@ -42,6 +44,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
         self._now_heard = heard
         self._looked_at = float("-inf")
         self._owes_help = False
+        self._is_unsure = False
         # Another triggerer, or a post without an answer, may have given a hint that the shared page does not show yet.
         self._may_have_helped = True
 
@@ -65,10 +68,8 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
         look = await self._listen(wait, helps=not self._may_have_helped)
         if look.owes_help and self._may_have_helped and await wait.look(_FRESH_LOOK):
             look = await self._listen(wait, helps=True)
-        self._now_heard = look.heard
         self._owes_help = self._may_have_helped = look.owes_help
-        for remark in look.remarks:
-            self.log.warning("%s", remark)
+        self._is_unsure = look.is_unsure
         if look.outcome != "open":
             return self._event(look.outcome, choice=look.choice)
         if is_worth_keeping(self.heard, look.heard):
@@ -76,19 +77,26 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
         return None
 
     def attend_at(self) -> float:
-        """An interval after the last attempt, where a hint could not be posted."""
+        """When the members are looked at; an interval after the last attempt, where that left something to do."""
         # After the deadline nothing but a look that went well may pass for one.
-        if not self._owes_help or accounts().clock() >= self.deadline:
+        if self._looked_at == float("-inf") or accounts().clock() >= self.deadline:
             return super().attend_at()
-        return self._looked_at + max(self.poke_interval, SHORTEST_INTERVAL)
+        next_attempt = self._looked_at + max(self.poke_interval, SHORTEST_INTERVAL)
+        if self._owes_help or self._is_unsure:
+            return next_attempt
+        return max(next_attempt, self._now_heard["members_at"] + MEMBERS_EVERY)
 
     async def give_up(self, wait: MessagesWait) -> dict[str, Any]:
         """Return the event of a wait whose time is over."""
-        return self._event("timeout", unseen=self._looked_at < self.deadline)
+        return self._event("timeout", unseen=self._is_unsure or self._looked_at < self.deadline)
 
     async def _listen(self, wait: MessagesWait, *, helps: bool) -> Look:
         steps = listen(self._ask, wait.page, self._now_heard, deadline=self.deadline, now=wait.now(), helps=helps)
-        return await wait.follow(steps)
+        look = await wait.follow(steps)
+        self._now_heard = look.heard
+        for remark in look.remarks:
+            self.log.warning("%s", remark)
+        return look
 
     def _event(self, status: str, **more: Any) -> dict[str, Any]:
         # Not left to the arguments of the deferral, which `dag.test()` of some Airflows forgets.

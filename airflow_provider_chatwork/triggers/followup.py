@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any
@@ -12,7 +12,7 @@ from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 from airflow_provider_chatwork.api.task_course import Given, assignees_of, ids_of, message_of
 from airflow_provider_chatwork.api.wire import Settings
-from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, withdraw_steps
+from airflow_provider_chatwork.followup import Facts, FollowUp, Progress, tell, withdraw_steps
 from airflow_provider_chatwork.given_tasks import (
     WAIT_KEY,
     facts_of,
@@ -25,9 +25,12 @@ from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
 from airflow_provider_chatwork.watching import TasksWait, watch_tasks
+from airflow_provider_chatwork.watching.outbox import LOOK_AGE
 
 # How long a look may take before somebody is reminded or a task is withdrawn, in seconds.
 _LOOK = 15.0
+# How many requests such a look may take; rather than that, the tasks of the wait alone are read.
+_CHEAP = 3.0
 # An event loop keeps no task from being collected.
 _withdrawals: set[asyncio.Task[None]] = set()
 
@@ -91,20 +94,42 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
 
     async def attend(self, wait: TasksWait) -> dict[str, Any] | None:
         """See whether the tasks are done, and remind people of them where it is time to."""
-        is_time = await self._is_time(wait)
-        # Nobody is to be reminded of what they have done since the last look.
-        has_looked = is_time and await wait.look(_LOOK)
         self._note(wait)
-        if wait.is_complete:
-            return {"status": "done"}
-        if is_time and not has_looked:
+        if (end := self._end(wait)) is not None:
+            return end
+        if wait.now() < self._not_before or not await self._is_time(wait):
+            return None
+        self._not_before = wait.may_post_at()
+        if self._not_before > wait.now():
+            return None
+        # Nobody is to be reminded of what they have done by the time it is due, or since then but for a moment.
+        since = max(min(self._due, wait.now()), wait.now() - LOOK_AGE)
+        is_cheap = wait.look_cost <= _CHEAP
+        if is_cheap and not await wait.look(_LOOK, since):
             self._not_before = wait.now() + wait.interval
-        elif is_time and await self._is_time(wait):
-            facts, now = await self._facts(wait), wait.now()
-            for done in await wait.follow(self._progress.steps(facts, now)):
-                self.log.info("Followed up: %s", done)
+        elif await self._is_time(wait):
+            await self._follow_up(wait, None if is_cheap else wait.still_open)
+        self._note(wait)
+        return self._end(wait)
+
+    def _end(self, wait: TasksWait) -> dict[str, Any] | None:
+        return {"status": "done"} if wait.is_complete else None
+
+    async def _follow_up(self, wait: TasksWait, is_true: Callable[[], Awaitable[bool]] | None) -> None:
+        facts, now = await self._facts(wait), wait.now()
+        later = []
+        for letter in self._progress.letters(facts, now):
+            done = await wait.deliver(letter, is_true)
+            if isinstance(done, float):
+                later.append(done)
+            else:
+                self._progress.said(letter)
+                tell(self.log, done)
+        if later:
+            self._not_before = min(later)
+        else:
+            self._progress.through(now)
             self._plan(facts)
-        return None
 
     async def _is_time(self, wait: TasksWait) -> bool:
         """Whether people have to be reminded now."""
@@ -173,7 +198,11 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
     def _note(self, wait: TasksWait) -> dict[int, models.Task]:
         tasks = {task["task_id"]: task for task in wait.tasks if task is not None}
         deleted = {state["task_id"] for state in wait.states if state["status"] == "deleted"}
-        note_all(self._seen["tracks"], tasks, deleted, wait.now())
+        # That a task is open is known of the look that has seen it, and not of the time since.
+        still_open = {task_id: task for task_id, task in tasks.items() if task["status"] == "open"}
+        others = {task_id: task for task_id, task in tasks.items() if task_id not in still_open}
+        note_all(self._seen["tracks"], still_open, set(), wait.now() if wait.seen_at is None else wait.seen_at)
+        note_all(self._seen["tracks"], others, deleted, wait.now())
         self._seen["message_id"] = self._seen["message_id"] or message_of(self._seen["tracks"])
         return tasks
 

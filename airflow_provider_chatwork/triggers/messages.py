@@ -22,7 +22,7 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
     :param since: where the wait begins: a message id as text, or a Unix time in seconds. It survives a restart of the
         triggerer.
     :param from_account_ids: by whom; by anybody but the account of the token if empty.
-    :param matches: a regular expression for what the author wrote.
+    :param matches: a regular expression for what the author wrote, with ``reply_to`` in answer to that.
     :param reply_to: the id of the message that it answers.
     :param seen: where the newest message stands that was seen before: the second it was sent in, and its id.
     :param possible_loss: whether messages may have gone by unseen before.
@@ -89,7 +89,11 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
         if message is None:
             return None
         found = found_message(
-            message, wait.page, self._room_id, possible_loss=self._looks.possible_loss, web_url=self._web_url
+            message,
+            wait.page,
+            self._looks.wanted,
+            possible_loss=self._looks.possible_loss,
+            web_url=self._web_url,
         )
         return {"status": "done", "message": found}
 

@@ -19,6 +19,7 @@ from airflow_provider_chatwork.api.retry import RetryPolicy
 from airflow_provider_chatwork.api.task_wait import goes_on
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.client import AsyncClient, AsyncTransport
+from airflow_provider_chatwork.watching.outbox import Outbox
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.watching.subject import Subject
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 #: How many rooms are looked at at a time, so that one slow answer does not hold up all the others.
 LOOKS_AT_ONCE = 4
+# In so many seconds a look that waits for budget finds out that it has become urgent.
+_TURN = 5.0
 # Less than this is no stretch.
 _NOTICEABLE = 1.05
 # From here on a stretch is told, and again where it has grown by this factor. It is over after a window without one.
@@ -40,15 +43,37 @@ _ANOTHER = 2.0
 class _Looker(AsyncClient):
     """Sends the requests of looks: each once, when the budget allows it, as the next look is the second try."""
 
-    def __init__(self, account: Account, settings: Settings) -> None:
-        super().__init__(settings, account.send, policy=RetryPolicy(max_wait=0, tries=1), clock=account.clock)
+    def __init__(self, account: Account, subject: Subject[Any]) -> None:
+        super().__init__(account.settings, account.send, policy=RetryPolicy(max_wait=0, tries=1), clock=account.clock)
         self._account = account
+        self._subject = subject
         self.calls = 0
 
     async def run(self, call: Call[T]) -> T:
-        await self._account.turn()
+        await self._account.turn(lambda: bool(self._subject.wanting))
         self.calls += 1
-        return await super().run(call)
+        try:
+            return await super().run(call)
+        except ChatworkRateLimitError as error:
+            # A look may go on in spite of it.
+            self._account.refused(error)
+            raise
+
+
+class _Errands(AsyncClient):
+    """Sends what many waits want at a time, with the patience of the connection, when the budget allows it."""
+
+    def __init__(self, account: Account, settings: Settings) -> None:
+        super().__init__(settings, account.send, clock=account.clock)
+        self._account = account
+
+    async def _send(self, call: Call[T]) -> T:
+        await self._account.turn()
+        try:
+            return await super()._send(call)
+        except ChatworkRateLimitError as error:
+            self._account.refused(error)
+            raise
 
 
 class Account:
@@ -74,6 +99,11 @@ class Account:
         self.pace = Pace()
         #: Runs what a single wait wants, with the patience of the connection.
         self.client = AsyncClient(settings, self.send, clock=clock)
+        #: Runs what many of them may want at a time.
+        self.errands: AsyncClient = _Errands(self, settings)
+        #: When something was last posted for one of them, by the loop's clock.
+        self.posted_at = float("-inf")
+        self._outboxes: dict[int, Outbox] = {}
         self._transport = transport
         self._on_empty = on_empty
         self._loop = asyncio.get_running_loop()
@@ -104,9 +134,10 @@ class Account:
             self._something_new.set()
         return subject
 
-    def hurry(self, subject: Subject[Any]) -> None:
-        """Look at something as soon as the budget allows it, in an outage, too."""
+    def hurry(self, subject: Subject[Any], wait: Wait) -> None:
+        """Look at something as soon as the budget allows it, in an outage, too, as a wait cannot do without."""
         subject.hurried = True
+        subject.wanting.add(wait)
         subject.not_before = min(subject.not_before, self._loop.time())
         self._something_new.set()
 
@@ -136,11 +167,36 @@ class Account:
         self.pace.answered(response.headers, self._loop.time(), self.clock())
         return response
 
-    async def turn(self) -> None:
-        """Wait until the budget allows a look to ask something."""
+    async def turn(self, is_urgent: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the budget allows a look to ask something.
+
+        :param is_urgent: whether it may take of what is left to others.
+        """
         # Again, as others may have been faster to use what there is.
-        while pause := self.pace.pause(self._loop.time()):  # noqa: ASYNC110
-            await asyncio.sleep(pause)
+        while pause := self.pace.pause(self._loop.time(), is_urgent()):  # noqa: ASYNC110
+            await asyncio.sleep(min(pause, _TURN))
+
+    def refused(self, error: ChatworkRateLimitError) -> None:
+        """Note a 429."""
+        if not error.per_room:
+            self.pace.refused(error.retry_after, self._loop.time())
+
+    # --- posting
+
+    async def outbox(self, room_id: int) -> Outbox:
+        """What is said in a room."""
+        me = await self.account_id()
+        if room_id not in self._outboxes:
+            self._outboxes[room_id] = Outbox(self, room_id, me)
+        return self._outboxes[room_id]
+
+    def pause_of_posts(self) -> float:
+        """How many seconds to wait before the next post: looks keep half of what is left, where they need so much."""
+        now = self._loop.time()
+        demand = self._demand()
+        stretch = self.pace.stretch(2 * demand, now)
+        evenly = self.posted_at + stretch / demand - now if stretch > 1 else 0.0
+        return max(self.pace.pause(now), evenly, 0.0)
 
     # --- looking
 
@@ -156,7 +212,7 @@ class Account:
             while self._subjects:
                 self._something_new.clear()
                 subject, seconds = self._next()
-                if subject is None or len(looks) >= LOOKS_AT_ONCE:
+                if subject is None or (len(looks) >= LOOKS_AT_ONCE and not subject.wanting):
                     await self._something_new.wait()
                 elif seconds > 0:
                     await self._something_new_within(seconds)
@@ -172,7 +228,8 @@ class Account:
             for subject in self._subjects.values():
                 subject.refused(error, self._loop.time())
         finally:
-            under_way = [*looks, *([self._me] if self._me is not None else [])]
+            alone = [self._me, *(outbox.checker for outbox in self._outboxes.values())]
+            under_way = [*looks, *(task for task in alone if task is not None)]
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
@@ -192,24 +249,31 @@ class Account:
             return None, 0.0
         now = self._loop.time()
         stretch = self._stretch(now)
-        # Who has waited the longest comes first, so that a budget that does not do for all is shared by all.
+        # Who has waited the longest comes first, so that a budget that is not enough for all is shared by all.
         subject = min(idle, key=lambda subject: subject.due(stretch))
         seconds = subject.due(stretch) - now
         if stretch > 1:
             seconds = min(seconds, self.pace.rest_of_window(now))
         pause = self.pace.pause(now)
+        if pause and (wanted := [subject for subject in idle if subject.wanting]):
+            subject = min(wanted, key=lambda subject: subject.due(stretch))
+            seconds, pause = subject.due(stretch) - now, self.pace.pause(now, is_urgent=True)
         if pause > min(subject.interval for subject in self._subjects.values()):
             self._tell_pause(pause, now)
         return subject, max(seconds, pause, 0.0)
 
     def _stretch(self, now: float) -> float:
-        demand = sum(subject.cost / subject.interval for subject in self._subjects.values())
+        demand = self._demand()
         stretch = self.pace.stretch(demand, now)
         self._tell_stretch(self.pace.usual_stretch(demand, now), now)
         return stretch if stretch >= _NOTICEABLE else 1.0
 
+    def _demand(self) -> float:
+        """Requests in a second that all looks would make."""
+        return sum(subject.cost / subject.rhythm for subject in self._subjects.values())
+
     async def _look(self, subject: Subject[Any]) -> None:
-        looker = _Looker(self, self.settings)
+        looker = _Looker(self, subject)
         subject.looked_at = self._loop.time()
         subject.hurried = False
         try:
@@ -224,8 +288,6 @@ class Account:
 
     def _failed(self, subject: Subject[Any], error: Exception) -> None:
         now = self._loop.time()
-        if isinstance(error, ChatworkRateLimitError):
-            self.pace.refused(error.retry_after, now)
         if not subject.waits:
             return
         if goes_on(error):
@@ -245,13 +307,13 @@ class Account:
             self._told_stretch = stretch
             shortest = min(subject.interval for subject in self._subjects.values())
             log.warning(
-                "The budget of the Chatwork account does not do for all that is waited for (%d rooms): intervals are "
+                "The budget of the Chatwork account is not enough for all waits (%d rooms): intervals are "
                 "%.1f times as long, %.3g s instead of %.3g s",
                 *(len(self._subjects), stretch, shortest * stretch, shortest),
             )
         elif told > 1 and now > self._stretched_at + WINDOW:
             self._told_stretch = 1.0
-            log.info("The budget of the Chatwork account does for all that is waited for again")
+            log.info("The budget of the Chatwork account is enough for all waits again")
 
     def _tell_pause(self, pause: float, now: float) -> None:
         if now >= self._pause_quiet_until:

@@ -71,11 +71,9 @@ class RoomMessagesSubject(Subject[MessagesWait]):
         self._to_tell: set[MessagesWait] = set()
 
     def add(self, wait: MessagesWait, now: float) -> None:
-        """Let a wait take part. What the last look has seen is told at once."""
+        """Let a wait take part; it hears of the next look, as what was seen may have been edited or deleted since."""
         super().add(wait, now)
         self._to_tell.add(wait)
-        if self.looked_at is not None and now - self.looked_at < wait.interval and not self.failures:
-            self.tell()
 
     def remove(self, wait: MessagesWait) -> None:
         """Let a wait go."""

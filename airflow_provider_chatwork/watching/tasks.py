@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,14 @@ from airflow_provider_chatwork.api.task_wait import (
     state_of,
     tasks_needed,
 )
-from airflow_provider_chatwork.api.task_watch import RoomTasks
+from airflow_provider_chatwork.api.task_watch import IN_TURN, RoomTasks
+from airflow_provider_chatwork.api.tasks import get_task
 from airflow_provider_chatwork.api.wire import Settings
-from airflow_provider_chatwork.watching.subject import Subject
-from airflow_provider_chatwork.watching.wait import Log, Wait
+from airflow_provider_chatwork.watching.subject import FIRST_PAUSE, LONGEST_HURRY, LONGEST_PAUSE, Subject
+from airflow_provider_chatwork.watching.wait import SHORTEST_INTERVAL, Log, Wait
+
+#: Hidden tasks are read in turn so often at the most, in seconds, that long intervals are used and budgets are spared.
+SHORTEST_TURN = 60.0
 
 
 def watch_tasks(
@@ -78,6 +83,21 @@ class TasksWait(Wait):
         """What it looks at."""
         return "tasks", self.room_id
 
+    async def still_open(self) -> bool:
+        """Whether all its tasks that were last seen open still are, by reading them one by one.
+
+        :raises ChatworkError: where Chatwork does not tell.
+        """
+        for task in self.tasks:
+            if task is not None and task["status"] == "open":
+                try:
+                    now = await self._account.errands.run(get_task(self.room_id, task["task_id"]))
+                except ChatworkNotFoundError:
+                    return False
+                if now["status"] != "open":
+                    return False
+        return True
+
     def new_subject(self) -> Subject[Any]:
         """What it looks at, where nobody else does yet."""
         return RoomTasksSubject(self.key, self.room_id)
@@ -95,6 +115,38 @@ class RoomTasksSubject(Subject[TasksWait]):
         self._waits_of: dict[int, set[TasksWait]] = {}
         # Those whose tasks have changed since they were told, or who have not been told anything yet.
         self._to_tell: set[TasksWait] = set()
+        # When the last look at all of them began, who wanted it at once, and how many looks it takes to come to those
+        # that are hidden, too.
+        self._whole_at: float | None = None
+        self._is_whole = True
+        self._seen_since = float("-inf")
+        self._wanted_by: set[TasksWait] = set()
+        self._looks = 1
+        # How many looks in a row were not told all they asked for, and when to ask again.
+        self._troubles = 0
+        self._retry_at: float | None = None
+
+    @property
+    def rhythm(self) -> float:
+        """Seconds between two looks where nothing hurries; what is hidden is come to in turn within the interval."""
+        if not self._tasks.in_turn:
+            return self.interval
+        return max(self.interval / self._looks, min(self.interval, SHORTEST_TURN))
+
+    @property
+    def seen_since(self) -> float:
+        """When the look began that has seen what is known, by the loop's clock, with those that went on with it."""
+        return self._seen_since
+
+    def due(self, stretch: float) -> float:
+        """When to look next, by the loop's clock: at all tasks, or at what the last look has left."""
+        due = super().due(stretch)
+        if self._whole_at is None or self.failures or self.hurried:
+            return due
+        soonest = min(due, self._whole_at + self.interval * stretch)
+        if self._retry_at is not None:
+            soonest = min(soonest, self._retry_at)
+        return max(self.not_before, soonest)
 
     def add(self, wait: TasksWait, now: float) -> None:
         """Let a wait take part; what the last look has seen of its tasks need not be asked again."""
@@ -103,11 +155,13 @@ class RoomTasksSubject(Subject[TasksWait]):
             self._tasks.want(task_id, wait.assignees.get(task_id))
             self._waits_of.setdefault(task_id, set()).add(wait)
         self._to_tell.add(wait)
-        if self.looked_at is not None and now - self.looked_at < wait.interval and self._is_known(wait):
+        is_seen = self._is_known(wait) and self._tasks.unseen.isdisjoint(wait.task_ids)
+        if is_seen and now - self.seen_since < wait.interval:
             # What it would end by has to be looked at once more.
             self.hurried = self.hurried or self._ends(wait)
             if not self._ends(wait):
                 self._tell(wait)
+                wait.seen(self.seen_since)
 
     def remove(self, wait: TasksWait) -> None:
         """Let a wait go; what nobody else waits for is forgotten."""
@@ -122,19 +176,67 @@ class RoomTasksSubject(Subject[TasksWait]):
 
     def look(self) -> Generator[Call[Any], Any, None]:
         """Look once. Yields the calls to run."""
-        yield from self._tasks.look(self._ending)
+        self._is_whole = self._is_whole_due
+        if self._is_whole:
+            self._whole_at = self.looked_at
+            self._wanted_by = {*self.wanting}
+        urgent = {task_id for wait in self.wanting for task_id in wait.task_ids}
+        yield from self._tasks.look(self._ending, whole=self._is_whole, urgent=urgent)
+        if self._is_whole:
+            self._looks = 1 + math.ceil(self._tasks.in_turn / IN_TURN)
         self.hurried = self.hurried or self._tasks.unfinished
+
+    @property
+    def _is_whole_due(self) -> bool:
+        if self._whole_at is None or self.looked_at is None or self.failures or self.wanting - self._wanted_by:
+            return True
+        has_left = self._tasks.unfinished or self._tasks.in_turn or self._retry_at is not None
+        # The margin is for timers that are not exact.
+        return not has_left or self.looked_at - self._whole_at >= self.interval - SHORTEST_INTERVAL / 2
+
+    def unserved(self) -> set[TasksWait]:
+        """The waits for tasks that the last looks have not come to, or were not told of."""
+        return self._waiting_for(self._tasks.unseen)
+
+    def looked(self, calls: int) -> None:
+        """Note that a look went well, or well enough for most; the rest is asked again, later each time."""
+        if self._is_whole and self.looked_at is not None:
+            self._seen_since = self.looked_at
+        trouble = self._tasks.trouble
+        self._troubles = self._troubles + 1 if trouble is not None else 0
+        self._retry_at = None
+        if trouble is not None:
+            longest = LONGEST_HURRY if self.wanting else LONGEST_PAUSE
+            self._retry_at = (self.looked_at or 0.0) + min(FIRST_PAUSE * 2.0 ** min(self._troubles - 1, 30), longest)
+        super().looked(calls)
+        if trouble is not None and self._troubles > 1:
+            for wait in self._waiting_for(self._tasks.unanswered):
+                wait.troubled(trouble)
+        unserved = self.unserved()
+        self._wanted_by &= unserved
+        # What is hidden need not wait for its turn where somebody waits for it now.
+        self.hurried = self.hurried or (trouble is None and not unserved.isdisjoint(self.wanting))
+        # Who is not told yet is to hear of it after another look, and knows no more than before.
+        for wait in self.waits - self._to_tell - unserved:
+            wait.seen(self.seen_since)
+
+    def _waiting_for(self, task_ids: Iterable[int]) -> set[TasksWait]:
+        return {wait for task_id in task_ids for wait in self._waits_of.get(task_id, ())}
 
     def tell(self) -> None:
         """Tell the waits whose tasks have changed, and the new ones."""
         self._take_note()
+        for task_id, refusal in self._tasks.refused.items():
+            for wait in self._waiting_for([task_id]):
+                wait.refused(refusal)
         for wait in [*self._to_tell]:
             if not self._is_known(wait):
                 continue
             ends = self._ends(wait)
-            if ends and not all(map(self._tasks.is_fresh, self._decisive(wait))):
+            unseen = [task_id for task_id in self._decisive(wait) if not self._tasks.is_fresh(task_id)]
+            if ends and unseen:
                 # Not all of it was seen in one look; there will be another one.
-                self.hurried = True
+                self.hurried = self.hurried or not self._tasks.asked_in_vain(unseen)
                 continue
             # Set back, too: whoever is slow to hear that all is done must not end by what is open again.
             wait.is_complete = ends

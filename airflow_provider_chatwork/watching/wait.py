@@ -5,10 +5,14 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.errors import ChatworkError
+from airflow_provider_chatwork.followup.letters import Done, Letter
+from airflow_provider_chatwork.followup.posting import Posted
 from airflow_provider_chatwork.watching.accounts import accounts
 
 if TYPE_CHECKING:
@@ -54,6 +58,11 @@ class Wait(abc.ABC):
         self._looked = True
         self._look_wanted_at = 0.0
         self._counted_look: float | None = None
+        self._last_look = float("-inf")
+        #: The Unix time up to which what is known was true: the beginning of the look that has told it.
+        self.seen_at: float | None = None
+        # When it has its turn to post, by room and by the loop's clock.
+        self._turns: dict[int, float] = {}
 
     async def __aenter__(self) -> Self:
         self._account = accounts().of(self._settings)
@@ -89,9 +98,53 @@ class Wait(abc.ABC):
         """Run the calls that ``steps`` yields one after the other, and return its value."""
         return await self._account.client.follow(steps)
 
+    def may_post_at(self) -> float:
+        """The Unix time, perhaps past, from which the budget of the account allows another :meth:`deliver`."""
+        return self.now() + self._account.pause_of_posts()
+
+    async def deliver(self, letter: Letter, is_true: Callable[[], Awaitable[bool]] | None = None) -> Done | float:
+        """Say something, unless it was said before, when it is this wait's turn among all that post in that room.
+
+        :param is_true: asked when the turn has come; where it is not, the wait has another turn an interval later.
+        :return: what became of it, or the Unix time at which to call it again, with the letter as it is by then.
+        :raises ChatworkError: one that passes.
+        """
+        while True:
+            try:
+                posted = await self._post(letter, is_true)
+            except ChatworkError as error:
+                next_try = letter.failed(error)
+                if not isinstance(next_try, Letter):
+                    return next_try
+                letter = next_try
+            else:
+                return posted if isinstance(posted, float) else letter.done(posted)
+
+    async def _post(self, letter: Letter, is_true: Callable[[], Awaitable[bool]] | None) -> Posted | float:
+        outbox = await self._account.outbox(letter.room_id)
+        earlier = await outbox.said_earlier(letter.trace, letter.moment)
+        if earlier is not None:
+            return earlier
+        turn = self._turns.pop(letter.room_id, None)
+        if turn is None or outbox.is_missed(turn):
+            turn = outbox.turn()
+        if not outbox.is_time(turn):
+            self._turns[letter.room_id] = turn
+            return self.now() + turn - asyncio.get_running_loop().time()
+        if (pause := self._account.pause_of_posts()) > 0:
+            # It is used up by those whose turns were earlier.
+            return self.now() + pause
+        posted = await outbox.post(letter.trace, letter.body, is_true)
+        return self.now() + self.interval if posted is None else posted
+
     async def account_id(self) -> int:
         """The account id of the token, which is asked for once."""
         return await self._account.account_id()
+
+    @property
+    def look_cost(self) -> float:
+        """How many requests a look takes."""
+        return self._subject.cost
 
     async def news(self, until: float) -> bool:
         """Wait until there is something new.
@@ -113,19 +166,31 @@ class Wait(abc.ABC):
                 return False
             await self._sleep(left)
 
-    async def look(self, within: float) -> bool:
-        """Have a look taken now, instead of when it is due.
+    async def look(self, within: float, since: float | None = None) -> bool:
+        """Have a look taken now, instead of when it is due, and again where it fails.
+
+        It may use the part of the account's budget that other looks leave alone.
 
         :param within: how many seconds to wait for it.
+        :param since: the Unix time since which another one does as well; now if not given.
         :return: whether it was taken, and so whether what is known is true by now.
         :raises ChatworkError: where Chatwork refuses for good.
         """
-        until = self.now() + within
-        self._looked, self._look_wanted_at = False, asyncio.get_running_loop().time()
-        self._account.hurry(self._subject)
-        while not self._looked and (left := until - self.now()) > 0:
+        began = self.now()
+        until = began + within
+        age = 0.0 if since is None else max(began - since, 0.0)
+        wanted_at = asyncio.get_running_loop().time() - age
+        if self._last_look >= wanted_at and since is not None:
             self._raise_refusal()
-            await self._sleep(left)
+            return True
+        self._looked, self._look_wanted_at = False, wanted_at
+        self._account.hurry(self._subject, self)
+        try:
+            while not self._looked and (left := until - self.now()) > 0:
+                self._raise_refusal()
+                await self._sleep(left)
+        finally:
+            self._subject.wanting.discard(self)
         self._raise_refusal()
         return self._looked
 
@@ -160,9 +225,14 @@ class Wait(abc.ABC):
         self._has_news = True
         self._wake()
 
+    def seen(self, since: float) -> None:
+        """Note that it is told all that a look has seen that began then, by the loop's clock."""
+        self.seen_at = self.now() - (asyncio.get_running_loop().time() - since)
+
     def looked(self, since: float) -> None:
         """Note that a look went well that began then, by the loop's clock."""
         self._in_trouble = False
+        self._last_look = since
         if not self._looked and since >= self._look_wanted_at:
             self._looked = True
             self._wake()

@@ -185,9 +185,10 @@ def _owner(airflow: Airflow, watch: Watch) -> int:
 
 
 def _show(airflow: Airflow, sandbox: Sandbox, findings: list[Finding]) -> bool:
-    refused = sum(request["status"] == 429 for request in sandbox.look("requests"))
+    others = [request for request in sandbox.look("requests") if request["account_id"] not in _ACCOUNTS.values()]
+    refused = sum(request["status"] == 429 for request in others)
     findings.append(
-        Finding("everywhere", "no request was refused for its number", "", f"{refused} were" if refused else "")
+        Finding("the scenes", "no request was refused for its number", "", f"{refused} were" if refused else "")
     )
     if show(findings):
         return True

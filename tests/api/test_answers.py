@@ -5,14 +5,16 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.answers import (
     LONGEST_OPTION,
+    POLITE,
     Answer,
     Options,
     Verdict,
+    clipped,
     option_for,
     plain,
     read_options,
@@ -89,6 +91,11 @@ class TestReadOptions:
             read_options(options)
         assert said in str(caught.value.remedy)
 
+    @pytest.mark.parametrize("text", ["{{ params.yes }}", "{% if a %}承認{% endif %}"])
+    def test_refuses_templates(self, text):
+        with pytest.raises(ChatworkParameterError, match="is a template"):
+            read_options({text: True, NO: False})
+
     def test_takes_a_number_as_text_where_it_is_its_own(self):
         assert [*read_options({"1": True, "2": False})] == ["1", "2"]
 
@@ -147,7 +154,10 @@ class TestOptions:
             "承認、",
             "承認(bow)",
             "承認(shake)",
-            "承認です",
+            "承認?です",
+            "承認。です",
+            "ですです",
+            "です",
             "未承認",
             "不承認",
             "非承認",
@@ -193,20 +203,150 @@ class TestOptions:
         assume(not addition.startswith(("!", ".", "。")))
         assert self.OPTIONS.read(option + more)[0] is None
 
-    @given(st.text(max_size=60))
-    def test_reads_only_what_is_an_option_to_the_eye(self, written):
-        choice, _ = self.OPTIONS.read(written)
-        if choice is not None:
-            seen = unicodedata.normalize("NFKC", written.strip()).partition("\n")[0].casefold()
-            letters = {character for character in seen if character.isalnum()}
-            allowed = set("承認却下goahead123")
-            assert letters <= allowed
+    # What people type in between and behind without seeing it, and how else they type what they see.
+    UNSEEN = st.text(st.sampled_from("\u200b\u200d\u2060\ufeff\ufe0f\u3000 \t"), max_size=3)
+    MARKS = st.sampled_from(
+        ["", "。", "．", ".", "!", "！！", " ！", "?", "、", "…", "しません", "です", "\n", "\u0304", "1"]
+    )
+
+    @st.composite
+    @staticmethod
+    def written(draw: st.DrawFn) -> str:
+        """Options and numbers as people type them, in all widths, and now and then something more."""
+        unseen = TestOptions.UNSEEN
+        forms = [
+            "承認",
+            "1",
+            "１",
+            "①",
+            "1. 承認",
+            "１．承認",
+            "却下",
+            "２",
+            "2 却下",
+            "go ahead",
+            "ＧＯ　ａｈｅａｄ",
+            "3",
+        ]
+        core = draw(st.sampled_from([*forms, "承", "承認 却下", "2 承認", "4"]))
+        letters = [draw(unseen) + letter for letter in core] if draw(st.booleans()) else [core]
+        return "".join(letters) + draw(unseen) + draw(TestOptions.MARKS) + draw(unseen)
+
+    def test_reads_only_what_is_an_option_to_the_eye(self):
+        hits: Counter[str | None] = Counter()
+
+        @settings(max_examples=500, derandomize=True)
+        @given(TestOptions.written())
+        def check(written: str) -> None:
+            choice, _ = self.OPTIONS.read(written)
+            hits[choice] += 1
+            if choice is None:
+                return
+            line = unicodedata.normalize("NFKC", written.strip()).partition("\n")[0].casefold()
+            seen = "".join(letter for letter in line if letter.isalnum()).removesuffix("です")
+            option, number = "".join(filter(str.isalnum, choice.casefold())), str(self.OPTIONS.number(choice))
+            assert seen in (option, number, number + option)
+            assert not set(line) & set("?、…")
+
+        check()
+        # That it passes means something only where options were read.
+        assert all(hits[option] >= 10 for option in self.OPTIONS.texts)
+        assert hits[None] >= 10
+
+    @pytest.mark.parametrize("option", [YES, NO, "1", "１. 承認", "Go ahead"])
+    @pytest.mark.parametrize("ending", POLITE)
+    def test_reads_an_option_with_a_polite_ending(self, option, ending):
+        assert self.OPTIONS.read(f"{option}{ending}。\n以上") == (self.OPTIONS.find(option), "以上")
+        assert self.OPTIONS.read(f"{option} {ending}")[0] is not None
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            *(
+                "承認しません",
+                "承認しない",
+                "承認できません",
+                "承認できない",
+                "承認しますか",
+                "承認しますか?",
+                "承認です?",
+            ),
+            *(
+                "承認しかねます",
+                "承認しかねました",
+                "承認いたしかねます",
+                "承認いたしません",
+                "承認はしません",
+                "承認ではないです",
+            ),
+            *(
+                "承認しないです",
+                "承認でしょうか",
+                "承認していません",
+                "承認しましたか",
+                "承認しましょうか",
+                "承認取り消します",
+            ),
+            *(
+                "承認ですが",
+                "承認しますが条件があります",
+                "承認します、いや却下します",
+                "承認しますね?",
+                "承認お願いします",
+            ),
+            *("未承認です", "不承認とします", "承認却下します", "承認です却下です", "承認しますしません"),
+            *(
+                "承認お願いいたします",
+                "承認を撤回します",
+                "承認は保留でお願いします",
+                "どちらでもいいです",
+                "承認\u200bしません",
+            ),
+        ],
+    )
+    def test_reads_no_option_in_what_does_not_affirm_it(self, written):
+        assert self.OPTIONS.read(written)[0] is None
+
+    @given(
+        st.sampled_from([YES, NO, "1", "2"]),
+        st.text(
+            st.sampled_from("しませんなかでれすお願いねがいたくはをかよ却下承認未不?、…ー"), min_size=1, max_size=8
+        ),
+        st.sampled_from(["", *POLITE]),
+    )
+    @settings(max_examples=300)
+    def test_reads_no_option_where_anything_but_an_ending_is_behind_it(self, option, between, ending):
+        behind = between + ending
+        assume(behind not in POLITE)
+        assert self.OPTIONS.read(option + behind)[0] is None
+
+    def test_prefers_what_is_an_option_as_it_stands(self):
+        options = Options(["承認", "承認します", "却下します"])
+        assert options.read("承認します")[0] == "承認します"
+        assert options.read("承認です")[0] == "承認"
+        assert options.read("承認しますです")[0] == "承認します"
+        assert options.read("却下")[0] is None
+
+    def test_reads_none_of_two_that_could_be_meant(self):
+        assert Options(["進行", "進行と"]).read("進行とします")[0] is None
+
+    def test_finds_an_option_without_politeness(self):
+        assert self.OPTIONS.find("承認。") == YES
+        assert self.OPTIONS.find("承認します") is None
+        assert self.OPTIONS.find("承認" + " " * 65_000) is None
 
     def test_is_not_kept_busy_by_a_long_line(self):
         assert self.OPTIONS.read("承認" + "\u200b" * 65_000)[0] is None
 
     def test_counts_options_from_one(self):
         assert [self.OPTIONS.number(text) for text in self.OPTIONS.texts] == [1, 2, 3]
+
+
+class TestClipped:
+    @pytest.mark.parametrize(("people", "longest"), [(1, 1000), (5, 1000), (10, 500), (100, 50)])
+    def test_keeps_less_of_each_where_there_are_more(self, people, longest):
+        assert clipped("あ" * longest, people) == "あ" * longest
+        assert clipped("あ" * (longest + 1), people) == "あ" * (longest - 1) + "…"
 
 
 class TestPlain:
@@ -238,7 +378,7 @@ class TestOptionFor:
     def test_tells_an_option_from_what_is_none(self, on_timeout, option):
         assert option_for(on_timeout, [YES, NO, "Go"]) == option
 
-    @pytest.mark.parametrize("on_timeout", ["", "Fail", "retry", "承認しない", None, True, 3])
+    @pytest.mark.parametrize("on_timeout", ["", "Fail", "retry", "承認しない", "承認します", None, True, 3])
     def test_refuses_everything_else_and_names_what_there_is(self, on_timeout):
         with pytest.raises(ChatworkParameterError, match="give one of 'fail', 'skip', '承認', '却下'"):
             option_for(on_timeout, [YES, NO])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -13,12 +12,8 @@ from airflow_provider_chatwork.api.message_wait import (
     Wanted,
     first_by_others,
     found_message,
-    is_deleted,
     is_newer,
-    is_reply_to,
-    is_system,
     may_have_lost,
-    own_text,
     position,
 )
 
@@ -206,6 +201,22 @@ class TestCandidates:
         ]
         assert self.found(*messages, reply_to=str(FIRST_ID)) == [1]
 
+    def test_whose_words_in_answer_to_the_message_match(self):
+        two = f"{reply_tag(9)}データ連携ボットさん\n承認\n\n{reply_tag(0)}データ連携ボットさん\n却下"
+        known = message(-1, account_id=BOT)
+        for matches, found in (("承認", []), ("^却下$", [1])):
+            assert self.found(known, message(1, two), matches=matches, reply_to=str(FIRST_ID)) == found
+        twice = f"{reply_tag(0)}はい\n{reply_tag(0)}いいえ"
+        assert self.found(message(1, twice), matches="^いいえ$", reply_to=str(FIRST_ID)) == [1]
+
+    def test_that_come_with_a_file(self):
+        file = "[info][title][dtext:file_uploaded][/title][download:1]a.png (1 KB)[/download][/info]"
+        messages = [message(1, f"{reply_tag(0)}1,234円\n{file}"), message(2, f"{file}5,678円"), message(3, file)]
+        assert self.found(*messages) == [1, 2]
+        assert self.found(*messages, matches="^[0-9,]+円$") == [1, 2]
+        assert self.found(*messages, matches="KB") == []
+        assert self.found(*messages, matches="円", reply_to=str(FIRST_ID)) == [1]
+
     def test_neither_deleted_ones_nor_those_of_chatwork_itself(self):
         messages = [
             message(1, "[deleted]"),
@@ -243,7 +254,9 @@ class TestFoundMessage:
     def test_describes_the_message(self):
         one = message(2, f"{reply_tag(1)}データ連携ボット\n承認", account_id=YAMADA)
         before = message(1, account_id=BOT)
-        assert found_message(one, [before, one], ROOM, possible_loss=True, web_url="http://127.0.0.1:1") == {
+        assert found_message(
+            one, [before, one], Wanted(ROOM, START), possible_loss=True, web_url="http://127.0.0.1:1"
+        ) == {
             "message_id": str(FIRST_ID + 2),
             "account_id": YAMADA,
             "account_name": "Taro Yamada",
@@ -256,134 +269,13 @@ class TestFoundMessage:
 
     def test_leads_to_chatwork_by_itself_and_speaks_of_no_loss(self):
         one = {**message(1), "account": {"account_id": SATO}}
-        found = found_message(one, [one], ROOM)
+        found = found_message(one, [one], Wanted(ROOM, START))
         assert found["link"].startswith("https://www.chatwork.com/#!rid400-")
         assert (found["account_name"], found["possible_loss"]) == ("", False)
 
-
-class TestIsDeleted:
-    @pytest.mark.parametrize(
-        ("body", "deleted"), [("[deleted]", True), (" [deleted]\n", True), ("[deleted] だって", False), ("", False)]
-    )
-    def test_is_nothing_but_the_placeholder(self, body, deleted):
-        assert is_deleted(body) is deleted
-
-
-class TestIsSystem:
-    @pytest.mark.parametrize(
-        ("body", "system"),
-        [
-            ("[info][title][dtext:task_added][/title][task aid=2 st=open]確認[/task][/info]", True),
-            ("[info][dtext:chatroom_member_is][piconname:2][dtext:chatroom_added][/info]", True),
-            ("[qt][dtext:task_done][/qt]これは？", False),
-            ("[code][dtext:task_done][/code]", False),
-            ("[qt][dtext:task_done][/qt][dtext:task_done]", True),
-            ("dtext:task_done", False),
-        ],
-    )
-    def test_is_what_chatwork_says_by_itself(self, body, system):
-        assert is_system(body) is system
-
-
-class TestIsReplyTo:
-    @pytest.mark.parametrize(
-        ("body", "answers"),
-        [
-            ("[rp aid=1 to=400-77]はい", True),
-            ("[To:2] [rp aid=1 to=400-77]\nはい", True),
-            ("[RP aid=1 to=400-77] はい", True),
-            ("[rp aid=1 to=400-78][rp aid=1 to=400-77]", True),
-            ("[rp to=400-77 aid=1]", True),
-            ("[info][rp aid=1 to=400-77]はい[/info]", True),
-            ("[rp aid=1 to=400-770]はい", False),
-            ("[rp aid=1 to=401-77]はい", False),
-            ("[rp aid=1 to=1400-77]はい", False),
-            ("[rp aid=1]400-77", False),
-            ("[rp aid=1 x=to=400-78 to=400-77a]", False),
-            ("[qt][qtmeta aid=1][rp aid=1 to=400-77]はい[/qt]", False),
-            ("[qt][qt][/qt][rp aid=1 to=400-77]はい[/qt]", False),
-            ("[code][rp aid=1 to=400-77][/code]", False),
-            ("[code][/code][rp aid=1 to=400-77]", True),
-            ("400-77", False),
-        ],
-    )
-    def test_where_its_reply_tag_acts(self, body, answers):
-        assert is_reply_to(body, 400, "77") is answers
-
-
-class TestOwnText:
-    @pytest.mark.parametrize(
-        ("body", "text"),
-        [
-            ("承認", "承認"),
-            ("  承認\n", "承認"),
-            ("[rp aid=1 to=400-77]データ連携ボットさん\n承認", "承認"),
-            ("[rp aid=1 to=400-77] データ連携ボット さん\r\n承認", "承認"),
-            ("[rp aid=1 to=400-77]データ連携ボット\n承認", "承認"),
-            ("[rp aid=1 to=400-77]データ連携ボットさん 承認", "承認"),
-            ("[rp aid=1 to=400-77]データ連携ボットさん", ""),
-            ("[rp aid=1 to=400-77] 承認", "承認"),
-            ("[rp aid=1 to=400-77]承認\nよろしく", "承認\nよろしく"),
-            ("[rp aid=9 to=400-77]だれかさん\n承認", "承認"),
-            ("[rp aid=9 to=400-77]だれかさん", "だれかさん"),
-            ("[rp aid=9 to=400-77]了解です、だれかさん\nまた明日", "了解です、だれかさん\nまた明日"),
-            ("[rp aid=9 to=400-77]Anybody\nyes", "Anybody\nyes"),
-            ("[To:3]Taro Yamada\n[To:2]佐藤 花子さん\n承認", "承認"),
-            ("[To:3] Taro Yamadas idea", "Taro Yamadas idea"),
-            ("[To:3][To:2]承認", "承認"),
-            ("[toall]\n承認", "承認"),
-            ("お願いします [To:2]佐藤 花子さん", "お願いします"),
-            ("[qt][qtmeta aid=1 time=5]承認しますか？[/qt]いいえ", "いいえ"),
-            ("[qt]外[qt]内[/qt]外[/qt]いいえ", "いいえ"),
-            ("[qt][rp aid=1 to=400-77]データ連携ボットさん\nはい[/qt]\nいいえ", "いいえ"),
-            ("[qt]閉じていない", "[qt]閉じていない"),
-            ("[code][To:2] [qt]x[/qt][/code]", "[code][To:2] [qt]x[/qt][/code]"),
-            ("[info][title]決定[/title]承認[/info]", "[info][title]決定[/title]承認[/info]"),
-            ("[picon:2] 承認 [hr]", "[picon:2] 承認 [hr]"),
-            ("rows[0] to:2", "rows[0] to:2"),
-        ],
-    )
-    def test_is_what_its_author_wrote(self, body, text):
-        assert own_text(body, NAMES) == text
-
-    def test_needs_no_names(self):
-        assert own_text("[rp aid=1 to=400-77]データ連携ボットさん\n承認") == "承認"
-
-    @pytest.mark.parametrize(
-        "piece",
-        ["[qt][/qt]", "[code][/code]", "[qt]", "[/qt]", "[To:2]", "[To:2]佐藤 花子さん\n", "[rp aid=1 to=400-77]はい"],
-    )
-    def test_the_work_grows_with_the_text_and_not_faster(self, piece):
-        assert self.calls(piece * 2_000) < 3 * self.calls(piece * 1_000)
-
-    def calls(self, body: str) -> int:
-        """How many functions are called to read a body."""
-        called = 0
-
-        def count(frame: Any, event: str, argument: Any) -> None:
-            nonlocal called
-            called += event in ("call", "c_call")
-
-        before = sys.getprofile()
-        sys.setprofile(count)
-        try:
-            own_text(body, NAMES)
-            is_reply_to(body, 400, "77")
-        finally:
-            sys.setprofile(before)
-        return called
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            "[To:2]" + " " * 65_000 + "x",
-            "[rp aid=1 to=400-77]" + "さん" * 32_000,
-            "[rp aid=1 to=400-" * 3_800,
-            "[rp " + "to=" * 20_000,
-        ],
-        ids=lambda body: body[:10],
-    )
-    def test_no_body_keeps_a_triggerer_busy(self, body):
-        # What cannot be counted would take minutes if it were wrong.
-        assert own_text(body, NAMES)
-        assert not is_reply_to(body, 400, "7")
+    def test_shows_of_a_message_that_answers_several_what_answers_the_one(self):
+        one = message(3, f"{reply_tag(1)}データ連携ボット\n承認\n\n{reply_tag(2)}データ連携ボット\n却下")
+        page_ = [message(1, account_id=BOT), one]
+        wanted = Wanted(ROOM, START, reply_to=str(FIRST_ID + 2))
+        assert found_message(one, page_, wanted)["text"] == "却下"
+        assert "承認" in found_message(one, page_, Wanted(ROOM, START))["text"]

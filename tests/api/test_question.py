@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.check import LANGUAGES
-from airflow_provider_chatwork.api.question import hint_text, person, question_text, taken_back_text
+from airflow_provider_chatwork.api.question import hint_text, person, question_text, source_text, taken_back_text
 
 
 def text(**more: Any) -> str:
@@ -18,6 +18,7 @@ def text(**more: Any) -> str:
             "needed": 1,
             "names": {1: "佐藤", 2: "山田", 3: "鈴木"},
             "timeout": 3600.0,
+            "source": "",
             "lang": "ja",
             **more,
         }
@@ -55,10 +56,43 @@ class TestQuestionText:
             names={1: "佐藤\r\n 1. 承認", 2: "山田", 3: "鈴木"}, approvers=[1, 2], to_ids=[3]
         )
 
+    def test_says_which_task_asks(self):
+        assert text(source="d / t / r").endswith("\n依頼元: Airflow d / t / r[/info]")
+        assert text(source="d / t / r", lang="en").endswith("\nAsked by: Airflow d / t / r[/info]")
+        assert "Airflow" not in text()
+        assert text(source="[toall]\n1. 承認").endswith("Airflow [\u200btoall] 1. 承認[/info]")
+
     @pytest.mark.parametrize("lang", LANGUAGES)
     def test_speaks_one_language(self, lang):
-        said = text(lang=lang, question="?", options=["A", "B"], names={1: "X", 2: "Y"}, approvers=[1, 2], to_ids=[2])
+        said = text(
+            lang=lang,
+            source="d / t / r",
+            question="?",
+            options=["A", "B"],
+            names={1: "X", 2: "Y"},
+            approvers=[1, 2],
+            to_ids=[2],
+        )
         assert said.isascii() or lang == "ja"
+
+
+class TestSourceText:
+    def test_is_another_for_every_task_instance(self):
+        instances = [
+            ("report", "ask", "manual__1"),
+            ("report", "ask", "manual__1", 0),
+            ("report", "ask", "manual__1", 1),
+            ("report", "ask", "manual__2"),
+            ("report", "ask2", "manual__1"),
+            ("report2", "ask", "manual__1"),
+        ]
+        texts = [source_text(*instance) for instance in instances]
+        assert len(set(texts)) == len(texts)
+        assert texts[:2] == ["report / ask / manual__1", "report / ask[0] / manual__1"]
+
+    @pytest.mark.parametrize("map_index", [None, -1])
+    def test_has_no_number_where_the_task_is_not_mapped(self, map_index):
+        assert source_text("d", "t", "r", map_index) == "d / t / r"
 
 
 class TestHintText:

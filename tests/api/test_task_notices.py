@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api.task_notices import Card, Notice, completion_of, read_notice, text_mark
+from airflow_provider_chatwork.api.task_notices import (
+    Card,
+    Notice,
+    completion_of,
+    may_tell_of,
+    read_notice,
+    text_mark,
+)
 from airflow_provider_chatwork.sandbox import Sandbox, company
 
 ROOM = company.DATA_ROOM
@@ -51,6 +58,11 @@ class TestReadNotice:
     def test_is_nothing_of_other_messages(self, body: str) -> None:
         assert read_notice(body) is None
 
+    @pytest.mark.parametrize("key", ["task_done", "file_uploaded"])
+    def test_needs_no_card(self, key: str) -> None:
+        body = f"[info][title][dtext:{key}][/title][download:1]a.csv (1 KB)[/download][/info]"
+        assert read_notice(body) == Notice(key, ())
+
     def test_reads_what_the_sandbox_writes(self) -> None:
         sandbox = Sandbox()
         [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認\n[code]x[/code]", 1_900_000_000, "time")
@@ -67,6 +79,47 @@ class TestReadNotice:
         for piece in ("[task aid=1 ", "[task aid=1]", "[info]", "[/task]", "aid=1 "):
             read_notice(line(piece * 5000))
             read_notice(piece * 5000)
+
+
+class TestMayTellOf:
+    TEXT = "確認\n参照: x"
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            line(TEXT, key="task_added"),
+            line(f" {TEXT} ".replace("\n", "\r\n"), key="task_edited"),
+            line("別の作業", key="task_added")[: -len("[/info]")] + f"[task aid=2 lt=0]{TEXT}[/task][/info]",
+            f"{TEXT} をお願いします",
+            line("確認\n参…", key="task_added"),
+            line("", key="task_added"),
+            line("別の作業", key="task_added", attributes="who=1"),
+            "[info][title][dtext:task_added][/title][/info]",
+            "[dtext:task_given] 佐藤",
+        ],
+    )
+    def test_is_so_of_what_holds_the_text_and_of_lines_that_cannot_be_read(self, message: str) -> None:
+        assert may_tell_of(self.TEXT, message)
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            "",
+            "確認",
+            "おはよう",
+            line("別の作業", key="task_added"),
+            line("確認\n参照: y", key="task_added"),
+            "[info][title][dtext:file_uploaded][/title][download:1]a.csv (1 KB)[/download][/info]",
+        ],
+    )
+    def test_is_not_so_of_others(self, message: str) -> None:
+        assert not may_tell_of(self.TEXT, message)
+
+    def test_is_so_of_what_the_sandbox_writes(self) -> None:
+        sandbox = Sandbox()
+        sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], self.TEXT)
+        told = sandbox.messages(ROOM)[-1]["body"]
+        assert (may_tell_of(self.TEXT, told), may_tell_of("別の作業", told)) == (True, False)
 
 
 class TestTextMark:

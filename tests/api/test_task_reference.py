@@ -31,10 +31,14 @@ class TestWithReference:
     def test_acts_on_nobody(self) -> None:
         assert "[toall]" not in with_reference("確認", "[toall]", "ja")
 
-    @pytest.mark.parametrize("reference", ["", " ", "a\nb", "a\rb", "x" * 201, 5, None])
+    @pytest.mark.parametrize("reference", ["", " ", "a\nb", "a\rb", "x" * 1001, 5, None])
     def test_is_one_short_line(self, reference: object) -> None:
         with pytest.raises(ChatworkParameterError, match="reference"):
             with_reference("確認", reference, "ja")
+
+    def test_has_room_for_the_names_of_a_dag_a_task_and_a_run(self) -> None:
+        names = "/".join(["x" * 250] * 3 + ["99999"])
+        assert with_reference("確認", names, "ja").endswith(names)
 
     @pytest.mark.parametrize("body", ["", "x" * 65530, 5])
     def test_needs_a_text_that_leaves_room_for_it(self, body: object) -> None:
@@ -127,3 +131,31 @@ class TestFindGiven:
         with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)) as caught:
             self.find(sandbox)
         assert str(company.YAMADA) not in str(caught.value)
+
+    @pytest.mark.parametrize("status", ["open", "done"])
+    def test_knows_of_none_there_where_no_message_since_tells_of_it(self, status: str, sandbox: Sandbox) -> None:
+        since = self.fill_and_wait(sandbox, status)
+        sandbox.speak(ROOM, company.YAMADA, "おはよう")
+        sandbox.assign(ROOM, company.BOT, [company.SATO], "別の作業\n参照: y")
+        assert self.find(sandbox, since=since) is None
+
+    @pytest.mark.parametrize("told", ["確認\n参照: x", "[info][title][dtext:task_added][/title]...[/info]"])
+    def test_does_not_know_where_a_message_since_may_tell_of_it(self, told: str, sandbox: Sandbox) -> None:
+        since = self.fill_and_wait(sandbox, "done")
+        sandbox.speak(ROOM, company.YAMADA, told)
+        with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)):
+            self.find(sandbox, since=since)
+
+    def test_does_not_know_where_not_all_messages_since_are_shown(self, sandbox: Sandbox) -> None:
+        since = self.fill_and_wait(sandbox, "done")
+        for index in range(100):
+            sandbox.speak(ROOM, company.YAMADA, f"雑談 {index}")
+        with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)):
+            self.find(sandbox, since=since)
+
+    def fill_and_wait(self, sandbox: Sandbox, status: str) -> float:
+        """Hide whatever there is behind older tasks, and return a time after them."""
+        now = sandbox.clock()
+        self.fill(sandbox, status, company.SATO)
+        sandbox.clock = lambda: now + 1000
+        return now + 500

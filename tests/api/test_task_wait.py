@@ -207,9 +207,25 @@ class TestObserveTasks:
         assert [state["status"] for state in found] == ["deleted"] + ["open"] * (count - 1)
         assert [state["task_id"] for state in found] == task_ids
 
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_does_not_say_so_of_what_one_answer_did_not_know(self, count, sandbox):
+        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        # The lists of tasks are behind as well.
+        sandbox.misbehave(Fault("malformed", operation="list_tasks", body=[], times=None))
+        sandbox.misbehave(Fault("status", status=404, path=f"/rooms/{ROOM}/tasks/{task_ids[0]}"))
+        assert [state["status"] for state in self.look(sandbox, *task_ids)] == ["open"] * count
+
+    def test_asks_again_for_nothing_but_what_is_missing(self, sandbox):
+        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(2)]
+        sandbox.delete_task(ROOM, task_ids[0])
+        self.look(sandbox, *task_ids)
+        asked = [request.path for request in sandbox.requests]
+        assert asked == [f"/rooms/{ROOM}/tasks/{task_ids[index]}" for index in (0, 1, 0)]
+
     def test_says_so_of_what_the_free_plan_hides(self):
         steps = observe_tasks(ROOM, [5])
         next(steps)
+        steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], True))
         with pytest.raises(StopIteration) as end:
             steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], True))
         assert [state["status"] for state in end.value.value] == ["deleted"]

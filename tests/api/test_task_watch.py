@@ -8,10 +8,13 @@ import pytest
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import (
+    ChatworkApiError,
+    ChatworkAuthError,
     ChatworkForbiddenError,
     ChatworkServerError,
     ChatworkUnexpectedResponseError,
 )
+from airflow_provider_chatwork.api.task_sightings import MOST_FAILURES
 from airflow_provider_chatwork.api.task_watch import IN_TURN, LONGEST_LOOK, RoomTasks
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.client import Client
@@ -66,15 +69,27 @@ class Room:
         for task_id in task_ids:
             self.sandbox.delete_task(ROOM, task_id)
 
-    def look(self, *ending: Sequence[int]) -> list[str]:
+    def look(self, *ending: Sequence[int], whole: bool = True) -> list[str]:
         """Look once, and tell what was asked for: ``open``, ``open to``, ``open to by``, ``done``, ``read`` ..."""
         before = len(self.sandbox.requests)
-        self.client.follow(self.tasks.look(lambda: ending))
+        self.client.follow(self.tasks.look(lambda: ending, whole=whole))
         return [_short(record) for record in self.sandbox.requests[before:]]
+
+    def go_on(self, *ending: Sequence[int]) -> list[str]:
+        """Look at what the last look has left, and tell what was asked for."""
+        return self.look(*ending, whole=False)
+
+    def break_down(self, status: int = 503, **arguments: Any) -> None:
+        """Let answers fail, with as many of them as ``times`` says."""
+        self.sandbox.misbehave(Fault("status", status=status, **arguments))
+
+    def break_read(self, task_id: int, status: int = 503, times: int | None = None) -> None:
+        """Let a task not be read."""
+        self.break_down(status, path=f"/rooms/{ROOM}/tasks/{task_id}", times=times)
 
     def look_until_finished(self, *ending: Sequence[int], at_most: int = 30) -> int:
         for count in range(1, at_most + 1):
-            self.look(*ending)
+            self.look(*ending, whole=count == 1)
             if not self.tasks.unfinished:
                 return count
         raise AssertionError("there is always something left")
@@ -153,13 +168,42 @@ class TestLook:
         room.delete(task_id)
         room.changed()
         room.look()
+        assert room.status(task_id) == ["open"]
+        assert room.tasks.unfinished
+        assert room.go_on() == ["read"]
         assert room.status(task_id) == ["deleted"]
         assert room.changed() == {task_id}
+        assert not room.tasks.unfinished
+
+    @pytest.mark.parametrize("known", [True, False])
+    @pytest.mark.parametrize("others", [0, 2])
+    def test_does_not_call_deleted_what_one_answer_did_not_know(self, others, known, room):
+        task_id, *_ = [task_id for _ in range(1 + others) for task_id in room.want(SATO)]
+        if known:
+            room.look()
+        room.tick(task_id)
+        room.break_read(task_id, 404, times=1)
+        room.look()
+        assert room.tasks.unseen == {task_id}
+        assert room.status(task_id) == ["open" if known else None]
+        assert room.go_on() == ["read"]
+        assert room.status(task_id) == ["done"]
+        assert not room.tasks.unseen
+
+    def test_forgets_such_an_answer_with_the_next_good_one(self, room):
+        [task_id] = room.want(SATO)
+        for _ in range(3):
+            room.break_read(task_id, 404, times=1)
+            room.look()
+            assert room.status(task_id) != ["deleted"]
+            room.look()
+            assert room.status(task_id) == ["open"]
 
     def test_asks_no_more_for_what_was_deleted(self, room):
         first, second, *_ = room.want(SATO, YAMADA, TAKAHASHI)
         room.delete(first, second)
-        room.look()
+        assert room.look() == ["open", "read", "read"]
+        assert room.go_on() == ["read", "read"]
         assert room.look() == ["read"]
         assert room.status(first, second) == ["deleted"] * 2
 
@@ -170,8 +214,11 @@ class TestLook:
         room.look()
         act = room.sandbox.delete_task if doing == "delete" else room.sandbox.untick
         act(ROOM, first)
-        for _ in range(THOROUGH):
+        for _ in range(THOROUGH - 1):
             room.look()
+        if doing == "delete":
+            assert room.tasks.unfinished
+            assert room.go_on() == ["read"]
         assert room.status(first) == ["deleted" if doing == "delete" else "open"]
 
     def test_checks_in_turn_whether_done_tasks_that_are_hidden_are_still_there(self, room):
@@ -206,12 +253,30 @@ class TestLook:
         first, second = room.want(SATO, YAMADA)
         room.look()
         room.tick(first)
-        room.sandbox.misbehave(Fault("status", operation="get_task", status=503))
+        room.break_down(operation="list_tasks")
         with pytest.raises(ChatworkServerError):
             room.look()
         assert room.status(first, second) == ["open", "open"]
         room.look()
         assert room.status(first, second) == ["done", "open"]
+
+    def test_asks_nothing_more_where_the_list_of_the_room_is_not_to_be_had(self, room):
+        first, *_ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.tick(first)
+        room.look()
+        room.break_down(operation="list_tasks")
+        before = len(room.sandbox.requests)
+        with pytest.raises(ChatworkServerError):
+            room.look([first])
+        assert len(room.sandbox.requests) == before + 1
+
+    def test_lets_it_come_out_where_it_is_all_there_was_to_ask(self, room):
+        [task_id] = room.want(SATO)
+        room.break_read(task_id, times=1)
+        with pytest.raises(ChatworkServerError):
+            room.look()
+        room.look()
+        assert room.status(task_id) == ["open"]
 
     def test_does_not_take_a_lost_body_for_an_empty_list(self, room):
         room.want(SATO, YAMADA, TAKAHASHI)
@@ -443,6 +508,206 @@ class TestFullLists:
         assert room.status(*tasks, *known) == ["deleted"] * 60 + ["open"] * 2
 
 
+class TestGoingOn:
+    """What a look has left is asked for without asking for the rest again."""
+
+    def hide(self, room: Room, count: int) -> list[int]:
+        tasks = [task_id for _ in range(count) for task_id in room.want(SATO)]
+        room.fill(to=SATO, by=BOT)
+        room.look_until_finished()
+        return tasks
+
+    def test_comes_to_all_that_is_hidden_and_lists_nothing_again(self, room):
+        tasks = self.hide(room, 35)
+        room.tick(*tasks)
+        assert room.look() == ["open to", "open to by", *["read"] * IN_TURN]
+        assert not room.tasks.unfinished
+        for left in (25, 15, 5):
+            assert room.tasks.in_turn == len(room.tasks.unseen) == left
+            assert room.go_on() == ["read"] * min(left, IN_TURN)
+        assert room.tasks.in_turn == 0
+        assert not room.tasks.unseen
+        assert room.status(*tasks) == ["done"] * 35
+        assert room.go_on() == []
+
+    def test_lists_what_there_was_no_time_to_ask_for(self, room):
+        people = room.people(40)
+        tasks = [task_id for _ in range(3) for task_id in room.want(*people)]
+        room.fill()
+        room.look_until_finished()
+        while room.tasks.in_turn:
+            assert room.go_on()
+        room.look()
+        room.tick(*tasks)
+        asked: list[str] = []
+        while room.tasks.in_turn or room.tasks.unfinished:
+            asked += room.go_on()
+        assert asked.count("open to") >= 10
+        assert {*room.status(*tasks)} == {"open", "done"}
+
+    def test_lets_those_wait_no_longer_that_were_forgotten(self, room):
+        tasks = self.hide(room, 25)
+        room.look()
+        for task_id in tasks:
+            room.tasks.forget(task_id)
+        assert room.go_on() == []
+        assert room.tasks.in_turn == 0
+
+    def test_sees_what_a_wait_would_end_by(self, room):
+        tasks = self.hide(room, 15)
+        first, second = tasks[:2]
+        room.tick(first, second)
+        for _ in range(2):
+            room.look()
+        room.go_on([first, second])
+        assert all(map(room.tasks.is_fresh, (first, second)))
+
+
+class TestAnswersThatTellNothing:
+    """One bad answer is about the tasks that were asked for, and about no others."""
+
+    @pytest.mark.parametrize("fault", [{"status": 503}, {"kind": "malformed"}, {"kind": "lost_reply"}])
+    def test_leave_a_single_task_for_the_next_look(self, fault, room):
+        broken, other, *_ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.look()
+        room.changed()
+        room.tick(broken, other)
+        path = f"/rooms/{ROOM}/tasks/{broken}"
+        room.sandbox.misbehave(Fault(**{"kind": "status", "path": path, "times": 2, **fault}))
+        assert room.look() == ["open", "read", "read"]
+        assert room.status(broken, other) == ["open", "done"]
+        assert room.changed() == {other}
+        assert room.tasks.unanswered == room.tasks.unseen == {broken}
+        assert room.tasks.trouble is not None
+        # Not at once: it is not known when it passes.
+        assert not room.tasks.unfinished
+        assert room.go_on() == ["read"]
+        assert room.tasks.unanswered == {broken}
+        assert room.go_on() == ["read"]
+        assert room.status(broken) == ["done"]
+        assert room.tasks.trouble is None
+        assert not room.tasks.unseen
+
+    def test_leave_those_of_one_assignee(self, room):
+        tasks = [*room.want(SATO, TAKAHASHI), *room.want(SATO, TAKAHASHI)]
+        room.fill()
+        room.look_until_finished()
+        room.tick(*tasks)
+        room.break_down(operation="list_tasks")
+        assert room.look() == ["open to", "open to", "read", "read"]
+        assert room.status(*tasks) == ["open", "done"] * 2
+        assert room.tasks.unanswered == {tasks[0], tasks[2]}
+        assert room.go_on() == ["open to", "read", "read"]
+        assert room.status(*tasks) == ["done"] * 4
+
+    def test_leave_what_changed_where_the_list_of_the_done_is_not_to_be_had(self, room):
+        tasks = [task_id for _ in range(9) for task_id in room.want(SATO)]
+        room.look()
+        room.tick(*tasks[:5])
+        room.break_down(operation="list_tasks", after=1)
+        assert room.look() == ["open", "done"]
+        assert room.tasks.unanswered == {*tasks[:5]}
+        assert room.status(*tasks[4:6]) == ["open"] * 2
+        room.go_on()
+        assert room.status(*tasks) == ["done"] * 5 + ["open"] * 4
+
+    @pytest.mark.parametrize(("status", "asked"), [(503, MOST_FAILURES), (429, 1)])
+    def test_end_the_look_where_there_are_many(self, status, asked, room):
+        people = room.people(8)
+        tasks = [task_id for _ in range(2) for task_id in room.want(*people)]
+        room.fill()
+        room.look_until_finished()
+        room.tick(tasks[7])
+        room.break_down(status, operation="list_tasks", after=1, times=None)
+        assert room.look() == ["open to"] * (1 + asked)
+        assert len(room.tasks.unanswered) == 14
+        room.sandbox.behave()
+        room.go_on()
+        assert not room.tasks.unseen
+        assert room.status(*tasks) == ["open"] * 7 + ["done"] + ["open"] * 8
+
+    def test_do_not_keep_what_is_left_from_being_gone_on_with(self, room):
+        tasks = [task_id for _ in range(60) for task_id in room.want(SATO)]
+        room.look()
+        room.delete(*tasks)
+        room.break_read(tasks[0])
+        assert len(room.look()) == LONGEST_LOOK
+        assert room.tasks.unfinished
+        assert room.look_until_finished() < 10
+        assert room.status(*tasks) == ["open"] + ["deleted"] * 59
+        assert room.tasks.unseen == {tasks[0]}
+
+    def test_do_not_end_a_wait_by_what_they_did_not_tell(self, room):
+        first, second, _ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.tick(first)
+        room.look()
+        room.break_read(first)
+        room.tick(second)
+        assert room.look([first, second]) == ["open", "read", "read"]
+        assert not room.tasks.is_fresh(first)
+        assert room.tasks.asked_in_vain([first])
+        assert not room.tasks.asked_in_vain([second])
+        assert not room.tasks.unfinished
+
+    @pytest.mark.parametrize("status", [400, 403, 405])
+    def test_refuse_a_single_task_and_no_other(self, status, room):
+        broken, other, *_ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.look()
+        room.tick(broken, other)
+        room.break_read(broken, status, times=1)
+        room.look()
+        assert room.status(broken, other) == ["open", "done"]
+        assert [error.status for error in room.tasks.refused.values()] == [status]
+        assert room.tasks.refused.keys() == room.tasks.unseen == {broken}
+        assert room.tasks.trouble is None
+        assert not room.tasks.unfinished
+        with pytest.raises(ChatworkApiError, match=str(status)):
+            room.tasks.check()
+        room.look()
+        room.tasks.check()
+        assert room.status(broken) == ["done"]
+
+    def test_refuse_for_an_interval_what_was_not_known_before(self, room):
+        broken, *_ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.look()
+        room.tick(broken)
+        room.break_read(broken, 404, times=1)
+        room.look()
+        assert room.tasks.unfinished
+        room.break_read(broken, 403)
+        assert room.go_on() == ["read"]
+        assert room.tasks.refused.keys() == {broken}
+        assert not room.tasks.unfinished
+
+    @pytest.mark.parametrize("status", [400, 403, 404])
+    def test_let_those_of_an_assignee_be_read_who_cannot_be_asked_for(self, status, room):
+        tasks = [*room.want(SATO, TAKAHASHI), *room.want(SATO, TAKAHASHI)]
+        room.fill()
+        room.look_until_finished()
+        room.tick(tasks[0])
+        room.break_down(status, operation="list_tasks")
+        assert sorted(room.look()) == ["open to", "open to", "read", "read"]
+        assert room.status(*tasks) == ["done"] + ["open"] * 3
+        assert not room.tasks.refused
+
+    @pytest.mark.parametrize("operation", ["get_task", "list_tasks"])
+    def test_come_out_where_the_token_is_not_good_any_more(self, operation, room):
+        first, *_ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.look()
+        room.tick(first)
+        room.break_down(401, operation=operation)
+        with pytest.raises(ChatworkAuthError):
+            room.look()
+
+    def test_come_out_where_something_else_answers(self, room):
+        first, *_ = room.want(SATO, YAMADA, TAKAHASHI)
+        room.look()
+        room.tick(first)
+        room.break_down(302, operation="get_task")
+        with pytest.raises(ChatworkUnexpectedResponseError):
+            room.look()
+
+
 class TestEnding:
     """What a wait would end by is looked at once more, where the look did not see it."""
 
@@ -483,6 +748,9 @@ class TestEnding:
         room.tick(third)
         room.sandbox.untick(ROOM, second)
         room.look([first, second, third])
+        assert room.status(second, third) == ["open", "done"]
+        assert room.tasks.unfinished
+        room.go_on()
         assert room.status(first, second, third) == ["deleted", "open", "done"]
 
     @pytest.mark.parametrize("many", [40, 90])
@@ -541,6 +809,7 @@ class TestForget:
         first, second = room.want(SATO, YAMADA)
         room.delete(second)
         room.look()
+        room.go_on()
         for task_id in (first, second):
             room.tasks.forget(task_id)
             assert not room.tasks.is_known(task_id)

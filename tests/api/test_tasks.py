@@ -56,8 +56,9 @@ class TestCreateTask:
         create_task(1, "a", 3).check(NOW)
 
 
-def message(number: int, send_time: int = 1001) -> dict:
-    return {"message_id": str(number), "send_time": send_time}
+def message(number: int, send_time: int = 1001, body: str = "確認") -> dict:
+    told = f"[info][title][dtext:task_added][/title][task aid=3 st=open lt=0]{body}[/task][/info]"
+    return {"message_id": str(number), "send_time": send_time, "body": told}
 
 
 def task(task_id: int, to: int, message_id: int, body: str = "確認") -> dict:
@@ -65,11 +66,13 @@ def task(task_id: int, to: int, message_id: int, body: str = "確認") -> dict:
 
 
 class TestFindingACreatedTask:
-    def search(self, page, open_tasks, done_tasks, to=(3, 4)):
-        return drive(create_task(1, "確認", to).find(SINCE, ME), page, open_tasks, done_tasks)
+    FULL = tuple(task(number, 5, 999) for number in range(100, 200))
+
+    def search(self, page, *lists, to=(3, 4)):
+        return drive(create_task(1, "確認", to).find(SINCE, ME), page, *lists)
 
     def test_asks_for_messages_and_for_what_i_assigned_open_and_done(self):
-        asked, _ = self.search([], [], [])
+        asked, _ = self.search([message(1)], [], [])
         assert [(call.operation, dict(call.request.query)) for call in asked] == [
             ("list_messages", {"force": "1"}),
             ("list_tasks", {"assigned_by_account_id": "7", "status": "open"}),
@@ -102,12 +105,47 @@ class TestFindingACreatedTask:
         with pytest.raises(errors.ChatworkUnknownOutcomeError, match=r"only these tasks of it were found: \[11\]"):
             self.search([message(1)], [task(11, 3, 1)], [])
 
-    @pytest.mark.parametrize("full", ["messages", "open", "done"])
-    def test_cannot_tell_from_what_is_cut_off_at_100(self, full):
-        page = [message(number) for number in range(100 if full == "messages" else 1)]
-        tasks = [task(number, 5, 999) for number in range(100)]
+    def test_cannot_tell_where_the_room_shows_too_few_messages(self):
+        page = [message(number, body="別の作業") for number in range(100)]
         with pytest.raises(errors.ChatworkUnknownOutcomeError, match="no more than 100"):
-            self.search(page, tasks if full == "open" else [], tasks if full == "done" else [])
+            self.search(page, [], [])
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            [],
+            [message(1, send_time=999)],
+            [message(1, body="別の作業"), {"message_id": "2", "send_time": 1001, "body": "おはよう"}],
+            [message(0, send_time=999), *(message(number, body="別の作業") for number in range(1, 100))],
+        ],
+        ids=["nothing", "earlier", "other things", "a full page that reaches back"],
+    )
+    def test_knows_that_there_is_none_where_no_message_tells_of_it(self, page):
+        asked, traces = self.search(page)
+        assert ([call.operation for call in asked], traces) == (["list_messages"], [])
+
+    @pytest.mark.parametrize(("opened", "done"), [(FULL, ()), ((), FULL), (FULL, FULL)], ids=["open", "done", "both"])
+    def test_asks_for_each_of_the_people_where_a_list_is_full(self, opened, done):
+        asked, traces = self.search([message(1)], opened, done, [task(11, 3, 1)], [], [], [task(12, 4, 1)])
+        assert traces == [{"task_ids": [11, 12]}]
+        assert [dict(call.request.query) for call in asked[3:]] == [
+            {"account_id": person, "assigned_by_account_id": "7", "status": status}
+            for person in ("3", "4")
+            for status in ("open", "done")
+        ]
+
+    def test_asks_for_nobody_whose_task_was_found(self):
+        asked, traces = self.search([message(1)], [*self.FULL[1:], task(11, 3, 1)], [], to=(3,))
+        assert (len(asked), traces) == (3, [{"task_ids": [11]}])
+
+    def test_knows_that_there_is_none_where_the_lists_of_each_are_not_full(self):
+        assert self.search([message(1)], self.FULL, self.FULL, [], [], to=(3,))[1] == []
+
+    @pytest.mark.parametrize("full", ["open", "done"])
+    def test_cannot_tell_from_what_is_cut_off_at_100(self, full):
+        lists = [self.FULL if status == full else [] for status in ("open", "done")]
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match="no more than 100"):
+            self.search([message(1)], *lists, *lists, to=(3,))
 
 
 class TestSetTaskStatus:

@@ -301,6 +301,7 @@ class TestDecode:
             (500, errors.ChatworkServerError),
             (503, errors.ChatworkServerError),
             (599, errors.ChatworkServerError),
+            (408, errors.ChatworkServerError),
         ],
     )
     def test_tells_refusals_apart_and_quotes_chatwork(self, status, error):

@@ -306,13 +306,25 @@ class TestTrouble:
         assert outcomes(office.follow(self.FOLLOW_UP, DAY + 1)) == [("reminder", 1, "sent")]
         assert len(office.said()) == 1
 
+    ESCALATED = FollowUp(reminders=DAILY, escalation=Escalation(grace=0, room_id=PRIVATE_ROOM, **ANY_TIME))
+
+    def test_with_another_room_takes_an_escalation_to_that_of_the_task(self, office):
+        office.give(due=HOUR)
+        reminder, escalation = office.follow(self.ESCALATED, DAY)
+        assert (reminder["outcome"], reminder["error"]) == ("sent", None)
+        assert (escalation["outcome"], escalation["room_id"]) == ("sent", DATA_ROOM)
+        assert "403" in escalation["error"]
+        assert len(office.said()) == 2
+        _, escalation = office.follow(self.ESCALATED, DAY + 1)
+        assert escalation["outcome"] == "found"
+        assert len(office.said()) == 2
+
     def test_that_does_not_pass_does_not_end_the_wait(self, office):
         office.give(due=HOUR)
-        follow_up = FollowUp(reminders=DAILY, escalation=Escalation(grace=0, room_id=PRIVATE_ROOM, **ANY_TIME))
-        reminder, escalation = office.follow(follow_up, DAY)
-        assert reminder["outcome"] == "sent"
-        assert escalation["outcome"] == "refused"
-        assert "403" in escalation["error"]
+        office.scene.misbehave(Fault("status", operation="post_message", status=403, times=None))
+        reminder, escalation = office.follow(self.ESCALATED, DAY)
+        assert reminder["outcome"] == escalation["outcome"] == "refused"
+        assert "403" in reminder["error"]
 
     @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
     def test_after_a_reminder_was_posted_does_not_post_it_again(self, office, kind):

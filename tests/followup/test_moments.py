@@ -82,22 +82,29 @@ class TestRemindersAt:
         ]
 
     def test_come_once_after_a_night_or_a_weekend(self):
-        assert moments(Reminder(every=6 * HOUR, at_most=11)) == [
+        assert moments(Reminder(every=6 * HOUR, at_most=7)) == [
             ("2026-01-05 16:00", 1, False),
             ("2026-01-06 09:00", 2, False),
-            ("2026-01-06 10:00", 3, False),
-            ("2026-01-06 16:00", 4, False),
-            ("2026-01-07 09:00", 5, False),
-            ("2026-01-07 10:00", 6, False),
-            ("2026-01-07 16:00", 7, False),
-            ("2026-01-08 09:00", 8, False),
-            ("2026-01-08 10:00", 9, False),
-            ("2026-01-08 16:00", 10, False),
-            ("2026-01-09 09:00", 11, False),
+            ("2026-01-06 16:00", 3, False),
+            ("2026-01-07 09:00", 4, False),
+            ("2026-01-07 16:00", 5, False),
+            ("2026-01-08 09:00", 6, False),
+            ("2026-01-08 16:00", 7, False),
         ]
-        assert moments(Reminder(every=DAY), created_at=at("2026-01-09 10:00"))[:2] == [
+
+    def test_come_once_on_the_morning_after_a_weekend(self):
+        assert moments(Reminder(every=DAY), created_at=at("2026-01-09 10:00"))[:3] == [
             ("2026-01-13 09:00", 1, False),
-            ("2026-01-13 10:00", 2, False),
+            ("2026-01-14 10:00", 2, False),
+            ("2026-01-15 10:00", 3, False),
+        ]
+
+    def test_come_twice_after_a_night_where_half_of_the_time_between_two_has_passed(self):
+        half = moments(Reminder(every=6 * HOUR), created_at=at("2026-01-05 12:00"))
+        assert half[:3] == [
+            ("2026-01-05 18:00", 1, False),
+            ("2026-01-06 09:00", 2, False),
+            ("2026-01-06 12:00", 3, False),
         ]
 
     def test_come_before_the_task_is_due(self):

@@ -150,3 +150,28 @@ class TestADagFile:
 
         assert all(hasattr(followup, name) for name in followup.__all__)
         assert not hasattr(followup, "Remainder")
+
+
+class TestTemplates:
+    """Values are not rendered; mappings are, before they become values."""
+
+    @pytest.mark.parametrize("text", ["{{ ds }} まで", "{% if x %}a{% endif %}"])
+    def test_are_refused_where_nothing_renders_them(self, text):
+        with refused("text", "give a mapping"):
+            Reminder(after=HOUR, text=text)
+        with refused("text", "give a mapping"):
+            Escalation(mentions=3, text=text)
+
+    @pytest.mark.parametrize("mentions", ["{{ params.lead }}", ["3", "{{ params.lead }}"]])
+    def test_are_refused_for_whom_to_tell(self, mentions):
+        with refused("mentions", "give a mapping"):
+            Escalation(mentions=mentions)
+
+    def test_have_been_rendered_in_mappings(self):
+        plain = Reminder.from_plain({"after": 60, "text": "{{ as it is }}"}).to_plain()
+        assert plain["text"] == "{{ as it is }}"
+        assert type(plain["text"]) is str
+        assert Reminder.from_plain(json.loads(json.dumps(plain))).text == "{{ as it is }}"
+
+    def test_leave_other_braces_alone(self):
+        assert Reminder(after=HOUR, text="{due} { %").text == "{due} { %"

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.followup import withdraw_steps
+from airflow_provider_chatwork.followup.withdrawal import new_withdrawal
 from airflow_provider_chatwork.sandbox import Fault
 from airflow_provider_chatwork.sandbox.company import DATA_ROOM
 from tests.clients import drive
@@ -107,3 +108,11 @@ class TestWithdrawSteps:
         withdraw(office)
         assert len(office.said()) == 1
         assert statuses(office) == ["done", "done"]
+
+    def test_tells_how_far_it_came_where_it_ends_with_an_error(self, office):
+        office.scene.misbehave(Fault("status", operation="set_task_status", status=503, times=None, after=1))
+        result = new_withdrawal()
+        with pytest.raises(errors.ChatworkServerError):
+            withdraw(office, result=result)
+        assert result["closed"] == office.task_ids[:1]
+        assert result["message_id"] is not None

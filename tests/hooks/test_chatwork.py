@@ -109,6 +109,25 @@ class TestRun:
             ChatworkHook().get_me()
 
 
+class TestRenew:
+    def test_goes_on_with_the_token_that_the_connection_has_by_now(self, chatwork_sandbox, monkeypatch):
+        chatwork_sandbox.add_token("another", company.YAMADA)
+        hook = ChatworkHook()
+        assert hook.get_me()["account_id"] == hook.hasty_client.run(ChatworkHook.get_me())["account_id"] == company.BOT
+        connect(monkeypatch, chatwork_sandbox, token="another")
+        assert hook.get_me()["account_id"] == company.BOT
+        assert hook.renew()
+        assert hook.get_me()["account_id"] == company.YAMADA
+        assert hook.hasty_client.run(ChatworkHook.get_me())["account_id"] == company.YAMADA
+        assert hook.settings.token == "another"
+
+    def test_says_where_it_is_the_same_token(self, chatwork_sandbox, monkeypatch):
+        hook = ChatworkHook()
+        connect(monkeypatch, chatwork_sandbox, max_wait=7)
+        assert hook.renew() is False
+        assert hook.get_me()["account_id"] == company.BOT
+
+
 class TestGetConn:
     def test_returns_the_client(self, chatwork_sandbox):
         hook = ChatworkHook()

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,9 +68,12 @@ class Office:
 
     def __init__(self, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox = sandbox
+        self.monkeypatch = monkeypatch
         self.now = START
         self.ti = Instance()
         self.store: Any = None
+        #: When the run of the DAG began, or was begun anew: with the first try, unless told otherwise.
+        self.run_began: float | None = None
         self.happenings: list[Happening] = []
         self.deferred: TaskDeferred | None = None
         #: Called with the trigger that was stopped, and returns what to await then.
@@ -154,7 +159,9 @@ class Office:
         """Run one try of the Airflow task, let people act, and tell how it ended."""
         self.happenings = sorted(happenings, key=lambda happening: happening[0])
         self.ti.xcoms.clear()
-        context = {"ti": self.ti, "task_state_store": self.store}
+        self.run_began = self.now if self.run_began is None else self.run_began
+        run = SimpleNamespace(start_date=datetime.fromtimestamp(self.run_began, UTC))
+        context = {"ti": self.ti, "task_state_store": self.store, "dag_run": run}
         try:
             result = self._run(lambda: self.operator(mode, **arguments), context)
         except AirflowSkipException as error:

@@ -29,7 +29,7 @@ OPERATORS: list[type[ChatworkOperator]] = sorted(
         for entry in get_provider_info()["operators"]
         for module in entry["python-modules"]
         for value in vars(import_module(module)).values()
-        if inspect.isclass(value) and issubclass(value, ChatworkOperator) and value is not ChatworkOperator
+        if inspect.isclass(value) and issubclass(value, ChatworkOperator) and value.__module__ == module
     },
     key=lambda operator: operator.__name__,
 )

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, task_gr
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import new_dag, run_dag
+from tests.airflow_side import VERSION, new_dag, run_dag
 from tests.operators.answering import MODES, ROOM
 
 SATO, YAMADA = company.SATO, company.YAMADA
@@ -77,6 +77,13 @@ class TestInADag:
             release, tell = Note(task_id="release"), Note(task_id="tell")
             report = Note(task_id="report", handed="{{ ti.xcom_pull('ask') }}", notes=notes, trigger_rule="all_done")
             ask >> [release, tell, member] >> report
+            if "on_timeout" in arguments:
+                # Runs behind what was skipped, unless it is skipped with it.
+                (
+                    ask
+                    >> Note(task_id="publish", trigger_rule="none_failed")
+                    >> Note(task_id="announce", trigger_rule="none_failed")
+                )
             ask >> Note(task_id="tidy").as_teardown()
         run = run_dag(dag, monkeypatch, folder)
         return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}, notes
@@ -131,6 +138,26 @@ class TestInADag:
         assert [result and result["outcome"] for result in notes] == [
             "timeout_default" if on_timeout == "却下" else None
         ]
+        assert (states["publish"], states["announce"]) == (
+            downstream,
+            downstream if on_timeout == "fail" else "success",
+        )
+
+    @pytest.mark.parametrize("deferrable", [False, True], ids=MODES)
+    def test_skips_everything_where_nobody_answers_and_it_shall(self, deferrable, db, sandbox, monkeypatch, tmp_path):
+        states, notes = self.run(
+            monkeypatch,
+            tmp_path,
+            timeout=0,
+            on_timeout="skip",
+            ignore_downstream_trigger_rules=True,
+            deferrable=deferrable,
+        )
+        # Airflow 3 cannot skip a task and what is not directly behind it at once.
+        assert states.pop("ask") == ("success" if VERSION >= (3, 0) else "skipped")
+        assert states.pop("tidy") in ("success", "skipped")
+        assert set(states.values()) == {"skipped"}
+        assert notes == []
 
     def test_a_mapped_task_does_not_ask_for_what_it_could_not_stop(self, db, sandbox, monkeypatch, tmp_path):
         with new_dag("mapped") as dag:

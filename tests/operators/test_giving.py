@@ -396,15 +396,48 @@ class TestAClear:
         assert len(new_tasks(office)) == 4
 
     @in_both_modes
-    def test_gives_its_retries_no_more_time(self, mode: str, office: Office) -> None:
-        runs = Runs(office, "store", mode, reuse=True)
+    @with_both_memories
+    def test_that_did_not_happen_gives_retries_no_more_time(self, mode: str, memory: str, office: Office) -> None:
+        runs = Runs(office, memory, mode, reuse=True)
+        runs.go_and_fail(1000)
+        office.now = START + 2000
+        assert runs.go().how == "timed out"
+        assert START + 3600 <= office.now <= START + 3700
+
+    @in_both_modes
+    def test_in_a_run_that_goes_on_leaves_retries_some_time(self, mode: str, office: Office) -> None:
+        runs = Runs(office, "reference", mode, reuse=True)
         assert runs.go().how == "timed out"
         runs.clear()
-        begun = office.now = office.now + 5000
+        office.now += 5000
+        runs.go_and_fail(office.now - START + 1000)
+        begun = office.now
+        assert runs.go().how == "timed out"
+        assert begun + 3600 <= office.now <= begun + 3700
+
+    @in_both_modes
+    @with_both_memories
+    def test_gives_its_retries_no_more_time(self, mode: str, memory: str, office: Office) -> None:
+        runs = Runs(office, memory, mode, reuse=True)
+        assert runs.go().how == "timed out"
+        runs.clear()
+        begun = office.run_began = office.now = office.now + 5000
         runs.go_and_fail(begun - START + 1000)
         office.now += 1000
         assert runs.go().how == "timed out"
         assert begun + 3600 <= office.now <= begun + 3700
+
+    @in_both_modes
+    @with_both_memories
+    def test_withdraws_the_rest_where_that_was_interrupted(self, mode: str, memory: str, office: Office) -> None:
+        runs = Runs(office, memory, mode, reuse=True, withdraw=True)
+        cut = lambda office: office.break_down(operation="set_task_status", status=503, after=1)  # noqa: E731
+        end = runs.go((3500, cut))
+        assert [task["status"] for task in end.outcome["tasks"]] == ["withdrawn", "open"]
+        office.sandbox.behave()
+        runs.clear()
+        assert runs.go((office.now - START + 500, tick_newest)).how == "done"
+        assert [task["status"] for task in new_tasks(office)] == ["done"] * 4
 
     @in_both_modes
     def test_remembers_that_it_has_withdrawn_them(self, mode: str, office: Office) -> None:
@@ -421,6 +454,74 @@ class TestAClear:
         assert (end.how, end.cause) == ("failed for good", "ChatworkParameterError")
         assert "reference" in end.error
         assert office.sandbox.requests == []
+
+
+class TestARoomFullOfDoneTasks:
+    """A bot's done tasks pile up for years, and Chatwork shows no more than 100 of them."""
+
+    @pytest.fixture
+    def full(self, office: Office) -> Office:
+        fill(office, "done", SATO, 100)
+        office.now += 86400
+        for index in range(5):
+            office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+        return office
+
+    def tick_later(self, office: Office) -> Any:
+        return (office.now - START + 200, tick(0))
+
+    @pytest.mark.parametrize("memory", [*MEMORIES, "none"])
+    def test_is_given_another_in_spite_of_an_error(
+        self, memory: str, full: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect(monkeypatch, full.sandbox, max_wait=300)
+        full.sandbox.misbehave(Fault("status", operation="create_task", status=503, times=1))
+        runs = Runs(full, "reference" if memory == "none" else memory, "worker", to_ids=[SATO])
+        end = runs.go(self.tick_later(full), **({"reference": None} if memory == "none" else {}))
+        assert end.how == "done"
+        assert full.sandbox.acted("create_task") == 1
+
+    @pytest.mark.parametrize(
+        "fault", [{"kind": "refuse"}, {"status": 429}, {"operation": "create_task", "status": 503}], ids=str
+    )
+    @with_both_memories
+    def test_is_given_another_by_a_retry(self, memory: str, fault: dict[str, Any], full: Office) -> None:
+        runs = Runs(full, memory, "worker", to_ids=[SATO])
+        full.break_down(**fault)
+        assert runs.go().how == "failed"
+        full.sandbox.behave()
+        full.ti.try_number += 1
+        full.now += 60
+        assert runs.go(self.tick_later(full)).how == "done"
+        assert full.sandbox.acted("create_task") == 1
+
+    @with_both_memories
+    def test_is_not_given_another_where_the_answer_was_lost(self, memory: str, full: Office) -> None:
+        runs = Runs(full, memory, "worker", to_ids=[SATO])
+        full.sandbox.misbehave(Fault("lost_reply", operation="create_task"))
+        full.sandbox.misbehave(Fault("status", method="GET", status=500, times=None))
+        assert runs.go().how == "failed"
+        full.sandbox.behave()
+        full.ti.try_number += 1
+        full.now += 60
+        assert runs.go(self.tick_later(full)).how == "done"
+        assert full.sandbox.acted("create_task") == 1
+
+    @in_both_modes
+    def test_is_given_another_by_a_first_try_that_would_reuse_one(self, mode: str, full: Office) -> None:
+        runs = Runs(full, "reference", mode, to_ids=[SATO], reuse=True)
+        assert runs.go(self.tick_later(full)).how == "done"
+
+    def test_is_not_given_another_where_one_from_before_a_clear_may_be_behind_them(self, office: Office) -> None:
+        runs = Runs(office, "reference", "worker", to_ids=[SATO], reuse=True)
+        assert runs.go((100, tick(0))).how == "done"
+        fill(office, "done", SATO, 100)
+        runs.clear()
+        office.now += 86400
+        # The run was begun anew, so that no message since then tells of the task.
+        office.run_began = office.now
+        assert "look into the room" in runs.go().error
+        assert office.sandbox.acted("create_task") == 1
 
 
 class TestFirstTry:

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.followup import Escalation, FollowUp, Reminder
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
@@ -80,6 +81,10 @@ def break_down(**fault: Any) -> Callable[[Office], object]:
     return lambda office: office.break_down(**fault)
 
 
+def break_read(index: int, **fault: Any) -> Callable[[Office], object]:
+    return lambda office: office.break_down(path=f"/rooms/{ROOM}/tasks/{office.tasks[index]}", **fault)
+
+
 def hide_the_tasks(office: Office) -> None:
     """Let Chatwork answer everything but how tasks stand."""
     for operation in ("list_tasks", "get_task"):
@@ -98,6 +103,11 @@ def recover(office: Office) -> None:
 
 def lose_the_room(office: Office) -> None:
     office.sandbox.remove_member(ROOM, company.BOT)
+
+
+def reissue_the_token(office: Office) -> None:
+    office.monkeypatch.setattr(office.sandbox, "_tokens", {"another-token": company.BOT})
+    connect(office.monkeypatch, office.sandbox, token="another-token")
 
 
 def withdraw_as_another(office: Office) -> None:
@@ -209,10 +219,31 @@ SCENARIOS = {
     ),
     "done in a busy room": Scenario("done", DONE3, [(100, tick(0, 1, 2)), (100, chat)], {"withdraw": True}),
     "outage": Scenario("done", DONE3, [(100, break_down(status=503)), (400, tick(0, 1, 2)), (1000, recover)]),
+    "a task is not known once": Scenario(
+        "done", DONE3, [(100, break_read(1, status=404, times=1)), (110, tick(1)), (400, tick(0, 2))]
+    ),
+    "a task cannot be read for a while": Scenario(
+        "done",
+        "done done open",
+        [(100, break_read(1, status=503)), (110, tick(1)), (300, tick(0)), (1000, recover)],
+        {"complete_when": 2},
+    ),
+    "others are done while a task cannot be read": Scenario(
+        "done",
+        "done open done",
+        [(100, break_read(1, status=503)), (110, tick(1)), (300, tick(0)), (400, tick(2))],
+        {"complete_when": 2},
+    ),
+    "a task is refused": Scenario(
+        "failed for good",
+        happenings=[(100, break_read(1, status=400)), (110, tick(1))],
+        cause="ChatworkInvalidRequestError",
+    ),
     "no network up to the timeout": Scenario(
         "timed out", "open open open", [(100, break_down(kind="refuse")), (200, tick(0, 1, 2))]
     ),
     "rate limit": Scenario("done", DONE3, [(100, break_down(status=429)), (400, recover), (500, tick(0, 1, 2))]),
+    "re-issued token": Scenario("done", DONE3, [(100, reissue_the_token), (500, tick(0, 1, 2))], changes={}),
     "lost room": Scenario("failed for good", happenings=[(100, lose_the_room)], cause="ChatworkForbiddenError"),
     "revoked token": Scenario("failed for good", happenings=[(100, break_down(status=401))], cause="ChatworkAuthError"),
     "redirect": Scenario(
@@ -321,6 +352,14 @@ class TestTheResult:
     def test_comes_at_the_look_that_sees_it(self, mode: str, office: Office) -> None:
         office.ask(mode, [(100, tick(0)), (200, tick(1)), (1000, tick(2))])
         assert START + 1000 <= office.now <= START + 1062
+
+    @in_both_modes
+    def test_is_the_same_where_somebody_uploads_a_file_at_that_time(self, mode: str, office: Office) -> None:
+        def upload(office: Office) -> None:
+            office.sandbox.share(ROOM, YAMADA, Upload("a.csv", b"1"))
+
+        end = office.ask(mode, [(100, tick(0)), (101, upload)], to_ids=SATO)
+        assert (end.how, end.result["tasks"][0]["done_by"]) == ("done", SATO)
 
     @in_both_modes
     def test_links_to_the_message(self, mode: str, office: Office) -> None:
@@ -432,7 +471,36 @@ class TestReminders:
         assert (end.how, office.said) == ("timed out", [])
 
 
+class TestWhatCannotCome:
+    """What is said of it when the wait begins; what exactly is in ``test_unheard``."""
+
+    NAG = TestReminders.NAG
+
+    @in_both_modes
+    def test_is_one_warning(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
+        wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
+        office.ask(mode, [(100, tick(0))], to_ids=SATO, **wishes)
+        assert log_of(caplog, capsys).count("before_due and escalation without a due date: nothing comes of it") == 1
+
+    @in_both_modes
+    def test_is_not_said_of_what_comes(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
+        wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
+        office.ask(mode, [(100, tick(0))], to_ids=SATO, due="PT30M", **wishes)
+        log = log_of(caplog, capsys)
+        assert "nothing comes of it" not in log
+        assert "does not come" not in log
+
+
 class TestAWithdrawalThatCannotBe:
+    @in_both_modes
+    def test_counts_as_far_as_it_came(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
+        cut = break_down(operation="set_task_status", status=503, after=1)
+        end = office.ask(mode, [(3500, cut)], withdraw=True)
+        assert end.how == "timed out"
+        assert [task["status"] for task in end.outcome["tasks"]] == ["withdrawn", "open", "open"]
+        assert statuses(office) == ["done", "open", "open"]
+        assert log_of(caplog, capsys).count("Some open tasks could not be withdrawn") == 1
+
     @in_both_modes
     @pytest.mark.parametrize("since", ["the end", "the beginning"])
     def test_is_one_error_in_the_log(self, mode: str, since: str, office: Office, caplog: Any, capsys: Any) -> None:
@@ -499,6 +567,35 @@ class TestBeingKilled:
         assert office.now < START + 300
         assert statuses(office) == ["done", "open", "open"]
         assert office.said == []
+
+    @in_both_modes
+    def test_leaves_the_tasks_of_others_open_where_enough_are_done(self, mode: str, office: Office) -> None:
+        self.kill(office, mode, withdraw=True, complete_when="any", poke_interval=600)
+        assert statuses(office) == ["done", "open", "open"]
+        assert office.said == []
+
+    @pytest.mark.parametrize("withdraw", [False, True])
+    def test_leaves_a_worker_to_the_retries_of_airflow(self, withdraw: bool, office: Office) -> None:
+        office.store = FakeStore()
+        end = self.kill(office, "worker", withdraw=withdraw)
+        assert (end.how, end.error) == ("failed", "The wait was ended in Airflow")
+
+    def test_in_the_middle_of_a_look_is_no_work_of_another_run(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connect(monkeypatch, office.sandbox, max_wait=300)
+        office.store = FakeStore()
+        fail_once = lambda office: office.break_down(operation="list_tasks", status=503, times=1)  # noqa: E731
+        end = office.ask("worker", [(100, fail_once), (120.5, Office.kill_worker)], withdraw=True)
+        assert (end.how, end.error) == ("failed", "The wait was ended in Airflow")
+        assert statuses(office) == ["done"] * 3
+
+    def test_of_a_worker_is_final_where_nothing_could_find_the_tasks(self, office: Office) -> None:
+        end = self.kill(office, "worker")
+        assert (end.how, end.error) == (
+            "failed for good",
+            "The wait was ended in Airflow. It is not tried again, as people would get the task twice.",
+        )
 
     @in_both_modes
     def test_is_never_taken_for_done(self, mode: str, office: Office) -> None:
@@ -662,7 +759,7 @@ class TestArguments:
             ({"escalation": {}}, "mentions"),
             ({"reference": "a\nb"}, "reference='a\\\\nb': give one line"),
             ({"reference": " "}, "reference=' ': give one line"),
-            ({"reference": "x" * 201}, "at most 200 characters"),
+            ({"reference": "x" * 1001}, "at most 1000 characters"),
             ({"body": ""}, "body=''"),
             ({"body": "", "reference": "x"}, "body=''"),
             ({"body": "x" * 65535, "reference": "x"}, "at most 65535"),

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.links import PLACE_KEY
@@ -147,7 +147,7 @@ def work(world: World) -> None:
     """Let people do what Chatwork tells the room by itself."""
     [task_id] = world.sandbox.assign(ROOM, SATO, [TAKAHASHI], "確認")
     world.sandbox.tick(ROOM, task_id)
-    world.sandbox.share(ROOM, SATO, Upload("a.csv", b"1,2"), "どうぞ")
+    world.sandbox.share(ROOM, SATO, Upload("a.csv", b"1,2"))
 
 
 SCENARIOS = {
@@ -219,6 +219,26 @@ SCENARIOS = {
     "an edit of an old message is not new": done("新しい", edit("承認"), says("新しい"), before=in_past(says("古い"))),
     "deleted before a look": done("はい", in_turn(says("いいえ"), World.delete), says("はい")),
     "not what Chatwork says": done("はい", work, says("はい")),
+    "what somebody says with a file": done(
+        "どうぞ", lambda w: w.sandbox.share(ROOM, SATO, Upload("a.csv", b"1,2"), "どうぞ"), matches="^どうぞ$"
+    ),
+    "an answer with a file": done(
+        "却下",
+        lambda w: w.say(
+            f"[rp aid={BOT} to={ROOM}-{w.question}]データ連携ボットさん\n却下\n"
+            "[info][title][dtext:file_uploaded][/title][download:1]a.csv (3 B)[/download][/info]"
+        ),
+        reply_to=question,
+    ),
+    "an answer beside another one": done(
+        "却下",
+        lambda w: w.say(
+            f"[rp aid={SATO} to={ROOM}-{w.sandbox.messages(ROOM)[0]['message_id']}]佐藤 花子さん\n承認\n\n"
+            f"[rp aid={BOT} to={ROOM}-{w.question}]データ連携ボットさん\n却下"
+        ),
+        reply_to=question,
+        matches="^(承認|却下)$",
+    ),
     "more than a page": done("はい", chat(140), says("はい"), matches="はい", possible_loss=True),
     "more than a page at once": done("はい", in_turn(chat(140), says("はい")), matches="はい", possible_loss=True),
     "a page of old ones": done("はい", says("はい"), before=in_past(chat(140))),
@@ -276,6 +296,7 @@ SCENARIOS = {
     "no such time": fails("ChatworkParameterError", since="yesterday"),
     "no such expression": fails("ChatworkParameterError", matches="(承認"),
     "no expression": fails("ChatworkParameterError", matches=["承認"]),
+    "nothing to match": fails("ChatworkParameterError", matches=""),
     "no room": fails("ChatworkParameterError", room_id=None),
     "no such room": fails("ChatworkParameterError", room_id="general"),
 }
@@ -308,7 +329,9 @@ class TestEveryMode:
         end = self.wait(mode, world, scenario)
         assert (end.how, end.cause) == (scenario.how, scenario.cause)
         if scenario.how != "done":
-            assert end.xcoms == {}
+            room = {"room_id": str(ROOM), "message_id": None, "web_url": str(world.sandbox.address)}
+            nowhere = name in SENDING_NOTHING or name.endswith(("no connection", "bad argument"))
+            assert end.xcoms == ({} if nowhere else {PLACE_KEY: room})
             return
         messages = {message["message_id"]: message for message in world.sandbox.messages(ROOM)}
         message = messages[end.result["message_id"]]
@@ -392,17 +415,32 @@ class TestRendering:
         assert found["message_id"] == world.sandbox.messages(ROOM)[-2]["message_id"]
 
     @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
-    def test_what_renders_to_nothing_is_no_condition(self, native, world):
+    @pytest.mark.parametrize("name", ["from_account_ids", "matches", "reply_to"])
+    def test_a_condition_that_renders_to_nothing_fails(self, name, native, world):
         in_past(says("はい"))(world)
         with new_dag("d", render_template_as_native_obj=native):
             sensor = ChatworkMessageSensor(
-                task_id="wait",
-                room_id=ROOM,
-                since="{{ since }}",
-                deferrable=False,
-                **dict.fromkeys(("from_account_ids", "matches", "reply_to"), "{{ nothing }}"),
+                task_id="wait", room_id=ROOM, since=world.question, deferrable=False, **{name: "{{ nothing }}"}
             )
-        assert render(sensor, nothing=None, since=world.question).execute(context())["text"] == "はい"
+        with pytest.raises(AirflowFailException, match=f"{name}="):
+            render(sensor, nothing=None).execute(context())
+        assert not world.sandbox.requests
+
+    @pytest.mark.parametrize("nothing", ["", "None", "[]", [], ()])
+    def test_nobody_is_not_everybody(self, nothing, world):
+        sensor = ChatworkMessageSensor(task_id="wait", room_id=ROOM, from_account_ids=nothing, deferrable=False)
+        with pytest.raises(AirflowFailException, match="from_account_ids="):
+            sensor.execute(context())
+
+    @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+    def test_a_beginning_that_renders_to_nothing_is_none(self, native, world):
+        with new_dag("d", render_template_as_native_obj=native):
+            sensor = ChatworkMessageSensor(
+                **{"task_id": "wait", "room_id": ROOM, "since": "{{ nothing }}", "matches": None},
+                deferrable=False,
+            )
+        in_turn(says("はい"))(world)
+        assert render(sensor, nothing=None).execute({})["text"] == "はい"
 
 
 class TestBeginning:

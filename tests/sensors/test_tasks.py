@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -193,7 +194,9 @@ class TestEveryMode:
         end = self.wait(mode, world, scenario)
         assert (end.how, end.cause) == (scenario.how, scenario.cause)
         if scenario.how != "done":
-            assert end.xcoms == {}
+            room = {"room_id": str(ROOM), "message_id": None, "web_url": str(world.sandbox.address)}
+            nowhere = name in SENDING_NOTHING or name.endswith(("no connection", "bad argument"))
+            assert end.xcoms == ({} if nowhere else {PLACE_KEY: room})
             return
         tasks = {task["task_id"]: task for task in world.sandbox.tasks(ROOM)}
         gone = {"status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
@@ -274,6 +277,18 @@ class TestDeferral:
         self.defer(sandbox)
         assert [request.operation for request in sandbox.requests] == ["get_task"]
 
+    @pytest.mark.parametrize("arguments", [{"deferrable": True}, {"mode": "reschedule"}], ids=str)
+    def test_holds_no_worker_until_there_is_budget_for_a_look(self, arguments, sandbox, monkeypatch):
+        connect(monkeypatch, sandbox, max_wait=300)
+        monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"slept {seconds} s"))
+        reset = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(time.time() + 200)}
+        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.misbehave(Fault(kind="status", status=429, headers=reset, times=None))
+        sensor = ChatworkTaskDoneSensor(task_id="wait", room_id=ROOM, task_ids=task_id, **arguments)
+        with pytest.raises(BaseException) as caught:  # noqa: PT011 # The SDK does not name that of a reschedule.
+            sensor.execute(context())
+        assert type(caught.value).__name__ in ("TaskDeferred", "AirflowRescheduleException")
+
     def test_hands_every_option_to_the_trigger(self, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_second")
         monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
@@ -321,11 +336,19 @@ class TestDeferral:
             ({"never_fail": True}, AirflowSkipException),
         ],
     )
-    def test_takes_the_deadline_of_airflow_for_its_own(self, error, arguments, end):
+    def test_takes_the_deadline_of_airflow_for_its_own(self, error, arguments, end, sandbox):
         # The first is how Airflow 3 says it, the second how 2.11 does.
-        sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=1, **arguments)
+        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id, **arguments)
         with pytest.raises(end):
             sensor.resume_execution("__fail__", {"error": error}, context())
+
+    def test_takes_what_was_done_while_no_triggerer_was_there(self, sandbox):
+        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id)
+        sandbox.tick(ROOM, task_id)
+        [state] = sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
+        assert state["status"] == "done"
 
     def test_fails_with_what_chatwork_said_to_the_trigger(self):
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=1)
@@ -342,6 +365,17 @@ class TestWithoutAWorker:
         return ChatworkTaskDoneSensor(task_id="wait", deferrable=False, **{**given, **arguments})
 
     @pytest.mark.skipif(VERSION < (3, 3), reason="begins in a worker there")
+    @pytest.mark.parametrize(
+        ("minutes", "left"), [(5, 0.0), (60, 0.0), (90, 1800.0), (120, 3600.0), (1000, 3600.0)], ids=str
+    )
+    def test_is_not_over_before_airflows_own_limit(self, minutes, left):
+        # Airflow's deadline is that limit, where it is less than what the sensor asks for: an hour, and one more.
+        sensor = self.sensor(start_from_trigger=True, timeout=3600, execution_timeout=timedelta(minutes=minutes))
+        assert sensor.start_trigger_args is not None
+        assert sensor.start_trigger_args.trigger_kwargs is not None
+        assert sensor.start_trigger_args.trigger_kwargs["before_timeout"] == left
+
+    @pytest.mark.skipif(VERSION < (3, 3), reason="begins in a worker there")
     def test_hands_everything_to_the_triggerer(self):
         sensor = self.sensor(
             complete_when=2,
@@ -356,7 +390,7 @@ class TestWithoutAWorker:
         assert start is not None
         assert start.trigger_cls == "airflow_provider_chatwork.triggers.tasks.ChatworkTaskDoneTrigger"
         assert start.next_method == "execute_complete"
-        assert start.timeout == timedelta(hours=1, minutes=5)
+        assert start.timeout == timedelta(hours=2)
         trigger = ChatworkTaskDoneTrigger(**start.trigger_kwargs or {})
         assert trigger.arguments() == {
             "chatwork_conn_id": "chatwork_default",
@@ -366,7 +400,7 @@ class TestWithoutAWorker:
             "assignees": {},
             "poke_interval": 7.0,
             "deadline": None,
-            "before_timeout": 300.0,
+            "before_timeout": 3600.0,
             "exponential_backoff": False,
             "max_interval": None,
             "silent_fail": False,

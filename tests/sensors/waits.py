@@ -55,7 +55,7 @@ class Script:
             return
         # Where nothing happens any more, a wait may look again at its end.
         self._idle += 1
-        assert self._idle < 10, f"the wait goes on for ever, after {self.looks} looks"
+        assert self._idle < 30, f"the wait goes on for ever, after {self.looks} looks"
 
 
 def wait(

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -30,7 +31,15 @@ ASK: dict[str, Any] = {
 # Every argument, and none of them as it would be by itself.
 ARGUMENTS: dict[str, Any] = {
     "ask": ASK,
-    "heard": {"answers": [], "hint": "7", "taken_back": {"5": None}, "seen": [5, 6], "possible_loss": True},
+    "heard": {
+        "answers": [],
+        "hints": {"5": "7"},
+        "taken_back": {"5": None},
+        "seen": [5, 6],
+        "possible_loss": True,
+        "absent": [5],
+        "members_at": 1_800_000_000.5,
+    },
     "chatwork_conn_id": "chatwork_second",
     "poke_interval": 11.5,
     "deadline": 1_800_000_000.25,
@@ -53,7 +62,7 @@ class Room:
     def arguments(self, **more: Any) -> dict[str, Any]:
         return {
             "ask": {**ASK, "message_id": self.question},
-            "heard": nothing_heard(),
+            "heard": nothing_heard(START),
             "chatwork_conn_id": "chatwork_default",
             "poke_interval": 60,
             "deadline": START + 3600,
@@ -130,7 +139,7 @@ class TestSerialize:
     def test_keeps_what_it_began_with(self, room):
         # What it hears goes into its event; Airflow asks for the arguments only once.
         trigger = ChatworkApprovalTrigger(**room.arguments())
-        assert trigger.serialize()[1]["heard"] == nothing_heard()
+        assert trigger.serialize()[1]["heard"] == nothing_heard(START)
 
 
 class TestRun:
@@ -180,7 +189,7 @@ class TestRun:
         assert room.posts == 1
         event = room.wait(room.arguments())
         assert event["status"] == "heard"
-        assert event["heard"]["hint"] == room.sandbox.messages(ROOM)[-1]["message_id"]
+        assert event["heard"]["hints"] == {str(SATO): room.sandbox.messages(ROOM)[-1]["message_id"]}
         assert room.wait(room.arguments(heard=event["heard"]))["status"] == "timeout"
         assert room.posts == 1
 
@@ -189,7 +198,7 @@ class TestRun:
             room.sandbox.misbehave(Fault("status", operation="post_message", status=503, act=False, times=None))
 
         event = room.wait(room.arguments(), (80, break_down), (90, lambda: room.reply(SATO, "良いです")))
-        assert (event["status"], event["heard"]["hint"]) == ("timeout", None)
+        assert (event["status"], event["heard"]["hints"]) == ("timeout", {})
         posts = [request for request in room.sandbox.requests if request.operation == "post_message"]
         assert 50 <= len(posts) <= 60
 
@@ -229,7 +238,7 @@ class TestRun:
                         pass
 
                 other = asyncio.create_task(stay())
-                heard = nothing_heard()
+                heard = nothing_heard(START)
                 for _ in range(3):
                     trigger = ChatworkApprovalTrigger(**room.arguments(heard=heard))
                     [event] = [event.payload async for event in trigger.run()]
@@ -268,4 +277,57 @@ class TestRun:
             return run_virtually(main)
 
         assert {event["status"] for event in both()} == {"timeout"}
-        assert len(room.sandbox.requests) <= 3600 / 60 + 2
+        operations = [request.operation for request in room.sandbox.requests]
+        assert operations.count("list_messages") <= 3600 / 60 + 2
+        # Who is in the room is asked for after an hour, for each of them, and that is when the time is over.
+        assert len(operations) - operations.count("list_messages") == operations.count("list_members") == 20
+
+    def test_sees_who_left_though_nobody_says_anything(self, room):
+        # What people do in the room is said there; nothing is said of who may only read.
+        event = room.wait(
+            room.arguments(deadline=START + 30_000),
+            (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
+        )
+        assert (event["status"], event["heard"]["absent"]) == ("deserted", [YAMADA])
+        assert START + 3600 <= room.now < START + 3600 + 120
+        operations = [request.operation for request in room.sandbox.requests]
+        assert operations.count("list_members") == 1
+
+    def test_asks_again_at_the_next_interval_who_is_there(self, room):
+        def break_down() -> None:
+            room.sandbox.misbehave(Fault("status", operation="list_members", status=503, times=3))
+
+        event = room.wait(
+            room.arguments(deadline=START + 30_000),
+            (80, break_down),
+            (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
+        )
+        assert event["status"] == "deserted"
+        asked = [request.time for request in room.sandbox.requests if request.operation == "list_members"]
+        assert len(asked) == 4
+        assert all(later - earlier >= 59 for earlier, later in pairwise(asked))
+
+    def test_makes_sure_again_at_the_next_interval_though_nobody_says_anything(self, room):
+        room.reply(SATO, "承認")
+        event = room.wait(room.arguments())
+        for index in range(120):
+            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+        room.reply(YAMADA, "承認")
+        room.sandbox.misbehave(Fault("status", operation="get_message", status=503, times=3))
+        event = room.wait(room.arguments(heard=event["heard"]))
+        while event["status"] == "heard":
+            event = room.wait(room.arguments(heard=event["heard"]))
+        assert (event["status"], event["choice"]) == ("decided", "承認")
+        assert room.now < START + 600
+
+    def test_decides_nothing_at_the_end_of_which_it_cannot_make_sure(self, room):
+        room.reply(SATO, "承認")
+        heard = room.wait(room.arguments())["heard"]
+        for index in range(120):
+            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+        room.reply(YAMADA, "承認")
+        room.sandbox.misbehave(Fault("status", operation="get_message", status=503, times=None))
+        event = room.wait(room.arguments(heard=heard))
+        while event["status"] == "heard":
+            event = room.wait(room.arguments(heard=event["heard"]))
+        assert (event["status"], event["unseen"]) == ("timeout", True)

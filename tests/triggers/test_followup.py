@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from airflow_provider_chatwork.followup import Escalation, FollowUp, Reminder
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.followup import ChatworkFollowUpTrigger
+from airflow_provider_chatwork.watching.accounts import Accounts, replaced
 from tests.airflow_side import VERSION
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
@@ -125,6 +127,138 @@ class TestRun:
         assert {event["status"] for [event] in run_virtually(main)} == {"timeout"}
         # One list an interval, and what the beginning and the end cost; not 20 times as many.
         assert len(sandbox.requests) < 3600 / 60 + 30
+
+
+class TestManyReminders:
+    """Quiet hours move all that is due in a night to one and the same second."""
+
+    REMINDED = FollowUp(reminders=Reminder(after=600, quiet_hours=None, business_days_only=False)).to_plain()
+
+    def play(
+        self,
+        sandbox: Any,
+        tasks: list[int],
+        *,
+        age: float = 0.0,
+        times: int = 1,
+        until: float = 1500.0,
+        happenings: dict[float, Callable[[list[asyncio.Task[Any]]], object]] | None = None,
+    ) -> Counter[str]:
+        """Wait for each task by itself, in so many triggerers; returns how often each was reminded of."""
+        sandbox.limits = Limits()
+        given = {"room_id": ROOM, "message_id": None, "created_at": START - age, "deadline": START + 7200, "needed": 1}
+
+        async def main(loop: VirtualLoop) -> None:
+            async def run(task_id: int) -> Any:
+                one = {**given, "tracks": [new_track(task_id, START - age)]}
+                waiting = trigger([], given=one, follow_up=self.REMINDED, deadline=START + 7200)
+                return [event.payload async for event in waiting.run()]
+
+            waits: list[asyncio.Task[Any]] = []
+            for at, act in (happenings or {}).items():
+                loop.happens(at, lambda act=act: act(waits))
+            with accounts(sandbox, loop.unix_time, latency=0.1) as first:
+                for number in range(times):
+                    # Another process has accounts of its own.
+                    with replaced(Accounts(first._transport, loop.unix_time) if number else first):
+                        waits += [asyncio.create_task(run(task_id)) for task_id in tasks]
+                        await asyncio.sleep(0.3)
+                await asyncio.sleep(until)
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+                await asyncio.sleep(1)
+
+        run_virtually(main)
+        lines = [message["body"].splitlines()[-1] for message in self.said(sandbox)]
+        return Counter(line.rpartition("/#!rid")[2] for line in lines)
+
+    def said(self, sandbox: Any) -> list[Any]:
+        return [message for message in sandbox.messages(ROOM) if "リマインド" in message["body"]]
+
+    def asked(self, sandbox: Any, operation: str) -> list[Any]:
+        return [record for record in sandbox.requests if record.operation == operation]
+
+    def give(self, sandbox: Any, count: int) -> list[int]:
+        sandbox.limits = Limits.off()
+        return [sandbox.assign(ROOM, company.BOT, [company.SATO], f"{number}")[0] for number in range(count)]
+
+    def test_are_sent_one_after_the_other_within_the_limits(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 60)
+        for number in range(60):
+            # They push each other out of the page.
+            sandbox.speak(ROOM, company.SATO, f"{number}")
+        counts = self.play(sandbox, tasks)
+        assert len(counts) == 60
+        assert set(counts.values()) == {1}
+        assert {record.status for record in sandbox.requests} == {200}
+        assert len(self.asked(sandbox, "list_messages")) < 12
+        posts = [record.time for record in self.asked(sandbox, "post_message")]
+        assert posts[-1] - posts[0] < 120
+        assert all(later - earlier >= 10 for earlier, later in zip(posts, posts[8:], strict=False))
+
+    def test_are_sent_within_the_limits_where_a_list_does_not_show_all_tasks(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 110)
+        done = lambda _: [sandbox.tick(ROOM, task_id) for task_id in tasks[:10]]  # noqa: E731
+        counts = self.play(sandbox, tasks, happenings={600.05: done})
+        # They are read one by one, right before somebody would be reminded of them.
+        assert len(counts) == 100
+        assert set(counts.values()) == {1}
+        assert 429 not in {record.status for record in sandbox.requests}
+
+    def test_that_were_sent_are_found_by_one_page(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 30)
+        self.play(sandbox, tasks, age=700, until=120)
+        before = len(self.asked(sandbox, "list_messages"))
+        counts = self.play(sandbox, tasks, age=700, until=120)
+        assert set(counts.values()) == {1}
+        assert len(self.asked(sandbox, "list_messages")) == before + 1
+
+    @pytest.mark.parametrize("until", [3.0, 3.05, 3.1, 3.3])
+    def test_are_not_said_again_where_the_triggerer_stops_among_them(self, until: float, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 15)
+        before = self.play(sandbox, tasks, age=700, until=until)
+        assert 0 < len(before) < 15
+        counts = self.play(sandbox, tasks, age=700, until=120)
+        assert len(counts) == 15
+        assert set(counts.values()) == {1}
+
+    def test_do_not_go_to_those_who_are_done_by_then(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 40)
+        done = lambda _: [sandbox.tick(ROOM, task_id) for task_id in tasks]  # noqa: E731
+        # A look is not older than 15 seconds, in which there are a dozen turns.
+        assert 0 < len(self.play(sandbox, tasks, happenings={602: done})) < 20
+
+    def test_are_not_disturbed_by_those_who_go(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 20)
+        leave = lambda waits: [wait.cancel() for wait in waits[::2]]  # noqa: E731
+        counts = self.play(sandbox, tasks, happenings={600.35: leave})
+        assert set(counts.values()) == {1}
+        assert len(counts) >= 10
+
+    def test_of_two_triggerers_are_left_once(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 20)
+        counts = self.play(sandbox, tasks, times=2)
+        assert len(counts) == 20
+        assert set(counts.values()) == {1}
+        assert self.asked(sandbox, "delete_message")
+
+
+class TestTimes:
+    def test_are_those_of_looks(self, sandbox: Any) -> None:
+        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        follow_up = FollowUp(reminders=Reminder(after=500, quiet_hours=None, business_days_only=False)).to_plain()
+        waiting = trigger(tasks, follow_up=follow_up, poke_interval=900)
+
+        async def main(loop: VirtualLoop) -> list[Any]:
+            loop.happens(100, lambda: sandbox.tick(ROOM, tasks[0]))
+            with accounts(sandbox, loop.unix_time):
+                return [event.payload async for event in waiting.run()]
+
+        [event] = run_virtually(main)
+        (track,) = event["given"]["tracks"]
+        assert track["open_at"] < START + 100
+        assert track["seen_done_at"] == pytest.approx(START + 500, abs=2)
 
 
 class Supervisor:

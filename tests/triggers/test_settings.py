@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import pytest
 
+from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._settings import CURRENT, LASTING, settings_of
 from tests.virtual_time import VirtualLoop, run_virtually
 
@@ -49,6 +51,22 @@ class TestSettingsOf:
             assert (await settings_of("chatwork_office", age)).token == "first"
             await asyncio.sleep(0.2)
             assert (await settings_of("chatwork_office", age)).token == "second"
+
+        run_virtually(ask)
+
+    def test_are_read_once_though_a_reading_takes_longer_than_they_may_be_old(self, says, monkeypatch):
+        readings: list[float] = []
+
+        async def slow(hook: ChatworkHook) -> Settings:
+            readings.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(2 * CURRENT)
+            return Settings("slow")
+
+        monkeypatch.setattr(ChatworkHook, "asettings", slow)
+
+        async def ask(loop: VirtualLoop) -> None:
+            await asyncio.gather(*(settings_of("chatwork_office", CURRENT) for _ in range(20)))
+            assert len(readings) == 1
 
         run_virtually(ask)
 

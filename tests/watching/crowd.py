@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_chatwork.api.call import HttpRequest
+from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.wire import BASE_URL, Settings
 from airflow_provider_chatwork.sandbox import Fault, Sandbox, company
@@ -51,10 +52,24 @@ class Crowd:
     :param others: how many open tasks of others there are in the first room; more than 100 hide what is waited for.
     :param troubles: whether Chatwork fails and refuses now and then.
     :param guests: how many requests others make with the same account in a minute.
+    :param flaws: what share of the answers about a single task, or about those of one person, is a bad one.
     """
 
-    def __init__(self, seed: int, *, rooms: int = 2, others: int = 0, troubles: bool = False, guests: int = 0) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        rooms: int = 2,
+        others: int = 0,
+        troubles: bool = False,
+        guests: int = 0,
+        flaws: float = 0.0,
+    ) -> None:
         self.chance = random.Random(seed)
+        self.flaws = flaws
+        self.flawed = 0
+        self._flaw_chance = random.Random(f"{seed} flaws")
+        self._missed: set[str] = set()
         self.waits: list[Waiting] = []
         self.guests = guests
         self.troubles = troubles
@@ -79,7 +94,7 @@ class Crowd:
         handle = self.sandbox.ahandle
 
         async def count(request: HttpRequest) -> Any:
-            answer = await handle(request)
+            answer = self._flawed(request) or await handle(request)
             self.polls.append(loop.time())
             self.refused_polls += answer.status == 429
             return answer
@@ -195,6 +210,21 @@ class Crowd:
 
     def _recover(self) -> None:
         self.sandbox.behave()
+
+    def _flawed(self, request: HttpRequest) -> Response | None:
+        """A bad answer in place of the right one, now and then."""
+        is_single = re.search(r"/tasks/\d+$", request.url) is not None
+        if not is_single and "account_id=" not in request.url:
+            return None
+        if self._flaw_chance.random() >= self.flaws:
+            self._missed.discard(request.url)
+            return None
+        self.flawed += 1
+        # Not again before there was a good one, as that is how a deleted task looks.
+        if is_single and request.url not in self._missed and self._flaw_chance.random() < 0.3:
+            self._missed.add(request.url)
+            return Response(404, {}, b"")
+        return Response(*self._flaw_chance.choice([(503, {}, b""), (500, {}, b""), (200, {}, b"<html>")]))
 
     # --- what is true
 

@@ -29,6 +29,11 @@ def looks(scene: Scene, room_id: int = ROOM) -> list[float]:
     return [record.time for record in scene.sandbox.requests if f"/rooms/{room_id}/" in record.path]
 
 
+def pauses(scene: Scene) -> list[int]:
+    """How many seconds there were between looks."""
+    return [round(later - time) for time, later in itertools.pairwise(looks(scene))]
+
+
 def many_waits(scene: Scene, rooms: list[int], **arguments: Any) -> list[asyncio.Task[Any]]:
     return [
         asyncio.create_task(end_of(scene.wait(scene.task(room_id=room_id), room_id=room_id, **arguments)))
@@ -247,12 +252,12 @@ class TestBudget:
             waits = many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(5 * WINDOW)
             assert scene.lines == [
-                "WARNING The budget of the Chatwork account does not do for all that is waited for (50 rooms): "
+                "WARNING The budget of the Chatwork account is not enough for all waits (50 rooms): "
                 "intervals are 2.1 times as long, 62.5 s instead of 30 s"
             ]
             await leave(waits[5:])
             await asyncio.sleep(4 * WINDOW)
-            assert scene.lines[1:] == ["INFO The budget of the Chatwork account does for all that is waited for again"]
+            assert scene.lines[1:] == ["INFO The budget of the Chatwork account is enough for all waits again"]
             await leave(waits)
 
         play(main, limits=Limits())
@@ -425,7 +430,8 @@ class TestOutage:
             scene.sandbox.misbehave(Fault("refuse", times=2))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 4
-            assert sum(len(log.lines) for log in logs) == 5
+            # Single failures are no matter of the waits.
+            assert sum(len(log.lines) for log in logs) == 3
             await leave(waits)
 
         play(main)
@@ -458,10 +464,9 @@ class TestOutage:
             await asyncio.sleep(30)
             scene.sandbox.misbehave(Fault("refuse", times=None))
             await asyncio.sleep(HOUR)
-            tries = looks(scene)[1:]
-            pauses = [round(later - time) for time, later in itertools.pairwise(tries)]
-            assert pauses[:3] == [60, 120, 240]
-            assert set(pauses[3:]) == {300}
+            _, *of_outage = pauses(scene)
+            assert of_outage[:6] == [5, 10, 20, 40, 80, 160]
+            assert {*of_outage[6:]} == {300}
             scene.sandbox.behave()
             scene.sandbox.tick(ROOM, task_id)
             began = scene.now
@@ -470,12 +475,24 @@ class TestOutage:
 
         play(main)
 
-    def test_does_not_make_an_interval_shorter_than_it_is(self):
+    def test_of_a_moment_does_not_cost_a_long_interval(self):
         async def main(scene: Scene) -> None:
-            scene.sandbox.misbehave(Fault("refuse", times=None))
+            task_id = scene.task()
+            ending = asyncio.create_task(end_of(scene.wait(task_id, interval=HOUR)))
+            await asyncio.sleep(30)
+            scene.sandbox.tick(ROOM, task_id)
+            scene.sandbox.misbehave(Fault("status", status=502))
+            assert await ending is not None
+            assert pauses(scene)[:2] == [HOUR, 5]
+
+        play(main)
+
+    def test_that_is_over_leaves_the_interval_as_it_is(self):
+        async def main(scene: Scene) -> None:
+            scene.sandbox.misbehave(Fault("refuse", times=3))
             waits = many_waits(scene, [ROOM], interval=1000.0)
             await asyncio.sleep(HOUR)
-            assert len(looks(scene)) == 4
+            assert pauses(scene) == [5, 10, 20, 1000, 1000, 1000]
             await leave(waits)
 
         play(main)

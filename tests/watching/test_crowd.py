@@ -70,6 +70,26 @@ class TestCrowd:
         crowd.live(HOUR)
         check(crowd, one_look=60)
 
+    def test_single_bad_answers_end_nothing_and_keep_nobody_waiting(self, seed):
+        crowd = Crowd(seed, rooms=3, flaws=0.15)
+        crowd.live(2 * HOUR)
+        check(crowd)
+        assert crowd.flawed > 5
+        assert sum(wait.ended_at is not None for wait in crowd.waits) > 20
+        for wait in crowd.waits:
+            for span in wait.over:
+                end = wait.ended_at if wait.ended_at is not None else float("inf")
+                begin = max(span[0], wait.since)
+                if begin < end and (len(span) == 1 or span[1] - begin > 3 * INTERVAL) and not wait.left:
+                    assert end - begin <= 3 * INTERVAL, wait
+
+    def test_single_bad_answers_about_what_full_lists_hide_neither(self, seed):
+        crowd = Crowd(seed, rooms=2, others=330, flaws=0.1)
+        crowd.live(HOUR)
+        check(crowd, one_look=60)
+        assert crowd.flawed > 10
+        assert busiest_window(crowd.polls) <= REQUESTS * (1 - RESERVE) + 5
+
     def test_the_budget_is_shared_with_others(self, seed):
         crowd = Crowd(seed, rooms=25, guests=20)
         crowd.live(HOUR)

@@ -50,8 +50,6 @@ class TestPage:
                 assert not await wait.news(scene.now + 0.4)
                 assert await wait.news(EVER)
                 assert wait.page == []
-                async with watch(scene, room_id=room_id) as other:
-                    assert await other.news(scene.now)
 
         play(main)
 
@@ -102,16 +100,18 @@ class TestPage:
 
 
 class TestJoining:
-    def test_is_told_at_once_what_others_know(self):
+    def test_takes_part_in_the_next_look_and_not_in_one_from_before_it(self):
         async def main(scene: Scene) -> None:
+            message_id = scene.sandbox.speak(ROOM, SATO, "はい")
             async with watch(scene) as wait:
                 await wait.news(EVER)
+                scene.sandbox.edit(ROOM, message_id, "やはり、いいえ")
                 await asyncio.sleep(20)
                 async with watch(scene) as other:
-                    assert await other.news(scene.now)
-                    assert other.page == wait.page
-                    assert not await wait.news(scene.now)
-                assert scene.asked() == ["list_messages"]
+                    assert not await other.news(scene.now + 30)
+                    assert await other.news(EVER)
+                    assert bodies(other)[-1] == "やはり、いいえ"
+                    assert scene.asked() == ["list_messages"] * 2
 
         play(main)
 

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkNotFoundError, ChatworkParameterError
+from airflow_provider_chatwork.api.errors import (
+    ChatworkForbiddenError,
+    ChatworkInvalidRequestError,
+    ChatworkNotFoundError,
+    ChatworkParameterError,
+)
+from airflow_provider_chatwork.api.task_watch import IN_TURN
+from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.watching import watch_tasks
-from tests.watching.scene import EVER, ROOM, SATO, TAKAHASHI, YAMADA, Scene, end_of, play
+from tests.watching.scene import EVER, ROOM, SATO, TAKAHASHI, YAMADA, Heard, Scene, end_of, play
 
 
 class TestWatchTasks:
@@ -169,6 +177,30 @@ class TestJoining:
 
         play(main)
 
+    @pytest.mark.parametrize("why", ["hidden", "failed", "gone on"])
+    def test_takes_a_look_of_its_own_where_what_is_known_was_not_seen_just_now(self, why):
+        async def main(scene: Scene) -> None:
+            tasks = [scene.task(by=TAKAHASHI) for _ in range(30)]
+            if why != "failed":
+                scene.fill(to=SATO)
+            async with scene.wait(*tasks, interval=600.0) as wait:
+                await wait.news(EVER)
+                await asyncio.sleep(580)
+                if why == "failed":
+                    scene.sandbox.misbehave(Fault("refuse", times=None))
+                # Looks that go on with it follow 200 and 400 seconds later.
+                await asyncio.sleep(25 if why != "gone on" else 425)
+                for task_id in tasks:
+                    scene.sandbox.tick(ROOM, task_id)
+                async with scene.wait(tasks[-1], interval=60.0) as other:
+                    assert not await other.news(scene.now)
+                    assert other.seen_at is None
+                    scene.sandbox.behave()
+                    while not other.is_complete:
+                        assert await other.news(scene.now + 300)
+
+        play(main)
+
 
 class TestIsComplete:
     @pytest.mark.parametrize(("complete_when", "ticks"), [("all", 3), ("any", 1), (2, 2), ("2", 2)])
@@ -251,6 +283,257 @@ class TestIsComplete:
             assert await asyncio.gather(*ending) == [None, None]
 
         play(main)
+
+
+def broken_read(task_id: int, **arguments: Any) -> Fault:
+    return Fault("status", **{"path": f"/rooms/{ROOM}/tasks/{task_id}", "times": None, **arguments})
+
+
+class TestOneBadAnswer:
+    """Of what one task is answered, nobody hears who does not wait for it."""
+
+    def test_that_passes_keeps_nobody_else_waiting(self):
+        async def main(scene: Scene) -> None:
+            broken, other = scene.task(), scene.task()
+            heard, heard_by_other = Heard(), Heard()
+            waits = [scene.task() for _ in range(3)]
+            async with (
+                scene.wait(*waits, log=heard_by_other),
+                scene.wait(broken, log=heard) as wait,
+                scene.wait(other, log=heard_by_other) as quick,
+            ):
+                await wait.news(EVER)
+                scene.sandbox.misbehave(broken_read(broken, status=500))
+                scene.sandbox.tick(ROOM, broken)
+                await asyncio.sleep(600)
+                scene.sandbox.tick(ROOM, other)
+                await quick.news(EVER)
+                await quick.news(scene.now + 70)
+                assert quick.is_complete
+                assert not await wait.news(scene.now + 1)
+                assert not wait.is_complete
+                assert len(heard.lines) == 1
+                assert "500" in heard.lines[0]
+                assert not heard_by_other.lines
+                assert not scene.lines
+                scene.asked()
+                await asyncio.sleep(3600)
+                # It is no use to ask for it again and again; every tenth look reads the other one.
+                assert scene.asked().count("read") <= 60 + 6 + 1
+                scene.sandbox.behave()
+                assert await wait.news(scene.now + 61)
+                assert wait.is_complete
+
+        play(main)
+
+    @pytest.mark.parametrize(("times", "lines"), [(1, 0), (2, 1)])
+    def test_that_passes_is_asked_for_again_before_the_next_look(self, times, lines):
+        async def main(scene: Scene) -> None:
+            broken, other = scene.task(), scene.task()
+            async with scene.wait(broken, interval=600.0, log=(heard := Heard())) as wait, scene.wait(other):
+                await wait.news(EVER)
+                scene.sandbox.misbehave(broken_read(broken, status=500, times=times))
+                scene.sandbox.tick(ROOM, broken)
+                scene.asked()
+                assert await wait.news(scene.now + 100)
+                assert wait.is_complete
+                assert scene.asked() == ["open", *["read"] * (times + 1)]
+                assert len(heard.lines) == lines
+
+        play(main)
+
+    def test_that_passes_lets_a_wait_end_by_what_it_told_later(self):
+        async def main(scene: Scene) -> None:
+            first, second, third = scene.task(), scene.task(), scene.task()
+            async with scene.wait(first, second) as wait, scene.wait(third):
+                scene.sandbox.tick(ROOM, first)
+                await wait.news(EVER)
+                scene.sandbox.misbehave(broken_read(first, status=500))
+                scene.sandbox.tick(ROOM, second)
+                scene.asked()
+                await asyncio.sleep(3600)
+                assert not wait.is_complete
+                # One list and two reads in an interval, and a few more.
+                assert len(scene.asked()) <= 3 * 60 + 10
+                scene.sandbox.behave()
+                await asyncio.sleep(61)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_that_passes_does_not_make_a_look_of_what_is_none(self):
+        async def main(scene: Scene) -> None:
+            broken, other, third = scene.task(), scene.task(), scene.task()
+            async with scene.wait(broken) as wait, scene.wait(other, third) as spared:
+                await wait.news(EVER)
+                seen_at = wait.seen_at
+                scene.sandbox.misbehave(broken_read(broken, status=500))
+                scene.sandbox.tick(ROOM, broken)
+                assert not await wait.look(30)
+                assert await spared.look(5)
+                assert wait.seen_at == seen_at
+                scene.sandbox.behave()
+                assert await wait.look(30)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_that_is_a_refusal_ends_the_waits_for_that_task_only(self):
+        async def main(scene: Scene) -> None:
+            broken, other, third = scene.task(), scene.task(), scene.task()
+            async with (
+                scene.wait(broken) as first,
+                scene.wait(third, broken, complete_when="any") as second,
+                scene.wait(third, other) as spared,
+            ):
+                await spared.news(EVER)
+                await second.news(EVER)
+                await first.news(EVER)
+                scene.sandbox.misbehave(broken_read(broken, status=400))
+                scene.sandbox.tick(ROOM, broken)
+                scene.asked()
+                for wait in (first, second):
+                    with pytest.raises(ChatworkInvalidRequestError):
+                        await wait.news(scene.now + 70)
+                    # Whoever stays all the same is refused once an interval.
+                    with pytest.raises(ChatworkInvalidRequestError):
+                        await wait.news(scene.now + 70)
+                assert not await spared.news(scene.now + 300)
+                assert len(scene.asked()) <= 2 * 10
+                scene.sandbox.tick(ROOM, third)
+                scene.sandbox.tick(ROOM, other)
+                assert await spared.news(scene.now + 70)
+                assert spared.is_complete
+
+        play(main)
+
+    @pytest.mark.parametrize("others", [0, 2])
+    def test_that_does_not_know_a_task_ends_nothing(self, others):
+        async def main(scene: Scene) -> None:
+            tasks = [scene.task() for _ in range(1 + others)]
+            async with scene.wait(tasks[0]) as wait, scene.wait(*tasks):
+                scene.sandbox.misbehave(broken_read(tasks[0], status=404, times=1))
+                scene.sandbox.tick(ROOM, tasks[0])
+                # The second answer counts, and is asked for at once.
+                assert await wait.news(scene.now + 5)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_that_is_one_too_many_is_heeded_though_the_look_goes_on(self):
+        async def main(scene: Scene) -> None:
+            broken, other = scene.task(), scene.task()
+            async with scene.wait(broken) as wait, scene.wait(other):
+                await wait.news(EVER)
+                # Without the headers that tell how much is left.
+                scene.sandbox.misbehave(broken_read(broken, status=429, times=1, headers={}))
+                scene.sandbox.tick(ROOM, broken)
+                await asyncio.sleep(62)
+                assert "read" in scene.asked()
+                assert not wait.is_complete
+                await asyncio.sleep(20)
+                assert scene.asked() == []
+                assert await wait.news(scene.now + 400)
+                assert wait.is_complete
+
+        play(main)
+
+
+class TestHidden:
+    """What no list shows is read in turn."""
+
+    def test_is_come_to_within_a_long_interval_and_at_no_faster_pace_than_in_short_ones(self):
+        async def main(scene: Scene) -> None:
+            tasks = [scene.task(by=TAKAHASHI) for _ in range(120)]
+            scene.fill(to=SATO)
+            waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=3600.0))) for task_id in tasks]
+            await asyncio.sleep(3590)
+            scene.asked()
+            for task_id in tasks:
+                scene.sandbox.tick(ROOM, task_id)
+            for _ in range(60):
+                await asyncio.sleep(60)
+                assert len(scene.asked()) <= 2 * IN_TURN
+            await asyncio.sleep(60)
+            assert all(wait.done() for wait in waits)
+
+        play(main)
+
+    def test_is_all_looked_at_for_who_wants_it_now(self):
+        async def main(scene: Scene) -> None:
+            tasks = [scene.task(by=TAKAHASHI) for _ in range(70)]
+            scene.fill(to=SATO)
+            async with scene.wait(*tasks, interval=600.0, complete_when="any") as wait:
+                await wait.news(EVER)
+                assert not wait.is_complete
+                scene.asked()
+                assert await wait.look(60)
+                assert scene.asked().count("read") == 70
+
+        play(main)
+
+    def test_in_many_rooms_leaves_enough_for_those_who_look_often(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(9)
+            waits = []
+            for room_id in rooms[1:]:
+                for by, count in ((TAKAHASHI, 40), (TAKAHASHI, 100)):
+                    tasks = [scene.task(SATO, by, room_id) for _ in range(count)]
+                    if count == 40:
+                        waits += [scene.wait(task_id, room_id=room_id, interval=240.0) for task_id in tasks]
+            often = scene.wait(scene.task(room_id=rooms[0]), room_id=rooms[0], interval=60.0)
+            ends = [asyncio.create_task(end_of(wait)) for wait in (*waits, often)]
+            # The first looks at all of them take what there is.
+            await asyncio.sleep(1500)
+            looks = []
+            for _ in range(50):
+                scene.lines.clear()
+                looked_at = often.seen_at
+                await asyncio.sleep(60)
+                looks.append(often.seen_at != looked_at)
+                assert not any("used up" in line for line in scene.lines)
+            assert sum(looks) > 15
+            await leave(ends)
+
+        play(main, limits=Limits())
+
+    def test_is_read_ten_tasks_a_look_in_short_intervals(self):
+        async def main(scene: Scene) -> None:
+            tasks = [scene.task(by=TAKAHASHI) for _ in range(40)]
+            scene.fill(to=SATO)
+            waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=60.0))) for task_id in tasks]
+            await asyncio.sleep(120)
+            scene.asked()
+            await asyncio.sleep(600)
+            assert scene.asked().count("read") == 10 * IN_TURN
+            await leave(waits)
+
+        play(main)
+
+    def test_does_not_wait_for_its_turn_where_a_look_is_wanted_now(self):
+        async def main(scene: Scene) -> None:
+            tasks = [scene.task(by=TAKAHASHI) for _ in range(90)]
+            scene.fill(to=SATO)
+            waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=600.0))) for task_id in tasks[1:]]
+            async with scene.wait(tasks[0], interval=600.0) as wait:
+                await wait.news(EVER)
+                await asyncio.sleep(67)
+                assert await wait.look(60)
+                assert not wait.is_complete
+                scene.sandbox.tick(ROOM, tasks[0])
+                scene.asked()
+                assert await wait.look(5)
+                assert wait.is_complete
+                assert len(scene.asked()) <= 2 + 1 + IN_TURN
+            await leave(waits)
+
+        play(main)
+
+
+async def leave(waits: list[asyncio.Task[Any]]) -> None:
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
 
 
 class TestImpossible:

@@ -10,7 +10,7 @@ from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from tests.watching.scene import EVER, ROOM, Heard, Scene, end_of, play
 
-# The usual budget does not do for a look a second.
+# The usual budget is not enough for a look a second.
 AMPLE = Limits(requests=100_000)
 
 
@@ -73,6 +73,9 @@ class TestNews:
                 assert await wait.news(EVER)
                 assert len(log.lines) == 1
                 scene.sandbox.misbehave(Fault("refuse"))
+                assert not await wait.news(scene.now + 100)
+                assert len(log.lines) == 1
+                scene.sandbox.misbehave(Fault("refuse", times=2))
                 assert not await wait.news(scene.now + 100)
                 assert len(log.lines) == 2
 
@@ -195,9 +198,48 @@ class TestLook:
                 before, began = len(scene.sandbox.requests), scene.now
                 assert not await wait.look(30)
                 assert scene.now - began == pytest.approx(30)
-                assert len(scene.sandbox.requests) == before + 1
+                assert len(scene.sandbox.requests) == before + 2
 
         play(main)
+
+    def test_is_had_again_where_it_fails_for_a_moment(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=3600.0) as wait:
+                await wait.news(EVER)
+                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.misbehave(Fault("status", status=502, times=2))
+                assert await wait.look(30)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_is_had_though_the_one_under_way_fails(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task(), interval=60.0) as wait:
+                await wait.news(EVER)
+                scene.sandbox.misbehave(Fault("status", status=502))
+                await asyncio.sleep(59.97)
+                assert scene.transports[0].under_way
+                assert await wait.look(30)
+
+        play(main)
+
+    def test_may_use_what_other_looks_leave_to_others(self):
+        async def main(scene: Scene) -> None:
+            use = HttpRequest("GET", f"{scene.settings.base_url}/me", {"x-chatworktoken": scene.settings.token})
+            async with scene.wait(scene.task(), interval=10.0) as wait:
+                await wait.news(EVER)
+                for _ in range(245):
+                    await scene.sandbox.ahandle(use)
+                await asyncio.sleep(60)
+                scene.asked()
+                await asyncio.sleep(60)
+                assert scene.asked() == []
+                assert await wait.look(30)
+                assert scene.asked() == ["read"]
+
+        play(main, limits=Limits())
 
     def test_sees_that_an_outage_is_over(self):
         async def main(scene: Scene) -> None:

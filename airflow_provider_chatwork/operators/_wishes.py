@@ -1,0 +1,54 @@
+"""What the author of a DAG wants of a wait for people who were given a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api.task_wait import tasks_needed
+from airflow_provider_chatwork.followup import FollowUp
+from airflow_provider_chatwork.followup.durations import duration
+
+if TYPE_CHECKING:
+    from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
+
+#: However often a wait may look, the account's budget is shared with everything else that uses it; in seconds.
+SHORTEST_INTERVAL = 1.0
+_AT_TIMEOUT = ("fail", "skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the author of a DAG wants of a wait, checked. ``interval`` and ``timeout`` are seconds."""
+
+    needed: int
+    interval: float
+    timeout: float
+    follow_up: FollowUp
+    on_timeout: str
+    withdraw: bool
+
+
+def wishes_of(operator: ChatworkCreateTaskOperator) -> Wishes:
+    """Check what an operator says of its wait; its fields are rendered by now.
+
+    :raises ChatworkParameterError: naming the field that cannot be right.
+    """
+    settings = operator.hook.settings
+    people = check.identifiers("to_ids", operator.to_ids)
+    interval = duration("poke_interval", operator.poke_interval, least=timedelta(0)).total_seconds()
+    return Wishes(
+        needed=tasks_needed(operator.complete_when, len(people)),
+        interval=max(interval, SHORTEST_INTERVAL),
+        timeout=duration("timeout", operator.timeout, least=timedelta(0)).total_seconds(),
+        follow_up=FollowUp(
+            reminders=check.given(operator.reminders),
+            escalation=check.given(operator.escalation),
+            zone=settings.timezone,
+            lang=settings.lang,
+        ),
+        on_timeout=check.choice("on_timeout", operator.on_timeout, _AT_TIMEOUT),
+        withdraw=operator.withdraw,
+    )
