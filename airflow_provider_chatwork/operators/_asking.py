@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.api.answers import Effect, option_for, read_options
+from airflow_provider_chatwork.api.answers import option_for, read_options
+from airflow_provider_chatwork.api.asking import Ask, answers_needed, nothing_heard
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.operators._base import ChatworkOperator
-from airflow_provider_chatwork.operators._effects import TakesEffect
+from airflow_provider_chatwork.api.question import question_text, source_text
+from airflow_provider_chatwork.api.standing import can_answer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_chatwork.api.asking import Ask, Heard
-    from airflow_provider_chatwork.api.rooms import AccountIds
+    from airflow_provider_chatwork.api.asking import Heard
+    from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 
 _KEPT = "chatwork_asked"
 
@@ -29,73 +30,67 @@ class Kept(NamedTuple):
     deadline: float
 
 
-class AsksPeople(ChatworkOperator, TakesEffect):
-    """An operator that asks people. Its parameters are those of ``ChatworkApprovalOperator``."""
+class Asking:
+    """The question of one task instance.
 
-    question: str
-    options: Mapping[str, Effect]
-    approvers: AccountIds
-    to: AccountIds | None
-    complete_when: str | int
-    on_timeout: str
-    fail_on_reject: bool
-    ignore_downstream_trigger_rules: bool
+    :param operator: says what to ask whom.
+    :param context: that of the task.
+    """
 
-    def kept(self, context: Context) -> Kept | None:
+    def __init__(self, operator: ChatworkApprovalOperator, context: Context) -> None:
+        self._operator = operator
+        self._context = context
+
+    def kept(self) -> Kept | None:
         """What :meth:`keep` has kept, also in an earlier try or before the task was cleared."""
-        from airflow_provider_chatwork.api.asking import Ask
-
-        store: Any = context.get("task_state_store")
+        store: Any = self._context.get("task_state_store")
         kept = None if store is None else store.get(_KEPT, None)
         return Kept(Ask(**kept["ask"]), kept["heard"], kept["deadline"]) if isinstance(kept, dict) else None
 
-    def keep(self, context: Context, ask: Ask, heard: Heard, deadline: float) -> None:
+    def keep(self, ask: Ask, heard: Heard, deadline: float) -> None:
         """Remember what was heard, where Airflow can."""
-        store: Any = context.get("task_state_store")
+        store: Any = self._context.get("task_state_store")
         if store is not None:
             store.set(_KEPT, {"ask": ask.to_plain(), "heard": heard, "deadline": deadline})
 
-    def recall(self, context: Context, ask: Ask) -> Heard:
+    def recall(self, ask: Ask) -> Heard:
         """What an earlier try has heard, for one that has just looked who is in the room."""
-        from airflow_provider_chatwork.api.asking import nothing_heard
-
         nothing = nothing_heard(time.time())
-        kept = self.kept(context)
+        kept = self.kept()
         # A task that was cleared has asked anew.
         if kept is None or kept.ask.message_id != ask.message_id:
             return nothing
         return {**kept.heard, "absent": nothing["absent"], "members_at": nothing["members_at"]}
 
-    def ask_people(self, context: Context, seconds: float) -> tuple[Ask, float]:
+    def ask(self, seconds: float) -> tuple[Ask, float]:
         """Post the question, or find that of an earlier try; with the Unix time up to which it can be answered.
 
         :param seconds: how long there is to answer.
         :raises ChatworkParameterError: for what cannot be right.
         """
-        from airflow_provider_chatwork.api.asking import Ask, answers_needed
-        from airflow_provider_chatwork.api.question import question_text, source_text
-        from airflow_provider_chatwork.api.standing import can_answer
-
-        hook = self.hook
-        options = read_options(self.options)
-        option_for(self.on_timeout, [*options])
-        room_id = api.check.identifier("room_id", hook.room_id_or_default(self.room_id))
-        question = api.check.text("question", self.question)
-        approvers = api.check.identifiers("approvers", self.approvers)
-        to_ids = approvers if self.to in (None, "", "None") else api.check.identifiers("to", self.to, required=False)
-        needed_of_all = answers_needed(self.complete_when, approvers)
-        self.check_effects(
+        operator, context = self._operator, self._context
+        hook = operator.hook
+        options = read_options(operator.options)
+        option_for(operator.on_timeout, [*options])
+        room_id = api.check.identifier("room_id", hook.room_id_or_default(operator.room_id))
+        question = api.check.text("question", operator.question)
+        approvers = api.check.identifiers("approvers", operator.approvers)
+        to_ids = (
+            approvers if operator.to in (None, "", "None") else api.check.identifiers("to", operator.to, required=False)
+        )
+        needed_of_all = answers_needed(operator.complete_when, approvers)
+        operator.check_effects(
             context,
             options,
-            fail_on_reject=self.fail_on_reject,
-            may_skip=self.on_timeout == "skip",
-            ignore_trigger_rules=self.ignore_downstream_trigger_rules,
+            fail_on_reject=operator.fail_on_reject,
+            may_skip=operator.on_timeout == "skip",
+            ignore_trigger_rules=operator.ignore_downstream_trigger_rules,
         )
         me = hook.run(api.account.get_me())
         members = hook.run(api.rooms.list_members(room_id))
         names = {member["account_id"]: member.get("name", "") for member in members}
         present = self._present(approvers, me["account_id"], can_answer(members))
-        needed = answers_needed(self.complete_when, approvers)
+        needed = answers_needed(operator.complete_when, approvers)
         if needed > len(present):
             raise ChatworkParameterError(
                 "approvers",
@@ -105,7 +100,7 @@ class AsksPeople(ChatworkOperator, TakesEffect):
             )
         strangers = [account_id for account_id in to_ids if account_id not in names and account_id not in approvers]
         if strangers:
-            self.log.warning("Accounts that are not called, as they are not in the room: %s", strangers)
+            operator.log.warning("Accounts that are not called, as they are not in the room: %s", strangers)
         ti: Any = context.get("ti")
         body = question_text(
             question,
@@ -121,9 +116,9 @@ class AsksPeople(ChatworkOperator, TakesEffect):
         )
         # The text has the names of people in it, and only those who are in the room: neither makes it another question.
         wish = repr((question, [*options], approvers, to_ids, needed_of_all, seconds))
-        asked = self.create_once(context, api.messages.post_message(room_id, body), stands_for={"body": wish})
+        asked = operator.create_once(context, api.messages.post_message(room_id, body), stands_for={"body": wish})
         message_id = asked.result["message_id"]
-        self.show_place(context, room_id, message_id)
+        operator.show_place(context, room_id, message_id)
         begin = time.time() if asked.is_new else hook.run(api.messages.get_message(room_id, message_id))["send_time"]
         ask = Ask(
             room_id=room_id,
@@ -151,7 +146,7 @@ class AsksPeople(ChatworkOperator, TakesEffect):
         present = [account_id for account_id in others if account_id in able]
         if len(present) < len(approvers):
             absent = [account_id for account_id in approvers if account_id not in present]
-            self.log.warning(
+            self._operator.log.warning(
                 "Approvers who cannot answer, as they are not in the room, may only read it, or are the account that "
                 "asks: %s",
                 absent,

@@ -12,8 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.answers import Effect, option_for, read_options
 from airflow_provider_chatwork.api.errors import ChatworkError, from_plain
-from airflow_provider_chatwork.operators._asking import AsksPeople
 from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
+from airflow_provider_chatwork.operators._effects import TakesEffect
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.api.asking import Ask, Heard, Look
     from airflow_provider_chatwork.api.rooms import AccountIds
     from airflow_provider_chatwork.followup.durations import Duration
+    from airflow_provider_chatwork.operators._asking import Asking
 
 #: Go on, or do not.
 APPROVE_OR_REJECT: Mapping[str, Effect] = {"承認": True, "却下": False}
@@ -32,7 +33,7 @@ _FAILED = "__fail__"
 _RETURN_VALUE = "return_value"
 
 
-class ChatworkApprovalOperator(AsksPeople):
+class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
     """Ask people in a room, wait for their answers, and go on as they decide.
 
     The question is posted with how to answer: by a reply to it whose first line is nothing but an option or its number.
@@ -135,9 +136,10 @@ class ChatworkApprovalOperator(AsksPeople):
     def act(self, context: Context) -> Any:
         """Ask, and wait for the answers."""
         self._interval()
-        ask, deadline = self.ask_people(context, _seconds("timeout", self.timeout))
-        heard = self.recall(context, ask)
-        self.keep(context, ask, heard, deadline)
+        asking = self._asking(context)
+        ask, deadline = asking.ask(_seconds("timeout", self.timeout))
+        heard = asking.recall(ask)
+        asking.keep(ask, heard, deadline)
         if self.deferrable:
             self._defer(ask, heard, deadline)
         return self._end(context, ask, self._wait(context, ask, heard, deadline))
@@ -150,7 +152,7 @@ class ChatworkApprovalOperator(AsksPeople):
             if event["status"] == "refused":
                 raise from_plain(event["error"])
             ask = Ask(**event["ask"])
-            self.keep(context, ask, event["heard"], event["deadline"])
+            self._asking(context).keep(ask, event["heard"], event["deadline"])
             if event["status"] == "heard":
                 self._defer(ask, event["heard"], event["deadline"])
             return self._end(context, ask, event)
@@ -163,9 +165,15 @@ class ChatworkApprovalOperator(AsksPeople):
                 return self._end_late(context, error)
         return super().resume_execution(next_method, next_kwargs, context)
 
+    def _asking(self, context: Context) -> Asking:
+        # Imported here, so that reading a DAG file does not load it.
+        from airflow_provider_chatwork.operators._asking import Asking
+
+        return Asking(self, context)
+
     def _end_late(self, context: Context, error: str) -> dict[str, Any]:
         """End a wait that no triggerer has ended: by a look, where Airflow remembers at what."""
-        kept = self.kept(context)
+        kept = self._asking(context).kept()
         if kept is None or kept.deadline > time.time():
             self._give_up(context, f"{error}; the answers were not looked at in time")
         return self._end(context, kept.ask, self._wait(context, kept.ask, kept.heard, kept.deadline))
@@ -196,7 +204,7 @@ class ChatworkApprovalOperator(AsksPeople):
             look = self._look(ask, heard, deadline)
             if look is not None:
                 if is_worth_keeping(heard, look.heard):
-                    self.keep(context, ask, look.heard, deadline)
+                    self._asking(context).keep(ask, look.heard, deadline)
                 heard = look.heard
                 if look.outcome != "open":
                     return {"status": look.outcome, "choice": look.choice, "heard": heard}
