@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.answers import Answer, Options
@@ -21,12 +21,12 @@ from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.helping import NO_HINT, answered_messages, find_hints, help_people, untold
 from airflow_provider_chatwork.api.links import message_url
-from airflow_provider_chatwork.api.message_text import is_deleted
+from airflow_provider_chatwork.api.message_text import is_deleted, names_on
 from airflow_provider_chatwork.api.message_wait import may_have_lost, position
 from airflow_provider_chatwork.api.question import hint_text, taken_back_text
 from airflow_provider_chatwork.api.standing import MEMBERS_EVERY, is_gone, look_at_members, read_behind
 from airflow_provider_chatwork.api.task_wait import tasks_needed
-from airflow_provider_chatwork.api.votes import hear, judge, latest, present
+from airflow_provider_chatwork.api.votes import hear, judge, latest, moment_of, present
 
 
 @dataclass(frozen=True)
@@ -85,20 +85,25 @@ class Heard(TypedDict):
 
     ``hints`` has the account ids, as text, of those who were told how to answer, with the message that told them.
     ``taken_back`` has those whose answer no longer counted because of what they said after it, with the message that
-    told them so, and ``None`` as long as there is none.
+    told them so, and ``None`` as long as there is none. ``taken_back_at`` has for each of them when that was said, as a
+    Unix time, and the message id of it: only what they answer after it counts. It may lack those that an earlier
+    version has kept.
 
     ``seen`` is the position of the newest message of the last look; ``possible_loss`` says that so many messages came
     between two looks that an answer may have gone by unseen. ``absent`` are the approvers who could not answer any more
-    at the Unix time ``members_at``, when the room's members were looked at.
+    at the Unix time ``members_at``, when the room's members were looked at. ``question_missed`` says that Chatwork did
+    not find the question at the last look that asked for it.
     """
 
     answers: list[Answer]
     hints: dict[str, str]
     taken_back: dict[str, str | None]
+    taken_back_at: NotRequired[dict[str, list[int]]]
     seen: list[int] | None
     possible_loss: bool
     absent: list[int]
     members_at: float
+    question_missed: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,12 @@ def listen(
     :param helps: whether to post hints. Not on a page that may be older than a hint that was posted.
     :raises ChatworkError: where Chatwork refuses for good.
     """
-    known: Heard = {**heard, "hints": {**heard["hints"]}, "taken_back": {**heard["taken_back"]}}
+    known: Heard = {
+        **heard,
+        "hints": {**heard["hints"]},
+        "taken_back": {**heard["taken_back"]},
+        "taken_back_at": {**heard.get("taken_back_at", {})},
+    }
     remarks: list[str] = []
     is_late = now >= deadline
     if is_late or now - heard["members_at"] >= MEMBERS_EVERY:
@@ -181,7 +191,7 @@ def listen(
     withdrawn = any(message["message_id"] == ask.message_id and is_deleted(message["body"]) for message in page)
     if not withdrawn and (is_late or verdict.outcome != "open"):
         # What is behind the page may have been edited or deleted since it was heard.
-        read = yield from read_behind(ask, page, known, remarks)
+        read = yield from read_behind(ask, page, known, remarks, is_last=is_late)
         if read is None:
             return Look(known, "open", None, remarks, is_unsure=True)
         if read:
@@ -207,7 +217,7 @@ def is_worth_keeping(kept: Heard, heard: Heard) -> bool:
 
     def essence(known: Heard) -> tuple[object, object]:
         chosen = {answer["account_id"]: (answer["message_id"], answer["choice"]) for answer in latest(known["answers"])}
-        return chosen, (known["hints"], known["taken_back"])
+        return chosen, (known["hints"], known["taken_back"], known.get("taken_back_at", {}))
 
     return essence(kept) != essence(heard)
 
@@ -233,13 +243,33 @@ def _take_in(
     remarks: list[str],
 ) -> dict[int, models.Message]:
     """Note what was answered, and return the messages of those who ended with what is no answer."""
-    before: Heard = {**heard, "absent": known["absent"]}
+    before: Heard = {**heard, "absent": known["absent"], "taken_back_at": {**known.get("taken_back_at", {})}}
     answers, unclear = hear(ask, page, before, answered_messages(ask, known), deadline)
     standing = _standing(answers, unclear, heard, known, remarks)
     counting = {answer["message_id"] for answer in latest(standing)}
     # Comments are long, and what does not count now is only kept to fall back on.
     known["answers"] = [one if one["message_id"] in counting else {**one, "words": ""} for one in standing]
-    return unclear
+    return {**unclear, **_untold_before(ask, page, known, unclear)}
+
+
+def _untold_before(
+    ask: Ask, page: Sequence[models.Message], known: Heard, unclear: Mapping[int, models.Message]
+) -> dict[int, models.Message]:
+    """What took an answer back and is not to be seen any more, while its author could not be told yet."""
+    names = names_on(page)
+    gone: dict[int, models.Message] = {}
+    for account_id in present(ask, known):
+        moment = known.get("taken_back_at", {}).get(str(account_id))
+        is_told = known["taken_back"].get(str(account_id), NO_HINT) is not None
+        if account_id not in unclear and moment is not None and not is_told:
+            gone[account_id] = {
+                "message_id": str(moment[1]),
+                "account": {"account_id": account_id, "name": names.get(account_id, ""), "avatar_image_url": ""},
+                "body": "",
+                "send_time": moment[0],
+                "update_time": 0,
+            }
+    return gone
 
 
 def _standing(
@@ -267,4 +297,6 @@ def _standing(
             if remark not in remarks:
                 remarks.append(remark)
         known["taken_back"].setdefault(key, None)
+        at = known.setdefault("taken_back_at", {})
+        at[key] = max(at.get(key, [0, 0]), moment_of(unclear[account_id]))
     return [answer for answer in answers if answer["account_id"] not in unclear]

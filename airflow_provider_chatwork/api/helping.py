@@ -36,8 +36,12 @@ def find_hints(ask: Ask, page: Sequence[models.Message], known: Heard) -> None:
         addressee = _ADDRESSEE.match(body)
         if addressee and body.endswith(ask.help):
             known["hints"].setdefault(addressee[1], message["message_id"])
-            if body.endswith(ask.notice) and known["taken_back"].get(addressee[1]) is None:
-                known["taken_back"][addressee[1]] = message["message_id"]
+            if body.endswith(ask.notice):
+                if known["taken_back"].get(addressee[1]) is None:
+                    known["taken_back"][addressee[1]] = message["message_id"]
+                # What exactly took it back, nobody remembers; but what they answered before it said so, it said.
+                at = known.setdefault("taken_back_at", {})
+                at.setdefault(addressee[1], [message["send_time"], int(message["message_id"])])
 
 
 def answered_messages(ask: Ask, known: Heard) -> list[str]:

@@ -7,11 +7,14 @@ from bisect import bisect, bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.outline import Block, Tag, outline
+
+#: What accounts are called, by their ids: each by a name or by any of several.
+Names: TypeAlias = Mapping[int, str | tuple[str, ...]]
 
 _DELETED = "[deleted]"
 _REPLY = re.compile(r"\[\s*rp\s[^\[\]]*?\bto=([0-9]{1,20})-([0-9]{1,20})\b[^\[\]]*\]", re.IGNORECASE)
@@ -42,7 +45,7 @@ def is_reply_to(body: str, room_id: int, message_id: str) -> bool:
     return any(reply.to == (room_id, int(message_id)) for reply in _parts(body).replies)
 
 
-def own_text(body: str, names: Mapping[int, str] | None = None) -> str:
+def own_text(body: str, names: Names | None = None) -> str:
     """What its author wrote in a message.
 
     That is without quotes, without reply and To tags and the names behind these, and without what Chatwork adds for a
@@ -54,7 +57,9 @@ def own_text(body: str, names: Mapping[int, str] | None = None) -> str:
     return _text(body, _parts(body), 0, len(body), names or {})
 
 
-def reply_texts(body: str, room_id: int, message_id: str, names: Mapping[int, str] | None = None) -> list[str]:
+def reply_texts(
+    body: str, room_id: int, message_id: str, names: Names | None = None, *, strictly: bool = False
+) -> list[str]:
     """What its author wrote in a message in answer to another one, read like :func:`own_text`.
 
     A message may answer several. What belongs to one of them goes from its reply tag to the next reply tag, of
@@ -64,10 +69,11 @@ def reply_texts(body: str, room_id: int, message_id: str, names: Mapping[int, st
     :param room_id: the room of the message that is answered.
     :param message_id: its id.
     :param names: names by account id, as far as they are known.
+    :param strictly: whether to know names by ``names`` alone, where nothing of what was said must be taken for one.
     """
     parts = _parts(body)
     return [
-        _text(body, parts, reply.start, reply.end, names or {})
+        _text(body, parts, reply.start, reply.end, names or {}, strictly=strictly)
         for reply in parts.replies
         if reply.to == (room_id, int(message_id))
     ]
@@ -78,15 +84,18 @@ def names_on(page: Sequence[models.Message]) -> dict[int, str]:
     return {message["account"]["account_id"]: message["account"].get("name", "") for message in page}
 
 
-def _behind_name(body: str, at: int, name: str | None) -> int:
+def _behind_name(body: str, at: int, names: str | tuple[str, ...], *, strictly: bool) -> int:
     """Where what was written begins, behind a tag that calls somebody."""
-    if name and (known := re.compile(rf"[^\S\n]*+{re.escape(name)}{_HONORIFIC}").match(body, at)):
-        return known.end()
+    for name in (names,) if isinstance(names, str) else names:
+        if name and (known := re.compile(rf"[^\S\n]*+{re.escape(name)}{_HONORIFIC}").match(body, at)):
+            return known.end()
+    if strictly:
+        return at
     somebody = _SOMEBODY.match(body, at)
     return somebody.end() if somebody else at
 
 
-def _text(body: str, parts: _Parts, start: int, end: int, names: Mapping[int, str]) -> str:
+def _text(body: str, parts: _Parts, start: int, end: int, names: Names, *, strictly: bool = False) -> str:
     kept, at = [], start
     # By bisection: a body of nothing but reply tags must not keep a triggerer busy.
     for index in range(bisect_left(parts.cuts, start, key=lambda cut: cut[0]), len(parts.cuts)):
@@ -98,7 +107,7 @@ def _text(body: str, parts: _Parts, start: int, end: int, names: Mapping[int, st
         kept.append(body[at:begin])
         at = until
         if account_id is not None:
-            at = _behind_name(body, until, names.get(account_id))
+            at = _behind_name(body, until, names.get(account_id, ""), strictly=strictly)
     return ("".join(kept) + body[at:end]).strip()
 
 

@@ -48,17 +48,34 @@ def look_at_members(ask: Ask, known: Heard, now: float, remarks: list[str]) -> G
 
 
 def read_behind(
-    ask: Ask, page: Sequence[models.Message], known: Heard, remarks: list[str]
+    ask: Ask, page: Sequence[models.Message], known: Heard, remarks: list[str], *, is_last: bool
 ) -> Generator[Call[Any], Any, dict[str, models.Message | None] | None]:
-    """Read what counts and is not on the page; ``None`` where Chatwork does not tell it for a while."""
+    """Read what counts and is not on the page; ``None`` where Chatwork does not tell it for a while.
+
+    As a question that is gone ends the wait for good, it counts as gone only where Chatwork says so twice.
+
+    :param is_last: whether there is no other look, so that it is asked twice at once.
+    """
     there = {message["message_id"] for message in page}
     counting = [ask.message_id, *(answer["message_id"] for answer in latest(known["answers"]))]
     read: dict[str, models.Message | None] = {}
     for message_id in counting:
         if message_id in there:
             continue
+        is_question = message_id == ask.message_id
         try:
-            read[message_id] = yield get_message(ask.room_id, message_id)
+            try:
+                read[message_id] = yield get_message(ask.room_id, message_id)
+            except ChatworkNotFoundError:
+                if not is_question or known.get("question_missed"):
+                    raise
+                known["question_missed"] = True
+                if not is_last:
+                    remarks.append(f"Chatwork did not find the question {message_id}; the next look asks for it again")
+                    return None
+                read[message_id] = yield get_message(ask.room_id, message_id)
+            if is_question:
+                known["question_missed"] = False
         except ChatworkNotFoundError:
             read[message_id] = None
         except ChatworkError as error:
@@ -66,7 +83,7 @@ def read_behind(
                 raise
             remarks.append(f"Chatwork did not tell whether the message {message_id} still stands. {error}")
             return None
-        if message_id != ask.message_id and is_gone(read[message_id]):
+        if not is_question and is_gone(read[message_id]):
             remarks.append(f"the answer {message_id} no longer counts, as it was deleted")
     return read
 

@@ -20,6 +20,7 @@ TASK_DONE = "task_done"
 # What every such line holds, whatever else may be different in it.
 _ABOUT_TASKS = "[dtext:task"
 _KEY = re.compile(r"\A\s*\[info\]\s*\[title\]\s*\[dtext:(?P<key>[a-z0-9_]{1,50})\]\s*\[/title\]")
+_CUT = re.compile(r"(\[?(\.{2,}|…+)\]?)\Z")
 _OPENING = re.compile(r"\[task (?P<attributes>[^\[\]]{0,200})\]")
 _ATTRIBUTE = re.compile(r"(?P<name>[a-z]{1,10})=(?P<value>[^ ]{1,30})")
 
@@ -84,21 +85,31 @@ def text_mark(body: str) -> str:
 def may_tell_of(text: str, message: str) -> bool:
     """Whether a message may be the line that tells of a task with this text.
 
-    In doubt it may: what holds the text or its beginning does, and so does a line about tasks that cannot be read.
+    In doubt it may: what holds the text does, whatever became of its white space, or its beginning and a sign that it
+    was cut; and so does a line about tasks that cannot be read.
 
     :param text: the whole text of the task.
     :param message: the body of the message.
     """
-    wanted = _plain(text)
-    if wanted in _plain(message):
-        return True
+    wanted = _letters(text)
+    holds = wanted in _letters(message)
     if _ABOUT_TASKS not in message:
-        return False
+        return holds
     notice = read_notice(message)
-    if notice is None or not notice.cards:
+    # A text with tags of its own may look like several cards.
+    if notice is None or not notice.cards or (holds and "[" in wanted):
         return True
-    # Such as where a long text is cut off.
-    return any(wanted.startswith(_plain(card.body).rstrip(".…")) for card in notice.cards)
+    return any(_may_show(wanted, _letters(card.body)) for card in notice.cards)
+
+
+def _may_show(wanted: str, shown: str) -> bool:
+    beginning = _CUT.sub("", shown)
+    # Without such a sign it is another text that begins alike: one reference may end in 1, and another in 10.
+    return shown == wanted or ((not shown or beginning != shown) and wanted.startswith(beginning))
+
+
+def _letters(text: str) -> str:
+    return "".join(text.split())
 
 
 def completion_of(terms: Terms, page: Sequence[models.Message], since: float, until: float) -> Completion | None:

@@ -70,7 +70,7 @@ def find_given(
     found, hidden = yield from search_tasks(room_id, account_id, to_ids, is_it)
     if hidden and not found:
         page = yield surely(list_messages(room_id))
-        if reaches_back(page, since) and not is_told_of(page, since, body):
+        if reaches_back(page, since) and not is_told_of(page, since, body, account_id):
             return None
     if hidden:
         people = ", ".join(map(str, hidden))

@@ -52,6 +52,7 @@ class Sightings:
         self._wanted: dict[int, int | None] = {}
         self._look = 0
         self._seen_in: dict[int, int] = {}
+        self._read_in: dict[int, int] = {}
         # How often in a row Chatwork did not know a task.
         self._missed: dict[int, int] = {}
         self._calls = 0
@@ -70,7 +71,7 @@ class Sightings:
     def forget(self, task_id: int) -> None:
         """Look at a task no more."""
         del self._wanted[task_id]
-        for known in (self.tasks, self.refused, self._seen_in, self._missed):
+        for known in (self.tasks, self.refused, self._seen_in, self._read_in, self._missed):
             known.pop(task_id, None)
         for noted in (self.deleted, self.changed, self.unanswered):
             noted.discard(task_id)
@@ -120,6 +121,7 @@ class Sightings:
             return None
 
     def _read(self, task_id: int) -> Generator[Call[Any], Any, None]:
+        self._read_in[task_id] = self._look
         try:
             task = yield from self._ask(get_task(self.room_id, task_id), [task_id])
         except ChatworkAuthError:
@@ -168,4 +170,6 @@ class Sightings:
         ]
 
     def _longest_unseen_first(self, task_ids: Iterable[int]) -> Sequence[int]:
-        return sorted(task_ids, key=lambda task_id: self._seen_in.get(task_id, 0))
+        # Those that cannot be read have their turn, and no more than that.
+        seen, read = self._seen_in, self._read_in
+        return sorted(task_ids, key=lambda task_id: max(seen.get(task_id, 0), read.get(task_id, 0)))

@@ -13,11 +13,14 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
     ChatworkUnexpectedResponseError,
 )
+from airflow_provider_chatwork.api.rate_limit import WINDOW
 from airflow_provider_chatwork.api.retry import is_passing
 from airflow_provider_chatwork.api.tasks import get_task, list_tasks
 
 #: A task is gone when Chatwork did not know it so often in a row: what answers may be behind with what is new.
 GONE_AFTER = 2
+#: For how long the last look before a wait is given up is tried again, in seconds: until there is budget, and a while.
+LAST_LOOK = WINDOW + 30.0
 #: Up to this many tasks are read one by one; more are read with two lists.
 _ONE_BY_ONE = 2
 

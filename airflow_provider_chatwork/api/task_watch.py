@@ -10,12 +10,13 @@ https://developer.chatwork.com/reference/get-rooms-room_id-tasks
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, TypeAlias
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import Call, surely
-from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkAuthError
+from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkAuthError, ChatworkRateLimitError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.task_sightings import Enough, Sightings
 from airflow_provider_chatwork.api.tasks import list_tasks
@@ -113,9 +114,14 @@ class RoomTasks(Sightings):
             self._unlisted.clear()
         try:
             yield from self._look_at_all() if whole else self._go_on()
-            yield from self._verify([*ending()])
         except Enough:
             self.unanswered.update(self._stale({*self._left} - {*self._turn}))
+        is_answered = self.trouble is None or self._calls > self._failures
+        if is_answered and not isinstance(self.trouble, ChatworkRateLimitError):
+            failures, self._failures = self._failures, 0
+            with suppress(Enough):
+                yield from self._verify([*ending()])
+            self._failures += failures
         if whole and self.trouble is not None and self._calls == self._failures:
             raise self.trouble
         self._put_aside()
@@ -192,7 +198,10 @@ class RoomTasks(Sightings):
             if status == "open" and not query:
                 # All the rest depends on it.
                 raise Enough
-            return [], []
+            # A list that cannot be had is not the only way to them.
+            self._tried.difference_update(wanted)
+            self.unanswered.difference_update(wanted)
+            return [], [*wanted]
         for task in page:
             self._note(task)
         missing = self._stale(wanted)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import chain
 from typing import Any
 
-from airflow_provider_chatwork.api import check, messages, models
+from airflow_provider_chatwork.api import check, messages, models, notation
 from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
@@ -86,9 +86,6 @@ def create_task(
         # A task carries no time of its own, but its message does.
         page = yield surely(messages.list_messages(room_id))
         whole_view = messages.reaches_back(page, since)
-        if whole_view and not is_told_of(page, since, body):
-            # Lists of tasks that are full would leave it open.
-            return []
         recent = {message["message_id"] for message in page if message["send_time"] >= since}
 
         def is_it(task: models.Task) -> bool:
@@ -105,6 +102,8 @@ def create_task(
             raise ChatworkUnknownOutcomeError(
                 "create_task", f"only these tasks of it were found: {sorted(chain(*found))}"
             )
+        if sets == 0 and hidden and whole_view and not is_told_of(page, since, body, account_id):
+            return []
         if sets == 0 and (hidden or not whole_view):
             raise ChatworkUnknownOutcomeError("create_task", f"the room shows no more than {messages.PAGE} items")
         return [{"task_ids": [tasks[index] for tasks in found]} for index in range(sets)]
@@ -146,13 +145,23 @@ def search_tasks(
     return list(found.values()), [each for each in dict.fromkeys(hidden) if not is_found(each)]
 
 
-def is_told_of(page: Sequence[models.Message], since: float, body: str) -> bool:
-    """Whether messages of a room may tell of a task with a text, given since a Unix time.
+def is_told_of(page: Sequence[models.Message], since: float, body: str, account_id: int) -> bool:
+    """Whether messages of a room may tell of a task with a text that an account has given since a Unix time.
 
-    A task is not given without a message. Where those since then tell of none, there is none, whatever lists that end
-    at 100 tasks may hide.
+    A task is not given without a message. Where those since then tell of none, there is none behind lists that end at
+    100 tasks. How such a message looks is not described by Chatwork: it is asked only where the lists do not tell.
     """
-    return any(message["send_time"] >= since and may_tell_of(body, message["body"]) for message in page)
+    return any(
+        message["send_time"] >= since
+        and (
+            may_tell_of(body, message["body"]) or (message["account"]["account_id"] == account_id and _changed(message))
+        )
+        for message in page
+    )
+
+
+def _changed(message: models.Message) -> bool:
+    return bool(message["update_time"]) or message["body"] == notation.deleted()
 
 
 def get_task(room_id: int | str, task_id: int | str) -> Call[models.Task]:

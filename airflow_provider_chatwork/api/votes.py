@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.answers import Answer, Verdict, clipped, tally
-from airflow_provider_chatwork.api.message_text import names_on, reply_texts
+from airflow_provider_chatwork.api.message_text import Names, names_on, reply_texts
 from airflow_provider_chatwork.api.message_wait import Wanted, position
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def hear(
     """Hear the answers of those who can decide.
 
     The latest word of each counts. Where that cannot be read, they have no answer, whatever they said before; and
-    neither do they where it cannot be told which word is the latest, as they edited an earlier message after it.
+    neither do they where it cannot be told which word is the latest, as they edited an earlier message after it. Who
+    has lost an answer so has none until they answer anew, whatever becomes of the message because of which.
 
     :param page: messages, oldest first.
     :param heard: of the look before, for what is behind the page and what was edited when it was too late.
@@ -55,9 +56,9 @@ def hear(
     # All others are as the page shows them: edited, deleted, or as they were.
     behind = [answer for answer in heard["answers"] if first is None or _position(answer) < first]
     people = present(ask, heard)
-    remembered = [answer for answer in latest(behind) if answer["account_id"] in people]
+    remembered = [answer for answer in latest(behind) if answer["account_id"] in people and _is_new(answer, heard)]
     said: dict[int, list[_Said]] = {}
-    names = {ask.account_id: ask.account_name, **names_on(page)}
+    names = _names(ask, page)
     in_time = {answer["message_id"]: answer for answer in heard["answers"]}
     for message in _replies(ask, page, people, answered):
         if message["send_time"] <= latest_time:
@@ -72,12 +73,18 @@ def hear(
         elif ones[-1].answer is None:
             unclear[account_id] = ones[-1].message
     found = (one.answer for ones in said.values() for one in ones if one.answer is not None)
-    return [*remembered, *found], dict(sorted(unclear.items(), key=lambda item: position(item[1])))
+    new = (answer for answer in found if _is_new(answer, heard))
+    return [*remembered, *new], dict(sorted(unclear.items(), key=lambda item: position(item[1])))
 
 
 def present(ask: Ask, heard: Heard) -> list[int]:
     """Those of the approvers who can answer, as far as is known."""
     return [one for one in ask.approvers if one != ask.account_id and one not in heard["absent"]]
+
+
+def moment_of(message: models.Message) -> list[int]:
+    """When a message came to say what it says, as a Unix time, and its id."""
+    return [max(message["send_time"], message.get("update_time", 0)), int(message["message_id"])]
 
 
 def judge(ask: Ask, heard: Heard) -> Verdict:
@@ -151,7 +158,7 @@ def _read(
     ask: Ask,
     message: models.Message,
     answered: Collection[str],
-    names: Mapping[int, str],
+    names: Names,
     heard_in_time: Answer | None,
     latest_time: float,
 ) -> _Said:
@@ -160,7 +167,7 @@ def _read(
         # What it said in time, nobody knows any more, unless it was heard.
         moment = sent if heard_in_time is None else max(sent, heard_in_time["update_time"])
         return _Said(message, heard_in_time, moment)
-    texts = [text for to in answered for text in reply_texts(message["body"], ask.room_id, to, names)]
+    texts = [text for to in answered for text in reply_texts(message["body"], ask.room_id, to, names, strictly=True)]
     read = [ask.choices.read(text) for text in texts]
     choices = {choice for choice, _ in read}
     choice = choices.pop() if len(choices) == 1 else None
@@ -177,6 +184,20 @@ def _read(
             "update_time": updated,
         }
     return _Said(message, answer, max(sent, updated))
+
+
+def _names(ask: Ask, page: Sequence[models.Message]) -> Names:
+    names: dict[int, tuple[str, ...]] = {account_id: (name,) for account_id, name in names_on(page).items()}
+    # The account may have been renamed since it asked, and people may have answered before as well as after that.
+    names[ask.account_id] = (*names.get(ask.account_id, ()), ask.account_name)
+    return names
+
+
+def _is_new(answer: Answer, heard: Heard) -> bool:
+    """Whether an answer was given, or edited, after what took an earlier one of that person back."""
+    moment = heard.get("taken_back_at", {}).get(str(answer["account_id"]))
+    said = max(answer["send_time"], answer["update_time"]), int(answer["message_id"])
+    return moment is None or said > (moment[0], moment[1])
 
 
 def _meaning(said: _Said) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
-from airflow_provider_chatwork.api.errors import ChatworkError
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
 from airflow_provider_chatwork.api.task_wait import goes_on
 from airflow_provider_chatwork.followup.posting import Posted
 from airflow_provider_chatwork.followup.traces import Trace
@@ -92,7 +92,8 @@ class Letter:
 
         :raises ChatworkError: one that passes.
         """
-        if goes_on(error):
+        # Another token may be there, and the letter is still to be said.
+        if goes_on(error) or isinstance(error, ChatworkAuthError):
             raise error
         if self.room_id != self.home:
             return replace(self, room_id=self.home, error=str(error))

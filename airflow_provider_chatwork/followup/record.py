@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.models import Message
 
+# How many messages of the account are kept, as a triggerer may run for months.
+_KEPT = 1_000
+
 
 class Record:
     """What an account has said in a room, without a gap.
@@ -46,7 +49,9 @@ class Record:
             earlier = [message for message in self._in_pages if _order(message) < oldest]
         else:
             self._begins, earlier = page[0]["send_time"], []
-        self._in_pages = earlier + ours
+        self._in_pages = (earlier + ours)[-_KEPT:]
+        if len(earlier) + len(ours) > _KEPT:
+            self._begins = self._in_pages[0]["send_time"]
         self._page_ids = ids
         self._since_then = [(after, message) for after, message in self._since_then if after >= look]
 

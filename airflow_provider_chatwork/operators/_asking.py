@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.answers import option_for, read_options
 from airflow_provider_chatwork.api.asking import Ask, answers_needed, nothing_heard
+from airflow_provider_chatwork.api.call import surely
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.question import question_text, source_text
 from airflow_provider_chatwork.api.standing import can_answer
@@ -40,6 +42,7 @@ class Asking:
     def __init__(self, operator: ChatworkApprovalOperator, context: Context) -> None:
         self._operator = operator
         self._context = context
+        self._wish: list[Any] | None = None
 
     def kept(self) -> Kept | None:
         """What :meth:`keep` has kept, also in an earlier try or before the task was cleared."""
@@ -50,16 +53,24 @@ class Asking:
     def keep(self, ask: Ask, heard: Heard, deadline: float) -> None:
         """Remember what was heard, where Airflow can."""
         store: Any = self._context.get("task_state_store")
-        if store is not None:
-            store.set(_KEPT, {"ask": ask.to_plain(), "heard": heard, "deadline": deadline})
+        if store is None:
+            return
+        if self._wish is None:
+            # Back from the triggerer: the try that asked has written it down.
+            kept = store.get(_KEPT, None)
+            is_same = isinstance(kept, dict) and kept["ask"]["message_id"] == ask.message_id
+            self._wish = kept.get("wish") if is_same else None
+        store.set(_KEPT, {"ask": ask.to_plain(), "heard": heard, "deadline": deadline, "wish": self._wish})
 
     def recall(self, ask: Ask) -> Heard:
-        """What an earlier try has heard, for one that has just looked who is in the room."""
+        """What an earlier try has heard, also for one that has just looked who is in the room."""
         nothing = nothing_heard(time.time())
         kept = self.kept()
         # A task that was cleared has asked anew.
         if kept is None or kept.ask.message_id != ask.message_id:
             return nothing
+        if kept.ask == ask:
+            return kept.heard
         return {**kept.heard, "absent": nothing["absent"], "members_at": nothing["members_at"]}
 
     def ask(self, seconds: float) -> tuple[Ask, float]:
@@ -86,8 +97,15 @@ class Asking:
             may_skip=operator.on_timeout == "skip",
             ignore_trigger_rules=operator.ignore_downstream_trigger_rules,
         )
+        # The text has the names of people in it, and only those who are in the room: neither makes it another question.
+        wish = repr((question, [*options], approvers, to_ids, needed_of_all, seconds))
+        kept = self._kept_of(room_id, wish)
+        if kept is not None:
+            # Who has left since then is a matter of the wait, as it would be without another try.
+            operator.show_place(context, room_id, kept.ask.message_id)
+            return kept.ask, kept.deadline
         me = hook.run(api.account.get_me())
-        members = hook.run(api.rooms.list_members(room_id))
+        members = hook.run(surely(api.rooms.list_members(room_id)))
         names = {member["account_id"]: member.get("name", "") for member in members}
         present = self._present(approvers, me["account_id"], can_answer(members))
         needed = answers_needed(operator.complete_when, approvers)
@@ -114,8 +132,6 @@ class Asking:
             source="" if ti is None else source_text(ti.dag_id, ti.task_id, ti.run_id, ti.map_index),
             lang=hook.settings.lang,
         )
-        # The text has the names of people in it, and only those who are in the room: neither makes it another question.
-        wish = repr((question, [*options], approvers, to_ids, needed_of_all, seconds))
         asked = operator.create_once(context, api.messages.post_message(room_id, body), stands_for={"body": wish})
         message_id = asked.result["message_id"]
         operator.show_place(context, room_id, message_id)
@@ -133,6 +149,15 @@ class Asking:
             web_url=hook.settings.web_url,
         )
         return ask, begin + seconds
+
+    def _kept_of(self, room_id: int, wish: str) -> Kept | None:
+        """What an earlier try of the same round has kept of the same question."""
+        fingerprint = sha256(f"{room_id} {wish}".encode()).hexdigest()
+        # A task that is cleared has more tries from then on, and asks anew.
+        self._wish = [fingerprint, getattr(self._context.get("ti"), "max_tries", None)]
+        store: Any = self._context.get("task_state_store")
+        kept = None if store is None else store.get(_KEPT, None)
+        return self.kept() if isinstance(kept, dict) and kept.get("wish") == self._wish else None
 
     def _present(self, approvers: list[int], own: int, able: Mapping[int, str]) -> list[int]:
         """Those of the approvers who can answer."""

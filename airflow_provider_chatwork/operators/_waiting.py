@@ -26,7 +26,7 @@ from airflow_provider_chatwork.api.task_course import (
     message_of,
 )
 from airflow_provider_chatwork.api.task_outcome import Outcome, describe, look_into_room, new_outcome
-from airflow_provider_chatwork.api.task_wait import goes_on
+from airflow_provider_chatwork.api.task_wait import LAST_LOOK, goes_on
 from airflow_provider_chatwork.api.task_watch import RoomTasks
 from airflow_provider_chatwork.followup import Facts, Progress, tell, withdraw_steps
 from airflow_provider_chatwork.followup.withdrawal import Withdrawal, new_withdrawal
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
         def info(self, event: Any, *args: Any) -> Any: ...
         def warning(self, event: Any, *args: Any) -> Any: ...
         def error(self, event: Any, *args: Any) -> Any: ...
+
+
+# How long to wait between two last looks, in seconds.
+_LATE_PAUSE = 20.0
 
 
 class Waiting:
@@ -177,7 +181,9 @@ class Waiting:
                     raise
                 self._tell_trouble(error)
             self._check_alive()
-            if is_late:
+            # What was done in time counts, and a look that has not seen all of it does not show whether it was.
+            is_unclear = self._in_trouble or self._tasks.unfinished
+            if is_late and not (is_unclear and time.time() < self.given["deadline"] + LAST_LOOK):
                 return "timed_out"
             self._sleep(due)
             self._check_alive()
@@ -310,7 +316,8 @@ class Waiting:
     def _sleep(self, due: float | None) -> None:
         now = time.time()
         interval = SHORTEST_INTERVAL if self._tasks.unfinished else self._wishes.interval
-        left = [interval, self.given["deadline"] - now]
+        until_deadline = self.given["deadline"] - now
+        left = [interval, until_deadline if until_deadline > 0 else _LATE_PAUSE]
         if due is not None:
             left.append(due - now)
         time.sleep(max(0.0, min(left)))

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.answers import Effect, option_for, read_options
-from airflow_provider_chatwork.api.errors import ChatworkError, from_plain
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, from_plain
 from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
 from airflow_provider_chatwork.operators._effects import TakesEffect
 
@@ -28,6 +28,8 @@ APPROVE_OR_REJECT: Mapping[str, Effect] = {"承認": True, "却下": False}
 
 # However often somebody may look, the account's budget is shared with everything else that uses it; in seconds.
 _SHORTEST_INTERVAL = 1.0
+# How long to wait before the last look is repeated where it fails, in seconds.
+_LAST_PAUSE = 10.0
 # What Airflow calls instead of the method asked for, where the trigger ended without an event.
 _FAILED = "__fail__"
 _RETURN_VALUE = "return_value"
@@ -199,6 +201,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         """Wait in the worker, and return what the trigger's event would be."""
         from airflow_provider_chatwork.api.asking import is_worth_keeping
 
+        give_up_at = max(deadline, time.time()) + api.task_wait.LAST_LOOK
         while True:
             is_late = time.time() >= deadline
             look = self._look(ask, heard, deadline)
@@ -208,17 +211,20 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
                 heard = look.heard
                 if look.outcome != "open":
                     return {"status": look.outcome, "choice": look.choice, "heard": heard}
-            if is_late:
+            if is_late and (look is not None or time.time() >= give_up_at):
                 return {"status": "timeout", "heard": heard, "unseen": look is None or look.is_unsure}
-            time.sleep(max(0.0, min(self._interval(), deadline - time.time())))
+            # What was answered in time counts, though Chatwork may tell it only a while later.
+            time.sleep(_LAST_PAUSE if is_late else max(0.0, min(self._interval(), deadline - time.time())))
 
     def _look(self, ask: Ask, heard: Heard, deadline: float) -> Look | None:
-        from airflow_provider_chatwork.api.asking import listen
-        from airflow_provider_chatwork.api.call import surely
-
         try:
-            page = self.hook.run(surely(api.messages.list_messages(ask.room_id)))
-            look = self.hook.follow(listen(ask, page, heard, deadline=deadline, now=time.time()))
+            try:
+                look = self._listen(ask, heard, deadline)
+            except ChatworkAuthError:
+                # Whoever has re-issued the token may have put the new one into the connection by now.
+                if not self.hook.renew():
+                    raise
+                look = self._listen(ask, heard, deadline)
         except ChatworkError as error:
             if not api.task_wait.goes_on(error):
                 raise
@@ -227,6 +233,13 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         for remark in look.remarks:
             self.log.warning("%s", remark)
         return look
+
+    def _listen(self, ask: Ask, heard: Heard, deadline: float) -> Look:
+        from airflow_provider_chatwork.api.asking import listen
+        from airflow_provider_chatwork.api.call import surely
+
+        page = self.hook.run(surely(api.messages.list_messages(ask.room_id)))
+        return self.hook.follow(listen(ask, page, heard, deadline=deadline, now=time.time()))
 
     def _end(self, context: Context, ask: Ask, event: Mapping[str, Any]) -> dict[str, Any]:
         """Do what follows from how the wait ended."""

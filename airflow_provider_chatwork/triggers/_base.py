@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError, to_plain
-from airflow_provider_chatwork.api.rate_limit import WINDOW
-from airflow_provider_chatwork.api.task_wait import goes_on
+from airflow_provider_chatwork.api.task_wait import LAST_LOOK, goes_on
 from airflow_provider_chatwork.triggers._settings import CURRENT, LASTING, settings_of
 from airflow_provider_chatwork.watching.accounts import accounts
+from airflow_provider_chatwork.watching.subject import FIRST_PAUSE, LONGEST_PAUSE
 from airflow_provider_chatwork.watching.wait import SHORTEST_INTERVAL
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ W = TypeVar("W", bound="Wait")
 
 # How long the first look of a wait may take, in seconds, where its deadline is nearer.
 _FIRST_LOOK = 30.0
-# How long the last look before a wait is given up may take: until there is budget again, and a while.
-_LAST_LOOK = WINDOW + 30.0
 # How long to go on while the connection cannot be read, and how long to wait before the next try, in seconds.
 _UNREADABLE = 600.0
 _FIRST_PAUSE = 1.0
@@ -168,29 +166,34 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
     async def _end_of(self, wait: W) -> dict[str, Any]:
         patience = wait.now() + _FIRST_LOOK
         is_first = True
+        # When to attend again where that has failed, whatever else it is time for.
+        again_at: float | None = None
+        pause = 0.0
         while True:
             event = None
             is_late = wait.now() >= self.deadline
             try:
                 if is_late:
                     # What was done in time counts, even where no triggerer was there and the deadline has passed since.
-                    seen = await wait.look(_LAST_LOOK)
+                    seen = await wait.look(LAST_LOOK)
                 elif is_first:
                     seen = await wait.news(max(self.deadline, patience))
                 else:
-                    seen = await wait.news(min(self.deadline, self.attend_at()))
+                    seen = await wait.news(min(self.deadline, self.attend_at() if again_at is None else again_at))
                 is_first = False
-                if seen or wait.now() >= self.attend_at():
+                if seen or wait.now() >= (self.attend_at() if again_at is None else again_at):
                     event = await self.attend(wait)
+                    again_at, pause = None, 0.0
             except ChatworkError as error:
                 if goes_on(error):
                     self.log.warning("Chatwork did not do what was asked; the wait goes on. %s", error)
+                    pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
                 elif self.silent_fail and not isinstance(error, ChatworkAuthError):
                     self.log.error("Sensor poke failed: %s", error)
+                    pause = self._until_next()
                 else:
                     raise
-                if not is_late:
-                    await asyncio.sleep(self._until_next())
+                again_at = wait.now() + pause
             if event is not None:
                 return event
             if is_late:

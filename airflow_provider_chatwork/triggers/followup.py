@@ -26,6 +26,7 @@ from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
 from airflow_provider_chatwork.watching import TasksWait, watch_tasks
 from airflow_provider_chatwork.watching.outbox import LOOK_AGE
+from airflow_provider_chatwork.watching.subject import LONGEST_PAUSE
 
 # How long a look may take before somebody is reminded or a task is withdrawn, in seconds.
 _LOOK = 15.0
@@ -67,6 +68,7 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         self._progress = Progress(self._rules, given["created_at"])
         self._due = float("inf")
         self._not_before = 0.0
+        self._pause = 0.0
         self._web_url = ""
         self._wait: TasksWait | None = None
 
@@ -106,9 +108,12 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         since = max(min(self._due, wait.now()), wait.now() - LOOK_AGE)
         is_cheap = wait.look_cost <= _CHEAP
         if is_cheap and not await wait.look(_LOOK, since):
-            self._not_before = wait.now() + wait.interval
-        elif await self._is_time(wait):
-            await self._follow_up(wait, None if is_cheap else wait.still_open)
+            self._pause = min(max(2 * self._pause, LOOK_AGE), LONGEST_PAUSE)
+            self._not_before = wait.now() + self._pause
+        else:
+            self._pause = 0.0
+            if await self._is_time(wait):
+                await self._follow_up(wait, None if is_cheap else wait.still_open)
         self._note(wait)
         return self._end(wait)
 

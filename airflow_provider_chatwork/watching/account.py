@@ -20,6 +20,7 @@ from airflow_provider_chatwork.api.task_wait import goes_on
 from airflow_provider_chatwork.api.wire import Settings
 from airflow_provider_chatwork.client import AsyncClient, AsyncTransport
 from airflow_provider_chatwork.watching.outbox import Outbox
+from airflow_provider_chatwork.watching.subject import FIRST_PAUSE
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.watching.subject import Subject
@@ -138,7 +139,11 @@ class Account:
         """Look at something as soon as the budget allows it, in an outage, too, as a wait cannot do without."""
         subject.hurried = True
         subject.wanting.add(wait)
-        subject.not_before = min(subject.not_before, self._loop.time())
+        soon = self._loop.time()
+        if subject.failures and subject.looked_at is not None:
+            # One look tells all who want one that it fails.
+            soon = max(soon, subject.looked_at + FIRST_PAUSE)
+        subject.not_before = min(subject.not_before, soon)
         self._something_new.set()
 
     def leave(self, wait: Wait, subject: Subject[Any]) -> None:
@@ -191,12 +196,23 @@ class Account:
         return self._outboxes[room_id]
 
     def pause_of_posts(self) -> float:
-        """How many seconds to wait before the next post: looks keep half of what is left, where they need so much."""
+        """How many seconds to wait before the budget allows a post, by whoever has a turn."""
+        return self.pace.pause(self._loop.time())
+
+    def turn_to_post(self) -> float:
+        """How many seconds to wait before asking for a turn to post again; 0 gives one.
+
+        Looks keep half of what is left of the budget, where they need so much.
+        """
         now = self._loop.time()
         demand = self._demand()
         stretch = self.pace.stretch(2 * demand, now)
         evenly = self.posted_at + stretch / demand - now if stretch > 1 else 0.0
-        return max(self.pace.pause(now), evenly, 0.0)
+        pause = max(self.pace.pause(now), evenly, 0.0)
+        if pause <= 0:
+            # Whoever else wakes now is to wait for the next one, before it has asked anything.
+            self.posted_at = now
+        return pause
 
     # --- looking
 

@@ -18,7 +18,7 @@ from airflow_provider_chatwork.api.call import surely
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.messages import list_messages
 from airflow_provider_chatwork.api.models import Message
-from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW, WINDOW
+from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW
 from airflow_provider_chatwork.api.task_wait import goes_on
 from airflow_provider_chatwork.followup.posting import SKEW, Posted, left_alone, post, said_earlier
 from airflow_provider_chatwork.followup.record import Record
@@ -33,8 +33,6 @@ _IN_WINDOW = 8
 SPACING = 1.2
 #: How old a look may be that somebody is reminded by, in seconds.
 LOOK_AGE = 15.0
-# A page that is much older begins a new story.
-_FORGOTTEN = 2 * WINDOW
 # How long to wait for the look that shows whether another process has posted it, too, in seconds.
 _PATIENCE = 30.0
 # Timers and clocks are not exact.
@@ -177,8 +175,6 @@ class Outbox:
                 if isinstance(error, ChatworkError):
                     self._failure = error, self._loop.time()
                 raise
-            if began - self._looked_at > _FORGOTTEN:
-                self._record = Record(self._me)
             self._record.add_page(page, look)
             self._page, self._page_look, self._looked_at, self._failure = page, look, began, None
             self._new_page.set()

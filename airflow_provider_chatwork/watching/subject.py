@@ -50,6 +50,7 @@ class Subject(abc.ABC, Generic[W]):
         #: Whether another look is wanted as soon as it can be had.
         self.hurried = False
         self._interval: float | None = None
+        self._is_refused = False
 
     @property
     def interval(self) -> float:
@@ -57,6 +58,11 @@ class Subject(abc.ABC, Generic[W]):
         if self._interval is None:
             self._interval = min(wait.interval for wait in self.waits)
         return self._interval
+
+    @property
+    def _hurry(self) -> float:
+        # Many may want a look one after the other, and the reserve is to last: an expensive one serves more of them.
+        return min(HURRY * max(self.cost, 1.0), LONGEST_HURRY)
 
     @property
     def rhythm(self) -> float:
@@ -67,12 +73,13 @@ class Subject(abc.ABC, Generic[W]):
         """When to look next, by the loop's clock."""
         if self.looked_at is None or self.failures:
             return self.not_before
-        return max(self.not_before, self.looked_at + (HURRY if self.hurried else self.rhythm * stretch))
+        return max(self.not_before, self.looked_at + (self._hurry if self.hurried else self.rhythm * stretch))
 
     def add(self, wait: W, now: float) -> None:
         """Let a wait take part."""
-        if not self.waits:
-            self.not_before = now + GATHERING
+        if not self.waits or self._is_refused:
+            # What was refused to others may be possible by now.
+            self.not_before = min(self.not_before, now + GATHERING) if self.waits else now + GATHERING
         self.waits.add(wait)
         if self._interval is not None:
             self._interval = min(self._interval, wait.interval)
@@ -104,6 +111,7 @@ class Subject(abc.ABC, Generic[W]):
     def looked(self, calls: int) -> None:
         """Note that a look went well."""
         self.failures = 0
+        self._is_refused = False
         self.cost += (max(calls, 1) - self.cost) * _WEIGHT
         for wait in self.waits - self.unserved():
             wait.looked(self.seen_since)
@@ -123,6 +131,7 @@ class Subject(abc.ABC, Generic[W]):
     def refused(self, error: Exception, now: float) -> None:
         """Note that looking is no use any more. Waits that stay all the same look again as after a failure."""
         self.failures += 1
+        self._is_refused = True
         self.not_before = now + self.interval
         for wait in self.waits:
             wait.refused(error)

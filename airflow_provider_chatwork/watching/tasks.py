@@ -196,7 +196,8 @@ class RoomTasksSubject(Subject[TasksWait]):
 
     def unserved(self) -> set[TasksWait]:
         """The waits for tasks that the last looks have not come to, or were not told of."""
-        return self._waiting_for(self._tasks.unseen)
+        unsure = {wait for wait in self._to_tell if self._is_known(wait) and self._ends(wait) and self._unseen_of(wait)}
+        return self._waiting_for(self._tasks.unseen) | unsure
 
     def looked(self, calls: int) -> None:
         """Note that a look went well, or well enough for most; the rest is asked again, later each time."""
@@ -233,7 +234,7 @@ class RoomTasksSubject(Subject[TasksWait]):
             if not self._is_known(wait):
                 continue
             ends = self._ends(wait)
-            unseen = [task_id for task_id in self._decisive(wait) if not self._tasks.is_fresh(task_id)]
+            unseen = self._unseen_of(wait)
             if ends and unseen:
                 # Not all of it was seen in one look; there will be another one.
                 self.hurried = self.hurried or not self._tasks.asked_in_vain(unseen)
@@ -253,6 +254,10 @@ class RoomTasksSubject(Subject[TasksWait]):
 
     def _decisive(self, wait: TasksWait) -> list[int]:
         return [state["task_id"] for state in self._states(wait) if state["status"] == "done"]
+
+    def _unseen_of(self, wait: TasksWait) -> list[int]:
+        """What a wait would end by and the last look has not seen."""
+        return [task_id for task_id in self._decisive(wait) if not self._tasks.is_fresh(task_id)]
 
     def _is_known(self, wait: TasksWait) -> bool:
         return all(map(self._tasks.is_known, wait.task_ids))

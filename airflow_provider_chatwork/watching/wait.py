@@ -14,6 +14,7 @@ from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.followup.letters import Done, Letter
 from airflow_provider_chatwork.followup.posting import Posted
 from airflow_provider_chatwork.watching.accounts import accounts
+from airflow_provider_chatwork.watching.subject import LONGEST_PAUSE
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.api.wire import Settings
@@ -99,8 +100,8 @@ class Wait(abc.ABC):
         return await self._account.client.follow(steps)
 
     def may_post_at(self) -> float:
-        """The Unix time, perhaps past, from which the budget of the account allows another :meth:`deliver`."""
-        return self.now() + self._account.pause_of_posts()
+        """The Unix time at which to ask again for a turn to :meth:`deliver`; not in the future where there is one."""
+        return self.now() + self._account.turn_to_post()
 
     async def deliver(self, letter: Letter, is_true: Callable[[], Awaitable[bool]] | None = None) -> Done | float:
         """Say something, unless it was said before, when it is this wait's turn among all that post in that room.
@@ -132,10 +133,9 @@ class Wait(abc.ABC):
             self._turns[letter.room_id] = turn
             return self.now() + turn - asyncio.get_running_loop().time()
         if (pause := self._account.pause_of_posts()) > 0:
-            # It is used up by those whose turns were earlier.
             return self.now() + pause
         posted = await outbox.post(letter.trace, letter.body, is_true)
-        return self.now() + self.interval if posted is None else posted
+        return self.now() + min(self.interval, LONGEST_PAUSE) if posted is None else posted
 
     async def account_id(self) -> int:
         """The account id of the token, which is asked for once."""

@@ -191,5 +191,9 @@ class TestIsWorthKeeping:
         assert is_worth_keeping(nothing, {**nothing, "hints": {"5": "5000"}})
         assert is_worth_keeping(nothing, {**nothing, "taken_back": {"5": None}})
         assert is_worth_keeping({**nothing, "taken_back": {"5": None}}, {**nothing, "taken_back": {"5": "6"}})
+        assert is_worth_keeping(
+            {**nothing, "taken_back_at": {"5": [6, 7]}}, {**nothing, "taken_back_at": {"5": [8, 7]}}
+        )
+        assert not is_worth_keeping(nothing, {**nothing, "taken_back_at": {}})
         assert not is_worth_keeping(one, look(page(reply(5, SATO, "承認\nやっと"), message(9, 9, "雑談")), one).heard)
         assert not is_worth_keeping(nothing, look(page(message(9, 9, "雑談"))).heard)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -182,10 +183,55 @@ class TestAnAnswerThatWasTakenBack:
         heard: Heard = {**nothing_heard(BEGIN), "hints": {str(YAMADA): "1006"}}
         assert choices(look(page(reply(5, SATO, "承認"), reply(8, SATO, "待って", to="1006")), heard)) == []
 
-    def test_counts_where_what_came_after_it_was_deleted_or_cleared_up(self):
+    @pytest.mark.parametrize(
+        ("last", "counts"),
+        [
+            (message(6, SATO, "[deleted]"), False),
+            (message(60, 9, "雑談"), False),
+            (reply(6, SATO, "1", update_time=BEGIN + 50), True),
+            (reply(50, SATO, "承認"), True),
+        ],
+        ids=["deleted", "behind the page", "cleared up", "anew"],
+    )
+    def test_counts_again_only_where_it_is_given_anew(self, last, counts):
         first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")))
-        for last in (message(6, SATO, "[deleted]"), reply(6, SATO, "1")):
-            assert choices(look(page(reply(5, SATO, "承認"), last), first.heard)) == [(SATO, "承認")]
+        # As after a restart.
+        found = look(page(reply(5, SATO, "承認"), last), json.loads(json.dumps(first.heard)))
+        assert choices(found) == ([(SATO, "承認")] if counts else [])
+
+    def test_stays_so_once_the_edit_that_took_it_back_has_left_the_page(self):
+        room = Room()
+        edited, other = reply(5, SATO, "却下\nやはり", update_time=BEGIN + 50), reply(6, SATO, "承認")
+        first = look(page(edited, other), room=room)
+        heard = json.loads(json.dumps(first.heard))
+        second = look([other, *chatter(98, 60)], heard, room)
+        assert choices(second) == []
+        assert choices(look([other, *chatter(98, 60), reply(200, SATO, "承認")], second.heard, room)) == [
+            (SATO, "承認")
+        ]
+        assert len(room.posted) == 1
+
+    def test_stays_so_where_only_the_room_remembers_that_it_was_told(self):
+        room = Room()
+        said = [reply(5, SATO, "承認"), reply(6, SATO, "取り消します")]
+        look(page(*said), room=room)
+        told = message(7, BOT, room.posted[0])
+        # What an earlier version has kept has no moments.
+        heard: Heard = {**nothing_heard(BEGIN), "hints": {str(SATO): "1007"}, "taken_back": {str(SATO): "1007"}}
+        for known in (nothing_heard(BEGIN), heard):
+            gone = page(said[0], message(6, SATO, "[deleted]"), told)
+            assert choices(look(gone, known, room)) == []
+            assert choices(look([*gone, reply(8, SATO, "承認")], known, room)) == [(SATO, "承認")]
+        assert len(room.posted) == 1
+
+    def test_is_told_though_the_message_because_of_which_is_gone(self):
+        failing = Room(ChatworkServerError("post_message", 503))
+        first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")), room=failing)
+        room = Room()
+        found = look(page(reply(5, SATO, "承認"), message(6, SATO, "[deleted]")), first.heard, room)
+        assert choices(found) == []
+        assert [self.NOTICE in body and "-1006]" in body for body in room.posted] == [True]
+        assert not found.owes_help
 
     @pytest.mark.parametrize(
         ("older", "counts"),

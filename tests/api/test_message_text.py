@@ -180,6 +180,24 @@ class TestOwnText:
 
 
 class TestReplyTexts:
+    @pytest.mark.parametrize(
+        ("written", "text"),
+        [
+            ("データ連携ボットさん\n承認", "承認"),
+            ("Data Botさん\n承認", "承認"),
+            ("Data Bot\n承認", "承認"),
+            ("\n承認", "承認"),
+            ("まだ承認しないでください鈴木さん\n承認", "まだ承認しないでください鈴木さん\n承認"),
+            ("データ連携ボットさん まだです鈴木さん\n承認", "まだです鈴木さん\n承認"),
+            ("データ連携ボットさん\n[To:2]まだです鈴木さん\n承認", "まだです鈴木さん\n承認"),
+            ("だれかさん\n承認", "だれかさん\n承認"),
+        ],
+    )
+    def test_keep_strictly_what_is_no_known_name(self, written, text):
+        names = {1: ("Data Bot", "データ連携ボット"), 2: "佐藤 花子"}
+        body = f"[rp aid=1 to=400-77]{written}"
+        assert reply_texts(body, 400, "77", names, strictly=True) == [text]
+
     OTHER = "[rp aid=1 to=400-78]データ連携ボットさん"
 
     @pytest.mark.parametrize(

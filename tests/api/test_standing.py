@@ -61,9 +61,19 @@ class TestWhatIsBehindThePage:
         )
         assert choices(found) == [(YAMADA, "承認")]
 
-    @pytest.mark.parametrize("gone", [[], [{**ASKED, "body": "[deleted]"}]], ids=["404", "deleted"])
-    def test_ends_where_the_question_was_deleted(self, gone):
-        assert self.decide(Room(behind=[*gone, self.VOTE])).outcome == "withdrawn"
+    def test_ends_where_the_question_was_deleted(self):
+        assert self.decide(Room(behind=[{**ASKED, "body": "[deleted]"}, self.VOTE])).outcome == "withdrawn"
+
+    def test_ends_where_chatwork_does_not_find_the_question_twice(self):
+        first = self.decide(Room(behind=[self.VOTE]))
+        assert (first.outcome, first.is_unsure) == ("open", True)
+        assert ["did not find the question" in remark for remark in first.remarks] == [True]
+        now = [*chatter(99, 10), reply(200, YAMADA, "承認")]
+        assert look(now, first.heard, Room(behind=[self.VOTE])).outcome == "withdrawn"
+        found = look(now, first.heard, Room(behind=[ASKED, self.VOTE]))
+        assert (found.outcome, found.choice) == ("decided", "承認")
+        # The two have to come one after the other.
+        assert look(now, found.heard, Room(behind=[self.VOTE])).outcome == "open"
 
     def test_is_not_read_before_something_would_be_decided(self):
         room = Room()
@@ -80,7 +90,8 @@ class TestWhatIsBehindThePage:
         room = Room(behind=[self.VOTE])
         heard = look(page(self.VOTE)).heard
         assert look(chatter(100, 10), heard, room, now=DEADLINE).outcome == "withdrawn"
-        assert room.asked == ["members", f"messages/{QUESTION}", "messages/1005"]
+        # There is no later look to ask for the question again.
+        assert room.asked == ["members", f"messages/{QUESTION}", f"messages/{QUESTION}", "messages/1005"]
 
     @pytest.mark.parametrize(
         "error", [ChatworkServerError("get_message", 503), ChatworkNetworkError("get_message", "?")]

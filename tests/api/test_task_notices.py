@@ -92,6 +92,9 @@ class TestMayTellOf:
             line("別の作業", key="task_added")[: -len("[/info]")] + f"[task aid=2 lt=0]{TEXT}[/task][/info]",
             f"{TEXT} をお願いします",
             line("確認\n参…", key="task_added"),
+            line("確認 [...]", key="task_added"),
+            line("確認 参照: x", key="task_added"),
+            line("確認\r参照: x", key="task_added"),
             line("", key="task_added"),
             line("別の作業", key="task_added", attributes="who=1"),
             "[info][title][dtext:task_added][/title][/info]",
@@ -109,6 +112,8 @@ class TestMayTellOf:
             "おはよう",
             line("別の作業", key="task_added"),
             line("確認\n参照: y", key="task_added"),
+            line("確認\n参照: x0", key="task_added"),
+            line("確認\n参照:", key="task_added"),
             "[info][title][dtext:file_uploaded][/title][download:1]a.csv (1 KB)[/download][/info]",
         ],
     )

@@ -58,7 +58,8 @@ class TestCreateTask:
 
 def message(number: int, send_time: int = 1001, body: str = "確認") -> dict:
     told = f"[info][title][dtext:task_added][/title][task aid=3 st=open lt=0]{body}[/task][/info]"
-    return {"message_id": str(number), "send_time": send_time, "body": told}
+    account = {"account_id": ME, "name": "", "avatar_image_url": ""}
+    return {"message_id": str(number), "account": account, "send_time": send_time, "update_time": 0, "body": told}
 
 
 def task(task_id: int, to: int, message_id: int, body: str = "確認") -> dict:
@@ -115,14 +116,29 @@ class TestFindingACreatedTask:
         [
             [],
             [message(1, send_time=999)],
-            [message(1, body="別の作業"), {"message_id": "2", "send_time": 1001, "body": "おはよう"}],
+            [message(1, body="別の作業"), {**message(2), "body": "おはよう"}],
             [message(0, send_time=999), *(message(number, body="別の作業") for number in range(1, 100))],
         ],
         ids=["nothing", "earlier", "other things", "a full page that reaches back"],
     )
-    def test_knows_that_there_is_none_where_no_message_tells_of_it(self, page):
-        asked, traces = self.search(page)
-        assert ([call.operation for call in asked], traces) == (["list_messages"], [])
+    def test_knows_that_there_is_none_behind_full_lists_where_no_message_tells_of_it(self, page):
+        asked, traces = self.search(page, self.FULL, self.FULL, self.FULL, self.FULL, to=(3,))
+        assert (asked[0].operation, traces) == ("list_messages", [])
+
+    @pytest.mark.parametrize(
+        "one",
+        [{"body": "[deleted]"}, {"body": "済み", "update_time": 1002}],
+        ids=["deleted", "edited"],
+    )
+    def test_cannot_tell_where_the_message_of_it_may_have_been_changed(self, one):
+        page = [message(1, body="別の作業"), {**message(2), **one}]
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match="no more than 100"):
+            self.search(page, self.FULL, self.FULL, self.FULL, self.FULL, to=(3,))
+        assert self.search(page, [], [], to=(3,))[1] == []
+
+    def test_finds_it_in_the_lists_whatever_its_message_looks_like(self):
+        page = [{**message(1), "body": "[dtext:task_given] 確認しました"}]
+        assert self.search(page, [task(11, 3, 1)], [], to=(3,))[1] == [{"task_ids": [11]}]
 
     @pytest.mark.parametrize(("opened", "done"), [(FULL, ()), ((), FULL), (FULL, FULL)], ids=["open", "done", "both"])
     def test_asks_for_each_of_the_people_where_a_list_is_full(self, opened, done):

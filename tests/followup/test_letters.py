@@ -46,6 +46,10 @@ class TestFailed:
         with pytest.raises(errors.ChatworkServerError):
             letter(room_id=7).failed(errors.ChatworkServerError("post_message", 503))
 
+    def test_raises_that_the_token_is_another_one_by_now(self):
+        with pytest.raises(errors.ChatworkAuthError):
+            letter(room_id=7).failed(errors.ChatworkAuthError("post_message", 401))
+
 
 class TestTell:
     def line(self, outcome: str, error: str | None = None) -> str:

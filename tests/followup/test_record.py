@@ -71,3 +71,10 @@ class TestRecord:
         record.add("150", "x", 150, after=1)
         record.add_page(page(150, 249), 2)
         assert not record.reaches_back(150)
+
+    def test_does_not_grow_for_ever(self, record):
+        for first in range(1, 3002, 50):
+            record.add_page(page(first, first + 99), first)
+        assert ids(record) == [*range(1101, 3100, 2)]
+        assert not record.reaches_back(1101)
+        assert record.reaches_back(1102)

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnexpectedResponseError
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.operators._base import NET
@@ -265,6 +266,26 @@ SCENARIOS = {
         ),
         hints=1,
     ),
+    "a doubt on the line of the tag that ends like a name": times_out(
+        "no answer",
+        does(
+            90,
+            lambda office: office.sandbox.speak(
+                ROOM, SATO, f"[rp aid={BOT} to={ROOM}-{office.question}]まだ承認しないでください鈴木さん\n承認"
+            ),
+        ),
+        hints=1,
+    ),
+    "answered to the name of before, and of now": decided(
+        "承認",
+        [SATO, YAMADA],
+        says(30, SATO, "承認"),
+        does(200, lambda office: setattr(office.sandbox.world.accounts[BOT], "name", "Robot")),
+        does(210, lambda office: office.sandbox.speak(ROOM, BOT, "改名しました")),
+        says(400, YAMADA, "承認"),
+        approvers=THREE[:2],
+        complete_when="all",
+    ),
     "a stranger": times_out(f"no answer from {SATO}", says(90, YAMADA, "承認")),
     "a mention": times_out(
         "no answer", does(90, lambda office: office.sandbox.speak(ROOM, SATO, f"[To:{BOT}]データ連携ボットさん\n承認"))
@@ -348,6 +369,38 @@ SCENARIOS = {
         approvers=THREE[:2],
         complete_when="all",
         hints=1,
+    ),
+    "an earlier message edited last, and by now behind the page": times_out(
+        f"'承認' by {YAMADA}; no answer from {SATO}",
+        says(70, SATO, "却下"),
+        does(80, lambda office: office.sandbox.reply(ROOM, SATO, office.question, "承認")),
+        does(200, lambda office: office.edit(SATO, "却下\nやはり却下です")),
+        does(250, lambda office: office.chat(60)),
+        does(330, lambda office: office.chat(38)),
+        does(500, lambda office: office.reply(YAMADA, "承認", to=office.own[0]["message_id"])),
+        approvers=THREE[:2],
+        complete_when="all",
+        hints=1,
+    ),
+    "withdrawn by a reply that is deleted": times_out(
+        f"'承認' by {YAMADA}; no answer from {SATO}",
+        says(70, SATO, "承認"),
+        says(150, SATO, "すみません、取り消します"),
+        does(400, lambda office: office.sandbox.delete(ROOM, office.said[SATO])),
+        says(500, YAMADA, "承認"),
+        approvers=THREE[:2],
+        complete_when="all",
+        hints=1,
+    ),
+    "question not found once": decided(
+        "承認",
+        [SATO, YAMADA],
+        says(30, SATO, "承認"),
+        *BUSY,
+        does(600, break_down(operation="get_message", status=404, times=1)),
+        says(700, YAMADA, "承認"),
+        approvers=THREE[:2],
+        complete_when="all",
     ),
     "an approver leaves": fails(
         f"'承認' by {SATO}; no longer in the room, or only to read: {YAMADA}",
@@ -472,6 +525,9 @@ SCENARIOS = {
         says(90, SATO, "いいです"),
         says(900, SATO, "承認"),
         hints=1,
+    ),
+    "outage over the end": decided(
+        "承認", [SATO], does(3500, break_down(status=503)), says(3590, SATO, "承認"), does(3640, recover)
     ),
     "timeout in an outage": times_out("could not be looked at", does(90, break_down(status=503))),
     "timeout in an outage, skip": Scenario(
@@ -804,6 +860,26 @@ class TestTries:
         assert result["message_id"] == office.question
         assert len(office.own) == 1
 
+    @pytest.mark.parametrize("mode", MODES)
+    def test_a_later_try_does_not_fail_because_of_who_has_left(self, mode, office):
+        known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": FakeStore()}
+        both = {"approvers": THREE[:2], "complete_when": "all", "timeout": 600, "deferrable": mode == "triggerer"}
+        # The try also comes back from the triggerer, which must not forget what was asked.
+        office.happenings = [(30, lambda o: o.reply(YAMADA, "承認")), (90, break_down(status=302))]
+        with pytest.raises(ChatworkUnexpectedResponseError):
+            office.resume(ask(**both), known)
+        office.sandbox.behave()
+        office.sandbox.remove_member(ROOM, YAMADA)
+        office.reply(SATO, "却下")
+        assert office.resume(ask(**both), known)["choice"] == "却下"
+        assert len(office.own) == 1
+
+    def test_a_lost_list_of_members_is_not_taken_for_an_empty_room(self, office):
+        office.sandbox.misbehave(Fault("malformed", operation="list_members", shape="empty", times=None))
+        with pytest.raises(ChatworkUnexpectedResponseError):
+            ask().execute(context())
+        assert not office.own
+
     def test_a_later_try_does_not_give_more_time(self, office):
         known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": FakeStore()}
         office.sandbox.misbehave(Fault("status", operation="list_messages", status=302, times=None))
@@ -912,6 +988,26 @@ class TestTries:
 
 
 class TestWaiting:
+    @pytest.mark.parametrize("mode", MODES)
+    def test_goes_on_with_a_renewed_token(self, mode, office, sandbox, monkeypatch):
+        end = office.ask(mode, [(90, lambda o: self.renew(sandbox, monkeypatch)), says(300, SATO, "承認")])
+        assert (end.how, end.error) == ("decided", "")
+
+    def test_that_no_triggerer_has_ended_ends_with_a_renewed_token(self, office, sandbox, monkeypatch):
+        known = {"ti": FakeTaskInstance(), "task_state_store": FakeStore()}
+        with pytest.raises(TaskDeferred):
+            ask(deferrable=True, timeout=600).execute(known)
+        office.reply(SATO, "承認")
+        office.now += 86400
+        late = ask(timeout=600)
+        assert late.hook.run(get_me())["account_id"] == BOT
+        self.renew(sandbox, monkeypatch)
+        assert late.resume_execution("__fail__", {"error": "Trigger timeout"}, known)["choice"] == "承認"
+
+    def renew(self, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sandbox, "_tokens", {"another-token": BOT})
+        connect(monkeypatch, sandbox, token="another-token")
+
     def test_looks_as_often_as_it_is_told_and_never_more_than_once_a_second(self, office):
         for interval, looks in ((timedelta(minutes=1), 11), ("PT5M", 3), ("200", 4), (0.1, 601)):
             before = len(office.sandbox.requests)

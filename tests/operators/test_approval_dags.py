@@ -63,7 +63,9 @@ class TestInADag:
     def run(self, monkeypatch: pytest.MonkeyPatch, folder: Path, **arguments: Any) -> tuple[dict[str, str], list[Any]]:
         """Run a DAG that asks, and return the states of its tasks and what it wrote down at the end."""
         notes: list[Any] = []
-        with new_dag("asking", render_template_as_native_obj=True) as dag:
+        # The execution API of Airflow 3.0 and 3.1 in this process keeps the first DAG of an id, whatever its shape.
+        dag_id = "asking_in_vain" if "on_timeout" in arguments else "asking"
+        with new_dag(dag_id, render_template_as_native_obj=True) as dag:
             ask = ChatworkApprovalOperator(
                 task_id="ask",
                 room_id=ROOM,

@@ -219,6 +219,12 @@ SCENARIOS = {
     ),
     "done in a busy room": Scenario("done", DONE3, [(100, tick(0, 1, 2)), (100, chat)], {"withdraw": True}),
     "outage": Scenario("done", DONE3, [(100, break_down(status=503)), (400, tick(0, 1, 2)), (1000, recover)]),
+    "outage over the end of the time": Scenario(
+        "done",
+        DONE3,
+        [(3500, break_down(status=503)), (3550, tick(0, 1, 2)), (3700, recover)],
+        {"withdraw": True},
+    ),
     "a task is not known once": Scenario(
         "done", DONE3, [(100, break_read(1, status=404, times=1)), (110, tick(1)), (400, tick(0, 2))]
     ),

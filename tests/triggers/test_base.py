@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat import connection
 
-from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkServerError
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
@@ -86,3 +86,36 @@ class TestConnection:
         raised, at, asked = end(HOUR, ChatworkParameterError("timezone", "x", "…"))
         assert type(raised) is ChatworkParameterError
         assert (at, len(asked)) == (0, 1)
+
+
+class TestAttending:
+    def test_that_fails_does_not_make_a_wait_deaf_for_an_interval(self, sandbox: Any) -> None:
+        class Helpful(ChatworkTaskDoneTrigger):
+            """Does something that fails, before it is done."""
+
+            tries = 0
+
+            async def attend(self, wait: Any) -> Any:
+                self.tries += 1
+                if self.tries < 3:
+                    raise ChatworkServerError("post_message", 503)
+                return await super().attend(wait)
+
+        (task_id,) = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.tick(ROOM, task_id)
+
+        async def main(loop: VirtualLoop) -> float:
+            trigger = Helpful(
+                chatwork_conn_id="chatwork_default",
+                room_id=ROOM,
+                task_ids=[task_id],
+                complete_when="all",
+                poke_interval=7200.0,
+                deadline=START + 24 * HOUR,
+            )
+            with accounts(sandbox, loop.unix_time):
+                (event,) = [e.payload async for e in trigger.run()]
+            assert event["status"] == "done"
+            return loop.time()
+
+        assert 15 <= run_virtually(main) < 20

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_provider_chatwork.api.errors import (
 from airflow_provider_chatwork.api.task_watch import IN_TURN
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.watching import watch_tasks
-from tests.watching.scene import EVER, ROOM, SATO, TAKAHASHI, YAMADA, Heard, Scene, end_of, play
+from tests.watching.scene import BOT, EVER, ROOM, SATO, TAKAHASHI, YAMADA, Heard, Scene, end_of, play
 
 
 class TestWatchTasks:
@@ -522,10 +523,33 @@ class TestHidden:
                 assert not wait.is_complete
                 scene.sandbox.tick(ROOM, tasks[0])
                 scene.asked()
-                assert await wait.look(5)
+                assert await wait.look(20)
                 assert wait.is_complete
                 assert len(scene.asked()) <= 2 + 1 + IN_TURN
             await leave(waits)
+
+        play(main)
+
+
+class TestLookThatIsWanted:
+    def test_is_none_for_whom_it_did_not_come_to(self):
+        async def main(scene: Scene) -> None:
+            groups = [[scene.task() for _ in range(4)] for _ in range(12)]
+            waits = [scene.wait(*group, interval=60.0) for group in groups]
+            async with contextlib.AsyncExitStack() as stack:
+                for wait in waits:
+                    await stack.enter_async_context(wait)
+                await waits[0].news(EVER)
+                for group in groups:
+                    for task_id in group[:-1]:
+                        scene.sandbox.tick(ROOM, task_id)
+                await asyncio.sleep(300)
+                # Those done before are in no list any more, and are read one by one: too many for one look.
+                scene.fill(to=SATO, by=BOT, done=True)
+                for group in groups:
+                    scene.sandbox.tick(ROOM, group[-1])
+                assert await asyncio.gather(*(wait.look(200) for wait in waits)) == [True] * 12
+                assert all(wait.is_complete for wait in waits)
 
         play(main)
 

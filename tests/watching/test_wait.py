@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import Any
 
 import pytest
 
 from airflow_provider_chatwork.api.call import HttpRequest
-from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkForbiddenError, ChatworkNotFoundError
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.sandbox import Fault, Limits
+from airflow_provider_chatwork.watching.subject import FIRST_PAUSE
 from tests.watching.scene import EVER, ROOM, Heard, Scene, end_of, play
 
 # The usual budget is not enough for a look a second.
@@ -299,5 +302,40 @@ class TestRun:
             async with scene.wait(scene.task()) as wait:
                 await wait.run(post_message(ROOM, "確認"))
                 assert len(scene.transports) == 1
+
+        play(main)
+
+    def test_of_many_one_after_the_other_is_not_one_of_each_in_an_outage(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            waits = [scene.wait(task_id, interval=600.0) for _ in range(30)]
+            async with contextlib.AsyncExitStack() as stack:
+                for wait in waits:
+                    await stack.enter_async_context(wait)
+                await waits[0].news(EVER)
+                scene.sandbox.misbehave(Fault("refuse", times=None))
+                scene.asked()
+
+                async def want(wait: Any, delay: float) -> None:
+                    await asyncio.sleep(delay)
+                    assert not await wait.look(3)
+
+                await asyncio.gather(*(want(wait, number) for number, wait in enumerate(waits)))
+                assert len(scene.asked()) <= 30 / FIRST_PAUSE + 2
+
+        play(main)
+
+
+class TestJoining:
+    def test_does_not_wait_for_what_others_were_refused(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(scene.task(), scene.task(), interval=7200.0) as other:
+                await other.news(EVER)
+                scene.sandbox.misbehave(Fault("status", status=403))
+                with pytest.raises(ChatworkForbiddenError):
+                    await other.news(EVER)
+                async with scene.wait(task_id, interval=5.0) as wait:
+                    assert await wait.news(scene.now + 2)
 
         play(main)
