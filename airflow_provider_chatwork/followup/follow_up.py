@@ -123,26 +123,6 @@ class FollowUp:
         late = [opens for moment in _due_by(moments, now) if (opens := self._opens(moment, now)) > now]
         return min(ahead + late, default=None)
 
-    def steps(
-        self, facts: Facts, now: float, seen: Sequence[Message] = (), *, after: float | None = None
-    ) -> Steps[list[Done]]:
-        """Do what is due: the latest reminder and the escalation, unless they are in the room already. Yields calls.
-
-        What was due before the latest reminder is left out, so that nobody is told twice at once after a long break.
-        In hours that have closed in the meantime nothing is sent.
-
-        :param facts: what is known now.
-        :param now: Unix time.
-        :param seen: messages of the room of the tasks that are known already; a trace among them spares a call.
-        :param after: the ``now`` of an earlier call that came through, for the same due date: what it has done is left
-            out. ``None`` where it is not known, as when one starts anew.
-        :raises ChatworkError: one that passes; call it again later. Refusals for good are in the result.
-        """
-        result: list[Done] = []
-        for letter in self.letters(facts, now, after=after):
-            result.append((yield from _send(letter, seen if letter.room_id == facts.room_id else ())))
-        return result
-
     def letters(self, facts: Facts, now: float, *, after: float | None = None) -> list[Letter]:
         """What :meth:`steps` sends unless it is in the room already, for whoever sends it in another way."""
         letters = []
@@ -205,19 +185,6 @@ class FollowUp:
     def _escalation(self) -> Escalation | None:
         assert not isinstance(self.escalation, Mapping)
         return self.escalation
-
-
-def _send(letter: Letter, seen: Sequence[Message]) -> Steps[Done]:
-    while True:
-        try:
-            posted = yield from post_once(letter.room_id, letter.body, letter.trace, since=letter.moment, seen=seen)
-        except ChatworkError as error:
-            next_try = letter.failed(error)
-            if not isinstance(next_try, Letter):
-                return next_try
-            letter = next_try
-        else:
-            return letter.done(posted)
 
 
 def _due_by(moments: Iterable[Moment], now: float) -> list[Moment]:

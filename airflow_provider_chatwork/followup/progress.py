@@ -34,12 +34,6 @@ class Progress:
             self._said.clear()
         return self._follow_up.next_due(facts, self._created_at if self._through is None else self._through)
 
-    def steps(self, facts: Facts, now: float) -> Steps[list[Done]]:
-        """Do what is due; see :meth:`FollowUp.steps`. Yields calls."""
-        done = yield from self._follow_up.steps(facts, now, after=self._through)
-        self._through = now
-        return done
-
     def letters(self, facts: Facts, now: float) -> list[Letter]:
         """What is due and was not said yet. Whoever says it tells :meth:`said`, and in the end :meth:`through`."""
         letters = self._follow_up.letters(facts, now, after=self._through)

@@ -146,58 +146,6 @@ class Waiting:
             return "done"
         return None if is_possible(self.given["tracks"], self.given["needed"]) else "impossible"
 
-    def stay(self) -> str:
-        """Wait in this worker.
-
-        :return: the verdict, or ``timed_out``.
-        :raises AirflowException: where it was ended from outside. Whoever did so with the Airflow task in mind has set
-            its state; whoever only wanted the worker to go leaves it to Airflow's retries.
-        """
-        while True:
-            is_late = time.time() >= self.given["deadline"]
-            due: float | None = None
-            try:
-                self.look()
-                if self._is_given_up:
-                    # In the middle of the look; what it has shown are tasks that were withdrawn.
-                    self._check_alive()
-                verdict = self.verdict()
-                if verdict is not None:
-                    return verdict
-                if self._tasks.trouble is not None:
-                    self._tell_trouble(self._tasks.trouble)
-                else:
-                    self._in_trouble = False
-                # Nobody is told anything by what is not known for sure.
-                if not is_late and not self._in_trouble and not self._tasks.unfinished:
-                    due = self._follow_up()
-            except ChatworkAuthError:
-                if not self._renew():
-                    raise
-                self._check_alive()
-                continue
-            except ChatworkError as error:
-                if not goes_on(error):
-                    raise
-                self._tell_trouble(error)
-            self._check_alive()
-            # What was done in time counts, and a look that has not seen all of it does not show whether it was.
-            is_unclear = self._in_trouble or self._tasks.unfinished
-            if is_late and not (is_unclear and time.time() < self.given["deadline"] + LAST_LOOK):
-                return "timed_out"
-            self._sleep(due)
-            self._check_alive()
-
-    def _renew(self) -> bool:
-        """Whether the connection has another token by now; then the wait goes on with it."""
-        # It may be that of another account.
-        self._account_id = None
-        return self._hook.renew()
-
-    def _check_alive(self) -> None:
-        if self.is_killed:
-            raise AirflowException("The wait was ended in Airflow")
-
     def end(self, word: str) -> Outcome:
         """Find out what became of the tasks, and withdraw those left open where nobody waits for them any more.
 
@@ -300,28 +248,6 @@ class Waiting:
         tasks = {**known, **self._tasks.tasks}
         return facts_of(self.given, tasks, self._account_id, self._hook.settings.web_url)
 
-    def _follow_up(self) -> float | None:
-        """Do what is due, and return when there is something to do next."""
-        if self._progress is None:
-            return None
-        facts = self._facts(self._hook.client)
-        due = self._progress.next_due(facts)
-        now = time.time()
-        if due is not None and due <= now:
-            for done in self._hook.follow(self._progress.steps(facts, now)):
-                tell(self._log, done)
-            due = self._progress.next_due(facts)
-        return due
-
-    def _sleep(self, due: float | None) -> None:
-        now = time.time()
-        interval = SHORTEST_INTERVAL if self._tasks.unfinished else self._wishes.interval
-        until_deadline = self.given["deadline"] - now
-        left = [interval, until_deadline if until_deadline > 0 else _LATE_PAUSE]
-        if due is not None:
-            left.append(due - now)
-        time.sleep(max(0.0, min(left)))
-
     def _ending(self) -> list[list[int]]:
         """The tasks by which the wait would end, if enough are done."""
         done = [task_id for task_id, task in self._tasks.tasks.items() if task["status"] == "done"]
@@ -331,8 +257,3 @@ class Waiting:
         done = done_of(self.given["tracks"])
         is_fresh = self._is_read_singly or all(map(self._tasks.is_fresh, done))
         return len(done) >= self.given["needed"] and is_fresh
-
-    def _tell_trouble(self, error: ChatworkError) -> None:
-        if not self._in_trouble:
-            self._in_trouble = True
-            self._log.warning("Chatwork does not tell how the tasks stand; the wait goes on. %s", error)

@@ -198,48 +198,25 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         )
 
     def _wait(self, context: Context, ask: Ask, heard: Heard, deadline: float) -> dict[str, Any]:
-        """Wait in the worker, and return what the trigger's event would be."""
-        from airflow_provider_chatwork.api.asking import is_worth_keeping
+        """Run the trigger's loop in this worker, and return its event."""
+        from airflow_provider_chatwork.triggers import _base
 
-        give_up_at = max(deadline, time.time()) + api.task_wait.LAST_LOOK
         while True:
-            is_late = time.time() >= deadline
-            look = self._look(ask, heard, deadline)
-            if look is not None:
-                if is_worth_keeping(heard, look.heard):
-                    self._asking(context).keep(ask, look.heard, deadline)
-                heard = look.heard
-                if look.outcome != "open":
-                    return {"status": look.outcome, "choice": look.choice, "heard": heard}
-            if is_late and (look is not None or time.time() >= give_up_at):
-                return {"status": "timeout", "heard": heard, "unseen": look is None or look.is_unsure}
-            # What was answered in time counts, though Chatwork may tell it only a while later.
-            time.sleep(_LAST_PAUSE if is_late else max(0.0, min(self._interval(), deadline - time.time())))
+            event = _base.run_here(self._trigger(ask, heard, deadline))
+            if event["status"] == "refused":
+                raise from_plain(event["error"])
+            if event["status"] != "heard":
+                return event
+            heard = event["heard"]
+            self._asking(context).keep(ask, heard, deadline)
 
-    def _look(self, ask: Ask, heard: Heard, deadline: float) -> Look | None:
-        try:
-            try:
-                look = self._listen(ask, heard, deadline)
-            except ChatworkAuthError:
-                # Whoever has re-issued the token may have put the new one into the connection by now.
-                if not self.hook.renew():
-                    raise
-                look = self._listen(ask, heard, deadline)
-        except ChatworkError as error:
-            if not api.task_wait.goes_on(error):
-                raise
-            self.log.warning("Chatwork did not tell what was answered; the wait goes on. %s", error)
-            return None
-        for remark in look.remarks:
-            self.log.warning("%s", remark)
-        return look
+    def _trigger(self, ask: Ask, heard: Heard, deadline: float) -> Any:
+        from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
 
-    def _listen(self, ask: Ask, heard: Heard, deadline: float) -> Look:
-        from airflow_provider_chatwork.api.asking import listen
-        from airflow_provider_chatwork.api.call import surely
-
-        page = self.hook.run(surely(api.messages.list_messages(ask.room_id)))
-        return self.hook.follow(listen(ask, page, heard, deadline=deadline, now=time.time()))
+        return ChatworkApprovalTrigger(
+            chatwork_conn_id=self.chatwork_conn_id, ask=ask.to_plain(), heard=heard,
+            poke_interval=self._interval(), deadline=deadline,
+        )
 
     def _end(self, context: Context, ask: Ask, event: Mapping[str, Any]) -> dict[str, Any]:
         """Do what follows from how the wait ended."""

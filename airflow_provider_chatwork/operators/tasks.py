@@ -179,6 +179,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         """Withdraw the tasks, if so wanted, where a worker that waits for them is told to stop."""
         if self._waiting is not None:
             self._waiting.kill()
+            from airflow_provider_chatwork.triggers import _base
+
+            _base.stop_here()
 
     def _wishes(self) -> Wishes | None:
         """What is wanted of the wait, if there is to be one."""
@@ -258,6 +261,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         return waiting
 
     def _wait(self, context: Context, waiting: Waiting, wishes: Wishes) -> Outcome:
+        from airflow_provider_chatwork.operators._giving import share_given
         from airflow_provider_chatwork.operators._unheard import unheard
 
         given = waiting.given
@@ -267,26 +271,39 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         word = waiting.verdict()
         if word is None and self.deferrable:
             self._defer(context, given, wishes)
-        return self._end(context, waiting, word or waiting.stay())
+        if word is not None:
+            return self._end(context, waiting, word)
+        from airflow.providers.common.compat.sdk import AirflowException
+
+        from airflow_provider_chatwork.triggers import _base
+
+        share_given(context, given)
+        event = _base.run_here(self._trigger(given, wishes))
+        if event is None or waiting.is_killed:
+            raise AirflowException("The wait was ended in Airflow")
+        return self.execute_complete(context, event)
 
     def _defer(self, context: Context, given: Given, wishes: Wishes) -> None:
         from airflow_provider_chatwork.operators._giving import share_given
-        from airflow_provider_chatwork.triggers.followup import ChatworkFollowUpTrigger
-
         # Nothing comes back from a trigger that fails.
         share_given(context, given)
         left = timedelta(seconds=max(0.0, given["deadline"] - time.time()))
         self.defer(
-            trigger=ChatworkFollowUpTrigger(
-                chatwork_conn_id=self.chatwork_conn_id,
-                given=given,
-                follow_up=wishes.follow_up.to_plain(),
-                withdraw=wishes.withdraw,
-                poke_interval=wishes.interval,
-                deadline=given["deadline"],
-            ),
+            trigger=self._trigger(given, wishes),
             method_name="execute_complete",
             timeout=left + NET,
+        )
+
+    def _trigger(self, given: Given, wishes: Wishes) -> Any:
+        from airflow_provider_chatwork.triggers.followup import ChatworkFollowUpTrigger
+
+        return ChatworkFollowUpTrigger(
+            chatwork_conn_id=self.chatwork_conn_id,
+            given=given,
+            follow_up=wishes.follow_up.to_plain(),
+            withdraw=wishes.withdraw,
+            poke_interval=wishes.interval,
+            deadline=given["deadline"],
         )
 
     def _waiting_for(self, given: Given) -> Waiting:

@@ -202,3 +202,12 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
 
 def _refused(error: ChatworkError) -> dict[str, Any]:
     return {"status": "refused", "error": to_plain(error)}
+
+
+def run_here(trigger: ChatworkTrigger[Any]) -> dict[str, Any]:
+    """Run a trigger's loop in this process, where the task may not be deferred."""
+    return asyncio.run(trigger.end())
+
+
+def stop_here() -> None:
+    """End what :func:`run_here` runs."""

@@ -54,6 +54,9 @@ class Office:
         sandbox.clock = lambda: self.now
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
+        from airflow_provider_chatwork.triggers import _base
+
+        monkeypatch.setattr(_base, "run_here", lambda trigger: self.event_of(trigger, one=False))
 
     # --- people
 
@@ -161,6 +164,9 @@ class Office:
 
     def trigger_event(self, waiting: TaskDeferred) -> Any:
         """Let a trigger run to its event, in a triggerer of its own."""
+        return self.event_of(self.trigger(waiting))
+
+    def event_of(self, trigger: Any, one: bool = True) -> Any:
 
         async def main(loop: VirtualLoop) -> Any:
             begun = self.now
@@ -177,7 +183,7 @@ class Office:
             for at, _ in self.happenings:
                 loop.happens(max(START + at - begun, 0.0), happen)
             with accounts(self.sandbox, now):
-                events = [event.payload async for event in self.trigger(waiting).run()]
+                events = [event.payload async for event in trigger.run()]
             now()
             assert len(events) == 1
             return events[0]

@@ -85,6 +85,10 @@ class Office:
         self.before = {task["task_id"] for task in sandbox.tasks(ROOM)}
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
+        from airflow_provider_chatwork.triggers import _base
+
+        monkeypatch.setattr(_base, "run_here", lambda trigger: self.event_of(trigger))
+        monkeypatch.setattr(_base, "stop_here", lambda: self._stop and self._stop())
 
     # --- what people do
 
@@ -203,6 +207,9 @@ class Office:
 
     def trigger_event(self, waiting: TaskDeferred) -> Any:
         """Let a trigger run to its event in a triggerer of its own; ``None`` if that was stopped before."""
+        return self.event_of(self.trigger(waiting))
+
+    def event_of(self, trigger: Any) -> Any:
 
         async def main(loop: VirtualLoop) -> Any:
             begun = self.now
@@ -221,7 +228,6 @@ class Office:
 
             for at, _ in self.happenings:
                 loop.happens(max(START + at - begun, 0.0), happen)
-            trigger = self.trigger(waiting)
             with accounts(self.sandbox, now):
                 running = asyncio.create_task(run())
                 self._stop = running.cancel
