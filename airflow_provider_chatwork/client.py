@@ -13,9 +13,9 @@ import tenacity
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
+from airflow_provider_chatwork.api.http import Settings, decode, encode
 from airflow_provider_chatwork.api.rate_limit import RateLimit, server_time
 from airflow_provider_chatwork.api.retry import Attempts, RetryPolicy, retry_options
-from airflow_provider_chatwork.api.wire import Settings, decode, encode
 
 T = TypeVar("T")
 

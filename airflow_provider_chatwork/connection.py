@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
-from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.wire import BASE_URL, LOOPBACK, Settings, check_url
+from airflow_provider_chatwork.api.http import BASE_URL, LOOPBACK, Settings, check_url
 
 
 class ConnectionFields(Protocol):
@@ -39,13 +39,13 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Set
         if name in given:
             options[name] = _seconds(name, given[name])
     if "default_room_id" in given:
-        options["default_room_id"] = check.identifier("default_room_id", given["default_room_id"])
+        options["default_room_id"] = validation.identifier("default_room_id", given["default_room_id"])
     if "timezone" in given:
         options["timezone"] = _timezone(given["timezone"])
     if "proxy" in given:
         options["proxy"] = _proxy(given["proxy"])
     if "lang" in given:
-        options["lang"] = check.choice("lang", str(given["lang"]).strip(), check.LANGUAGES)
+        options["lang"] = validation.choice("lang", str(given["lang"]).strip(), validation.LANGUAGES)
     if "routing" in given:
         options["routing"] = given["routing"]
     if "webhook_token" in given:

@@ -9,14 +9,14 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
-from airflow_provider_chatwork.api import links, notation
+from airflow_provider_chatwork.api import notation, urls
 
 
 def _listeners() -> list[Any]:
     # Who has not asked for it does not even load it.
     if not conf.getboolean("chatwork", "alert_failed_runs", fallback=False):
         return []
-    from airflow_provider_chatwork.alerts.listener import FailedRuns
+    from airflow_provider_chatwork.listener import FailedRuns
 
     return [FailedRuns()]
 
@@ -45,7 +45,7 @@ class ChatworkPlugin(AirflowPlugin):
         notation.to,
         notation.to_all,
         notation.url,
-        links.message_url,
-        links.room_url,
+        urls.message_url,
+        urls.room_url,
     ]
     listeners = _listeners()

@@ -157,8 +157,8 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": name,
                 "python-modules": [
                     f"{package}.triggers.approval",
-                    f"{package}.triggers.followup",
                     f"{package}.triggers.messages",
+                    f"{package}.triggers.task_completion",
                     f"{package}.triggers.tasks",
                 ],
             }

@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.client import AsyncTransport
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from airflow_provider_chatwork.watching.account import Account
-from airflow_provider_chatwork.watching.accounts import Accounts, replaced
+from airflow_provider_chatwork.waiting.poller.account_poller import Account
+from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
 from benchmarks.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ def _turn(call: Callable[..., Any], run: Any) -> list[float]:
 def _listener(side: str, over: threading.Event) -> Any:
     from airflow.listeners import hookimpl
 
-    from airflow_provider_chatwork.alerts.listener import FailedRuns
+    from airflow_provider_chatwork.listener import FailedRuns
 
     class NoOp:
         @hookimpl

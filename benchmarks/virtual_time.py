@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.sandbox import Sandbox
-from airflow_provider_chatwork.watching.accounts import Accounts, replaced
+from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
 
 T = TypeVar("T")
 L = TypeVar("L", bound="VirtualLoop")

@@ -12,9 +12,9 @@ from datetime import timedelta
 from airflow.providers.common.compat.sdk import DAG
 from pendulum import datetime
 
-from airflow_provider_chatwork.followup import Reminder
 from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOperator
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
+from airflow_provider_chatwork.waiting.reminders import Reminder
 
 # A room and people of the sandbox: put your own here, or into the form when you trigger the DAG.
 PARAMS = {"room_id": 400000101, "on_duty": 1001005, "lead": 1001002}

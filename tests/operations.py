@@ -10,7 +10,7 @@ from airflow_provider_chatwork.api import account, contacts, files, invite_links
 from airflow_provider_chatwork.api.call import Call, Upload
 from airflow_provider_chatwork.sandbox import Sandbox
 from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, SALES_ROOM, SATO, TAKAHASHI, YAMADA
-from airflow_provider_chatwork.sandbox.world import Link
+from airflow_provider_chatwork.sandbox.store import Link
 
 MODULES = (account, contacts, files, invite_links, messages, read_marks, rooms, tasks)
 

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airflow_provider_chatwork.due import limit_of
-from airflow_provider_chatwork.followup import Facts, FollowUp
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.utils.time_arguments import limit_of
+from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
 from tests.airflow_side import VERSION, run_dag
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_dags"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_chatwork.api import links, notation
+from airflow_provider_chatwork.api import notation, urls
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -103,7 +103,7 @@ class TestMacros:
 
         functions = {name for name in notation.__all__ if callable(getattr(notation, name))}
         assert {macro.__name__ for macro in ChatworkPlugin.macros} == functions | {"message_url", "room_url"}
-        assert {links.message_url, links.room_url, notation.to} <= set(ChatworkPlugin.macros)
+        assert {urls.message_url, urls.room_url, notation.to} <= set(ChatworkPlugin.macros)
 
 
 class TestModule:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_chatwork.api import wire
+from airflow_provider_chatwork.api import http as wire
 from airflow_provider_chatwork.api.call import Call, HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkError, to_plain
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook

@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.board import Board
-from airflow_provider_chatwork.alerts.fold import Ledger, read_board
-from airflow_provider_chatwork.alerts.ledger import variable_name
-from airflow_provider_chatwork.alerts.line import Line
-from airflow_provider_chatwork.alerts.story import Story
-from airflow_provider_chatwork.alerts.wording import Writer
+from airflow_provider_chatwork.alerts.aggregation import Ledger, read_board
+from airflow_provider_chatwork.alerts.airflow_store import variable_name
+from airflow_provider_chatwork.alerts.alert_state import Board
+from airflow_provider_chatwork.alerts.event import Story
+from airflow_provider_chatwork.alerts.formatter import Writer
+from airflow_provider_chatwork.alerts.time_limited_client import Line
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkForbiddenError, ChatworkNotFoundError
 
 # How many open messages of one DAG are remembered, and how many of them are marked when it succeeds again.

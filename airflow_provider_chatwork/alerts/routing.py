@@ -33,15 +33,15 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
 
-from airflow_provider_chatwork.alerts.people import owner_names, parse_mentions
-from airflow_provider_chatwork.alerts.quiet_hours import QuietHours
+from airflow_provider_chatwork.alerts.mentions import owner_names, parse_mentions
 from airflow_provider_chatwork.alerts.severity import SEVERITIES, rank
-from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.utils.quiet_hours import QuietHours
 
 __all__ = ["LANGUAGES", "SEVERITIES", "QuietHours", "Route", "RoutingTable"]
 
-LANGUAGES = check.LANGUAGES
+LANGUAGES = validation.LANGUAGES
 
 #: One shell pattern, or several of which one has to match.
 Patterns: TypeAlias = str | Sequence[str]
@@ -58,7 +58,7 @@ class Route:
     :param severity: the lowest of :data:`SEVERITIES` that matches.
     :param room_id: the room to post to.
     :param chatwork_conn_id: id of the connection to post with.
-    :param mentions: who is called, as :mod:`~airflow_provider_chatwork.alerts.people` reads it. Empty: nobody, whatever
+    :param mentions: who is called, as :mod:`~airflow_provider_chatwork.alerts.mentions` reads it. Empty: nobody, whatever
         the notifier says.
     :param lang: ``ja`` or ``en``.
     :param send: ``False`` drops the alerts.
@@ -130,7 +130,7 @@ class RoutingTable:
         :param severity: one of :data:`SEVERITIES`.
         :raises ChatworkParameterError: if the severity is none of them.
         """
-        check.choice("severity", severity, SEVERITIES)
+        validation.choice("severity", severity, SEVERITIES)
         # Read once, as they may come from an iterator.
         alert: dict[str, Any] = {"dag_id": dag_id, "severity": severity, "owners": owner_names(owners)}
         alert["tags"] = (tags,) if isinstance(tags, str) else tuple(tags)
@@ -217,11 +217,11 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a route that are given, in the form they are kept in."""
     checks = {
         **dict.fromkeys(("owner", "tag", "dag_id"), _patterns),
-        "severity": lambda field, value: check.choice(field, value, SEVERITIES),
-        "room_id": check.identifier,
+        "severity": lambda field, value: validation.choice(field, value, SEVERITIES),
+        "room_id": validation.identifier,
         "chatwork_conn_id": _word,
         "mentions": lambda field, value: parse_mentions(value, parameter=field),
-        "lang": lambda field, value: check.choice(field, value, LANGUAGES),
+        "lang": lambda field, value: validation.choice(field, value, LANGUAGES),
         "send": _truth,
         "name": _word,
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request
-from airflow_provider_chatwork.api.reading import many, one
+from airflow_provider_chatwork.api.response_parsing import many, one
 
 
 def get_me() -> Call[models.Me]:
@@ -27,7 +27,7 @@ def get_my_tasks(
     """
     query = {}
     if assigned_by_account_id is not None:
-        query["assigned_by_account_id"] = str(check.identifier("assigned_by_account_id", assigned_by_account_id))
+        query["assigned_by_account_id"] = str(validation.identifier("assigned_by_account_id", assigned_by_account_id))
     if status is not None:
-        query["status"] = check.choice("status", status, check.TASK_STATUSES)
+        query["status"] = validation.choice("status", status, validation.TASK_STATUSES)
     return Call("get_my_tasks", Request("GET", "/my/tasks", query=query), many(models.MyTask))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.reading import many, nothing, one
+from airflow_provider_chatwork.api.response_parsing import many, nothing, one
 
 _REQUESTS = "/incoming_requests"
 
@@ -22,7 +22,7 @@ def list_incoming_requests() -> Call[list[models.IncomingRequest]]:
 
 def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
     """Accept a contact request, and get the new contact."""
-    request_id = check.identifier("request_id", request_id)
+    request_id = validation.identifier("request_id", request_id)
     request = Request("PUT", f"{_REQUESTS}/{request_id}", form={})
 
     def find(since: float, account_id: int) -> Search[models.Contact]:
@@ -38,7 +38,7 @@ def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
 
 def reject_incoming_request(request_id: int | str) -> Call[None]:
     """Reject a contact request."""
-    request_id = check.identifier("request_id", request_id)
+    request_id = validation.identifier("request_id", request_id)
 
     def settle(refusal: ChatworkApiError) -> Search[None]:
         yield from ()

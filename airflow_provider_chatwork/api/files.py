@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 
-from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search, Upload, surely
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.reading import many, one
+from airflow_provider_chatwork.api.response_parsing import many, one
 
 
 def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Call[list[models.File]]:
@@ -16,7 +16,7 @@ def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Ca
 
     :param account_id: only those this account uploaded.
     """
-    query = {} if account_id is None else {"account_id": str(check.identifier("account_id", account_id))}
+    query = {} if account_id is None else {"account_id": str(validation.identifier("account_id", account_id))}
     return Call("list_files", Request("GET", _path(room_id), query=query), many(models.File))
 
 
@@ -26,13 +26,13 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
     :param upload: the file's name, bytes and media type.
     :param message: a comment to go with it, 1 to 65535 characters.
     """
-    room_id = check.identifier("room_id", room_id)
-    check.text("filename", upload.filename, longest=check.MAX_NAME)
+    room_id = validation.identifier("room_id", room_id)
+    validation.text("filename", upload.filename, longest=validation.MAX_NAME)
     if any(character in upload.filename for character in "\r\n\0/\\"):
         raise ChatworkParameterError("filename", upload.filename, "give a plain file name, without path or line breaks")
-    check.media_type("content_type", upload.content_type)
-    check.file_size("file", len(upload.content))
-    form = {} if message is None else {"message": check.text("message", message)}
+    validation.media_type("content_type", upload.content_type)
+    validation.file_size("file", len(upload.content))
+    form = {} if message is None else {"message": validation.text("message", message)}
 
     def find(since: float, account_id: int) -> Search[models.UploadedFile]:
         files = yield surely(list_files(room_id, account_id=account_id))
@@ -57,8 +57,8 @@ def get_file(room_id: int | str, file_id: int | str, *, create_download_url: boo
     :param create_download_url: whether to get a ``download_url`` with it, which is good for 30 seconds. It needs no
         token and must be sent none.
     """
-    path = f"{_path(room_id)}/{check.identifier('file_id', file_id)}"
-    query = {"create_download_url": check.flag("create_download_url", create_download_url)}
+    path = f"{_path(room_id)}/{validation.identifier('file_id', file_id)}"
+    query = {"create_download_url": validation.flag("create_download_url", create_download_url)}
     return Call("get_file", Request("GET", path, query=query), one(models.File))
 
 
@@ -68,4 +68,4 @@ def _shown_name(filename: str) -> str:
 
 
 def _path(room_id: int | str) -> str:
-    return f"/rooms/{check.identifier('room_id', room_id)}/files"
+    return f"/rooms/{validation.identifier('room_id', room_id)}/files"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
-from airflow_provider_chatwork.api.reading import one
+from airflow_provider_chatwork.api.response_parsing import one
 
 
 def get_invite_link(room_id: int | str) -> Call[models.InviteLink]:
@@ -66,13 +66,13 @@ def delete_invite_link(room_id: int | str) -> Call[models.InviteLink]:
 
 
 def _path(room_id: int | str) -> str:
-    return f"/rooms/{check.identifier('room_id', room_id)}/link"
+    return f"/rooms/{validation.identifier('room_id', room_id)}/link"
 
 
 def _form(code: str | None, need_acceptance: bool, description: str | None) -> dict[str, str]:
-    form = {"need_acceptance": check.flag("need_acceptance", need_acceptance)}
+    form = {"need_acceptance": validation.flag("need_acceptance", need_acceptance)}
     if code is not None:
-        form["code"] = check.link_code("code", code)
+        form["code"] = validation.link_code("code", code)
     if description is not None:
-        form["description"] = check.encodable("description", description)
+        form["description"] = validation.encodable("description", description)
     return form

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.outline import Block, Tag, outline
+from airflow_provider_chatwork.api.notation_parser import Block, Tag, outline
 
 #: What accounts are called, by their ids: each by a name or by any of several.
 Names: TypeAlias = Mapping[int, str | tuple[str, ...]]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_chatwork.api import check, models
+from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkNotFoundError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.reading import many, one
+from airflow_provider_chatwork.api.response_parsing import many, one
 
 #: The most items Chatwork puts into one list. There is no second page.
 PAGE = 100
@@ -29,7 +29,7 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
     def read(value: object) -> list[models.Message]:
         return sorted(read_page(value), key=lambda message: (message["send_time"], int(message["message_id"])))
 
-    request = Request("GET", path(room_id), query={"force": check.flag("force", force)})
+    request = Request("GET", path(room_id), query={"force": validation.flag("force", force)})
     # What is behind the mark is not shown again, so a body that got lost must not pass for "nothing new".
     return Call("list_messages", request, read, repeatable=bool(force), only_204=not force)
 
@@ -40,8 +40,8 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
     :param body: 1 to 65535 characters.
     :param self_unread: whether the message is unread for the account that posts it, too.
     """
-    room_id = check.identifier("room_id", room_id)
-    form = {"body": check.text("body", body), "self_unread": check.flag("self_unread", self_unread)}
+    room_id = validation.identifier("room_id", room_id)
+    form = {"body": validation.text("body", body), "self_unread": validation.flag("self_unread", self_unread)}
 
     def find(since: float, account_id: int) -> Search[models.ChangedMessage]:
         page = yield surely(list_messages(room_id))
@@ -70,13 +70,13 @@ def edit_message(room_id: int | str, message_id: str, body: str) -> Call[models.
 
     :param body: 1 to 65535 characters.
     """
-    request = Request("PUT", _path_of_one(room_id, message_id), form={"body": check.text("body", body)})
+    request = Request("PUT", _path_of_one(room_id, message_id), form={"body": validation.text("body", body)})
     return Call("edit_message", request, one(models.ChangedMessage))
 
 
 def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMessage]:
     """Delete a message of one's own."""
-    message_id = check.message_identifier("message_id", message_id)
+    message_id = validation.message_identifier("message_id", message_id)
 
     def read(value: object) -> models.ChangedMessage:
         # Described as 200 with the id and, in one place, as 204 without.
@@ -91,11 +91,11 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
 
 def path(room_id: int | str, rest: str = "") -> str:
     """The path of a room's messages, or of what lies behind it."""
-    return f"/rooms/{check.identifier('room_id', room_id)}/messages{rest}"
+    return f"/rooms/{validation.identifier('room_id', room_id)}/messages{rest}"
 
 
 def _path_of_one(room_id: int | str, message_id: str) -> str:
-    return path(room_id, f"/{check.message_identifier('message_id', message_id)}")
+    return path(room_id, f"/{validation.message_identifier('message_id', message_id)}")
 
 
 def same_text(one_text: str, other: str) -> bool:

@@ -30,11 +30,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from airflow_provider_chatwork.api import check
+from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.fitting import LEFT_OUT, fit
-from airflow_provider_chatwork.api.outline import balanced
-from airflow_provider_chatwork.api.untrusted import break_tags, clean, safe
+from airflow_provider_chatwork.api.notation_escaping import break_tags, clean, safe
+from airflow_provider_chatwork.api.notation_parser import balanced
+from airflow_provider_chatwork.api.truncation import LEFT_OUT, fit
 
 __all__ = [
     "LEFT_OUT",
@@ -75,7 +75,7 @@ def to(account_ids: Id | Iterable[Id] | Mapping[Id, str], name: str | None = Non
     """
     if isinstance(account_ids, Mapping):
         return "\n".join(to(account_id, of) for account_id, of in account_ids.items())
-    ids = check.identifiers("account_ids", account_ids, required=False)
+    ids = validation.identifiers("account_ids", account_ids, required=False)
     if name is not None and len(ids) != 1:
         raise ChatworkParameterError(
             "name", name, "give a name with one account id, and several names as a mapping of account id to name"
@@ -96,9 +96,9 @@ def reply(account_id: Id, room_id: Id, message_id: Id, name: str | None = None) 
     :param message_id: which one it is.
     :param name: the author's name, to be read.
     """
-    account = check.identifier("account_id", account_id)
-    room = check.identifier("room_id", room_id)
-    return f"[rp aid={account} to={room}-{check.message_identifier('message_id', message_id)}]{_named(name)}"
+    account = validation.identifier("account_id", account_id)
+    room = validation.identifier("room_id", room_id)
+    return f"[rp aid={account} to={room}-{validation.message_identifier('message_id', message_id)}]{_named(name)}"
 
 
 def quote(body: str, account_id: Id, time: Id | None = None) -> str:
@@ -108,8 +108,8 @@ def quote(body: str, account_id: Id, time: Id | None = None) -> str:
     :param account_id: who said it.
     :param time: when, in Unix seconds.
     """
-    when = "" if time is None else f" time={check.limit('time', time)}"
-    return f"[qt][qtmeta aid={check.identifier('account_id', account_id)}{when}]{balanced(str(body))}[/qt]"
+    when = "" if time is None else f" time={validation.limit('time', time)}"
+    return f"[qt][qtmeta aid={validation.identifier('account_id', account_id)}{when}]{balanced(str(body))}[/qt]"
 
 
 def info(body: str, title: str | None = None) -> str:
@@ -151,17 +151,17 @@ def hr() -> str:
 
 def picon(account_id: Id) -> str:
     """Show an account's avatar."""
-    return f"[picon:{check.identifier('account_id', account_id)}]"
+    return f"[picon:{validation.identifier('account_id', account_id)}]"
 
 
 def piconname(account_id: Id) -> str:
     """Show an account's avatar and name."""
-    return f"[piconname:{check.identifier('account_id', account_id)}]"
+    return f"[piconname:{validation.identifier('account_id', account_id)}]"
 
 
 def pname(account_id: Id) -> str:
     """Show an account's name."""
-    return f"[pname:{check.identifier('account_id', account_id)}]"
+    return f"[pname:{validation.identifier('account_id', account_id)}]"
 
 
 def url(address: str) -> str:
@@ -180,8 +180,8 @@ def preview(file_id: Id, height: Id | None = None) -> str:
     :param file_id: the file.
     :param height: in pixels.
     """
-    tall = "" if height is None else f" ht={check.identifier('height', height)}"
-    return f"[preview id={check.identifier('file_id', file_id)}{tall}]"
+    tall = "" if height is None else f" ht={validation.identifier('height', height)}"
+    return f"[preview id={validation.identifier('file_id', file_id)}{tall}]"
 
 
 def download(file_id: Id, label: str) -> str:
@@ -190,7 +190,7 @@ def download(file_id: Id, label: str) -> str:
     :param file_id: the file.
     :param label: its name and size, as Chatwork writes them: ``report.csv (1.2 KB)``.
     """
-    return f"[download:{check.identifier('file_id', file_id)}]{_one_line(safe(label))}[/download]"
+    return f"[download:{validation.identifier('file_id', file_id)}]{_one_line(safe(label))}[/download]"
 
 
 def task(
@@ -205,13 +205,13 @@ def task(
     :param limit_type: what the deadline says: ``date`` or ``time``.
     """
     attributes = [
-        f"aid={check.identifier('account_id', account_id)}",
-        f"st={check.choice('status', status, check.TASK_STATUSES)}",
+        f"aid={validation.identifier('account_id', account_id)}",
+        f"st={validation.choice('status', status, validation.TASK_STATUSES)}",
     ]
     if limit is not None:
-        attributes.append(f"lt={check.limit('limit', limit)}")
+        attributes.append(f"lt={validation.limit('limit', limit)}")
     if limit_type is not None:
-        attributes.append(f"ltype={check.choice('limit_type', limit_type, ('date', 'time'))}")
+        attributes.append(f"ltype={validation.choice('limit_type', limit_type, ('date', 'time'))}")
     return f"[task {' '.join(attributes)}]{balanced(str(body))}[/task]"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.api import check, messages, models, rooms
+from airflow_provider_chatwork.api import messages, models, rooms, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
-from airflow_provider_chatwork.api.reading import one
+from airflow_provider_chatwork.api.response_parsing import one
 
 
 def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Call[models.Unread]:
@@ -13,14 +13,14 @@ def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Cal
 
     :param message_id: the last one to mark; all of the room if not given.
     """
-    form = {} if message_id is None else {"message_id": check.message_identifier("message_id", message_id)}
+    form = {} if message_id is None else {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/read"), form=form)
     return Call("mark_messages_read", request, one(models.Unread), settle=lambda error: _unread(room_id, error))
 
 
 def mark_messages_unread(room_id: int | str, message_id: str) -> Call[models.Unread]:
     """Mark a message and all after it as unread; Chatwork answers 400 where it is unread already."""
-    form = {"message_id": check.message_identifier("message_id", message_id)}
+    form = {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/unread"), form=form)
     return Call("mark_messages_unread", request, one(models.Unread), settle=lambda error: _unread(room_id, error))
 

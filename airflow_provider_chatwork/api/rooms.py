@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from airflow_provider_chatwork.api import check, messages, models
+from airflow_provider_chatwork.api import messages, models, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
@@ -13,7 +13,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.reading import many, nothing, one
+from airflow_provider_chatwork.api.response_parsing import many, nothing, one
 
 #: Account ids: numbers, or one comma-separated text.
 AccountIds: TypeAlias = "Iterable[int | str] | int | str"
@@ -46,24 +46,24 @@ def create_room(
     :param members_member_ids: account ids of contacts or colleagues, like the other two lists.
     :param members_readonly_ids: those who only read.
     :param description: what the room is for.
-    :param icon_preset: one of :data:`~airflow_provider_chatwork.api.check.ICON_PRESETS`.
+    :param icon_preset: one of :data:`~airflow_provider_chatwork.api.validation.ICON_PRESETS`.
     :param link: whether to create an invite link.
     :param link_code: the last part of the link: 1 to 50 of ``A-Z a-z 0-9 _ -``; random if not given.
     :param link_need_acceptance: whether an admin has to let in who follows the link.
     """
-    form = {"name": check.text("name", name, longest=check.MAX_NAME)}
+    form = {"name": validation.text("name", name, longest=validation.MAX_NAME)}
     form |= _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
     if description is not None:
-        form["description"] = check.encodable("description", description)
+        form["description"] = validation.encodable("description", description)
     if icon_preset is not None:
-        form["icon_preset"] = check.choice("icon_preset", icon_preset, check.ICON_PRESETS)
+        form["icon_preset"] = validation.choice("icon_preset", icon_preset, validation.ICON_PRESETS)
     if link_code is not None and not link:
         raise ChatworkParameterError("link_code", link_code, "a code needs link=True")
-    form["link"] = check.flag("link", link)
+    form["link"] = validation.flag("link", link)
     if link:
-        form["link_need_acceptance"] = check.flag("link_need_acceptance", link_need_acceptance)
+        form["link_need_acceptance"] = validation.flag("link_need_acceptance", link_need_acceptance)
         if link_code is not None:
-            form["link_code"] = check.link_code("link_code", link_code)
+            form["link_code"] = validation.link_code("link_code", link_code)
 
     def find(since: float, account_id: int) -> Search[models.ChangedRoom]:
         found: list[models.ChangedRoom] = []
@@ -93,15 +93,15 @@ def update_room(
 
     :param name: 1 to 255 characters.
     :param description: what the room is for; an empty text removes it.
-    :param icon_preset: one of :data:`~airflow_provider_chatwork.api.check.ICON_PRESETS`.
+    :param icon_preset: one of :data:`~airflow_provider_chatwork.api.validation.ICON_PRESETS`.
     """
     form = {}
     if name is not None:
-        form["name"] = check.text("name", name, longest=check.MAX_NAME)
+        form["name"] = validation.text("name", name, longest=validation.MAX_NAME)
     if description is not None:
-        form["description"] = check.encodable("description", description)
+        form["description"] = validation.encodable("description", description)
     if icon_preset is not None:
-        form["icon_preset"] = check.choice("icon_preset", icon_preset, check.ICON_PRESETS)
+        form["icon_preset"] = validation.choice("icon_preset", icon_preset, validation.ICON_PRESETS)
     if not form:
         raise ChatworkParameterError("name", name, "give at least one of name, description and icon_preset")
     return Call("update_room", Request("PUT", _path(room_id), form=form), one(models.ChangedRoom))
@@ -113,8 +113,8 @@ def delete_room(room_id: int | str, action_type: str) -> Call[None]:
     :param action_type: ``leave`` also deletes the tasks and files the account has there; ``delete`` destroys
         messages, tasks and files of everybody.
     """
-    room_id = check.identifier("room_id", room_id)
-    form = {"action_type": check.choice("action_type", action_type, ("leave", "delete"))}
+    room_id = validation.identifier("room_id", room_id)
+    form = {"action_type": validation.choice("action_type", action_type, ("leave", "delete"))}
 
     def find(since: float, account_id: int) -> Search[None]:
         rooms = yield surely(list_rooms())
@@ -166,14 +166,14 @@ def update_members(
 
 
 def _path(room_id: int | str, rest: str = "") -> str:
-    return f"{_ROOMS}/{check.identifier('room_id', room_id)}{rest}"
+    return f"{_ROOMS}/{validation.identifier('room_id', room_id)}{rest}"
 
 
 def _member_form(admin: AccountIds, member: AccountIds, readonly: AccountIds) -> dict[str, str]:
     form = {}
     seen: dict[int, str] = {}
     for parameter, value in zip(_MEMBER_PARAMETERS, (admin, member, readonly), strict=True):
-        ids = check.identifiers(parameter, value, required=parameter == "members_admin_ids")
+        ids = validation.identifiers(parameter, value, required=parameter == "members_admin_ids")
         for account_id in ids:
             if account_id in seen:
                 raise ChatworkParameterError(parameter, account_id, f"the account is in {seen[account_id]} already")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import chain
 from typing import Any
 
-from airflow_provider_chatwork.api import check, messages, models, notation
+from airflow_provider_chatwork.api import messages, models, notation, validation
 from airflow_provider_chatwork.api.call import Call, Request, Search, surely
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
@@ -14,9 +14,9 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.reading import many, one
+from airflow_provider_chatwork.api.response_parsing import many, one
 from airflow_provider_chatwork.api.rooms import AccountIds
-from airflow_provider_chatwork.api.task_notices import may_tell_of
+from airflow_provider_chatwork.api.system_messages import may_tell_of
 
 
 def list_tasks(
@@ -34,11 +34,11 @@ def list_tasks(
     """
     query = {}
     if account_id is not None:
-        query["account_id"] = str(check.identifier("account_id", account_id))
+        query["account_id"] = str(validation.identifier("account_id", account_id))
     if assigned_by_account_id is not None:
-        query["assigned_by_account_id"] = str(check.identifier("assigned_by_account_id", assigned_by_account_id))
+        query["assigned_by_account_id"] = str(validation.identifier("assigned_by_account_id", assigned_by_account_id))
     if status is not None:
-        query["status"] = check.choice("status", status, check.TASK_STATUSES)
+        query["status"] = validation.choice("status", status, validation.TASK_STATUSES)
     return Call("list_tasks", Request("GET", _path(room_id), query=query), many(models.Task))
 
 
@@ -60,11 +60,13 @@ def create_task(
     :param limit_type: ``time`` (the default with a limit), ``date`` (the day of the limit in Japan) or ``none``
         (the default without).
     """
-    room_id = check.identifier("room_id", room_id)
-    assignees = check.identifiers("to_ids", to_ids)
-    form = {"body": check.text("body", body), "to_ids": ",".join(map(str, assignees))}
-    kind = check.choice(
-        "limit_type", ("none" if limit is None else "time") if limit_type is None else limit_type, check.LIMIT_TYPES
+    room_id = validation.identifier("room_id", room_id)
+    assignees = validation.identifiers("to_ids", to_ids)
+    form = {"body": validation.text("body", body), "to_ids": ",".join(map(str, assignees))}
+    kind = validation.choice(
+        "limit_type",
+        ("none" if limit is None else "time") if limit_type is None else limit_type,
+        validation.LIMIT_TYPES,
     )
     if (kind == "none") != (limit is None):
         raise ChatworkParameterError(
@@ -74,13 +76,13 @@ def create_task(
         )
     # Sent even when there is none: what Chatwork makes of a missing limit with its own default, `time`, is not known.
     form["limit_type"] = kind
-    deadline = None if limit is None else check.limit("limit", limit)
+    deadline = None if limit is None else validation.limit("limit", limit)
     if deadline is not None:
         form["limit"] = str(deadline)
 
     def check_now(now: float) -> None:
         if deadline is not None:
-            check.limit_is_ahead("limit", deadline, kind, now)
+            validation.limit_is_ahead("limit", deadline, kind, now)
 
     def find(since: float, account_id: int) -> Search[models.CreatedTasks]:
         # A task carries no time of its own, but its message does.
@@ -135,11 +137,11 @@ def search_tasks(
         return any(task["account"]["account_id"] == assignee for task in found.values())
 
     is_full = False
-    for status in check.TASK_STATUSES:
+    for status in validation.TASK_STATUSES:
         is_full = (yield from look(status)) or is_full
     hidden = []
     for assignee in to_ids if is_full else ():
-        for status in check.TASK_STATUSES if not is_found(assignee) else ():
+        for status in validation.TASK_STATUSES if not is_found(assignee) else ():
             if (yield from look(status, account_id=assignee)):
                 hidden.append(assignee)
     return list(found.values()), [each for each in dict.fromkeys(hidden) if not is_found(each)]
@@ -174,7 +176,7 @@ def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call
 
     :param status: ``done`` or ``open``.
     """
-    status = check.choice("status", status, check.TASK_STATUSES)
+    status = validation.choice("status", status, validation.TASK_STATUSES)
 
     def settle(refusal: ChatworkApiError) -> Search[models.ChangedTask]:
         if not isinstance(refusal, ChatworkInvalidRequestError):
@@ -188,8 +190,8 @@ def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call
 
 
 def _path(room_id: int | str) -> str:
-    return f"/rooms/{check.identifier('room_id', room_id)}/tasks"
+    return f"/rooms/{validation.identifier('room_id', room_id)}/tasks"
 
 
 def _path_of_one(room_id: int | str, task_id: int | str) -> str:
-    return f"{_path(room_id)}/{check.identifier('task_id', task_id)}"
+    return f"{_path(room_id)}/{validation.identifier('task_id', task_id)}"

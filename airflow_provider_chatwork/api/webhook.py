@@ -16,7 +16,7 @@ from typing import Annotated, TypeAlias, TypedDict
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.models import Id, MessageId
-from airflow_provider_chatwork.api.reading import NEEDED, one
+from airflow_provider_chatwork.api.response_parsing import NEEDED, one
 
 
 class _Event(TypedDict):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_chatwork.api.call import Call
+    from airflow_provider_chatwork.api.http import Settings
     from airflow_provider_chatwork.api.retry import RetryPolicy
-    from airflow_provider_chatwork.api.wire import Settings
     from airflow_provider_chatwork.client import AsyncClient, Client, Steps
     from airflow_provider_chatwork.transports import HttpxTransport
 
@@ -234,7 +234,7 @@ class ChatworkHook(BaseHook):
 
         :raises ChatworkParameterError: where there is neither.
         """
-        chosen = api.check.given(room_id)
+        chosen = api.validation.given(room_id)
         if chosen is None:
             chosen = self.settings.default_room_id
         if chosen is None:
@@ -251,14 +251,14 @@ class ChatworkHook(BaseHook):
             but only by a whole file; a part is never left behind.
         :raises ChatworkNetworkError: where the whole file could not be read in three tries.
         """
-        from airflow_provider_chatwork import storage
         from airflow_provider_chatwork.transports import fetch
+        from airflow_provider_chatwork.utils import file_storage
 
         for attempt in range(1, _DOWNLOAD_TRIES + 1):
             file = self.get_file(room_id, file_id, create_download_url=True)
             chunks = fetch(file.get("download_url", ""), proxy=self.settings.proxy)
             try:
-                return storage.save(chunks, destination, name=file["filename"], size=file["filesize"])
+                return file_storage.save(chunks, destination, name=file["filename"], size=file["filesize"])
             except ChatworkNetworkError:
                 if attempt == _DOWNLOAD_TRIES:
                     raise

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_chatwork.alerts.delivery import Delivery
-    from airflow_provider_chatwork.alerts.plan import Switch
+    from airflow_provider_chatwork.alerts.destination import Switch
     from airflow_provider_chatwork.alerts.routing import RoutingTable
-    from airflow_provider_chatwork.api.wire import Settings
+    from airflow_provider_chatwork.alerts.sender import Delivery
+    from airflow_provider_chatwork.api.http import Settings
 
 _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")
@@ -105,14 +105,14 @@ class ChatworkNotifier(BaseNotifier):
         self.text = text
         self.room_id = room_id
         self.chatwork_conn_id = chatwork_conn_id
-        self.template = api.check.choice("template", template, _STYLES)
+        self.template = api.validation.choice("template", template, _STYLES)
         self.text_file = text_file
-        self.lang = None if lang is None else api.check.choice("lang", lang, api.check.LANGUAGES)
+        self.lang = None if lang is None else api.validation.choice("lang", lang, api.validation.LANGUAGES)
         self.mentions = mentions
-        self.when = api.check.choice("when", when, _WHEN)
-        self.fold = api.check.choice("fold", fold, _FOLDS)
+        self.when = api.validation.choice("when", when, _WHEN)
+        self.fold = api.validation.choice("fold", fold, _FOLDS)
         self.fold_window = _seconds("fold_window", fold_window)
-        self.severity = None if severity is None else api.check.choice("severity", severity, SEVERITIES)
+        self.severity = None if severity is None else api.validation.choice("severity", severity, SEVERITIES)
         self.routing = routing
         self.attach_traceback = attach_traceback
         self.fallback = fallback
@@ -183,7 +183,7 @@ class ChatworkNotifier(BaseNotifier):
 
         :raises ChatworkError: with ``raise_on_error``, where it could not be posted.
         """
-        from airflow_provider_chatwork.alerts.line import AsyncLine
+        from airflow_provider_chatwork.alerts.time_limited_client import AsyncLine
 
         if self._is_switched_off(context):
             return
@@ -215,11 +215,11 @@ class ChatworkNotifier(BaseNotifier):
         :param settings: of the notifier's connection. It is read before anything is masked, as Airflow only knows
             the secrets of connections that were read.
         """
-        from airflow_provider_chatwork.alerts import plan as planning
-        from airflow_provider_chatwork.alerts import story as stories
-        from airflow_provider_chatwork.alerts.delivery import Delivery
-        from airflow_provider_chatwork.alerts.line import Budget
+        from airflow_provider_chatwork.alerts import destination as planning
+        from airflow_provider_chatwork.alerts import event as stories
         from airflow_provider_chatwork.alerts.routing import Route
+        from airflow_provider_chatwork.alerts.sender import Delivery
+        from airflow_provider_chatwork.alerts.time_limited_client import Budget
         from airflow_provider_chatwork.alerts.wishes import Wishes
 
         budget = Budget(self.time_limit)
@@ -265,7 +265,7 @@ class ChatworkNotifier(BaseNotifier):
         )
 
     def _ledger(self, context: Context, delivery: Delivery) -> Any:
-        from airflow_provider_chatwork.alerts.ledger import ledger_of
+        from airflow_provider_chatwork.alerts.airflow_store import ledger_of
 
         story = delivery.story
         if story.dag_id is None or story.run_id is None or not story.is_foldable:
@@ -273,7 +273,7 @@ class ChatworkNotifier(BaseNotifier):
         return ledger_of(_plain(context), story.dag_id, story.run_id)
 
     def _switch(self) -> Switch:
-        from airflow_provider_chatwork.alerts.plan import Switch
+        from airflow_provider_chatwork.alerts.destination import Switch
 
         try:
             return Switch.read(_switch_value())
@@ -284,7 +284,7 @@ class ChatworkNotifier(BaseNotifier):
 
     def _is_switched_off(self, context: Any) -> bool:
         """Whether this Airflow sends no alerts. It may have no connection either, so nothing else is looked at."""
-        from airflow_provider_chatwork.alerts.plan import Switch
+        from airflow_provider_chatwork.alerts.destination import Switch
 
         # What cannot be read is said once, where the alert is made.
         with suppress(ChatworkParameterError):
@@ -294,7 +294,7 @@ class ChatworkNotifier(BaseNotifier):
         return False
 
     def _title(self, context: Any) -> str:
-        from airflow_provider_chatwork.alerts import story as stories
+        from airflow_provider_chatwork.alerts import event as stories
 
         try:
             return _masked(stories.read(_plain(context), now=datetime.now(UTC)).title)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_chatwork.api import check
-from airflow_provider_chatwork.api.task_wait import tasks_needed
-from airflow_provider_chatwork.followup import FollowUp
-from airflow_provider_chatwork.followup.durations import duration
+from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.utils.durations import duration
+from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
+from airflow_provider_chatwork.waiting.tasks.status import tasks_needed
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
@@ -37,18 +37,18 @@ def wishes_of(operator: ChatworkCreateTaskOperator) -> Wishes:
     :raises ChatworkParameterError: naming the field that cannot be right.
     """
     settings = operator.hook.settings
-    people = check.identifiers("to_ids", operator.to_ids)
+    people = validation.identifiers("to_ids", operator.to_ids)
     interval = duration("poke_interval", operator.poke_interval, least=timedelta(0)).total_seconds()
     return Wishes(
         needed=tasks_needed(operator.complete_when, len(people)),
         interval=max(interval, SHORTEST_INTERVAL),
         timeout=duration("timeout", operator.timeout, least=timedelta(0)).total_seconds(),
         follow_up=FollowUp(
-            reminders=check.given(operator.reminders),
-            escalation=check.given(operator.escalation),
+            reminders=validation.given(operator.reminders),
+            escalation=validation.given(operator.escalation),
             zone=settings.timezone,
             lang=settings.lang,
         ),
-        on_timeout=check.choice("on_timeout", operator.on_timeout, _AT_TIMEOUT),
+        on_timeout=validation.choice("on_timeout", operator.on_timeout, _AT_TIMEOUT),
         withdraw=operator.withdraw,
     )

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, conf
 
-from airflow_provider_chatwork import api
-from airflow_provider_chatwork.api.answers import Effect, option_for, read_options
-from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, from_plain
+from airflow_provider_chatwork.api.errors import from_plain
 from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
-from airflow_provider_chatwork.operators._effects import TakesEffect
+from airflow_provider_chatwork.operators._branching import TakesEffect
+from airflow_provider_chatwork.waiting.approvals.options import Effect, option_for, read_options
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_chatwork.api.asking import Ask, Heard, Look
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.followup.durations import Duration
-    from airflow_provider_chatwork.operators._asking import Asking
+    from airflow_provider_chatwork.operators._approval_request import Asking
+    from airflow_provider_chatwork.utils.durations import Duration
+    from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard
 
 #: Go on, or do not.
 APPROVE_OR_REJECT: Mapping[str, Effect] = {"承認": True, "却下": False}
@@ -148,7 +147,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger saw the wait end, or wait on with what it heard."""
-        from airflow_provider_chatwork.api.asking import Ask
+        from airflow_provider_chatwork.waiting.approvals.poll import Ask
 
         with fail_on_refusal():
             if event["status"] == "refused":
@@ -169,7 +168,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def _asking(self, context: Context) -> Asking:
         # Imported here, so that reading a DAG file does not load it.
-        from airflow_provider_chatwork.operators._asking import Asking
+        from airflow_provider_chatwork.operators._approval_request import Asking
 
         return Asking(self, context)
 
@@ -214,13 +213,16 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
 
         return ChatworkApprovalTrigger(
-            chatwork_conn_id=self.chatwork_conn_id, ask=ask.to_plain(), heard=heard,
-            poke_interval=self._interval(), deadline=deadline,
+            chatwork_conn_id=self.chatwork_conn_id,
+            ask=ask.to_plain(),
+            heard=heard,
+            poke_interval=self._interval(),
+            deadline=deadline,
         )
 
     def _end(self, context: Context, ask: Ask, event: Mapping[str, Any]) -> dict[str, Any]:
         """Do what follows from how the wait ended."""
-        from airflow_provider_chatwork.api.votes import describe, result_of
+        from airflow_provider_chatwork.waiting.approvals.votes import describe, result_of
 
         status = event["status"]
         heard: Heard = event["heard"]
@@ -277,6 +279,6 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
 
 def _seconds(parameter: str, value: Duration) -> float:
-    from airflow_provider_chatwork.followup.durations import duration
+    from airflow_provider_chatwork.utils.durations import duration
 
     return duration(parameter, value, least=timedelta(0)).total_seconds()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.call import Upload
-    from airflow_provider_chatwork.storage import Location
+    from airflow_provider_chatwork.utils.file_storage import Location
 
 
 class ChatworkUploadFileOperator(ChatworkOperator):
@@ -68,7 +68,7 @@ class ChatworkUploadFileOperator(ChatworkOperator):
 
     def _upload(self) -> Upload:
         # Imported here, so that reading a DAG file does not load it.
-        from airflow_provider_chatwork.storage import read_upload, upload_of_text
+        from airflow_provider_chatwork.utils.file_storage import read_upload, upload_of_text
 
         if (self.file is None) == (self.content is None):
             raise ChatworkParameterError("file", self.file, "give either file or content")

@@ -100,6 +100,6 @@ class ChatworkDeleteMessageOperator(ChatworkOperator):
             if getattr(context.get("ti"), "try_number", 1) <= 1:
                 raise
             self.log.info("The message is gone, as it should be. %s", error)
-            message_id = api.check.message_identifier("message_id", self.message_id)
+            message_id = api.validation.message_identifier("message_id", self.message_id)
         self.show_place(context, room_id, message_id)
         return message_id

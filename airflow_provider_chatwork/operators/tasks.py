@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.api.task_course import Given
-    from airflow_provider_chatwork.api.task_outcome import Outcome
-    from airflow_provider_chatwork.due import Due
-    from airflow_provider_chatwork.followup import Escalation, Reminder
-    from airflow_provider_chatwork.followup.durations import Duration
-    from airflow_provider_chatwork.operators._giving import Gift
-    from airflow_provider_chatwork.operators._waiting import Waiting
+    from airflow_provider_chatwork.operators._idempotency import Gift
+    from airflow_provider_chatwork.operators._task_wait import Waiting
     from airflow_provider_chatwork.operators._wishes import Wishes
+    from airflow_provider_chatwork.utils.durations import Duration
+    from airflow_provider_chatwork.utils.time_arguments import Due
+    from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
+    from airflow_provider_chatwork.waiting.tasks.result import Outcome
+    from airflow_provider_chatwork.waiting.tasks.tracking import Given
 
 #: The XCom that holds what became of the tasks where the Airflow task does not succeed, and so returns nothing.
 OUTCOME_KEY = "chatwork_outcome"
@@ -44,7 +44,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     """Give a task to people of a room, and wait until they are done if so wanted.
 
     Without waiting it returns the task ids, a list with one for each assignee. With waiting it returns a dict, an
-    :class:`~airflow_provider_chatwork.api.task_outcome.Outcome`: ``outcome``, ``room_id``, ``message_id``, ``link``
+    :class:`~airflow_provider_chatwork.waiting.tasks.result.Outcome`: ``outcome``, ``room_id``, ``message_id``, ``link``
     and ``tasks``, with one dict for each assignee. Where the wait ends otherwise, the Airflow task fails or is skipped,
     and the dict is its XCom ``chatwork_outcome``.
 
@@ -64,8 +64,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     :param poke_interval: between two looks: seconds, a timedelta, or ISO 8601 text such as ``PT1M``; at least 1 s.
     :param timeout: how long people have, in the same forms. It counts from when the task was given, also over retries
         and restarts.
-    :param reminders: a :class:`~airflow_provider_chatwork.followup.Reminder`, or several.
-    :param escalation: whom to tell when it is past due, an :class:`~airflow_provider_chatwork.followup.Escalation`.
+    :param reminders: a :class:`~airflow_provider_chatwork.waiting.reminders.Reminder`, or several.
+    :param escalation: whom to tell when it is past due, an :class:`~airflow_provider_chatwork.waiting.reminders.Escalation`.
     :param on_timeout: ``fail`` (with ``AirflowSensorTimeout``, which Airflow does not retry: people would get the task
         once more) or ``skip``.
     :param withdraw: whether to close the tasks that are still open, and to say why in the room, when the wait is given
@@ -137,7 +137,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
     def act(self, context: Context) -> Any:
         """Create, and return the task ids; or wait, and return what became of the tasks."""
-        room_id = api.check.identifier("room_id", self.hook.room_id_or_default(self.room_id))
+        room_id = api.validation.identifier("room_id", self.hook.room_id_or_default(self.room_id))
         # What cannot be right is found before anything is sent.
         wishes = self._wishes()
         gift = self._give(context, room_id)
@@ -170,7 +170,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         with fail_on_refusal(), self._given_once(context):
             if next_method == _FAILED and "timeout" in error.lower():
                 # The triggerer stood still until long after the deadline.
-                from airflow_provider_chatwork.operators._giving import shared_given
+                from airflow_provider_chatwork.operators._idempotency import shared_given
 
                 return self._end(context, self._waiting_for(shared_given(context)), "timed_out")
             return super().resume_execution(next_method, next_kwargs, context)
@@ -200,8 +200,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
         :param ignore: tasks that an earlier try has given, and that are not wanted any more.
         """
-        from airflow_provider_chatwork.api.task_reference import with_reference
-        from airflow_provider_chatwork.operators._giving import (
+        from airflow_provider_chatwork.operators._idempotency import (
             Gift,
             creation,
             find_gift,
@@ -209,9 +208,10 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
             is_retry,
             run_began,
         )
+        from airflow_provider_chatwork.waiting.tasks.reference import with_reference
 
-        to_ids = api.check.identifiers("to_ids", self.to_ids)
-        reference = api.check.given(self.reference)
+        to_ids = api.validation.identifiers("to_ids", self.to_ids)
+        reference = api.validation.given(self.reference)
         body = self.body
         if reference is not None:
             round_ = 1 if self.reuse else first_try(context, self.retries)
@@ -233,8 +233,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
     def _begin(self, context: Context, gift: Gift, wishes: Wishes) -> Waiting:
         """Begin to wait for tasks, or go on where an earlier try has begun."""
-        from airflow_provider_chatwork.operators._giving import Memory, never_guessing, new_given, round_began
-        from airflow_provider_chatwork.operators._waiting import Waiting
+        from airflow_provider_chatwork.operators._idempotency import Memory, never_guessing, new_given, round_began
+        from airflow_provider_chatwork.operators._task_wait import Waiting
 
         memory = Memory(context, self.retries)
         if not gift.is_new:
@@ -261,8 +261,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         return waiting
 
     def _wait(self, context: Context, waiting: Waiting, wishes: Wishes) -> Outcome:
-        from airflow_provider_chatwork.operators._giving import share_given
-        from airflow_provider_chatwork.operators._unheard import unheard
+        from airflow_provider_chatwork.operators._idempotency import share_given
+        from airflow_provider_chatwork.waiting.reminders._unheard import unheard
 
         given = waiting.given
         if said := unheard(wishes.follow_up, given):
@@ -284,7 +284,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         return self.execute_complete(context, event)
 
     def _defer(self, context: Context, given: Given, wishes: Wishes) -> None:
-        from airflow_provider_chatwork.operators._giving import share_given
+        from airflow_provider_chatwork.operators._idempotency import share_given
+
         # Nothing comes back from a trigger that fails.
         share_given(context, given)
         left = timedelta(seconds=max(0.0, given["deadline"] - time.time()))
@@ -295,7 +296,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         )
 
     def _trigger(self, given: Given, wishes: Wishes) -> Any:
-        from airflow_provider_chatwork.triggers.followup import ChatworkFollowUpTrigger
+        from airflow_provider_chatwork.triggers.task_completion import ChatworkFollowUpTrigger
 
         return ChatworkFollowUpTrigger(
             chatwork_conn_id=self.chatwork_conn_id,
@@ -307,15 +308,15 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         )
 
     def _waiting_for(self, given: Given) -> Waiting:
-        from airflow_provider_chatwork.operators._waiting import Waiting
+        from airflow_provider_chatwork.operators._task_wait import Waiting
         from airflow_provider_chatwork.operators._wishes import wishes_of
 
         return Waiting(self.hook, given, wishes_of(self), self.log)
 
     def _end(self, context: Context, waiting: Waiting, word: str) -> Outcome:
         """Return what became of the tasks where they are done, and fail or skip otherwise."""
-        from airflow_provider_chatwork.api.task_outcome import describe
-        from airflow_provider_chatwork.operators._giving import Memory
+        from airflow_provider_chatwork.operators._idempotency import Memory
+        from airflow_provider_chatwork.waiting.tasks.result import describe
 
         outcome = waiting.end(word)
         self.show_place(context, outcome["room_id"], outcome["message_id"])
@@ -343,7 +344,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException):
             raise
         except Exception as error:
-            if context.get("task_state_store") is not None or api.check.given(self.reference) is not None:
+            if context.get("task_state_store") is not None or api.validation.given(self.reference) is not None:
                 raise
             said = str(error).rstrip(". ") or type(error).__name__
             raise AirflowFailException(f"{said}. It is not tried again, as people would get the task twice.") from error

@@ -16,9 +16,9 @@
 """
 
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.arrivals import RequestRecord
 from airflow_provider_chatwork.sandbox.faults import Fault
-from airflow_provider_chatwork.sandbox.limits import Limits
-from airflow_provider_chatwork.sandbox.state import Sandbox
+from airflow_provider_chatwork.sandbox.rate_limits import Limits
+from airflow_provider_chatwork.sandbox.request_parsing import RequestRecord
+from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 
 __all__ = ["Fault", "Limits", "RequestRecord", "Sandbox", "company"]

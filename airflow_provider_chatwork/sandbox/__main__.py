@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from airflow_provider_chatwork.sandbox.connection import Address
-from airflow_provider_chatwork.sandbox.limits import Limits
-from airflow_provider_chatwork.sandbox.state import Sandbox
+from airflow_provider_chatwork.sandbox.rate_limits import Limits
+from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.refusals import Refusal
+from airflow_provider_chatwork.sandbox.http_errors import Refusal
 
 _PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))')
 

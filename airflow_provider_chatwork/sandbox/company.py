@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.happenings import Happenings
-from airflow_provider_chatwork.sandbox.world import Account, ContactRequest, Room, World
+from airflow_provider_chatwork.sandbox.room_changes import Happenings
+from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Room, World
 
 ORGANIZATION_ID = 101
 ORGANIZATION = "株式会社あおぞら商店"

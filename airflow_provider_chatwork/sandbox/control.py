@@ -22,8 +22,8 @@ JSON in, JSON out, no token. With ``H='content-type: application/json'`` and ``S
     curl $S/faults          # orders that are still open
     curl -N $S/events       # a line for every change, as server-sent events
 
-The fields are the arguments of the methods of :class:`~airflow_provider_chatwork.sandbox.state.Sandbox` and
-:class:`~airflow_provider_chatwork.sandbox.people.People`, and of :class:`~airflow_provider_chatwork.sandbox.Fault` and
+The fields are the arguments of the methods of :class:`~airflow_provider_chatwork.sandbox.sandbox.Sandbox` and
+:class:`~airflow_provider_chatwork.sandbox.user_actions.People`, and of :class:`~airflow_provider_chatwork.sandbox.Fault` and
 :class:`~airflow_provider_chatwork.sandbox.Limits`. Wrong fields are answered with 400, unknown rooms, accounts,
 messages and tasks with 404, both as ``{"errors": [...]}``.
 """
@@ -36,9 +36,9 @@ from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_chatwork.sandbox.faults import Fault
-from airflow_provider_chatwork.sandbox.limits import Limits
+from airflow_provider_chatwork.sandbox.rate_limits import Limits
 from airflow_provider_chatwork.sandbox.routes import OPERATIONS
-from airflow_provider_chatwork.sandbox.state import Sandbox
+from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "room_id": int,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_provider_chatwork.api.call import Response
-from airflow_provider_chatwork.sandbox.world import StoredFile
+from airflow_provider_chatwork.sandbox.store import StoredFile
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?charset=[A-Za-z0-9-]+)?")
 

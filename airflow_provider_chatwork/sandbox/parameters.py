@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from airflow_provider_chatwork.sandbox.refusals import Refusal, invalid, required
+from airflow_provider_chatwork.sandbox.http_errors import Refusal, invalid, required
 
 BODY_LENGTH = 65535
 NAME_LENGTH = 255

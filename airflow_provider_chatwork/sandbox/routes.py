@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, Refusal
 from airflow_provider_chatwork.sandbox.operations import account, files, links, messages, rooms, tasks
-from airflow_provider_chatwork.sandbox.refusals import INVALID_ENDPOINT, Refusal
-from airflow_provider_chatwork.sandbox.visit import Answer
+from airflow_provider_chatwork.sandbox.request_context import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_chatwork.sandbox.company import BOT, ORGANIZATION, ORGANIZATION_ID
-from airflow_provider_chatwork.sandbox.happenings import Happenings
-from airflow_provider_chatwork.sandbox.world import Account, ContactRequest, Room, World
+from airflow_provider_chatwork.sandbox.room_changes import Happenings
+from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Room, World
 
 
 def plant(world: World, happen: Happenings, data: Mapping[str, Any]) -> dict[str, Any]:

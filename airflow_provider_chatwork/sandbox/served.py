@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_chatwork.sandbox.connection import Address
-from airflow_provider_chatwork.sandbox.state import Sandbox
+from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 
 
 class ServedSandbox(Sandbox):

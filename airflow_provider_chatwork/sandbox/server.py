@@ -18,14 +18,15 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from airflow_provider_chatwork.sandbox import downloads, pictures
-from airflow_provider_chatwork.sandbox.arrivals import VERSION_PATH
+from airflow_provider_chatwork.sandbox import avatars as pictures
+from airflow_provider_chatwork.sandbox import downloads
+from airflow_provider_chatwork.sandbox.asgi import ApiEndpoint
 from airflow_provider_chatwork.sandbox.control import ControlError, look, order
-from airflow_provider_chatwork.sandbox.guard import refuse
-from airflow_provider_chatwork.sandbox.keeper import Keeper
-from airflow_provider_chatwork.sandbox.state import Sandbox
-from airflow_provider_chatwork.sandbox.view import view
-from airflow_provider_chatwork.sandbox.wires import ApiEndpoint
+from airflow_provider_chatwork.sandbox.page_data import view
+from airflow_provider_chatwork.sandbox.request_guard import refuse
+from airflow_provider_chatwork.sandbox.request_parsing import VERSION_PATH
+from airflow_provider_chatwork.sandbox.sandbox import Sandbox
+from airflow_provider_chatwork.sandbox.state_file import Keeper
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -12,8 +12,8 @@ from pathlib import Path
 import uvicorn
 
 from airflow_provider_chatwork.sandbox.connection import Address
+from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 from airflow_provider_chatwork.sandbox.server import SandboxApp
-from airflow_provider_chatwork.sandbox.state import Sandbox
 
 #: Seconds to come up or to go down, far more than either takes.
 _PATIENCE = 15.0

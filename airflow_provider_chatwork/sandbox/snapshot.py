@@ -6,7 +6,7 @@ import base64
 from dataclasses import asdict
 from typing import Any
 
-from airflow_provider_chatwork.sandbox.world import (
+from airflow_provider_chatwork.sandbox.store import (
     Account,
     ContactRequest,
     Link,

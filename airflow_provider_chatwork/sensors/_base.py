@@ -98,10 +98,12 @@ class ChatworkSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Where Chatwork is out of reach for a while, the wait goes on."""
+        from airflow_provider_chatwork.waiting.tasks import status
+
         try:
             result = self._look(context)
         except ChatworkError as error:
-            if not api.task_wait.goes_on(error):
+            if not status.goes_on(error):
                 raise
             self.log.warning("Chatwork did not tell how things stand; the wait goes on. %s", error)
             result = None
@@ -214,7 +216,7 @@ class ChatworkSensor(BaseSensorOperator):
 
         :raises ChatworkParameterError: where neither the sensor nor the connection names one.
         """
-        return api.check.identifier("room_id", self.hook.room_id_or_default(self.room_id))
+        return api.validation.identifier("room_id", self.hook.room_id_or_default(self.room_id))
 
     def show_place(self, context: Context, message_id: str | None) -> None:
         """Let the task's links in the UI lead to the room and a message of it."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_chatwork.api.message_wait import FoundMessage, MessageLooks, Position
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.api.since import Since
+    from airflow_provider_chatwork.utils.since import Since
+    from airflow_provider_chatwork.waiting.message_filter import FoundMessage, MessageLooks, Position
 
 _KEPT = "chatwork_wait"
 
@@ -101,10 +101,14 @@ class ChatworkMessageSensor(ChatworkSensor):
 
     def begin(self, context: Context) -> None:
         """Find what cannot be right before anything is sent, and when the wait began."""
+        from airflow_provider_chatwork.waiting import message_filter
+
         room_id = self.room_number
-        account_ids = api.check.identifiers("from_account_ids", api.check.given(self.from_account_ids), required=False)
-        matches = api.check.given(self.matches)
-        reply_to = api.check.given(self.reply_to)
+        account_ids = api.validation.identifiers(
+            "from_account_ids", api.validation.given(self.from_account_ids), required=False
+        )
+        matches = api.validation.given(self.matches)
+        reply_to = api.validation.given(self.reply_to)
         found = {"from_account_ids": account_ids, "matches": matches, "reply_to": reply_to}
         for name in self._conditions:
             if not found[name]:
@@ -113,14 +117,16 @@ class ChatworkMessageSensor(ChatworkSensor):
         if matches is not None:
             _check_pattern(matches)
         if reply_to is not None:
-            reply_to = api.check.message_identifier("reply_to", reply_to)
+            reply_to = api.validation.message_identifier("reply_to", reply_to)
         kept = self._recall(context)
         since = self._since(context, reply_to, kept)
-        wanted = api.message_wait.Wanted(room_id, since, tuple(account_ids), matches, reply_to)
-        self._looks = api.message_wait.MessageLooks(wanted, *_seen(kept))
+        wanted = message_filter.Wanted(room_id, since, tuple(account_ids), matches, reply_to)
+        self._looks = message_filter.MessageLooks(wanted, *_seen(kept))
 
     def look(self, context: Context) -> FoundMessage | None:
         """Look once. Returns the message, and ``None`` while there is none."""
+        from airflow_provider_chatwork.waiting import message_filter
+
         if self._looks is None:
             self.begin(context)
         looks = self._looks
@@ -132,12 +138,12 @@ class ChatworkMessageSensor(ChatworkSensor):
             self._keep(context, looks.wanted.since, looks.seen, looks.possible_loss)
         message = None
         if candidates:
-            message = api.message_wait.first_by_others(candidates, looks.wanted, self.own_account_id)
+            message = message_filter.first_by_others(candidates, looks.wanted, self.own_account_id)
         if message is None:
             self.log.info("The message has not come into room %s yet", room_id)
             return None
         web_url = self.hook.settings.web_url
-        found = api.message_wait.found_message(
+        found = message_filter.found_message(
             message, page, looks.wanted, possible_loss=looks.possible_loss, web_url=web_url
         )
         return self._shown(context, found)
@@ -171,8 +177,10 @@ class ChatworkMessageSensor(ChatworkSensor):
     def _since(self, context: Context, reply_to: str | None, kept: dict[str, Any]) -> Since:
         """Where the wait begins."""
         # Not asked in vain: only a moment without a zone needs the connection.
-        if api.check.given(self.since) is not None:
-            since = api.since.read_since(self.since, self.hook.settings.timezone)
+        from airflow_provider_chatwork.utils import since as time_arguments
+
+        if api.validation.given(self.since) is not None:
+            since = time_arguments.read_since(self.since, self.hook.settings.timezone)
             if since is not None:
                 return since
         if reply_to is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.api.task_wait import TaskState
+    from airflow_provider_chatwork.waiting.tasks.status import TaskState
 
 
 class ChatworkTaskDoneSensor(ChatworkSensor):
@@ -71,12 +71,14 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
 
     def look(self, context: Context) -> list[TaskState] | None:
         """Look once. Returns how the tasks stand, and ``None`` while not enough of them are done."""
+        from airflow_provider_chatwork.waiting.tasks import status
+
         room_id, task_ids = self._wanted()
-        states = self.client.follow(api.task_wait.observe_tasks(room_id, task_ids))
+        states = self.client.follow(status.observe_tasks(room_id, task_ids))
         done = sum(state["status"] == "done" for state in states)
         self.log.info("%d of %d tasks in room %s are done", done, len(states), room_id)
-        if not api.task_wait.is_complete(states, self.complete_when):
-            api.task_wait.check_possible(room_id, states, self.complete_when)
+        if not status.is_complete(states, self.complete_when):
+            status.check_possible(room_id, states, self.complete_when)
             self._assignees = {str(state["task_id"]): state["account_id"] for state in states if state["account_id"]}
             return None
         self.show_place(context, states[0]["message_id"])
@@ -99,6 +101,8 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         return states
 
     def _wanted(self) -> tuple[int, list[int]]:
-        task_ids = api.check.identifiers("task_ids", self.task_ids)
-        api.task_wait.tasks_needed(self.complete_when, len(task_ids))
+        from airflow_provider_chatwork.waiting.tasks import status
+
+        task_ids = api.validation.identifiers("task_ids", self.task_ids)
+        status.tasks_needed(self.complete_when, len(task_ids))
         return self.room_number, task_ids

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError, to_plain
-from airflow_provider_chatwork.api.task_wait import LAST_LOOK, goes_on
-from airflow_provider_chatwork.triggers._settings import CURRENT, LASTING, settings_of
-from airflow_provider_chatwork.watching.accounts import accounts
-from airflow_provider_chatwork.watching.subject import FIRST_PAUSE, LONGEST_PAUSE
-from airflow_provider_chatwork.watching.wait import SHORTEST_INTERVAL
+from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
+from airflow_provider_chatwork.waiting.poller.registry import accounts
+from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE, LONGEST_PAUSE
+from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL
+from airflow_provider_chatwork.waiting.tasks.status import LAST_LOOK, goes_on
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.wire import Settings
-    from airflow_provider_chatwork.watching.wait import Wait
+    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.waiting.poller.subscription import Wait
 
 W = TypeVar("W", bound="Wait")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_chatwork.api.asking import Ask, Heard, Look, is_worth_keeping, listen
-from airflow_provider_chatwork.api.standing import MEMBERS_EVERY
-from airflow_provider_chatwork.api.wire import Settings
+from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.watching import MessagesWait, watch_messages
-from airflow_provider_chatwork.watching.accounts import accounts
-from airflow_provider_chatwork.watching.wait import SHORTEST_INTERVAL
+from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard, Look, is_worth_keeping, listen
+from airflow_provider_chatwork.waiting.approvals.recheck import MEMBERS_EVERY
+from airflow_provider_chatwork.waiting.poller.registry import accounts
+from airflow_provider_chatwork.waiting.poller.subscribe import MessagesWait, watch_messages
+from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL
 
 # How long to wait for a look before a hint is posted, in seconds. Without it, the hint waits for the next one.
 _FRESH_LOOK = 30.0
@@ -20,7 +20,7 @@ _FRESH_LOOK = 30.0
 class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
     """Wait until people have answered a question, and yield one event of plain JSON.
 
-    Its ``status`` is that of a :class:`~airflow_provider_chatwork.api.asking.Look` (with ``choice``), ``heard``,
+    Its ``status`` is that of a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Look` (with ``choice``), ``heard``,
     ``timeout`` or ``refused`` (with ``error``, written by :func:`~airflow_provider_chatwork.api.errors.to_plain`). But
     where Chatwork refused, it comes with ``heard``, what was answered so far, and with the ``ask`` and ``deadline`` of
     the trigger.
@@ -30,8 +30,8 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
     read. A ``timeout`` is ``unseen`` where Chatwork could not be asked for what came last, or whether what was answered
     still stands.
 
-    :param ask: the question, as :meth:`~airflow_provider_chatwork.api.asking.Ask.to_plain` wrote it.
-    :param heard: what was heard before, a :class:`~airflow_provider_chatwork.api.asking.Heard`.
+    :param ask: the question, as :meth:`~airflow_provider_chatwork.waiting.approvals.poll.Ask.to_plain` wrote it.
+    :param heard: what was heard before, a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Heard`.
     :param chatwork_conn_id: and the rest are those of
         :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """

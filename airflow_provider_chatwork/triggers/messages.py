@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_provider_chatwork.api import check
-from airflow_provider_chatwork.api.message_wait import MessageLooks, Wanted, first_by_others, found_message
-from airflow_provider_chatwork.api.since import Since
-from airflow_provider_chatwork.api.wire import Settings
-from airflow_provider_chatwork.triggers._sensing import ChatworkSensorTrigger
-from airflow_provider_chatwork.watching import MessagesWait, watch_messages
+from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
+from airflow_provider_chatwork.utils.since import Since
+from airflow_provider_chatwork.waiting.message_filter import MessageLooks, Wanted, first_by_others, found_message
+from airflow_provider_chatwork.waiting.poller.subscribe import MessagesWait, watch_messages
 
 
 class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
     """Wait for a message, and yield one event of plain JSON.
 
-    Its ``status`` is ``done`` (with ``message``, a :class:`~airflow_provider_chatwork.api.message_wait.FoundMessage`),
+    Its ``status`` is ``done`` (with ``message``, a :class:`~airflow_provider_chatwork.waiting.message_filter.FoundMessage`),
     ``timeout``, or ``refused`` (with ``error``, written by :func:`~airflow_provider_chatwork.api.errors.to_plain`).
 
     :param since: where the wait begins: a message id as text, or a Unix time in seconds. It survives a restart of the
@@ -27,7 +27,7 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
     :param seen: where the newest message stands that was seen before: the second it was sent in, and its id.
     :param possible_loss: whether messages may have gone by unseen before.
     :param chatwork_conn_id: and the rest are those of
-        :class:`~airflow_provider_chatwork.triggers._sensing.ChatworkSensorTrigger`.
+        :class:`~airflow_provider_chatwork.triggers._sensor.ChatworkSensorTrigger`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
         self.reply_to = reply_to
         self.seen = None if seen is None else list(seen)
         self.possible_loss = possible_loss
-        room_id = check.identifier("room_id", self.room_id)
+        room_id = validation.identifier("room_id", self.room_id)
         wanted = Wanted(room_id, since, tuple(from_account_ids), matches, reply_to)
         before = None if seen is None else (seen[0], seen[1])
         self._looks = MessageLooks(wanted, before, possible_loss)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_chatwork.api import check
-from airflow_provider_chatwork.api.wire import Settings
-from airflow_provider_chatwork.triggers._sensing import ChatworkSensorTrigger
-from airflow_provider_chatwork.watching import TasksWait, watch_tasks
+from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
+from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.api.rooms import AccountIds
@@ -18,7 +18,7 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TasksWait]):
     """Wait until people are done with their tasks, and yield one event of plain JSON.
 
     Its ``status`` is ``done`` (with ``tasks``, a list of
-    :class:`~airflow_provider_chatwork.api.task_wait.TaskState`), ``timeout``, or ``refused`` (with ``error``, written
+    :class:`~airflow_provider_chatwork.waiting.tasks.status.TaskState`), ``timeout``, or ``refused`` (with ``error``, written
     by :func:`~airflow_provider_chatwork.api.errors.to_plain`).
 
     :param task_ids: the tasks, which may be text as a template renders to it.
@@ -26,7 +26,7 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TasksWait]):
     :param assignees: the account ids of the assignees by task, where they are known, which spares requests in rooms
         of more than 100 open tasks.
     :param chatwork_conn_id: and the rest are those of
-        :class:`~airflow_provider_chatwork.triggers._sensing.ChatworkSensorTrigger`.
+        :class:`~airflow_provider_chatwork.triggers._sensor.ChatworkSensorTrigger`.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TasksWait]):
         """Begin to look."""
         assignees = {int(task_id): account_id for task_id, account_id in self.assignees.items()}
         return watch_tasks(
-            *(settings, self.room(settings), check.identifiers("task_ids", self.task_ids)),
+            *(settings, self.room(settings), validation.identifiers("task_ids", self.task_ids)),
             complete_when=self.complete_when,
             interval=self.poke_interval,
             max_interval=self.longest_interval,

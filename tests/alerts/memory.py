@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_chatwork.alerts import plan as planning
-from airflow_provider_chatwork.alerts.board import Board, Key
-from airflow_provider_chatwork.alerts.delivery import Delivery
-from airflow_provider_chatwork.alerts.fold import LedgerError
-from airflow_provider_chatwork.alerts.line import Budget
-from airflow_provider_chatwork.alerts.plan import Switch
+from airflow_provider_chatwork.alerts import destination as planning
+from airflow_provider_chatwork.alerts.aggregation import LedgerError
+from airflow_provider_chatwork.alerts.alert_state import Board, Key
+from airflow_provider_chatwork.alerts.destination import Switch
+from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.routing import RoutingTable
-from airflow_provider_chatwork.alerts.story import Kind, Story
+from airflow_provider_chatwork.alerts.sender import Delivery
+from airflow_provider_chatwork.alerts.time_limited_client import Budget
 from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.sandbox import company

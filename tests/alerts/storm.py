@@ -16,10 +16,10 @@ from typing import Any
 
 import greenlet
 
-from airflow_provider_chatwork.alerts.board import Board, Entry, Key, RunPart
-from airflow_provider_chatwork.alerts.fold import Fold, LedgerError, News, Told
-from airflow_provider_chatwork.alerts.wording import Writer
-from airflow_provider_chatwork.alerts.words import Words
+from airflow_provider_chatwork.alerts.aggregation import Fold, LedgerError, News, Told
+from airflow_provider_chatwork.alerts.alert_state import Board, Entry, Key, RunPart
+from airflow_provider_chatwork.alerts.formatter import Writer
+from airflow_provider_chatwork.alerts.texts import Words
 from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 

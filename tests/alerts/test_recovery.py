@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.alerts import recovery
-from airflow_provider_chatwork.alerts.board import Board
-from airflow_provider_chatwork.alerts.fold import LedgerError
+from airflow_provider_chatwork.alerts.aggregation import LedgerError
+from airflow_provider_chatwork.alerts.alert_state import Board
+from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.story import Kind, Story
-from airflow_provider_chatwork.alerts.words import Words
+from airflow_provider_chatwork.alerts.texts import Words
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_side import connect

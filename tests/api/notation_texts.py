@@ -8,7 +8,7 @@ import unicodedata
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.notation import code, download, info, quote, task, title, to
-from airflow_provider_chatwork.api.untrusted import BREAK
+from airflow_provider_chatwork.api.notation_escaping import BREAK
 
 FRAGMENTS = (
     *(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api import links, notation
+from airflow_provider_chatwork.api import notation, urls
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.notation import code, info, quote, safe, task, title, to
-from airflow_provider_chatwork.api.untrusted import BREAK
+from airflow_provider_chatwork.api.notation_escaping import BREAK
 from tests.api.notation_texts import composed, hostile, is_one_frame, is_whole, tags_in
 
 NOT_IDS = ["", "x", "1.0", "-1", "0", 0, -1, 1.0, True, None, "１２３", "1]", "[toall]"]
@@ -297,7 +297,7 @@ class TestDocumentation:
 
     @pytest.mark.parametrize(("example", "result"), [row[1:] for row in ROWS])
     def test_shows_what_its_examples_return(self, example, result):
-        assert eval(example, vars(notation) | vars(links)) == result.replace("·", BREAK)
+        assert eval(example, vars(notation) | vars(urls)) == result.replace("·", BREAK)
 
     def test_shows_every_function(self):
         functions = {name for name in notation.__all__ if callable(getattr(notation, name))}

@@ -12,8 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import BaseOperator, conf, mask_secret
 
 from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
-from airflow_provider_chatwork.api.check import MAX_BODY
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
+from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier, send_chatwork_notification
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from tests.airflow_side import VERSION, FakeTaskInstance, connect, new_dag, run_dag

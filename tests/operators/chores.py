@@ -23,7 +23,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.sandbox.happenings import Happenings
+from airflow_provider_chatwork.sandbox.room_changes import Happenings
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from tests.airflow_side import FakeTaskInstance
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually

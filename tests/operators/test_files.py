@@ -7,8 +7,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.api.check import MAX_FILE
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
+from airflow_provider_chatwork.api.validation import MAX_FILE
 from airflow_provider_chatwork.operators.files import ChatworkDownloadFileOperator, ChatworkUploadFileOperator
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_side import context

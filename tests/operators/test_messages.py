@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_chatwork.api.check import MAX_BODY
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.operators.messages import (
     ChatworkDeleteMessageOperator,
     ChatworkEditMessageOperator,

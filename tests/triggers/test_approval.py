@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.asking import nothing_heard
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
+from airflow_provider_chatwork.waiting.approvals.poll import nothing_heard
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 ROOM, BOT, SATO, YAMADA = company.DATA_ROOM, company.BOT, company.SATO, company.YAMADA

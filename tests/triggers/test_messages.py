@@ -12,7 +12,7 @@ from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkPara
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.triggers._sensing import ChatworkSensorTrigger
+from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.messages import ChatworkMessageTrigger
 from tests.airflow_side import connect
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually

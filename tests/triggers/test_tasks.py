@@ -15,9 +15,9 @@ from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkParameterError, from_plain
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.triggers._sensing import ChatworkSensorTrigger
+from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from airflow_provider_chatwork.watching.accounts import Accounts, accounts, replaced
+from airflow_provider_chatwork.waiting.poller.registry import Accounts, accounts, replaced
 from tests.airflow_side import connect
 from tests.virtual_time import START, VirtualLoop, run_virtually
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.refusals import not_found
-from airflow_provider_chatwork.sandbox.shapes import open_tasks, unread_counts
-from airflow_provider_chatwork.sandbox.visit import Answer, Visit, capped
-from airflow_provider_chatwork.sandbox.world import ContactRequest
+from airflow_provider_chatwork.sandbox.http_errors import not_found
+from airflow_provider_chatwork.sandbox.request_context import Answer, Visit, capped
+from airflow_provider_chatwork.sandbox.serializers import open_tasks, unread_counts
+from airflow_provider_chatwork.sandbox.store import ContactRequest
 
 STATUSES = ("open", "done")
 

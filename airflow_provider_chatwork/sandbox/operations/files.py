@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from airflow_provider_chatwork.sandbox.http_errors import Refusal, required
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
-from airflow_provider_chatwork.sandbox.refusals import Refusal, required
-from airflow_provider_chatwork.sandbox.visit import Answer, Visit, capped
+from airflow_provider_chatwork.sandbox.request_context import Answer, Visit, capped
 
 #: 5 MB are documented; clients take them for 5 * 1024 * 1024 bytes, and so does the sandbox. More is a 413.
 LARGEST_FILE = 5 * 1024 * 1024

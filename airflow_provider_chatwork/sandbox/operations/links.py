@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 
+from airflow_provider_chatwork.sandbox.http_errors import Refusal
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
-from airflow_provider_chatwork.sandbox.refusals import Refusal
-from airflow_provider_chatwork.sandbox.visit import Answer, Visit
-from airflow_provider_chatwork.sandbox.world import Link, Room
+from airflow_provider_chatwork.sandbox.request_context import Answer, Visit
+from airflow_provider_chatwork.sandbox.store import Link, Room
 
 
 def get_invite_link(visit: Visit, room_id: int) -> Answer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from airflow_provider_chatwork.sandbox.http_errors import NO_PERMISSION_TO_POST, Refusal, not_found
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
-from airflow_provider_chatwork.sandbox.refusals import NO_PERMISSION_TO_POST, Refusal, not_found
-from airflow_provider_chatwork.sandbox.shapes import unread_counts
-from airflow_provider_chatwork.sandbox.visit import LONGEST_LIST, Answer, Visit, capped
-from airflow_provider_chatwork.sandbox.world import Message
+from airflow_provider_chatwork.sandbox.request_context import LONGEST_LIST, Answer, Visit, capped
+from airflow_provider_chatwork.sandbox.serializers import unread_counts
+from airflow_provider_chatwork.sandbox.store import Message
 
 #: What the Free plan says when it hides something. Without limitation the headers are absent, never ``false``.
 HIDDEN = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from airflow_provider_chatwork.sandbox.http_errors import Refusal, invalid, required
 from airflow_provider_chatwork.sandbox.operations.links import new_link
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, NAME_LENGTH
-from airflow_provider_chatwork.sandbox.refusals import Refusal, invalid, required
-from airflow_provider_chatwork.sandbox.visit import Answer, Visit
+from airflow_provider_chatwork.sandbox.request_context import Answer, Visit
 
 ICONS = (
     "group",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from airflow_provider_chatwork.sandbox.http_errors import invalid
 from airflow_provider_chatwork.sandbox.operations.account import STATUSES
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, LAST_TIME
-from airflow_provider_chatwork.sandbox.refusals import invalid
-from airflow_provider_chatwork.sandbox.visit import Answer, Visit, capped
+from airflow_provider_chatwork.sandbox.request_context import Answer, Visit, capped
 
 LIMIT_TYPES = ("none", "date", "time")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG
 
-from airflow_provider_chatwork.followup import Reminder
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sensors.messages import ChatworkMessageSensor
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
+from airflow_provider_chatwork.waiting.reminders import Reminder
 from rehearsal.waits.cast import (
     APPROVERS,
     ASSIGNEE,

@@ -1,0 +1,78 @@
+"""Chatwork's two rate limits, which know nothing of each other."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from airflow_provider_chatwork.sandbox.http_errors import ROOM_LIMIT_EXCEEDED, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is allowed. Windows are in seconds; ``None`` switches a limit off.
+
+    :param requests: requests of one account in a window, whichever of its tokens they come with.
+    :param window: seconds from the first request of a window to the reset.
+    :param posts: messages and tasks together that may be posted in one room, by whomever, ...
+    :param posts_window: ... in the last so many seconds.
+    """
+
+    requests: int | None = 300
+    window: float = 300.0
+    posts: int | None = 10
+    posts_window: float = 10.0
+
+    @classmethod
+    def off(cls) -> Limits:
+        """Return limits that never refuse."""
+        return cls(requests=None, posts=None)
+
+
+@dataclass(slots=True)
+class _Window:
+    reset: float
+    used: int = 0
+
+
+class Meter:
+    """Counts what was used of the limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._windows: dict[int, _Window] = {}
+        self._posts: dict[int, deque[float]] = {}
+
+    def count_request(self, account_id: int, now: float) -> None:
+        """Let a request in, or refuse it with 429. A refused one is not counted."""
+        window = self._window(account_id, now)
+        if self.limits.requests is not None and window.used >= self.limits.requests:
+            raise Refusal(429, "Rate limit exceeded")
+        window.used += 1
+
+    def count_post(self, room_id: int, now: float) -> None:
+        """Let a message or task into a room, or refuse it with 429."""
+        posts = self._posts.setdefault(room_id, deque())
+        while posts and posts[0] <= now - self.limits.posts_window:
+            posts.popleft()
+        if self.limits.posts is not None and len(posts) >= self.limits.posts:
+            raise Refusal(429, ROOM_LIMIT_EXCEEDED)
+        posts.append(now)
+
+    def headers(self, account_id: int | None, now: float) -> dict[str, str]:
+        """Return the three headers. Without an account they describe a budget nobody has touched."""
+        allowed = Limits().requests if self.limits.requests is None else self.limits.requests
+        window = _Window(now + self.limits.window) if account_id is None else self._window(account_id, now)
+        used = 0 if self.limits.requests is None else window.used
+        return {
+            "x-ratelimit-limit": str(allowed),
+            "x-ratelimit-remaining": str(max(0, (allowed or 0) - used)),
+            "x-ratelimit-reset": str(int(window.reset)),
+        }
+
+    def _window(self, account_id: int, now: float) -> _Window:
+        window = self._windows.get(account_id)
+        # The header speaks in whole seconds, so the window ends on one: a client that waits for it is let in.
+        if window is None or now >= window.reset:
+            window = self._windows[account_id] = _Window(float(int(now + self.limits.window)))
+        return window

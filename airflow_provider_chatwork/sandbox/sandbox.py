@@ -1,0 +1,315 @@
+"""A Chatwork in memory that answers requests as the real one would, needs no server, and does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import formatdate
+from typing import Any, TypeVar
+
+from airflow_provider_chatwork.api.call import HttpRequest, Response
+from airflow_provider_chatwork.api.errors import ChatworkNetworkError
+from airflow_provider_chatwork.sandbox import company, snapshot
+from airflow_provider_chatwork.sandbox.bodies import Body
+from airflow_provider_chatwork.sandbox.downloads import Downloads
+from airflow_provider_chatwork.sandbox.faults import Fault, Faults, Outcome, spoil
+from airflow_provider_chatwork.sandbox.http_errors import Refusal
+from airflow_provider_chatwork.sandbox.parameters import Parameters
+from airflow_provider_chatwork.sandbox.rate_limits import Limits, Meter
+from airflow_provider_chatwork.sandbox.request_context import Visit
+from airflow_provider_chatwork.sandbox.request_parsing import Arrival, RequestRecord, read_request
+from airflow_provider_chatwork.sandbox.room_changes import Happenings
+from airflow_provider_chatwork.sandbox.seeding import plant
+from airflow_provider_chatwork.sandbox.serializers import Shapes
+from airflow_provider_chatwork.sandbox.store import World
+from airflow_provider_chatwork.sandbox.user_actions import People
+
+T = TypeVar("T")
+
+#: How long the Free plan shows a message, in seconds.
+FREE_PLAN_VIEW = 40 * 24 * 3600
+_LOG_LENGTH = 10_000
+
+
+class Sandbox(People):
+    """One Chatwork with one small company in it (:mod:`~airflow_provider_chatwork.sandbox.company`).
+
+    Safe to use from several threads.
+
+    :param token: the API token of the company's bot account.
+    :param clock: returns Unix time in seconds; everything that passes, passes by this clock.
+    :param sleep: waits that many seconds; used by ``delay`` faults of :meth:`handle` only.
+    :param tokens: further tokens and the account ids they act for.
+    :param limits: the rate limits; may be exchanged at any time through :attr:`limits`.
+    :param free_plan: whether messages older than 40 days are hidden.
+    :param task_notices: whether ticking a task writes a system message into its room.
+    :param people_tick_after: seconds after which people tick the tasks they were given; ``None`` leaves it to you.
+    """
+
+    def __init__(
+        self,
+        token: str = "sandbox-token",
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        tokens: Mapping[str, int] | None = None,
+        limits: Limits | None = None,
+        free_plan: bool = False,
+        task_notices: bool = True,
+        people_tick_after: float | None = None,
+    ) -> None:
+        self.token = token
+        self.account_id = company.BOT
+        self.clock = clock
+        self.free_plan = free_plan
+        self.task_notices = task_notices
+        self.people_tick_after = people_tick_after
+        self._sleep = sleep
+        self._tokens = {**(tokens or {}), token: company.BOT}
+        self._lock = threading.RLock()
+        self._watchers: list[Callable[[int], None]] = []
+        self._told = 0
+        self._meter = Meter(limits or Limits())
+        self.world = World()
+        self.reset()
+
+    # --- requests
+
+    def handle(self, request: HttpRequest) -> Response:
+        """Answer a request; this is a transport.
+
+        :raises ChatworkNetworkError: a fault was ordered that leaves no answer.
+        """
+        outcome = self.answer(request)
+        if outcome.delay and outcome.ending == "whole":
+            self._sleep(outcome.delay)
+        return self._arrived(outcome)
+
+    async def ahandle(self, request: HttpRequest) -> Response:
+        """Answer a request from a coroutine; see :meth:`handle`."""
+        outcome = self.answer(request)
+        if outcome.delay and outcome.ending == "whole":
+            await asyncio.sleep(outcome.delay)
+        return self._arrived(outcome)
+
+    def answer(self, request: HttpRequest) -> Outcome:
+        """Carry a request out and tell how it ends, without waiting; for servers."""
+        with self._lock:
+            now = self.clock()
+            self.advance()
+            outcome = self._answer(read_request(request), now)
+        return self._noticed(outcome)
+
+    def advance(self) -> None:
+        """Let people tick what is due (``people_tick_after``). Every request does this by itself."""
+        if self.people_tick_after is None:
+            return
+        with self._lock:
+            due = self.clock() - self.people_tick_after
+            bots = set(self._tokens.values())
+            for room in self.world.rooms.values():
+                for task in list(room.tasks.values()):
+                    if task.status == "open" and task.created <= due and task.account_id not in bots:
+                        self._happen().set_status(room, task, task.account_id, "done")
+        self._noticed(None)
+
+    # --- orders
+
+    def misbehave(self, fault: Fault) -> None:
+        """Order misbehaviour; the oldest open order that matches a request is carried out."""
+        with self._lock:
+            self._faults.order(fault)
+
+    @property
+    def open_faults(self) -> list[Fault]:
+        """The orders that have not been used up."""
+        with self._lock:
+            return self._faults.open()
+
+    def behave(self) -> None:
+        """Forget all orders to misbehave."""
+        with self._lock:
+            self._faults.clear()
+
+    @property
+    def limits(self) -> Limits:
+        """The rate limits. Setting them starts all counts anew."""
+        return self._meter.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        with self._lock:
+            self._meter = Meter(limits)
+
+    def add_token(self, token: str, account_id: int) -> None:
+        """Let a further token act for an account."""
+        with self._lock:
+            self._tokens[token] = self.world.accounts[account_id].account_id
+
+    # --- looking back
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The latest requests, oldest first; 10,000 at most."""
+        with self._lock:
+            return list(self._log)
+
+    def acted(self, operation: str) -> int:
+        """Return how many requests of an operation really changed something."""
+        with self._lock:
+            return self._acted[operation]
+
+    # --- the whole state
+
+    def reset(self) -> None:
+        """Start anew with the seeded company: no requests, no faults, full limits. Tokens stay."""
+        with self._lock:
+            fresh = World(revision=self.world.revision + 1)
+            company.found(fresh, self.clock())
+            self._start(fresh)
+        self._noticed(None)
+
+    def seed(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Add accounts, rooms and messages; see :func:`~airflow_provider_chatwork.sandbox.seeding.plant`."""
+        with self._lock:
+            planted = plant(self.world, Happenings(self.world, self.clock(), self.task_notices), data)
+        return self._noticed(planted)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything people see as JSON-ready data (no tokens, no counts, no faults)."""
+        with self._lock:
+            return snapshot.to_json(self.world)
+
+    def restore(self, data: dict[str, Any]) -> None:
+        """Go back to a :meth:`snapshot`.
+
+        :raises ValueError: the data is no snapshot.
+        """
+        restored = snapshot.from_json(data)
+        with self._lock:
+            restored.revision = self.world.revision + 1
+            self._start(restored)
+        self._noticed(None)
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[World]:
+        """Let nothing change while somebody looks at the world."""
+        with self._lock:
+            yield self.world
+
+    def watch(self, watcher: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``watcher`` with a growing number after every change; returns how to stop that.
+
+        It is called from whichever thread made the change, and must return at once.
+        """
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    # --- inside
+
+    def _start(self, world: World) -> None:
+        self.world = world
+        self._meter = Meter(self._meter.limits)
+        self._faults = Faults()
+        self._downloads = Downloads()
+        self._log: deque[RequestRecord] = deque(maxlen=_LOG_LENGTH)
+        self._acted: Counter[str] = Counter()
+
+    def _noticed(self, result: T) -> T:
+        if self._told != self.world.revision:
+            self._told = self.world.revision
+            for watcher in list(self._watchers):
+                watcher(self.world.revision)
+        return result
+
+    @staticmethod
+    def _arrived(outcome: Outcome) -> Response:
+        if outcome.ending == "refused":
+            raise ChatworkNetworkError("connection refused", sent=False)
+        if outcome.ending == "timed_out":
+            raise ChatworkNetworkError("no answer in time", timed_out=True)
+        if outcome.ending == "lost" or outcome.response is None:
+            raise ChatworkNetworkError("the connection ended without an answer")
+        if outcome.ending == "cut":
+            raise ChatworkNetworkError("the connection ended in the middle of the answer")
+        return outcome.response
+
+    def _answer(self, arrival: Arrival, now: float) -> Outcome:
+        account_id = self._tokens.get(arrival.token)
+        fault = self._faults.take(arrival.operation, arrival.method, arrival.path)
+        response = None
+        if fault is None or fault.acts:
+            if arrival.is_download:
+                response = self._downloads.answer(arrival.path, now)
+            else:
+                response = self._execute(arrival, account_id, now)
+        outcome = Outcome(response)
+        if fault is not None:
+            date = formatdate(now, usegmt=True)
+            outcome = spoil(fault, response, self._meter.headers(account_id, now), date)
+        record = RequestRecord(
+            now,
+            arrival.method,
+            arrival.path,
+            arrival.operation,
+            outcome.response.status if outcome.response is not None else None,
+            account_id,
+            fault.kind if fault else None,
+            arrival.query,
+            arrival.form,
+        )
+        self._log.append(record)
+        return outcome
+
+    def _execute(self, arrival: Arrival, account_id: int | None, now: float) -> Response:
+        headers = {"date": formatdate(now, usegmt=True)}
+        try:
+            if account_id is None:
+                raise _unauthorized(arrival.headers)
+            self._meter.count_request(account_id, now)
+            if isinstance(arrival.route, Refusal):
+                raise arrival.route
+            if isinstance(arrival.body, Refusal):
+                raise arrival.body
+            visit = self._visit(arrival, arrival.body, account_id, now)
+            before = self.world.revision
+            answer = arrival.route.act(visit, *arrival.route.ids)
+            self._acted[arrival.route.operation] += self.world.revision != before
+            headers.update(visit.headers)
+            status, content = (204, b"") if answer is None else (200, _json(answer))
+        except Refusal as refusal:
+            headers.update(refusal.headers)
+            status, content = refusal.status, _json({"errors": list(refusal.errors)})
+        headers.update(self._meter.headers(account_id, now))
+        if content:
+            headers["content-type"] = "application/json; charset=utf-8"
+        return Response(status, headers, content)
+
+    def _visit(self, arrival: Arrival, body: Body, account_id: int, now: float) -> Visit:
+        return Visit(
+            world=self.world,
+            account_id=account_id,
+            now=now,
+            query=Parameters(arrival.query),
+            form=Parameters(body.fields),
+            uploads=body.uploads,
+            happen=Happenings(self.world, now, self.task_notices),
+            shapes=Shapes(self.world, arrival.origin),
+            count_post=lambda room_id: self._meter.count_post(room_id, now),
+            download_url=lambda file: self._downloads.url(arrival.origin, file, now),
+            visible_from=now - FREE_PLAN_VIEW if self.free_plan else 0.0,
+        )
+
+
+def _unauthorized(headers: Mapping[str, str]) -> Refusal:
+    bearer = {"www-authenticate": 'Bearer error="invalid_token", error_description="Invalid access token"'}
+    return Refusal(401, "Invalid API token", headers=bearer if "authorization" in headers else None)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,108 @@
+"""What the triggers of sensors share: a task that may begin and end in the triggerer, without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+
+from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
+from airflow_provider_chatwork.links import PLACE_KEY, place
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.waiting.poller.subscription import Wait
+
+W = TypeVar("W", bound="Wait")
+
+
+class ChatworkSensorTrigger(ChatworkTrigger[W]):
+    """The base of the sensors' triggers.
+
+    :param room_id: the room; the connection's ``default_room_id`` if not given.
+    :param deadline: Unix time when the wait is over, whatever happened. If not given, so many seconds before Airflow's
+        own deadline, which is all there is where a task starts in the triggerer. Both survive a restart.
+    :param before_timeout: how many seconds that is.
+    :param end_from_trigger: whether to end the task here, without a worker, instead of yielding an event for one.
+    :param soft_fail: whether such a task is skipped where its time is over.
+    :param never_fail: whether such a task is skipped where it would fail.
+    :param do_xcom_push: whether such a task leaves its result.
+    :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
+    """
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str | None = None,
+        deadline: float | None = None,
+        before_timeout: float = 0.0,
+        end_from_trigger: bool = False,
+        soft_fail: bool = False,
+        never_fail: bool = False,
+        do_xcom_push: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(deadline=float("inf") if deadline is None else deadline, **kwargs)
+        self.room_id = room_id
+        self.before_timeout = before_timeout
+        self.end_from_trigger = end_from_trigger
+        self.soft_fail = soft_fail
+        self.never_fail = never_fail
+        self.do_xcom_push = do_xcom_push
+        self._given_deadline = deadline
+        self._web_url = ""
+        self._room_id = 0
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that make another one, as plain JSON."""
+        return {
+            **super().arguments(),
+            "room_id": self.room_id,
+            "deadline": self._given_deadline,
+            "before_timeout": self.before_timeout,
+            "end_from_trigger": self.end_from_trigger,
+            "soft_fail": self.soft_fail,
+            "never_fail": self.never_fail,
+            "do_xcom_push": self.do_xcom_push,
+        }
+
+    def room(self, settings: Settings) -> int:
+        """The room to look into.
+
+        :raises ChatworkParameterError: where neither the sensor nor the connection names one.
+        """
+        given = validation.given(self.room_id)
+        if given is None and settings.default_room_id is None:
+            remedy = f"give a room, or set default_room_id in the connection {self.chatwork_conn_id}"
+            raise ChatworkParameterError("room_id", self.room_id, remedy)
+        self._web_url = settings.web_url
+        self._room_id = validation.identifier("room_id", settings.default_room_id if given is None else given)
+        return self._room_id
+
+    def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
+        """What a task that ends here leaves, out of an event of status ``done``, and the message its link leads to."""
+        raise NotImplementedError
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the wait is over."""
+        # Airflow sets it before it runs a trigger, by what the database has.
+        airflows: datetime | None = getattr(self, "timeout_after", None)
+        if self._given_deadline is None and airflows is not None:
+            self.deadline = airflows.timestamp() - self.before_timeout
+        event = await self.end()
+        yield self._task_end(event) if self.end_from_trigger else TriggerEvent(event)
+
+    def _task_end(self, event: dict[str, Any]) -> TriggerEvent:
+        if event["status"] == "timeout":
+            self.log.error("Sensor has timed out")
+            return TaskSkippedEvent() if self.soft_fail or self.never_fail else TaskFailedEvent()
+        if event["status"] == "refused":
+            self.log.error("%s", from_plain(event["error"]))
+            return TaskSkippedEvent() if self.never_fail else TaskFailedEvent()
+        result, message_id = self.result(event)
+        xcoms: dict[str, Any] = {PLACE_KEY: place(self._web_url, self._room_id, message_id)}
+        return TaskSuccessEvent(xcoms={**xcoms, "return_value": result} if self.do_xcom_push else xcoms)

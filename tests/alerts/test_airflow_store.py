@@ -1,0 +1,491 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.alerts.aggregation import LedgerError
+from airflow_provider_chatwork.alerts.airflow_store import XCOM_KEY, DatabaseLedger, SdkLedger, ledger_of, variable_name
+from airflow_provider_chatwork.alerts.alert_state import Entry
+from tests.airflow_side import VERSION, new_dag, run_dag
+
+DAG = "report"
+RUN = "scheduled__2026-11-01T00:00:00+00:00"
+TASKS = frozenset({"load", "load_3", "clean"})
+BOARD = {"since": 1.5, "runs": {RUN: {"failed": [["読込", 0]], "details": [{"error": "[toall] \u200b😀"}]}}}
+
+
+class Unanswered(BaseException):
+    """The supervisor would never have answered. Nothing may take it for an error."""
+
+
+class Supervisor:
+    """The process above a task or a DAG file: what it is asked, and what it keeps.
+
+    :param understands: what it answers with; ``None`` for a DAG that tests itself.
+    :param knows: what it can be asked for.
+    """
+
+    def __init__(self, understands: Any = None, knows: Any = None) -> None:
+        from pydantic import TypeAdapter
+
+        self.asked: list[str] = []
+        self.variables: dict[str, Any] = {}
+        self.xcoms: dict[tuple[str, int], Any] = {}
+        self.states: dict[str, Any] = {}
+        self.refuses = False
+        self._knows = TypeAdapter(knows) if knows is not None else None
+        if understands is not None:
+            self.body_decoder = TypeAdapter(understands)
+
+    def send(self, msg: Any) -> Any:
+        from pydantic import ValidationError
+
+        request = msg.model_dump()
+        if self._knows is not None:
+            try:
+                self._knows.validate_python(request)
+            except ValidationError as error:
+                raise Unanswered(request["type"]) from error
+        if request["type"] == "MaskSecret":
+            return None
+        self.asked.append(request["type"])
+        answer = self._answer(request)
+        if answer is None or self._knows is None:
+            return answer
+        # As it comes out of the socket.
+        return self.body_decoder.validate_python(answer.model_dump())
+
+    def _answer(self, request: dict[str, Any]) -> Any:
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time import comms
+
+        if self.refuses:
+            return comms.ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 500})
+        match request:
+            case {"type": "GetTaskStates", "dag_id": "report", "run_ids": [run_id]}:
+                return comms.TaskStatesResult(task_states={run_id: self.states} if self.states else {})
+            case {"type": "SetXCom", "key": "chatwork_alert", "dag_id": "report"}:
+                self.xcoms[request["task_id"], request["map_index"]] = request["value"]
+                return None
+            case {"type": "GetXComSequenceSlice", "key": "chatwork_alert", "dag_id": "report", "task_id": task_id}:
+                found = [value for (name, _), value in self.xcoms.items() if name == task_id]
+                return comms.XComSequenceSliceResult(root=found)
+            case {"type": "GetVariable", "key": key} if key in self.variables:
+                return comms.VariableResult(key=key, value=self.variables[key])
+            case {"type": "GetVariable"}:
+                return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={})
+            case {"type": "PutVariable", "key": key, "value": value, "description": str()}:
+                self.variables[key] = value
+                return None
+            case {"type": "DeleteVariable", "key": key}:
+                self.variables.pop(key, None)
+                return comms.OKResponse(ok=True)
+        raise AssertionError(request)
+
+
+Supervise = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def supervise(monkeypatch: pytest.MonkeyPatch) -> Supervise:
+    """Put this process under a supervisor."""
+
+    def put(*args: Any) -> Supervisor:
+        supervisor = Supervisor(*args)
+        monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+        return supervisor
+
+    return put
+
+
+@pytest.fixture
+def task(supervise: Supervise) -> Supervisor:
+    """The supervisor of a task."""
+    from airflow.sdk.execution_time import comms
+
+    return supervise(comms.ToTask, comms.ToSupervisor)
+
+
+@pytest.fixture
+def dag_processor(supervise: Supervise) -> Supervisor:
+    """The supervisor of a DAG file, whose callbacks run in the DAG processor."""
+    from airflow.dag_processing import processor
+
+    return supervise(processor.ToDagProcessor, processor.ToManager)
+
+
+class PushingTaskInstance:
+    """A task instance that pushes as the one of the task SDK does."""
+
+    def __init__(self, task_id: str = "load", map_index: int = -1) -> None:
+        self.task_id = task_id
+        self.map_index = map_index
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        from airflow.providers.common.compat.sdk import XCom
+
+        where = {"dag_id": DAG, "run_id": RUN, "task_id": self.task_id, "map_index": self.map_index}
+        XCom.set(key=key, value=value, **where)
+
+
+def sdk_ledger(ti: Any = None) -> SdkLedger:
+    return SdkLedger(DAG, RUN, ti, TASKS)
+
+
+class TestVariableName:
+    def test_can_be_read(self):
+        assert variable_name("report", "manual__1", 400000101).startswith("chatwork_alert_report_manual__1_400000101_")
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            (("a", "b.c", 1), ("a.b", "c", 1)),
+            (("a_1",), ("a", 1)),
+            (("a", "b:c"), ("a", "b+c")),
+            (("日次",), ("月次",)),
+            (("x" * 300, 1), ("x" * 300, 2)),
+        ],
+    )
+    def test_differs_where_anything_differs(self, one, other):
+        assert variable_name(*one) != variable_name(*other)
+
+    def test_is_always_the_same(self):
+        assert variable_name("report") == variable_name("report") == "chatwork_alert_report_28635afc53e72609"
+
+    @pytest.mark.parametrize("part", ["x" * 400, RUN, "日次レポート", "a/b?c#d%e"], ids=["long", "run", "ja", "odd"])
+    def test_is_a_name_that_airflow_takes_and_an_address_can_hold(self, part):
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,250}", variable_name(part, 1))
+
+
+@pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
+class TestSdkLedger:
+    def test_knows_the_states_of_the_run(self, task):
+        task.states = {"load_3": "failed", "clean": "success", "clean_0": None}
+        assert sdk_ledger().states() == {("load_3", -1): "failed", ("clean", -1): "success", ("clean", 0): None}
+
+    def test_tells_a_mapped_task_from_one_that_is_called_like_it(self, task):
+        task.states = {"load_3": "failed", "load_4": "success", "load_x": "queued", "_5": "queued"}
+        assert [*(sdk_ledger().states() or ())] == [("load_3", -1), ("load", 4), ("load_x", -1), ("_5", -1)]
+
+    def test_knows_a_run_without_tasks(self, task):
+        assert sdk_ledger().states() == {}
+
+    def test_keeps_what_a_task_recorded(self, task):
+        for at in range(2):
+            entry = Entry(task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], at=1.5)
+            sdk_ledger(PushingTaskInstance("load", at)).record(entry.to_json())
+        found = sdk_ledger().recorded(["load", "clean"])
+        assert [Entry.from_json(entry) for entry in found] == [
+            Entry(task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], at=1.5)
+            for at in range(2)
+        ]
+
+    def test_records_nothing_without_a_task_instance(self, task):
+        sdk_ledger().record({"task_id": "load"})
+        assert task.asked == []
+
+    def test_passes_over_what_is_no_entry(self, task):
+        task.xcoms["load", -1] = "s3://somewhere/else"
+        assert sdk_ledger().recorded(["load"]) == []
+
+    def test_keeps_a_board(self, task):
+        sdk_ledger().save("board", BOARD)
+        assert sdk_ledger().load("board") == BOARD
+        sdk_ledger().save("board", {"since": 2})
+        assert sdk_ledger().load("board") == {"since": 2}
+        sdk_ledger().save("board", None)
+        assert sdk_ledger().load("board") is None
+        sdk_ledger().save("board", None)
+
+    @pytest.mark.parametrize("kept", ["", "[1]", "null"])
+    def test_takes_what_is_no_board_for_none(self, task, kept):
+        task.variables["board"] = kept
+        assert sdk_ledger().load("board") is None
+
+    def test_asks_no_secrets_backend_for_a_board(self, task, monkeypatch):
+        # They come first, and may be far away.
+        monkeypatch.setenv("AIRFLOW_VAR_BOARD", '{"since": 3}')
+        sdk_ledger().save("board", BOARD)
+        assert sdk_ledger().load("board") == BOARD
+        assert task.asked == ["PutVariable", "GetVariable"]
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda ledger: ledger.states(),
+            lambda ledger: ledger.recorded(["load"]),
+            lambda ledger: ledger.load("board"),
+            lambda ledger: ledger.save("board", BOARD),
+            lambda ledger: ledger.save("board", None),
+        ],
+        ids=["states", "recorded", "load", "save", "take away"],
+    )
+    @pytest.mark.parametrize("supervised", [True, False], ids=["refused", "without a supervisor"])
+    def test_says_where_airflow_cannot_be_asked(self, request, supervised, act):
+        if supervised:
+            request.getfixturevalue("task").refuses = True
+        with pytest.raises(LedgerError):
+            act(sdk_ledger())
+
+    def test_says_what_went_wrong(self, task):
+        task.variables["board"] = "{"
+        with pytest.raises(LedgerError, match=r"^load: JSONDecodeError: "):
+            sdk_ledger().load("board")
+
+    def test_says_where_a_record_cannot_be_kept(self):
+        with pytest.raises(LedgerError, match="no supervisor"):
+            sdk_ledger(PushingTaskInstance()).record({"task_id": "load"})
+
+
+@pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
+class TestSdkLedgerInTheDagProcessor:
+    """Every request that this supervisor does not know would end as :class:`Unanswered`."""
+
+    def test_is_not_in_the_task(self, dag_processor):
+        assert sdk_ledger().in_task is False
+
+    def test_records_nothing(self, dag_processor):
+        # The task instance there is the one that ended last, not one of this process.
+        sdk_ledger(PushingTaskInstance()).record({"task_id": "load"})
+        assert dag_processor.asked == []
+
+    def test_knows_the_states_where_it_can_be_asked_for_them(self, dag_processor):
+        dag_processor.states = {"clean": "failed"}
+        assert sdk_ledger().states() == (None if VERSION < (3, 1) else {("clean", -1): "failed"})
+        assert dag_processor.asked == ([] if VERSION < (3, 1) else ["GetTaskStates"])
+
+    def test_knows_what_was_recorded_where_it_can_be_asked_for_it(self, dag_processor):
+        dag_processor.xcoms["load", 0] = {"task_id": "load"}
+        assert sdk_ledger().recorded(["load"]) == ([] if VERSION < (3, 1) else [{"task_id": "load"}])
+
+    def test_keeps_a_board(self, dag_processor):
+        sdk_ledger().save("board", BOARD)
+        assert sdk_ledger().load("board") == BOARD
+        sdk_ledger().save("board", None)
+        assert sdk_ledger().load("board") is None
+
+
+@pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
+class TestInTask:
+    def test_is_so_under_the_supervisor_of_a_task(self, task):
+        assert sdk_ledger().in_task is True
+        assert task.asked == []
+
+    def test_is_so_in_a_dag_that_tests_itself(self, supervise):
+        supervise()
+        assert sdk_ledger().in_task is True
+
+
+class TestLedgerOf:
+    def test_asks_the_database_where_there_is_no_supervisor(self):
+        assert type(ledger_of({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is DatabaseLedger
+
+    @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
+    def test_asks_the_supervisor_where_there_is_one(self, task):
+        assert type(ledger_of({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is SdkLedger
+
+    @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
+    def test_takes_the_names_of_the_tasks_from_the_dag(self, task):
+        task.states = {"load_3": "failed", "clean_3": "failed"}
+        ledger = ledger_of({"dag": SimpleNamespace(task_ids=["load_3", "clean"])}, DAG, RUN)
+        assert {*(ledger.states() or ())} == {("load_3", -1), ("clean", 3)}
+
+    @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
+    def test_makes_do_without_a_dag(self, task):
+        task.states = {"clean_3": "failed"}
+        assert ledger_of({}, DAG, RUN).states() == {("clean", 3): "failed"}
+
+
+@pytest.mark.usefixtures("db")
+class TestDatabaseLedger:
+    @pytest.fixture
+    def ledger(self) -> DatabaseLedger:
+        return DatabaseLedger(DAG, RUN)
+
+    def test_keeps_a_board(self, ledger):
+        name = variable_name("keeps a board")
+        assert ledger.load(name) is None
+        ledger.save(name, BOARD)
+        assert DatabaseLedger(DAG, RUN).load(name) == BOARD
+        ledger.save(name, {"since": 2})
+        assert ledger.load(name) == {"since": 2}
+        ledger.save(name, None)
+        assert ledger.load(name) is None
+        ledger.save(name, None)
+
+    def test_keeps_a_board_as_a_variable_that_says_what_it_is(self, ledger):
+        from airflow.models import Variable
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        name = variable_name("as a variable")
+        ledger.save(name, BOARD)
+        try:
+            with create_session() as session:
+                kept: Any = session.scalar(select(Variable).where(Variable.key == name))
+                assert "Chatwork alerts" in kept.description
+            assert Variable.get(name, deserialize_json=True) == BOARD
+        finally:
+            ledger.save(name, None)
+
+    def test_reads_what_airflow_wrote_as_a_variable(self, ledger):
+        from airflow.models import Variable
+
+        name = variable_name("wrote")
+        Variable.set(name, BOARD, serialize_json=True)
+        assert ledger.load(name) == BOARD
+        ledger.save(name, {"since": 2})
+        assert ledger.load(name) == {"since": 2}
+        ledger.save(name, None)
+
+    def test_keeps_a_board_that_another_process_begins_at_the_same_time(self, ledger):
+        from airflow import settings
+        from airflow.models import Variable
+        from sqlalchemy import event, insert
+
+        name = variable_name("at the same time")
+        begun = []
+
+        def be_faster(connection: Any, savepoint: str) -> None:
+            begun.append(savepoint)
+            connection.execute(insert(Variable.__table__).values(key=name, val="{}", is_encrypted=False))
+
+        event.listen(settings.engine, "savepoint", be_faster)
+        try:
+            ledger.save(name, BOARD)
+            assert ledger.load(name) == BOARD
+            # Once it is there, it is only changed.
+            ledger.save(name, {"since": 2})
+            assert ledger.load(name) == {"since": 2}
+        finally:
+            event.remove(settings.engine, "savepoint", be_faster)
+            ledger.save(name, None)
+        assert len(begun) == 1
+
+    def test_is_not_told_by_a_secrets_backend(self, ledger, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_VAR_BOARD", '{"since": 3}')
+        assert ledger.load("board") is None
+
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda ledger: ledger.states(),
+            lambda ledger: ledger.recorded(["load"]),
+            lambda ledger: ledger.load("board"),
+            lambda ledger: ledger.save("board", BOARD),
+            lambda ledger: ledger.save("board", None),
+        ],
+        ids=["states", "recorded", "load", "save", "take away"],
+    )
+    def test_says_where_the_database_cannot_be_asked(self, ledger, monkeypatch, act):
+        monkeypatch.setattr("airflow.settings.Session", None)
+        with pytest.raises(LedgerError):
+            act(ledger)
+
+    def test_says_where_a_record_cannot_be_kept(self):
+        with pytest.raises(LedgerError, match=r"^record: AttributeError: "):
+            DatabaseLedger(DAG, RUN, SimpleNamespace()).record({"task_id": "load"})
+
+    def test_records_nothing_without_a_task_instance(self, ledger):
+        ledger.record({"task_id": "load"})
+        assert ledger.recorded(["load"]) == []
+
+
+@pytest.mark.usefixtures("db")
+class TestInARun:
+    """Both ledgers, in a callback of a task that runs and in a process that has nothing to do with it."""
+
+    def test_records_and_asks_from_within_a_failure_callback(self, monkeypatch, tmp_path):
+        from airflow.providers.common.compat.sdk import BaseOperator
+
+        name = variable_name("from within")
+        seen: list[dict[str, Any]] = []
+        errors: list[LedgerError] = []
+
+        def note(context: Any) -> None:
+            ti = context["ti"]
+            ledger = ledger_of(context, ti.dag_id, ti.run_id)
+            try:
+                ledger.record(
+                    Entry(task_id=ti.task_id, map_index=ti.map_index, error="ValueError: 読込", at=1.5).to_json()
+                )
+                before = ledger.load(name) or {"indexes": []}
+                ledger.save(name, {"indexes": [*before["indexes"], ti.map_index]})
+                seen.append({"states": dict(ledger.states() or {}), "recorded": ledger.recorded(["load", "other"])})
+            except LedgerError as error:
+                errors.append(error)
+
+        class Fails(BaseOperator):
+            template_fields = ("at",)
+
+            def __init__(self, at: int = 0, **kwargs: Any) -> None:
+                super().__init__(**kwargs)
+                self.at = at
+
+            def execute(self, context: Any) -> None:
+                raise ValueError("読込")
+
+        class Succeeds(BaseOperator):
+            def execute(self, context: Any) -> dict[str, str]:
+                return {"task_id": "this is its result"}
+
+        with new_dag("ledger_in_a_run") as dag:
+            Succeeds(task_id="load_3")
+            Fails.partial(task_id="load", on_failure_callback=note).expand(at=[0, 1])
+        run = run_dag(dag, monkeypatch, tmp_path)
+
+        assert errors == []
+        assert len(seen) == 2
+        for at in range(2):
+            assert {("load_3", -1), ("load", 0), ("load", 1)} == {*seen[at]["states"]}
+        assert {entry["map_index"] for entry in seen[1]["recorded"]} == {0, 1}
+
+        ledger = DatabaseLedger(dag.dag_id, run.run_id)
+        assert ledger.states() == {("load_3", -1): "success", ("load", 0): "failed", ("load", 1): "failed"}
+        assert sorted(ledger.recorded(["load"]), key=lambda entry: entry["map_index"]) == [
+            {"task_id": "load", "map_index": at, "error": "ValueError: 読込", "at": 1.5} for at in range(2)
+        ]
+        assert ledger.recorded(["load_3"]) == []
+        assert DatabaseLedger(dag.dag_id, "another").recorded(["load"]) == []
+        assert DatabaseLedger(dag.dag_id, "another").states() == {}
+        assert sorted((ledger.load(name) or {})["indexes"]) == [0, 1]
+        ledger.save(name, None)
+
+    def test_passes_over_what_is_no_entry(self, monkeypatch, tmp_path):
+        from airflow.providers.common.compat.sdk import BaseOperator
+
+        class Pushes(BaseOperator):
+            def execute(self, context: Any) -> None:
+                context["ti"].xcom_push(key=XCOM_KEY, value="s3://somewhere/else")
+
+        with new_dag("ledger_no_entry") as dag:
+            Pushes(task_id="load")
+        run = run_dag(dag, monkeypatch, tmp_path)
+        assert DatabaseLedger(dag.dag_id, run.run_id).recorded(["load"]) == []
+
+    def test_leaves_the_task_failed_where_the_ledger_fails(self, monkeypatch, tmp_path):
+        from airflow.providers.common.compat.sdk import BaseOperator
+
+        errors: list[str] = []
+
+        def fail_too(context: Any) -> None:
+            ti = context["ti"]
+            ledger = ledger_of(context, ti.dag_id, "there is no such run")
+            try:
+                ledger.save("x" * 10, {"not": object()})
+            except LedgerError as error:
+                errors.append(str(error))
+
+        class Fails(BaseOperator):
+            def execute(self, context: Any) -> None:
+                raise ValueError("読込")
+
+        with new_dag("ledger_fails") as dag:
+            Fails(task_id="load", on_failure_callback=fail_too)
+        run = run_dag(dag, monkeypatch, tmp_path)
+        assert [error.partition(" ")[0] for error in errors] == ["save:"]
+        assert DatabaseLedger(dag.dag_id, run.run_id).states() == {("load", -1): "failed"}

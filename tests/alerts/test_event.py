@@ -1,0 +1,485 @@
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.alerts import event as stories
+from airflow_provider_chatwork.alerts.event import Kind, Story
+from tests.alerts.recordings import FOLDER, NotRecorded, Recording, raised_through, recordings
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+AIRFLOW = "/opt/python/lib/python3.11/site-packages/airflow/sdk/execution_time/task_runner.py"
+DAGS = "/opt/airflow/dags/load.py"
+
+TASKS = ("critical", "orders")
+RUNS = ("orders",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is expected of a kind of recording, whatever the Airflow and however often it is recorded again.
+
+    :param task: ``task_id`` and map index.
+    :param tries: which try of how many; ``None`` for what the task instance says of itself.
+    :param took: ``ended`` for the time from start to end, ``running`` for that until now.
+    :param error: the class of the error, and the function it was raised in.
+    """
+
+    kind: Kind
+    dag: str
+    task: tuple[str, int] | None = None
+    label: str | None = None
+    tries: tuple[int, int] | None = None
+    took: str | None = None
+    error: tuple[str, str] | None = None
+    tags: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ("data-team",)
+    reason: str | None = None
+    more: tuple[tuple[str, Any], ...] = ()
+
+
+def _run(kind: Kind, dag: str, reason: str, **more: Any) -> Row:
+    return Row(kind=kind, dag=dag, reason=reason, tags=RUNS, **{"took": "ended", **more})
+
+
+def _task(kind: Kind, name: str, at: int, of: int, took: str | None = "ended", **more: Any) -> Row:
+    return Row(kind=kind, dag="tasks", task=(name, -1), label=name, tries=(at, of), took=took, tags=TASKS, **more)
+
+
+def _killed(kind: Kind, name: str, tries: tuple[int, int] | None) -> Row:
+    return Row(kind=kind, dag="killed", task=(name, -1), label=name, tries=tries, took="ended")
+
+
+_LOAD = ("RuntimeError", "load")
+# The second and the third call of a kind differ from the first where a row says so.
+ROWS = {
+    "dag.on_success": _run(Kind.RUN_SUCCESS, "run_succeeds", "success"),
+    # Nothing ended last in it, so there is no task instance to come with it, and with that no DAG run.
+    "dag.empty.on_success": _run(Kind.RUN_SUCCESS, "run_empty", "success", took=None, owners=()),
+    "dag.on_failure": _run(Kind.RUN_FAILURE, "run_fails", "task_failure"),
+    "dag.timed_out.on_failure": _run(Kind.RUN_FAILURE, "run_times_out", "timed_out"),
+    "dag.never_started.on_failure": _run(Kind.RUN_FAILURE, "run_never_starts", "timed_out"),
+    "deadline.async": Row(kind=Kind.DEADLINE, dag="deadline_async", took="running", owners=()),
+    "deadline.sync": Row(kind=Kind.DEADLINE, dag="deadline_sync", took="running", owners=()),
+    "sla": Row(kind=Kind.SLA_MISS, dag="sla"),
+    "hitl.notifier": Row(
+        kind=Kind.QUESTION,
+        dag="asks",
+        task=("approve", -1),
+        label="approve",
+        tries=(1, 1),
+        more=(("body", "差額は **1,200円** です。"), ("options", ("締める", "待つ"))),
+    ),
+    "hitl.on_success": Row(
+        kind=Kind.SUCCESS, dag="asks", task=("approve", -1), label="approve", tries=(1, 1), took="ended"
+    ),
+    **{
+        f"killed.{what}.{tries_left}.on_{how}": _killed(kind, f"{what}_{tries_left}", tries)
+        for what in ("job", "task", "worker")
+        # Of a failure that is told while the next try is on its way, the number may be that of either.
+        for tries_left, how, kind, tries in (
+            ("final", "failure", Kind.FAILURE, (1, 1)),
+            ("retries_left", "retry", Kind.RETRY, (1, 2)),
+            ("retries_left", "failure", Kind.FAILURE, None),
+            ("retries_left", "success", Kind.SUCCESS, (2, 2)),
+        )
+    },
+    "task.on_execute": _task(Kind.STARTED, "other", 1, 1, took=None),
+    "task.on_execute.tries": _task(Kind.STARTED, "fails", 1, 3, took=None),
+    "task.on_execute.tries#2": _task(Kind.STARTED, "fails", 2, 3, took=None),
+    "task.on_execute.tries#3": _task(Kind.STARTED, "fails", 3, 3, took=None),
+    "task.on_success": _task(Kind.SUCCESS, "other", 1, 1),
+    "task.second_try.on_success": _task(Kind.SUCCESS, "second_try", 2, 2),
+    # That it has ended is noted afterwards.
+    "task.on_skipped": _task(Kind.SKIPPED, "skips", 1, 1, took="running"),
+    "task.on_retry": _task(Kind.RETRY, "fails", 1, 3, error=_LOAD),
+    "task.on_retry#2": _task(Kind.RETRY, "fails", 2, 3, error=_LOAD),
+    "task.on_failure": _task(Kind.FAILURE, "fails", 3, 3, error=_LOAD),
+    "task.fail_exception.on_failure": _task(Kind.FAILURE, "gives_up", 1, 3, error=("AirflowFailException", "gives_up")),
+    "task.execution_timeout.on_failure": _task(
+        Kind.FAILURE, "takes_too_long", 1, 1, error=("AirflowTaskTimeout", "takes_too_long")
+    ),
+    "task.deferred.on_failure": _task(Kind.FAILURE, "waits", 1, 1, error=_LOAD),
+    "task.mapped.on_failure": replace(
+        _task(Kind.FAILURE, "mapped", 1, 1, error=_LOAD), task=("mapped", 1), label="mapped [那覇]"
+    ),
+}
+# A failure with tries left is told as one for good only where two processes of Airflow miss each other.
+BY_CHANCE = {name for name in ROWS if name.endswith(".retries_left.on_failure")}
+RECORDINGS = recordings()
+
+
+def row_of(recording: Recording) -> Row:
+    """The row of a recording, as far as its process could know."""
+    row = ROWS.get(recording.name) or ROWS[recording.kind]
+    if row.task is not None and recording.read("ti", "start_date") is None:
+        # The DAG processor of Airflow 3 is told that a task failed, and nothing else: whether that is final is found
+        # out later, by asking for the states.
+        return replace(row, kind=Kind.FAILURE, took=None, error=None)
+    return row
+
+
+def expected_of(recording: Recording, row: Row, now: datetime) -> Story:
+    ti, run = ("ti", "dag_run")
+    more = dict(row.more)
+    if row.kind is Kind.SLA_MISS:
+        slas = [sla["attributes"] for sla in recording.entry["arguments"]["slas"]]
+        dates = {sla["execution_date"]["$datetime"] for sla in slas}
+        return Story(
+            kind=row.kind,
+            dag_id=row.dag,
+            owners=row.owners,
+            names=tuple(dict.fromkeys(sla["task_id"] for sla in slas)),
+            logical_date=datetime.fromisoformat(dates.pop()) if len(dates) == 1 else None,
+        )
+    if row.kind is Kind.QUESTION:
+        more["subject"] = f"{recording.read('values', 'ds')} の受注を締めますか"
+        page = recording.read(ti, "log_url").removesuffix("?try_number=1")
+        more["answer_url"] = f"{page}/required_actions"
+    if row.kind is Kind.DEADLINE:
+        more["deadline"] = str(recording.read("values", "deadline")["deadline_time"])
+    error = where = None
+    if row.error is not None:
+        name, function = row.error
+        error = f"{name}: {recording.read('exception', 'text')}"
+        frames = recording.entry["context"]["exception"]["last_frames"]
+        [line] = [frame["line"] for frame in frames if frame["function"] == function]
+        where = f"tasks.py, line {line}, in {function}"
+    at, of = row.tries or (None, None)
+    if row.task is not None and row.tries is None:
+        at, of = recording.read(ti, "try_number"), recording.read(ti, "max_tries") + 1
+    timed = run if row.task is None else ti
+    start, end = moment(recording.read(timed, "start_date")), recording.read(timed, "end_date")
+    seconds = None
+    if row.took is not None and start is not None:
+        seconds = ((end if row.took == "ended" else now) - start).total_seconds()
+    return Story(
+        kind=row.kind,
+        dag_id=row.dag,
+        run_id=recording.read("values", "run_id") or recording.read(run, "dag_run_id"),
+        task_id=row.task[0] if row.task else None,
+        map_index=row.task[1] if row.task else -1,
+        label=row.label,
+        logical_date=recording.read("values", "logical_date") or moment(recording.read(run, "logical_date")),
+        run_started=moment(recording.read(run, "start_date")),
+        try_number=at,
+        tries=of,
+        seconds=seconds,
+        error=error,
+        witnessed=error is not None,
+        where=where,
+        owners=row.owners,
+        tags=row.tags,
+        log_url=recording.read(ti, "log_url") if row.task else None,
+        reason=row.reason,
+        **more,
+    )
+
+
+def moment(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def read(now: datetime = NOW, **context: Any) -> Story:
+    return stories.read(context, now=now)
+
+
+def task_instance(**more: Any) -> Any:
+    return SimpleNamespace(**{"task_id": "load", "dag_id": "report", "state": "failed", "try_number": 1, **more})
+
+
+class TestRecordings:
+    def test_every_kind_has_a_row_and_every_row_a_recording(self):
+        kinds = {recording.name if recording.name in ROWS else recording.kind for recording in RECORDINGS}
+        assert kinds <= {*ROWS}
+        assert {*ROWS} - kinds <= BY_CHANCE
+
+    def test_every_file_is_read(self):
+        assert {recording.version for recording in RECORDINGS} == {file.stem for file in FOLDER.glob("*.json")}
+        assert {"2.11", "3.3"} <= {recording.version for recording in RECORDINGS}
+
+    def test_what_was_not_recorded_cannot_be_asked_for(self):
+        [recording] = [found for found in RECORDINGS if str(found) == "3.3 task.on_failure"]
+        with pytest.raises(NotRecorded, match=r"'rendered_fields' of airflow\.sdk"):
+            _ = recording.context["ti"].rendered_fields
+        with pytest.raises(NotRecorded, match="the value of 'outlets'"):
+            recording.context["outlets"]
+        with pytest.raises(AttributeError, match="has no attribute 'duration'"):
+            _ = recording.context["ti"].duration
+        assert "no such key" not in recording.context
+
+
+class TestRead:
+    @pytest.mark.parametrize("recording", RECORDINGS, ids=str)
+    def test_tells_what_a_real_airflow_says(self, recording):
+        story = stories.read(recording.context, now=NOW)
+        assert replace(story, traceback=None) == expected_of(recording, row_of(recording), NOW)
+        assert (story.traceback is not None) == story.witnessed
+
+    @pytest.mark.parametrize("recording", [found for found in RECORDINGS if found.kind == "task.on_failure"], ids=str)
+    def test_keeps_the_whole_traceback(self, recording):
+        trace = stories.read(recording.context, now=NOW).traceback or ""
+        assert trace.startswith("Traceback (most recent call last):\n")
+        assert 'rehearsal/dags/tasks.py", line' in trace
+        assert trace.endswith("SELECT COUNT(*) FROM orders -- [toall]\n")
+
+    def test_makes_do_with_nothing(self):
+        assert read() == Story(kind=Kind.RUN_FAILURE)
+
+    def test_makes_do_with_what_raises(self):
+        class Gone:
+            def __getattr__(self, name):
+                raise RuntimeError("the database is gone")
+
+        assert read(ti=Gone(), dag_run=Gone(), task=Gone(), dag=Gone()) == Story(kind=Kind.FAILURE)
+
+    @pytest.mark.parametrize("key", ["ti", "task_instance"])
+    def test_finds_the_task_instance_under_both_names(self, key):
+        assert read(**{key: task_instance()}).task_id == "load"
+
+    def test_finds_the_dag_through_the_task(self):
+        dag = SimpleNamespace(dag_id="report", owner="a, b", tags={"z", "y"})
+        story = read(ti=task_instance(dag_id=None, task=SimpleNamespace(dag=dag, retries=2)))
+        assert (story.dag_id, story.owners, story.tags, story.tries) == ("report", ("a", "b"), ("y", "z"), 3)
+
+    def test_names_each_owner_once(self):
+        task = SimpleNamespace(owner="data-team, night-shift,, data-team")
+        assert read(ti=task_instance(), task=task).owners == ("data-team", "night-shift")
+
+    def test_a_failure_is_one_although_the_state_says_running(self):
+        assert read(ti=task_instance(state="running"), exception=ValueError("x")).kind is Kind.FAILURE
+
+    def test_a_task_with_a_subject_and_options_asks_only_while_it_runs(self):
+        asks = SimpleNamespace(subject="s", options=["a"], body=None)
+        assert read(ti=task_instance(state="running"), task=asks).kind is Kind.QUESTION
+        assert read(ti=task_instance(state="running"), task=SimpleNamespace(subject="mail")).kind is Kind.STARTED
+        assert read(ti=task_instance(state="success"), task=asks).kind is Kind.SUCCESS
+
+    def test_a_reason_beside_an_error_is_the_authors_own(self):
+        story = read(ti=task_instance(), reason="mine", exception=ValueError("x"))
+        assert (story.kind, story.task_id) == (Kind.FAILURE, "load")
+
+    @pytest.mark.parametrize(
+        ("reason", "kind"),
+        [
+            ("success", Kind.RUN_SUCCESS),
+            ("task_failure", Kind.RUN_FAILURE),
+            ("all_tasks_deadlocked", Kind.RUN_FAILURE),
+        ],
+    )
+    def test_knows_a_run_by_its_reason(self, reason, kind):
+        story = read(ti=task_instance(try_number=2, log_url="http://x"), reason=reason)
+        assert (story.kind, story.reason) == (kind, reason)
+        assert (story.task_id, story.label, story.try_number, story.log_url, story.key) == (None,) * 5
+
+    @pytest.mark.parametrize(
+        ("index", "named", "label"),
+        [(-1, None, "load"), (0, None, "load [0]"), (7, "", "load [7]"), (0, "那覇", "load [那覇]")],
+    )
+    def test_labels_a_mapped_task(self, index, named, label):
+        story = read(ti=task_instance(map_index=index, rendered_map_index=named))
+        assert (story.label, story.map_index, story.key) == (label, index, ("load", index))
+
+    def test_finds_the_tasks_of_missed_slas_in_their_text(self):
+        story = read(task_list="load on 2026-11-23T01:54:15+00:00\nsend on x\n", slas=[])
+        assert (story.kind, story.names, story.logical_date) == (Kind.SLA_MISS, ("load", "send"), None)
+
+
+class TestSeconds:
+    START = NOW - timedelta(seconds=90)
+
+    def test_counts_until_now_where_the_end_is_not_noted(self):
+        assert read(ti=task_instance(start_date=self.START)).seconds == 90
+
+    def test_does_not_take_the_duration_of_the_try_before(self):
+        assert read(ti=task_instance(start_date=self.START, end_date=None, duration=4.6)).seconds == 90
+
+    def test_takes_the_duration_where_there_is_no_start(self):
+        assert read(ti=task_instance(duration=4.6)).seconds == 4.6
+
+    def test_is_never_negative(self):
+        assert read(ti=task_instance(start_date=NOW + timedelta(hours=1))).seconds == 0
+
+    def test_leaves_out_a_time_of_no_zone(self):
+        assert read(ti=task_instance(start_date=datetime(2026, 1, 1))).seconds is None
+
+    @pytest.mark.parametrize("state", ["running"])
+    def test_is_not_told_of_what_has_only_begun(self, state):
+        assert read(ti=task_instance(state=state, start_date=self.START)).seconds is None
+
+
+class TestError:
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("orders is locked", "ValueError: orders is locked"),
+            ("  \n\n orders is locked \n\n", "ValueError: orders is locked"),
+            ("", "ValueError"),
+            (
+                'no relation "x"\nLINE 1: SELECT * FROM x\n                      ^\n\n[SQL: SELECT * FROM x]',
+                'ValueError: no relation "x"\nLINE 1: SELECT * FROM x\n…\n[SQL: SELECT * FROM x]',
+            ),
+            ("a\nb\nc", "ValueError: a\nb\nc"),
+            (
+                "Traceback (most recent call last):\n  File x\n    y()\nKeyError: 'orders'\n",
+                "ValueError: KeyError: 'orders'",
+            ),
+        ],
+    )
+    def test_is_its_class_and_the_first_and_last_lines_of_its_text(self, text, message):
+        assert read(ti=task_instance(), exception=ValueError(text)).error == message
+
+    def test_is_masked_before_it_is_shortened(self):
+        secret = "-----BEGIN KEY-----\nMIIE\nhkiG\nAASC\n-----END KEY-----"
+        context = {"ti": task_instance(), "exception": ValueError(f"bad key: {secret}")}
+        story = stories.read(context, now=NOW, mask=lambda text: text.replace(secret, "***"))
+        assert story.error == "ValueError: bad key: ***"
+
+    def test_is_its_class_where_it_cannot_say_more(self):
+        class SilentError(Exception):
+            def __str__(self):
+                raise TypeError("broken as well")
+
+        story = read(ti=task_instance(), exception=SilentError())
+        assert (story.error, story.witnessed) == ("SilentError", True)
+
+    def test_is_there_although_it_calls_itself_empty(self):
+        class EmptyError(Exception):
+            def __len__(self):
+                return 0
+
+        assert read(ti=task_instance(state="running"), exception=EmptyError("x")).error == "EmptyError: x"
+
+    def test_may_be_a_text_of_the_scheduler(self):
+        story = read(ti=task_instance(), exception="The executor says that it failed\n")
+        assert (story.error, story.witnessed, story.where, story.traceback) == (
+            *("The executor says that it failed", False),
+            *(None, None),
+        )
+
+    @pytest.mark.parametrize("nothing", [None, "", "{'DAG Id': 'report', 'Task Id': 'load'}"])
+    def test_is_none_where_airflow_only_lost_sight_of_the_task(self, nothing):
+        story = read(ti=task_instance(), exception=nothing)
+        assert (story.kind, story.error, story.witnessed) == (Kind.FAILURE, None, False)
+
+
+class TestWhere:
+    def where(self, *frames: tuple[str, int, str]) -> str | None:
+        return read(ti=task_instance(), exception=raised_through(ValueError("x"), [*frames])).where
+
+    def test_is_the_innermost_frame_of_the_authors_own(self):
+        assert self.where((AIRFLOW, 9, "run"), (DAGS, 12, "load"), (DAGS, 3, "fetch")) == "load.py, line 3, in fetch"
+
+    @pytest.mark.parametrize(
+        "library",
+        [
+            "/opt/venv/lib/python3.12/site-packages/sqlalchemy/engine/default.py",
+            "/usr/lib/python3/dist-packages/requests/api.py",
+            "/usr/local/lib/python3.11/json/decoder.py",
+            "/usr/lib64/python3.11/json/decoder.py",
+            "C:\\venv\\Lib\\site-packages\\requests\\api.py",
+            "<frozen importlib._bootstrap>",
+        ],
+    )
+    def test_is_not_in_a_library(self, library):
+        assert self.where((AIRFLOW, 9, "run"), (DAGS, 12, "load"), (library, 5, "do")) == "load.py, line 12, in load"
+
+    @pytest.mark.parametrize(
+        "own", ["/opt/dags/lib/python/load.py", "/opt/lib/python_tools/load.py", "/srv/site-packages-of-ours/load.py"]
+    )
+    def test_is_in_the_authors_own_folders_whatever_they_are_called(self, own):
+        assert self.where((DAGS, 12, "outer"), (own, 7, "load")) == "load.py, line 7, in load"
+
+    def test_is_the_innermost_of_all_where_none_is_the_authors(self):
+        assert self.where((AIRFLOW, 9, "run"), (AIRFLOW, 99, "_execute")) == "task_runner.py, line 99, in _execute"
+
+    def test_is_unknown_for_an_error_that_was_not_raised(self):
+        assert read(ti=task_instance(), exception=ValueError("x")).where is None
+
+    def test_the_frames_of_this_test_are_as_they_should_be(self):
+        error = raised_through(ValueError("x"), [(AIRFLOW, 9, "run"), (DAGS, 12, "<lambda>")])
+        frames = traceback.extract_tb(error.__traceback__)
+        assert [(frame.filename, frame.lineno, frame.name) for frame in frames] == [
+            (AIRFLOW, 9, "run"),
+            (DAGS, 12, "<lambda>"),
+        ]
+
+
+class TestQuestion:
+    def ask(self, **ti: Any) -> Story:
+        task = SimpleNamespace(subject="s", body="b", options=["a", 2])
+        return read(ti=task_instance(state="running", **ti), task=task)
+
+    @pytest.mark.parametrize(
+        ("log_url", "page"),
+        [
+            ("https://a.example/airflow/dags/d/runs/r/tasks/t?try_number=1", "/tasks/t"),
+            ("https://a.example/airflow/dags/d/runs/r/tasks/t/mapped/3?try_number=1", "/tasks/t/mapped/3"),
+            ("https://a.example/airflow/dags/d/runs/r/tasks/t", "/tasks/t"),
+        ],
+    )
+    def test_is_answered_beside_the_log_below_airflows_whole_address(self, log_url, page):
+        url = self.ask(log_url=log_url).answer_url
+        assert url == f"https://a.example/airflow/dags/d/runs/r{page}/required_actions"
+
+    def test_has_no_page_where_the_log_has_none(self):
+        story = self.ask()
+        assert (story.answer_url, story.options, story.body) == (None, ("a", "2"), "b")
+
+
+class TestMasked:
+    def test_takes_a_secret_out_of_every_text(self):
+        shown = {field.name: "x hunter2 y" for field in fields(Story) if field.type == "str | None"}
+        lists = {field.name: ("x hunter2 y",) for field in fields(Story) if field.type == "tuple[str, ...]"}
+        story = stories.masked(
+            Story(kind=Kind.FAILURE, **shown, **lists),  # type: ignore[arg-type]
+            lambda text: text.replace("hunter2", "***"),
+        )
+        left = {field.name for field in fields(Story) if "hunter2" in str(getattr(story, field.name))}
+        # By these an alert is routed, folded and kept.
+        assert left == {"dag_id", "run_id", "task_id", "owners", "tags"}
+        assert story.names == story.options == ("x *** y",)
+
+    def test_leaves_what_is_not_there(self):
+        assert stories.masked(Story(kind=Kind.RETRY), lambda text: "***") == Story(kind=Kind.RETRY)
+
+
+class TestStory:
+    def test_names_itself_for_a_log(self):
+        task = Story(kind=Kind.RETRY, dag_id="report", task_id="load", label="load [0]", run_id="r")
+        assert task.title == "retry of report.load [0] in r"
+        assert replace(task, kind=Kind.RUN_FAILURE).title == "run_failure of report in r"
+        assert Story(kind=Kind.FAILURE).title == "failure of something"
+
+    @pytest.mark.parametrize("kind", Kind)
+    def test_is_about_a_task_or_a_run(self, kind):
+        about_run = kind in (Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS)
+        story = Story(kind=kind, task_id="load", map_index=3)
+        assert story.about_run is about_run
+        assert story.key == (None if about_run else ("load", 3))
+
+    def test_belongs_to_the_failures_of_a_run_or_not(self):
+        failures = {kind for kind in Kind if Story(kind=kind).is_failure}
+        foldable = {kind for kind in Kind if Story(kind=kind).is_foldable}
+        assert failures == {Kind.FAILURE, Kind.RETRY, Kind.RUN_FAILURE}
+        assert foldable == failures | {Kind.SUCCESS, Kind.RUN_SUCCESS}
+
+
+class TestKind:
+    def test_says_how_bad_it_is(self):
+        severities = {kind: kind.severity for kind in Kind}
+        assert {kind for kind, severity in severities.items() if severity == "error"} == {
+            Kind.FAILURE,
+            Kind.RUN_FAILURE,
+        }
+        assert {kind for kind, severity in severities.items() if severity == "warning"} == {
+            Kind.RETRY,
+            Kind.DEADLINE,
+            Kind.SLA_MISS,
+        }
+        assert {*severities.values()} == {"error", "warning", "info"}

@@ -1,0 +1,797 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_provider_chatwork.alerts.alert_state import Board, Entry, RunPart
+from airflow_provider_chatwork.alerts.event import Kind, Story
+from airflow_provider_chatwork.alerts.formatter import Writer
+from airflow_provider_chatwork.alerts.texts import LANGUAGES, Words
+from airflow_provider_chatwork.api.notation import safe
+from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags
+from airflow_provider_chatwork.api.validation import MAX_BODY
+from tests.api.notation_texts import FRAGMENTS, is_one_frame, is_whole, tags_in
+
+DATE = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
+RUN = "scheduled__2026-11-22T15:00:00+00:00"
+URL = "https://airflow.example/run"
+LOG = "https://airflow.example/log"
+DAG = "daily_report"
+
+LOADED = Story(
+    kind=Kind.FAILURE,
+    dag_id=DAG,
+    run_id=RUN,
+    task_id="load",
+    label="load",
+    logical_date=DATE,
+    try_number=3,
+    tries=3,
+    seconds=83.4,
+    error="RuntimeError: 受注テーブルを読めません\nSELECT COUNT(*) FROM orders",
+    where="load.py, line 12, in load",
+    owners=("data-team", "night-shift"),
+    log_url=LOG,
+)
+ENDED = Story(kind=Kind.RUN_FAILURE, dag_id=DAG, run_id=RUN, logical_date=DATE, seconds=3700)
+ASKED = Story(
+    kind=Kind.QUESTION,
+    dag_id=DAG,
+    run_id=RUN,
+    task_id="approve",
+    label="approve",
+    logical_date=DATE,
+    try_number=1,
+    tries=1,
+    owners=("data-team",),
+    log_url=LOG,
+    subject="11 月の受注を締めますか",
+    body="差額は **1,200円** です。\n確認してください。",
+    options=("締める", "待つ"),
+    answer_url="https://airflow.example/answer",
+)
+
+
+def writer(lang: str, style: str = "full") -> Writer:
+    return Writer(Words(lang), "Asia/Tokyo", style)
+
+
+def plain(text: str) -> str:
+    """What is to be seen of a text; that nothing in it acts is tested on its own."""
+    return text.replace(BREAK, "")
+
+
+def lines(*texts: str) -> str:
+    return "\n".join(texts)
+
+
+def told(lang: str, story: Story, style: str = "full") -> str:
+    return plain(writer(lang, style).story(story, URL))
+
+
+class TestStory:
+    def test_tells_of_a_failure(self):
+        assert told("ja", LOADED) == lines(
+            "[info][title]タスクが失敗しました: load[/title]DAG: daily_report",
+            "タスク: load",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "試行: 3 回中 3 回目",
+            "所要時間: 1 分 23 秒",
+            "担当: data-team, night-shift",
+            "発生箇所: load.py, line 12, in load[code]RuntimeError: 受注テーブルを読めません",
+            "SELECT COUNT(*) FROM orders[/code]ログ: https://airflow.example/log",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", LOADED) == lines(
+            "[info][title]Task failed: load[/title]DAG: daily_report",
+            "Task: load",
+            f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "Try: 3 of 3",
+            "Took: 1 min 23 s",
+            "Owner: data-team, night-shift",
+            "Raised at: load.py, line 12, in load[code]RuntimeError: 受注テーブルを読めません",
+            "SELECT COUNT(*) FROM orders[/code]Log: https://airflow.example/log",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    def test_tells_of_a_retry(self):
+        story = replace(LOADED, kind=Kind.RETRY, try_number=1, error="E: x", where=None, owners=())
+        assert told("ja", story) == lines(
+            "[info][title]タスクが失敗しました。再試行します (3 回中 1 回目): load[/title]DAG: daily_report",
+            "タスク: load",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "試行: 3 回中 1 回目",
+            "所要時間: 1 分 23 秒[code]E: x[/code]ログ: https://airflow.example/log",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", story) == lines(
+            "[info][title]Task failed, will retry (1 of 3): load[/title]DAG: daily_report",
+            "Task: load",
+            f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "Try: 1 of 3",
+            "Took: 1 min 23 s[code]E: x[/code]Log: https://airflow.example/log",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    @pytest.mark.parametrize(
+        ("number", "of", "japanese", "english"),
+        [
+            (2, 3, "再試行します (3 回中 2 回目): load", "will retry (2 of 3): load"),
+            (2, None, "再試行します (2 回目): load", "will retry (2): load"),
+            # Somebody has lowered the retries, or cleared the task.
+            (4, 3, "再試行します (4 回目): load", "will retry (4): load"),
+            (None, 3, "再試行します: load", "will retry: load"),
+        ],
+    )
+    def test_tells_which_try_it_was_as_far_as_that_is_known(self, number, of, japanese, english):
+        story = replace(LOADED, kind=Kind.RETRY, try_number=number, tries=of)
+        assert f"{japanese}[/title]" in told("ja", story)
+        assert f"{english}[/title]" in told("en", story)
+
+    def test_tells_of_a_task_that_was_killed(self):
+        story = replace(LOADED, killed=True, error=None, where=None, seconds=None)
+        assert told("ja", story).splitlines()[-3:] == [
+            "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
+            "ログ: https://airflow.example/log",
+            "詳細: https://airflow.example/run[/info]",
+        ]
+        assert told("en", story).splitlines()[-3:] == [
+            "No error was reported; the worker may have been stopped or killed",
+            "Log: https://airflow.example/log",
+            "Details: https://airflow.example/run[/info]",
+        ]
+
+    @pytest.mark.parametrize(
+        ("kind", "japanese", "english"),
+        [
+            (Kind.SUCCESS, "タスクが成功しました", "Task succeeded"),
+            (Kind.SKIPPED, "タスクがスキップされました", "Task skipped"),
+            (Kind.STARTED, "タスクを開始しました", "Task started"),
+        ],
+    )
+    def test_tells_of_a_task_that_does_well(self, kind, japanese, english):
+        story = replace(LOADED, kind=kind, error=None, where=None, seconds=None if kind is Kind.STARTED else 12.3)
+        took = [] if kind is Kind.STARTED else ["所要時間: 12 秒"]
+        assert told("ja", story) == lines(
+            f"[info][title]{japanese}: load[/title]DAG: daily_report",
+            "タスク: load",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            *took,
+            "担当: data-team, night-shift",
+            "ログ: https://airflow.example/log",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", story).startswith(f"[info][title]{english}: load[/title]DAG: daily_report\nTask: load\n")
+
+    def test_tells_of_a_run_that_failed(self):
+        story = replace(ENDED, reason="timed_out", owners=("data-team",))
+        assert told("ja", story) == lines(
+            "[info][title]DAG の実行が失敗しました: daily_report[/title]DAG: daily_report",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "所要時間: 1 時間 1 分",
+            "担当: data-team",
+            "理由: timed_out",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", story) == lines(
+            "[info][title]DAG run failed: daily_report[/title]DAG: daily_report",
+            f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "Took: 1 h 1 min",
+            "Owner: data-team",
+            "Reason: timed_out",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    def test_tells_of_a_run_that_succeeded_without_saying_so_twice(self):
+        story = replace(ENDED, kind=Kind.RUN_SUCCESS, reason="success")
+        assert told("ja", story) == lines(
+            "[info][title]DAG の実行が成功しました: daily_report[/title]DAG: daily_report",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "所要時間: 1 時間 1 分",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", story).startswith("[info][title]DAG run succeeded: daily_report[/title]DAG: daily_report\n")
+
+    def test_tells_of_a_deadline(self):
+        story = replace(ENDED, kind=Kind.DEADLINE, deadline="2026-11-22 15:45:30+00:00")
+        assert told("ja", story) == lines(
+            "[info][title]DAG の実行が期限までに終わりませんでした: daily_report[/title]DAG: daily_report",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "期限: 2026-11-23 00:45 (Asia/Tokyo)",
+            "開始からの経過時間: 1 時間 1 分",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", story) == lines(
+            "[info][title]DAG run missed its deadline: daily_report[/title]DAG: daily_report",
+            f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "Deadline: 2026-11-23 00:45 (Asia/Tokyo)",
+            "Time since start: 1 h 1 min",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    @pytest.mark.parametrize("deadline", ["soon", "2026-11-22 15:45"])
+    def test_shows_a_deadline_that_is_no_moment_as_it_is(self, deadline):
+        story = replace(ENDED, kind=Kind.DEADLINE, deadline=deadline)
+        assert f"期限: {deadline}\n" in told("ja", story)
+
+    def test_tells_of_missed_slas(self):
+        story = Story(kind=Kind.SLA_MISS, dag_id=DAG, names=("load", "send"), logical_date=DATE, owners=("data-team",))
+        assert plain(writer("ja").story(story)) == lines(
+            "[info][title]SLA の時間内に終わりませんでした: daily_report[/title]DAG: daily_report",
+            "タスク: load, send",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "担当: data-team[/info]",
+        )
+        assert plain(writer("en").story(story)) == lines(
+            "[info][title]SLA missed: daily_report[/title]DAG: daily_report",
+            "Tasks: load, send",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "Owner: data-team[/info]",
+        )
+
+    def test_asks_a_question(self):
+        assert told("ja", ASKED) == lines(
+            "[info][title]回答をお願いします: 11 月の受注を締めますか[/title]差額は **1,200円** です。",
+            "確認してください。",
+            "選択肢: 締める / 待つ",
+            "回答: https://airflow.example/answer",
+            "DAG: daily_report",
+            "タスク: approve",
+            f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "担当: data-team",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert told("en", ASKED) == lines(
+            "[info][title]Your answer is needed: 11 月の受注を締めますか[/title]差額は **1,200円** です。",
+            "確認してください。",
+            "Options: 締める / 待つ",
+            "Answer: https://airflow.example/answer",
+            "DAG: daily_report",
+            "Task: approve",
+            f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "Owner: data-team",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    def test_begins_with_the_first_line_of_a_question(self):
+        assert "[/title]First.\n\nLast.\nOptions" in told("en", replace(ASKED, body="\n First.\n\nLast.\n\n"))
+
+    @pytest.mark.parametrize("kind", Kind)
+    @pytest.mark.parametrize("lang", LANGUAGES)
+    def test_tells_what_little_is_known(self, lang, kind):
+        text = writer(lang).story(Story(kind=kind))
+        assert is_one_frame(text)
+        assert text.endswith("?[/title][/info]")
+
+    def test_does_not_show_the_owner_that_airflow_has_for_nobody(self):
+        assert "担当" not in told("ja", replace(LOADED, owners=("airflow",)))
+        assert "\n担当: data-team\n" in told("ja", replace(LOADED, owners=("airflow", "data-team")))
+
+    def test_keeps_a_value_on_its_line(self):
+        story = replace(LOADED, run_id="a\nb\r\n  c", label="x\ny", log_url="https://l\n[info]")
+        text = told("en", story)
+        assert "\nRun: a b c\n" in text
+        assert "[title]Task failed: x y[/title]" in text
+        assert "Log: https://l [info]\nDetails" in text
+
+    def test_shows_times_in_its_zone(self):
+        text = Writer(Words("en"), "America/New_York").story(LOADED)
+        assert "Logical date: 2026-11-22 10:00 (America/New_York)\n" in text
+
+
+class TestShortStory:
+    @pytest.mark.parametrize(
+        ("story", "japanese", "english"),
+        [
+            (
+                LOADED,
+                lines(
+                    "タスクが失敗しました: load",
+                    "RuntimeError: 受注テーブルを読めません SELECT COUNT(*) FROM orders",
+                    "ログ: https://airflow.example/log",
+                ),
+                lines(
+                    "Task failed: load",
+                    "RuntimeError: 受注テーブルを読めません SELECT COUNT(*) FROM orders",
+                    "Log: https://airflow.example/log",
+                ),
+            ),
+            (
+                replace(LOADED, error=None, killed=True, log_url=None),
+                lines(
+                    "タスクが失敗しました: load",
+                    "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
+                    "詳細: https://airflow.example/run",
+                ),
+                lines(
+                    "Task failed: load",
+                    "No error was reported; the worker may have been stopped or killed",
+                    "Details: https://airflow.example/run",
+                ),
+            ),
+            (
+                replace(ENDED, reason="timed_out", log_url=LOG),
+                "DAG の実行が失敗しました: daily_report\n理由: timed_out\n詳細: https://airflow.example/run",
+                "DAG run failed: daily_report\nReason: timed_out\nDetails: https://airflow.example/run",
+            ),
+            (
+                replace(ENDED, kind=Kind.RUN_SUCCESS, reason="success"),
+                "DAG の実行が成功しました: daily_report\n詳細: https://airflow.example/run",
+                "DAG run succeeded: daily_report\nDetails: https://airflow.example/run",
+            ),
+            (
+                replace(ENDED, kind=Kind.DEADLINE, deadline=str(DATE)),
+                lines(
+                    "DAG の実行が期限までに終わりませんでした: daily_report",
+                    "期限: 2026-11-23 00:00 (Asia/Tokyo)",
+                    "詳細: https://airflow.example/run",
+                ),
+                lines(
+                    "DAG run missed its deadline: daily_report",
+                    "Deadline: 2026-11-23 00:00 (Asia/Tokyo)",
+                    "Details: https://airflow.example/run",
+                ),
+            ),
+            (
+                Story(kind=Kind.SLA_MISS, dag_id=DAG, names=("load", "send")),
+                "SLA の時間内に終わりませんでした: daily_report\nタスク: load, send\n詳細: https://airflow.example/run",
+                "SLA missed: daily_report\nTasks: load, send\nDetails: https://airflow.example/run",
+            ),
+            (
+                ASKED,
+                "回答をお願いします: 11 月の受注を締めますか\n回答: https://airflow.example/answer",
+                "Your answer is needed: 11 月の受注を締めますか\nAnswer: https://airflow.example/answer",
+            ),
+        ],
+        ids=lambda value: value.kind.value if isinstance(value, Story) else "",
+    )
+    def test_tells_what_and_why_and_nothing_else(self, story, japanese, english):
+        assert told("ja", story, "short") == japanese
+        assert told("en", story, "short") == english
+
+
+def failed(name: str, index: int = -1, **more: Any) -> Entry:
+    return Entry(task_id=name, map_index=index, **{"error": f"E: {name}", "try_number": 1, "tries": 1, **more})
+
+
+def run(*details: Entry, others: Any = (), waiting: Any = (), **more: Any) -> RunPart:
+    return RunPart(
+        **{"run_id": RUN, "logical_date": DATE.isoformat(), "url": URL, **more},
+        failed=[*(entry.key for entry in details if not entry.retrying), *others],
+        retrying=[*(entry.key for entry in details if entry.retrying), *waiting],
+        details=[*details],
+    )
+
+
+def board(*runs: RunPart, **more: Any) -> Board:
+    return Board(runs={part.run_id: part for part in runs}, **more)
+
+
+def shown(lang: str, what: Board, style: str = "full") -> str:
+    return plain(writer(lang, style).board(what, DAG))
+
+
+class TestBoard:
+    def test_tells_one_failure_as_if_it_were_alone(self):
+        entry = Entry.of(LOADED, at=0.0)
+        assert entry is not None
+        what = board(run(entry))
+        assert shown("ja", what) == told("ja", LOADED)
+        assert shown("ja", board(run(replace(entry, killed=True)))) == told("ja", replace(LOADED, killed=True))
+        assert shown("en", what) == told("en", LOADED)
+        assert shown("en", what, "short") == told("en", LOADED, "short")
+
+    def test_tells_one_retry_as_if_it_were_alone(self):
+        story = replace(LOADED, kind=Kind.RETRY, try_number=1)
+        entry = Entry.of(story, at=0.0)
+        assert entry is not None
+        assert shown("ja", board(run(entry))) == told("ja", story)
+
+    def test_details_the_first_failures_and_names_the_others(self):
+        details = [
+            failed("load", 3, label="load [那覇]", tries=3, where="load.py, line 12, in load", log_url=LOG),
+            failed("send", error="E: x\n  y", try_number=3, tries=3),
+            failed("clean", error=None, killed=True),
+            failed("copy"),
+            failed("zip", error=None, try_number=None),
+        ]
+        others = [("load", 0), ("load", 1), ("load", 2), ("load", 7), ("load", 10), ("load", 9), ("stop", -1)]
+        what = board(run(*details, others=others), to="[To:1][To:2]", note="注")
+        assert shown("ja", what) == lines(
+            "[To:1][To:2]",
+            "[info][title]12 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・load [那覇]: E: load (3 回中 1 回目)",
+            "   発生箇所: load.py, line 12, in load",
+            "   ログ: https://airflow.example/log",
+            "・send: E: x y (3 回中 3 回目)",
+            "・clean: エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
+            "・copy: E: copy",
+            "・zip",
+            "ほか 7 件: load [0-2, 7, 9-10], stop",
+            "詳細: https://airflow.example/run[/info]",
+            "注",
+        )
+        assert shown("en", what) == lines(
+            "[To:1][To:2]",
+            "[info][title]12 tasks failed: daily_report[/title]" + f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・load [那覇]: E: load (try 1 of 3)",
+            "   Raised at: load.py, line 12, in load",
+            "   Log: https://airflow.example/log",
+            "・send: E: x y (try 3 of 3)",
+            "・clean: No error was reported; the worker may have been stopped or killed",
+            "・copy: E: copy",
+            "・zip",
+            "7 more: load [0-2, 7, 9-10], stop",
+            "Details: https://airflow.example/run[/info]",
+            "注",
+        )
+
+    @pytest.mark.parametrize(
+        ("indexes", "named"),
+        [
+            ([-1], "load"),
+            ([0], "load [0]"),
+            ([0, 1], "load [0-1]"),
+            ([0, 2], "load [0, 2]"),
+            ([5, 4, 3, 1, 5], "load [1, 3-5]"),
+            ([*range(5000)], "load [0-4999]"),
+        ],
+    )
+    def test_names_mapped_tasks_by_ranges(self, indexes, named):
+        what = board(run(others=[("load", index) for index in indexes], run_id="r", logical_date=None, url=None))
+        assert f"\nTasks: {named}[/info]" in shown("en", what)
+
+    def test_does_not_say_more_where_none_is_shown(self):
+        what = board(run(others=[("a", -1), ("b", -1)], url=None))
+        assert shown("ja", what).endswith("\nタスク: a, b[/info]")
+        assert shown("en", what).endswith("\nTasks: a, b[/info]")
+
+    def test_counts_one_task_as_one(self):
+        what = board(run(others=[("a", -1)], waiting=[("b", -1)]))
+        assert "[title]1 件のタスクが失敗しました: daily_report[/title]" in shown("ja", what)
+        assert "[title]1 task failed: daily_report[/title]" in shown("en", what)
+        waiting = board(run(waiting=[("b", -1)]))
+        assert "[title]1 件のタスクを再試行します: daily_report[/title]" in shown("ja", waiting)
+        assert "[title]1 task will be retried: daily_report[/title]" in shown("en", waiting)
+
+    def test_tells_of_many_retries(self):
+        details = [failed("load", retrying=True, tries=3), failed("send", retrying=True, try_number=None, error=None)]
+        what = board(run(*details, waiting=[("map", 3), ("map", 4), ("zip", -1)]))
+        assert shown("ja", what) == lines(
+            "[info][title]5 件のタスクを再試行します: daily_report[/title]" + f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・load: E: load (3 回中 1 回目、再試行待ち)",
+            "・send (再試行待ち)",
+            "再試行待ち 3 件: map [3-4], zip",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert shown("en", what) == lines(
+            "[info][title]5 tasks will be retried: daily_report[/title]" + f"Run: {RUN}",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・load: E: load (try 1 of 3, will retry)",
+            "・send (will retry)",
+            "3 to be retried: map [3-4], zip",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    def test_tells_that_the_run_has_failed(self):
+        what = board(run(failed("a"), failed("b"), ended="failed", reason="task_failure", seconds=4000.0))
+        assert shown("ja", what) == lines(
+            "[info][title]2 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・a: E: a",
+            "・b: E: b",
+            "この実行は失敗に終わりました (task_failure)",
+            "所要時間: 1 時間 6 分",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert shown("en", what).splitlines()[-3:] == [
+            "The run has failed (task_failure)",
+            "Took: 1 h 6 min",
+            "Details: https://airflow.example/run[/info]",
+        ]
+
+    def test_names_the_run_where_one_task_made_it_fail(self):
+        what = board(run(failed("a"), ended="failed"))
+        assert shown("ja", what) == lines(
+            "[info][title]DAG の実行が失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・a: E: a",
+            "この実行は失敗に終わりました",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert "[title]DAG run failed: daily_report[/title]" in shown("en", what)
+
+    def test_does_not_hide_that_the_run_failed_behind_a_retry(self):
+        text = shown("en", board(run(failed("a", retrying=True), ended="failed", reason="timed_out")))
+        assert "[title]DAG run failed: daily_report[/title]" in text
+        assert "・a: E: a (try 1 of 1, will retry)\nThe run has failed (timed_out)\n" in text
+
+    def test_tells_of_a_run_without_failed_tasks(self):
+        what = board(run(ended="failed", reason="timed_out", seconds=3700.0))
+        story = replace(ENDED, reason="timed_out")
+        assert shown("ja", what) == told("ja", story)
+        assert shown("en", what) == told("en", story)
+
+    def test_tells_of_several_runs(self):
+        what = board(
+            run(failed("a"), failed("b", retrying=True, tries=2), run_id="r1"),
+            run(others=[("c", -1), ("d", -1)], run_id="r2", logical_date=None, url=None, ended="failed"),
+            run(run_id="r3", logical_date=None, url=None),
+        )
+        assert shown("ja", what) == lines(
+            "[info][title]3 回の実行で失敗がありました: daily_report[/title]実行 ID: r1",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "失敗したタスク: 1 件",
+            "・a: E: a",
+            "・b: E: b (2 回中 1 回目、再試行待ち)",
+            "詳細: https://airflow.example/run[hr]実行 ID: r2",
+            "失敗したタスク: 2 件",
+            "タスク: c, d",
+            "この実行は失敗に終わりました[hr]実行 ID: r3",
+            "失敗したタスクは残っていません[/info]",
+        )
+        assert shown("en", what) == lines(
+            "[info][title]Failures in 3 runs: daily_report[/title]Run: r1",
+            "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
+            "1 task failed",
+            "・a: E: a",
+            "・b: E: b (try 1 of 2, will retry)",
+            "Details: https://airflow.example/run[hr]Run: r2",
+            "2 tasks failed",
+            "Tasks: c, d",
+            "The run has failed[hr]Run: r3",
+            "No failed tasks are left[/info]",
+        )
+
+    @pytest.mark.parametrize("more", [(), (run(run_id="r2"),)])
+    def test_tells_that_nothing_is_failed_any_more(self, more):
+        what = board(run(), *more)
+        assert shown("ja", what).startswith("[info][title]失敗は解消しました: daily_report[/title]実行 ID: ")
+        assert shown("en", what).startswith("[info][title]Failures resolved: daily_report[/title]Run: ")
+        assert shown("ja", what).count("失敗したタスクは残っていません") == 1 + len(more)
+
+    def test_leaves_out_places_and_logs_where_it_is_to_be_short(self):
+        what = board(run(failed("a", where="a.py, line 1, in f", log_url=LOG), failed("b", log_url=LOG)))
+        assert shown("ja", what, "short") == lines(
+            "[info][title]2 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
+            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
+            "・a: E: a",
+            "・b: E: b",
+            "詳細: https://airflow.example/run[/info]",
+        )
+
+    def test_takes_a_date_that_cannot_be_read_for_none(self):
+        for date in ("", "yesterday", "2026-11-22T15:00:00"):
+            assert "Logical date" not in shown("en", board(run(failed("a"), failed("b"), logical_date=date)))
+
+
+class TestBoardWithTextsOfTheAuthor:
+    def test_says_what_the_author_has_written_of_each(self):
+        what = board(
+            run(
+                failed("a", text="[To:5]さん\na が遅れます"), failed("b"), failed("c", text="c も"), others=[("d", -1)]
+            ),
+            to="[To:1]",
+        )
+        assert shown("ja", what) == lines("[To:1]", "[To:5]さん", "a が遅れます", "・b: E: b", "c も", "ほか 1 件: d")
+
+    def test_says_how_the_run_ended(self):
+        part = run(failed("a", text="a failed"), ended="failed", reason="task_failure", seconds=61.0)
+        assert shown("en", board(part)) == lines("a failed", "The run has failed (task_failure)", "Took: 1 min 1 s")
+        assert shown("en", board(replace(part, text="all over"))) == lines("a failed", "all over")
+
+    def test_does_not_let_a_frame_that_is_not_closed_go_on(self):
+        text = writer("en").board(board(run(failed("a", text="[info]x"), failed("b", text="[/code][toall]"))), DAG)
+        assert is_whole(text)
+        assert "[toall]" in text
+        assert is_whole(writer("en").board(board(run(ended="failed", text="[info][title]x")), DAG))
+
+
+class TestRecovered:
+    def test_heads_the_alert(self):
+        assert writer("ja").recovered_line(DATE, 7400) == (
+            "復旧しました: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後"
+        )
+        assert writer("en").recovered_line(DATE, 61) == (
+            "Recovered: 2026-11-23 00:00 (Asia/Tokyo), 1 min 1 s after the first failure"
+        )
+
+    def test_answers_the_alert(self):
+        assert writer("ja").recovered(DAG, RUN, DATE, 7400, 3, URL) == lines(
+            "[info][title]復旧しました: daily_report[/title]"
+            "復旧日時: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後",
+            f"実行 ID: {RUN}",
+            "失敗した実行: 3 回",
+            "詳細: https://airflow.example/run[/info]",
+        )
+        assert writer("en").recovered(DAG, RUN, DATE, 7400, 3, URL) == lines(
+            "[info][title]Recovered: daily_report[/title]"
+            "Recovered at: 2026-11-23 00:00 (Asia/Tokyo), 2 h 3 min after the first failure",
+            f"Run: {RUN}",
+            "Runs that failed: 3",
+            "Details: https://airflow.example/run[/info]",
+        )
+
+    def test_does_not_count_one_run(self):
+        assert "Runs that failed" not in writer("en").recovered(DAG, RUN, DATE, 7400, 1, None)
+
+
+texts = st.lists(
+    st.sampled_from((*FRAGMENTS, "{", "}", "{count}", "{0!r}", "%s", "%", "(", "y", ")", "h", "：", "・"))
+    | st.text(max_size=3),
+    max_size=12,
+).map("".join)
+maybe = st.none() | texts
+moments = st.none() | st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC))
+numbers = st.none() | st.integers(0, 5)
+seconds = st.none() | st.floats(0, 1e7)
+several = st.lists(texts, max_size=3).map(tuple)
+some_story = st.builds(
+    Story,
+    kind=st.sampled_from(Kind),
+    dag_id=maybe,
+    run_id=maybe,
+    label=maybe,
+    logical_date=moments,
+    try_number=numbers,
+    tries=numbers,
+    seconds=seconds,
+    error=maybe,
+    killed=st.booleans(),
+    where=maybe,
+    owners=several,
+    log_url=maybe,
+    reason=maybe,
+    deadline=maybe,
+    names=several,
+    subject=maybe,
+    body=maybe,
+    options=several,
+    answer_url=maybe,
+)
+entries = st.builds(
+    Entry,
+    task_id=texts,
+    map_index=st.integers(-1, 3),
+    label=maybe,
+    error=maybe,
+    killed=st.booleans(),
+    where=maybe,
+    try_number=numbers,
+    tries=numbers,
+    seconds=seconds,
+    owners=st.lists(texts, max_size=2),
+    log_url=maybe,
+    retrying=st.booleans(),
+)
+keys = st.lists(st.tuples(texts, st.integers(-1, 9)), max_size=4)
+parts = st.builds(
+    run,
+    *[entries] * 2,
+    others=keys,
+    waiting=keys,
+    run_id=texts,
+    logical_date=moments.map(str),
+    url=maybe,
+    ended=st.none() | st.just("failed"),
+    reason=maybe,
+    seconds=seconds,
+) | st.builds(run, run_id=texts, url=maybe, ended=st.none() | st.just("failed"), reason=maybe, others=keys)
+writers = st.builds(writer, st.sampled_from(LANGUAGES), st.sampled_from(("full", "short")))
+
+_OURS = re.compile(r"(\[/?(?:info|title|code)\]|\[hr\])")
+
+
+def check_harmless(text: str, *, frames: int, codes: int = 0, rules: int = 0) -> None:
+    """Nothing acts but so many frames, blocks of code and rules, and all of them are closed."""
+    assert is_whole(text)
+    assert len(text) <= MAX_BODY
+    text.encode()
+    assert all(_OURS.match(tag) for tag in tags_in(text))
+    pieces = _OURS.split(text)
+    assert (pieces.count("[info]"), pieces.count("[title]"), pieces.count("[hr]")) == (frames, frames, rules)
+    assert pieces.count("[code]") <= codes
+    for before, piece in zip(["", *pieces], pieces, strict=False):
+        if _OURS.fullmatch(piece):
+            continue
+        # Emoticons are not shown in code.
+        assert piece == (break_tags(piece) if before == "[code]" else safe(piece))
+
+
+class TestHarmless:
+    @given(writers, some_story, maybe)
+    @example(writer("en"), Story(kind=Kind.RUN_FAILURE, reason="y", dag_id="("), ")")
+    def test_nothing_in_a_story_acts(self, writer, story, url):
+        full = writer.style == "full"
+        check_harmless(writer.story(story, url), frames=int(full), codes=1)
+
+    @given(writers, st.lists(parts, min_size=1, max_size=3), texts, texts)
+    # What is harmless in itself becomes an emoticon between parentheses.
+    @example(writer("en"), [run(failed("a"), failed("b"), ended="failed", reason="y")], "", "")
+    def test_nothing_on_a_board_acts(self, writer, runs, note, dag_id):
+        what = board(*runs, note=note)
+        text = writer.board(what, dag_id)
+        framed = text.startswith("[info]")
+        check_harmless(text, frames=int(framed), codes=1, rules=max(text.count("[hr]"), 0))
+        assert text.count("[hr]") == (len(what.runs) - 1)
+        assert framed or writer.style == "short"
+
+    @given(writers, texts, texts, maybe)
+    def test_nothing_in_a_recovery_acts(self, writer, dag_id, run_id, url):
+        check_harmless(writer.recovered(dag_id, run_id, DATE, 5.0, 2, url), frames=1)
+        check_harmless(writer.recovered_line(DATE, 5.0), frames=0)
+
+    def test_an_emoticon_does_not_arise_between_two_texts(self):
+        text = writer("en").board(board(run(failed("a"), failed("b"), ended="failed", reason="y")), DAG)
+        assert f"The run has failed ({BREAK}y)" in text
+
+
+class TestLength:
+    HUGE = "E: " + "受注 [toall] [info]\n" * 7000
+
+    @pytest.mark.parametrize("lang", LANGUAGES)
+    def test_shows_the_beginning_and_the_end_of_a_long_error(self, lang):
+        assert len(self.HUGE) > 100_000
+        text = writer(lang).story(replace(LOADED, error=self.HUGE), URL)
+        check_harmless(text, frames=1, codes=1)
+        assert 2000 < len(text) < 4000
+        assert {"ja": " 文字省略) …", "en": " characters left out) …"}[lang] in text
+        assert text.endswith(f"{URL}[/info]")
+
+    @pytest.mark.parametrize("name", ["dag_id", "run_id", "label", "where", "log_url", "reason", "deadline", "subject"])
+    def test_bears_any_name_however_long(self, name):
+        for kind in Kind:
+            text = writer("ja").story(replace(LOADED, kind=kind, **{name: "[x" * 50_000}), "[y" * 50_000)
+            check_harmless(text, frames=1, codes=1)
+            assert len(text) < 12_000
+
+    def test_bears_thousands_of_owners_names_and_options(self):
+        many = tuple(f"name-{number}" for number in range(20_000))
+        for kind in Kind:
+            story = replace(LOADED, kind=kind, owners=many, names=many, options=many, body=self.HUGE)
+            check_harmless(writer("ja").story(story), frames=1, codes=1)
+
+    @pytest.mark.parametrize("lang", LANGUAGES)
+    def test_names_the_first_and_the_last_of_thousands(self, lang):
+        details = [failed(f"t{number}", error=self.HUGE, where="w" * 5000, log_url="u" * 5000) for number in range(5)]
+        others = [(f"task_{number}", -1) for number in range(5000)]
+        waiting = [(f"retry_{number}", number) for number in range(5000)]
+        text = writer(lang).board(board(run(*details, others=others, waiting=waiting)), DAG)
+        check_harmless(text, frames=1)
+        assert len(text) < 40_000
+        assert all(
+            name in text for name in ("・t0: ", "・t4: ", "task_0,", "task_4999\n", "retry_0 [0],", "retry_4999 [4999]")
+        )
+        assert "5005" in text
+        assert {"ja": "ほか 5000 件: ", "en": "5000 more: "}[lang] in text
+
+    def test_cuts_out_the_middle_of_many_runs(self):
+        many = [(f"task_{number}", -1) for number in range(5000)]
+        what = board(*(run(others=many, run_id=f"r{number}") for number in range(40)), to="[To:1]")
+        text = writer("ja").board(what, DAG)
+        assert len(text) <= MAX_BODY
+        assert is_whole(text)
+        assert text.startswith("[To:1]\n[info][title]40 回の実行で失敗がありました: daily_report[/title]実行 ID: r0\n")
+        assert "実行 ID: r39\n" in text
+        assert "文字省略" in text

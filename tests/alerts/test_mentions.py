@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_chatwork.alerts.mentions import (
+    People,
+    as_notation,
+    needs_members,
+    owner_names,
+    parse_mentions,
+    resolve,
+)
+from airflow_provider_chatwork.api import notation
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+
+
+def member(account_id: int, name: str, chatwork_id: str = "") -> dict[str, object]:
+    return {"account_id": account_id, "role": "member", "name": name, "chatwork_id": chatwork_id, "department": "開発"}
+
+
+YAMADA = member(11, "山田 太郎", "yamada")
+SATO = member(12, "佐藤花子", "hanako")
+SMITH = member(13, "Smith, John", "")
+ROOM = [YAMADA, SATO, SMITH]
+
+
+def refused(parameter: str = "mentions", remedy: str = ""):
+    return pytest.raises(ChatworkParameterError, match=rf"^{parameter}=.*{remedy}")
+
+
+class TestParseMentions:
+    @pytest.mark.parametrize(
+        ("value", "mentions"),
+        [
+            (None, ()),
+            ("", ()),
+            ("None", ()),
+            ([], ()),
+            ([None, "", " "], ()),
+            (11, (11,)),
+            ("11", (11,)),
+            (" １１ ", (11,)),
+            ("11, yamada,,山田 太郎 ", (11, "yamada", "山田 太郎")),
+            ("山田、佐藤，鈴木\n高橋", ("山田", "佐藤", "鈴木", "高橋")),
+            (["11", 11, "yamada", "yamada"], (11, "yamada")),
+            (("Smith, John",), ("Smith, John",)),
+            ("[11, 'yamada']", (11, "yamada")),
+            ('["Smith, John", "11"]', ("Smith, John", 11)),
+            ("('owner', 'toall')", ("owner", "toall")),
+            ("[yamada, 11]", ("yamada", 11)),
+            ("[]", ()),
+            (" ['a, b', 11]\n", ("a, b", 11)),
+            ("[営業]山田", ("[営業]山田",)),
+            ("山田[営業]", ("山田[営業]",)),
+            ("1_0, 2", ("1_0", 2)),
+            ("('ab')", ("('ab')",)),
+            ("(株)山田", ("(株)山田",)),
+            ("(株)山田(営業)", ("(株)山田(営業)",)),
+            ("Owner", ("owner",)),
+            ("TOALL", ("toall",)),
+            ("[toall]", ("toall",)),
+            (["[toall]"], ("toall",)),
+            ((name for name in ("a", "b")), ("a", "b")),
+            ({"a": 1}.keys(), ("a",)),
+        ],
+    )
+    def test_takes_several_ways_to_say_several(self, value, mentions):
+        assert parse_mentions(value) == mentions
+
+    @pytest.mark.parametrize(
+        ("value", "remedy"),
+        [
+            (True, "account ids, names"),
+            ({"id": 11}, "account ids, names"),
+            (1.5, "account ids, names"),
+            (b"11", "account ids, names"),
+            ([True], "account ids, names"),
+            ([[11]], "account ids, names"),
+            ("[[11]]", "account ids, names"),
+            ([{"id": 11}], "account ids, names"),
+            (-1, "positive whole number"),
+            (0, "positive whole number"),
+            ("-1", "positive whole number"),
+            ("11, -5", "positive whole number"),
+            ("1" * 19, "positive whole number"),
+        ],
+    )
+    def test_refuses_what_is_nobody(self, value, remedy):
+        with refused("routing.mentions", remedy):
+            parse_mentions(value, parameter="routing.mentions")
+
+    @given(st.text() | st.lists(st.text() | st.integers(1, 10**18 - 1)))
+    def test_reads_its_own_answer_the_same(self, value):
+        try:
+            mentions = parse_mentions(value)
+        except ChatworkParameterError:
+            return
+        assert parse_mentions(mentions) == mentions
+
+    @pytest.mark.parametrize("text", ["[" * 10_000, "1 \0", "'\\d'", "*a", "a: b", "1 2"])
+    def test_reads_any_text_a_template_may_make(self, text):
+        assert parse_mentions(f"[{text}]") == (text,)
+
+
+class TestOwnerNames:
+    @pytest.mark.parametrize("owners", ["yamada, sato", ["yamada, sato"], ("yamada", " sato "), "yamada,,sato,"])
+    def test_parts_what_airflow_has_joined(self, owners):
+        assert owner_names(owners) == ("yamada", "sato")
+
+    def test_names_each_once_and_in_order(self):
+        assert owner_names(["b", "a, b"]) == ("b", "a")
+
+    def test_knows_of_a_dag_without_owners(self):
+        assert owner_names(["", " "]) == ()
+
+
+class TestNeedsMembers:
+    @pytest.mark.parametrize(
+        ("mentions", "owners", "needed"),
+        [
+            (None, ["yamada"], False),
+            ([11, "12", "toall"], ["yamada"], False),
+            ("11,toall", [], False),
+            (["yamada"], [], True),
+            ("11, yamada", [], True),
+            (["owner"], ["yamada"], True),
+            (["owner"], ["airflow"], False),
+            (["owner"], ["airflow, yamada"], True),
+            (["owner"], ["12"], False),
+            (["owner"], ["toall"], True),
+            (["owner"], [], False),
+        ],
+    )
+    def test_is_asked_for_names_only(self, mentions, owners, needed):
+        assert needs_members(mentions, owners) is needed
+
+
+class TestResolve:
+    @pytest.mark.parametrize(
+        "mention",
+        [
+            *(11, "11", "１１", "yamada", "YAMADA", "ｙａｍａｄａ", "@yamada", "＠yamada", " yamada "),
+            *("山田 太郎", "山田太郎", "山田　太郎", "山田太郎さん", "山田 太郎 さん", "山田\u200b太郎"),
+            *("yamada@example.com", "Yamada@Example.com", "山田太郎@example.com"),
+        ],
+    )
+    def test_finds_a_member_however_it_is_written(self, mention):
+        assert resolve([mention], members=ROOM) == People(accounts=((11, "山田 太郎"),))
+
+    @pytest.mark.parametrize("mention", ["山田", "yama", "太郎", "yamada2", "さん", "@", "\u200b", "開発", "None さん"])
+    def test_guesses_nobody(self, mention):
+        assert resolve([mention], members=ROOM) == People(unknown=(mention,))
+
+    def test_never_finds_a_member_by_a_field_that_is_empty(self):
+        assert resolve(["@example.com", "@"], members=[member(1, "", "")]).accounts == ()
+
+    def test_finds_a_member_whose_whole_name_is_an_honorific(self):
+        assert resolve(["さん"], members=[member(1, "さん")]).account_ids == (1,)
+
+    def test_finds_a_member_whose_name_ends_in_an_honorific(self):
+        assert resolve(["佐藤"], members=[member(1, "佐藤さん")]).account_ids == (1,)
+
+    def test_keeps_the_order_and_calls_each_once(self):
+        people = resolve(["hanako", 11, "佐藤花子", "yamada@example.com", 12], members=ROOM)
+        assert people == People(accounts=((12, "佐藤花子"), (11, "山田 太郎")))
+        assert people.account_ids == (12, 11)
+
+    def test_takes_a_name_with_a_comma_from_a_list(self):
+        assert resolve(["Smith, John"], members=ROOM).account_ids == (13,)
+
+    def test_takes_a_rendered_text(self):
+        assert resolve("yamada, 12, toall, x", members=ROOM) == People(
+            accounts=((11, "山田 太郎"), (12, "佐藤花子")), everybody=True, unknown=("x",)
+        )
+
+    def test_does_not_call_an_account_that_is_not_in_the_room(self):
+        assert resolve([99, 11, "99"], members=ROOM) == People(accounts=((11, "山田 太郎"),), unknown=("99",))
+
+    def test_does_not_choose_between_namesakes(self):
+        assert resolve(["佐藤"], members=[member(1, "佐藤"), member(2, "佐 藤")]) == People(unknown=("佐藤",))
+
+    def test_does_not_choose_between_a_name_and_a_handle(self):
+        assert resolve(["sato"], members=[member(1, "Sato"), member(2, "x", "sato")]).unknown == ("sato",)
+
+    def test_takes_a_member_that_is_listed_twice_for_one(self):
+        assert resolve(["yamada"], members=[YAMADA, YAMADA]).account_ids == (11,)
+
+    def test_takes_a_whole_address_before_its_first_part(self):
+        members = [member(1, "x", "ken"), member(2, "ken@example.com"), member(3, "y", "mai"), member(4, "mai@a.jp")]
+        assert resolve(["ken@example.com", "mai@a.jp"], members=members).account_ids == (2, 4)
+
+    def test_takes_the_handle_of_an_address_before_a_name(self):
+        members = [member(1, "ken"), member(2, "x", "ken")]
+        assert resolve(["ken@example.com"], members=members).account_ids == (2,)
+
+    def test_does_not_choose_between_namesakes_of_an_address(self):
+        assert resolve(["ken@a.jp"], members=[member(1, "ken"), member(2, "Ken")]).unknown == ("ken@a.jp",)
+
+    def test_does_not_fall_back_to_a_weaker_match_where_a_better_one_is_ambiguous(self):
+        members = [member(1, "ken@a.jp"), member(2, "Ken@a.jp"), member(3, "x", "ken")]
+        assert resolve(["ken@a.jp"], members=members).unknown == ("ken@a.jp",)
+
+    def test_puts_each_owner_where_the_owner_is_mentioned(self):
+        people = resolve([13, "owner", 11], owners=["yamada, hanako", "nobody"], members=ROOM)
+        assert people.account_ids == (13, 11, 12)
+        assert people.unknown == ("nobody",)
+
+    @pytest.mark.parametrize("owner", ["airflow", "Airflow", " airflow "])
+    def test_calls_nobody_for_the_default_owner(self, owner):
+        assert resolve(["owner"], owners=[owner], members=[member(1, "airflow")]) == People()
+
+    def test_calls_an_account_named_airflow_if_it_is_mentioned(self):
+        assert resolve(["airflow"], members=[member(1, "airflow")]).account_ids == (1,)
+
+    @pytest.mark.parametrize("owner", ["toall", "[toall]", "owner", "-5", "0", "9" * 19])
+    def test_lets_no_owner_call_everybody_or_be_an_error(self, owner):
+        assert resolve(["owner"], owners=[owner], members=ROOM) == People(unknown=(owner,))
+
+    def test_leaves_owners_alone_that_are_not_mentioned(self):
+        assert resolve([12], owners=["yamada"], members=ROOM).account_ids == (12,)
+
+    def test_takes_ids_as_given_where_the_members_are_not_known(self):
+        assert resolve(["99", "toall", "yamada", "owner"], owners=["11", "sato"]) == People(
+            accounts=((99, None), (11, None)), everybody=True, unknown=("yamada", "sato")
+        )
+
+    def test_knows_nobody_in_an_empty_room(self):
+        assert resolve([11], members=[]) == People(unknown=("11",))
+
+    def test_can_do_with_what_chatwork_left_out(self):
+        assert resolve([5, "x"], members=[{"account_id": 5}]) == People(accounts=((5, ""),), unknown=("x",))
+
+    def test_refuses_what_is_nobody(self):
+        with refused():
+            resolve([True], members=ROOM)
+
+
+class TestAsNotation:
+    @pytest.mark.parametrize(
+        ("people", "text"),
+        [
+            (People(), ""),
+            (People(unknown=("x",)), ""),
+            (People(everybody=True), "[toall]"),
+            (People(accounts=((1, None), (2, None))), "[To:1][To:2]"),
+            (People(accounts=((1, "山田"), (2, "佐藤"))), "[To:1] 山田\n[To:2] 佐藤"),
+            (People(accounts=((1, ""), (2, "佐藤"))), "[To:1]\n[To:2] 佐藤"),
+            (People(accounts=((1, "山田"),), everybody=True), "[toall]\n[To:1] 山田"),
+        ],
+    )
+    def test_calls_everyone_who_is_meant(self, people, text):
+        assert as_notation(people) == text
+
+    def test_lets_nothing_in_a_name_act(self):
+        name = "[toall]\n[To:9] (*)"
+        text = as_notation(People(accounts=((1, name),)))
+        assert "[toall]" not in text
+        assert "[To:9]" not in text
+        assert text == f"[To:1] {notation.safe(name)}".replace("\n", " ")

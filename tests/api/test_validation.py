@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.api.errors import ChatworkParameterError
+
+#: Values of all kinds that a template or a mistake may bring.
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats()
+    | st.text(max_size=30)
+    | st.binary(max_size=5)
+    | st.lists(st.integers() | st.text(max_size=3), max_size=3)
+    | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)
+    | st.from_regex(r"\s?-?[0-9０-９]{1,25}\s?", fullmatch=True)
+)
+
+
+def refused(parameter: str = "x"):
+    return pytest.raises(ChatworkParameterError, match=rf"^{parameter}=")
+
+
+def is_digits(value: object, longest: int) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isdigit() and 1 <= len(value) <= longest
+
+
+class TestIdentifier:
+    @pytest.mark.parametrize(
+        ("value", "number"), [(1, 1), ("1", 1), (" 007\n", 7), ("7\x1f", 7), (10**17, 10**17), ("9" * 18, 10**18 - 1)]
+    )
+    def test_takes_a_number_and_its_digits(self, value, number):
+        assert validation.identifier("x", value) == number
+
+    @pytest.mark.parametrize(
+        "value", [0, "0", -1, "-1", True, False, None, "", " ", "1.0", 1.0, "1e3", "１", "1,2", b"1", [1]]
+    )
+    def test_refuses_everything_else(self, value):
+        with refused("room_id"):
+            validation.identifier("room_id", value)
+
+    @given(ANYTHING)
+    def test_accepts_exactly_what_the_rule_allows(self, value):
+        number = type(value) is int and value > 0
+        if number or (isinstance(value, str) and is_digits(value.strip(), 18) and int(value) > 0):
+            assert validation.identifier("x", value) == int(value)
+        else:
+            with refused():
+                validation.identifier("x", value)
+
+
+class TestIdentifiers:
+    @pytest.mark.parametrize(
+        ("value", "ids"),
+        [
+            ([3, "1", 3], [3, 1]),
+            ("3,1,3", [3, 1]),
+            (" 3 , 1 ", [3, 1]),
+            ("[3, 1]", [3, 1]),
+            ("['3', '1']", [3, 1]),
+            ('["3", "1"]', [3, 1]),
+            ("(3, 1)", [3, 1]),
+            ("3,,1,", [3, 1]),
+            (3, [3]),
+            ("3", [3]),
+            ((3, 1), [3, 1]),
+            ({3: "a"}.keys(), [3]),
+            ((number for number in (3, 1)), [3, 1]),
+        ],
+    )
+    def test_takes_several_ways_to_say_several(self, value, ids):
+        assert validation.identifiers("x", value) == ids
+
+    @pytest.mark.parametrize("value", [None, [], "", " ", "[]", (), ","])
+    def test_refuses_none_where_one_is_required(self, value):
+        with refused():
+            validation.identifiers("x", value)
+        assert validation.identifiers("x", value, required=False) == []
+
+    @pytest.mark.parametrize("value", ["a", "1;2", [1, "a"], [1, None], [[1]], {1: 2}, b"1", "1-2", [True], 1.5, "1 2"])
+    def test_refuses_what_holds_anything_but_ids(self, value):
+        with refused():
+            validation.identifiers("x", value)
+
+    @given(st.lists(st.integers(1, 10**18 - 1), min_size=1))
+    def test_says_the_same_in_every_way(self, ids):
+        once = list(dict.fromkeys(ids))
+        for value in (ids, tuple(ids), ",".join(map(str, ids)), str(ids), iter(map(str, ids))):
+            assert validation.identifiers("x", value) == once
+
+    @given(ANYTHING)
+    def test_fails_as_it_should_or_not_at_all(self, value):
+        found: list[int] = []
+        with contextlib.suppress(ChatworkParameterError):
+            found = validation.identifiers("x", value, required=False)
+        assert all(type(number) is int and number > 0 for number in found)
+
+
+class TestMessageIdentifier:
+    @given(ANYTHING)
+    def test_accepts_exactly_digits(self, value):
+        text = str(value) if type(value) is int else value
+        if isinstance(text, str) and is_digits(text.strip(), 20):
+            assert validation.message_identifier("x", value) == text.strip()
+        else:
+            with refused():
+                validation.message_identifier("x", value)
+
+    def test_keeps_every_digit(self):
+        assert validation.message_identifier("x", 1234567890123456789) == "1234567890123456789"
+
+
+class TestText:
+    @given(st.text(max_size=9), st.integers(1, 9))
+    def test_accepts_exactly_1_to_so_many_characters_that_are_utf_8(self, value, longest):
+        sendable = not any(0xD800 <= ord(character) <= 0xDFFF for character in value)
+        if 1 <= len(value) <= longest and sendable:
+            assert validation.text("x", value, longest=longest) == value
+        else:
+            with refused():
+                validation.text("x", value, longest=longest)
+
+    def test_counts_characters_and_not_bytes(self):
+        assert validation.text("x", "あ" * 65535)
+        with refused():
+            validation.text("x", "a" * 65536)
+
+    @pytest.mark.parametrize("value", [None, 1, b"a", ["a"], {"a": 1}])
+    def test_refuses_what_is_no_text_and_names_its_type(self, value):
+        with pytest.raises(ChatworkParameterError, match=f"not {type(value).__name__}$"):
+            validation.text("body", value)
+
+    def test_shows_only_the_beginning_of_a_long_text(self):
+        with pytest.raises(ChatworkParameterError) as raised:
+            validation.text("body", "x" * 70_000)
+        assert len(str(raised.value)) < 300
+        assert "(70002 characters)" in str(raised.value)
+
+
+class TestEncodable:
+    def test_takes_a_text_of_any_length(self):
+        assert validation.encodable("x", "") == ""
+        assert validation.encodable("x", "😀" * 70_000)
+
+    def test_says_where_half_a_surrogate_pair_is(self):
+        with pytest.raises(ChatworkParameterError, match="character at 2 is half a surrogate pair"):
+            validation.encodable("x", "ab\ud83d")
+
+    def test_refuses_what_is_no_text(self):
+        with refused():
+            validation.encodable("x", None)
+
+
+class TestChoice:
+    @given(ANYTHING | st.sampled_from(validation.LIMIT_TYPES))
+    def test_accepts_exactly_the_words(self, value):
+        if isinstance(value, str) and value in validation.LIMIT_TYPES:
+            assert validation.choice("x", value, validation.LIMIT_TYPES) == value
+        else:
+            with refused():
+                validation.choice("x", value, validation.LIMIT_TYPES)
+
+    def test_lists_the_words(self):
+        with pytest.raises(ChatworkParameterError, match="none, date, time"):
+            validation.choice("x", "Date", validation.LIMIT_TYPES)
+
+    def test_knows_the_vendors_icons(self):
+        assert len(set(validation.ICON_PRESETS)) == 17
+        assert "magcup" in validation.ICON_PRESETS
+
+
+class TestFlag:
+    @pytest.mark.parametrize(("value", "written"), [(True, "1"), (False, "0"), (1, "1"), (0, "0")])
+    def test_writes_a_truth_as_chatwork_does(self, value, written):
+        assert validation.flag("x", value) == written
+
+    @pytest.mark.parametrize("value", [None, "1", "0", "true", "", 2, -1, [], 0.5])
+    def test_refuses_everything_else(self, value):
+        with refused():
+            validation.flag("x", value)
+
+
+class TestLinkCode:
+    @given(ANYTHING | st.from_regex(r"[A-Za-z0-9_-]{0,55}", fullmatch=True))
+    def test_accepts_exactly_what_the_vendor_allows(self, value):
+        allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+        if isinstance(value, str) and 1 <= len(value) <= 50 and set(value) <= allowed:
+            assert validation.link_code("x", value) == value
+        else:
+            with refused():
+                validation.link_code("x", value)
+
+    @pytest.mark.parametrize("value", ["code\n", "a" * 51, "", "夜間", "a.b"])
+    def test_refuses_a_line_end_and_a_character_too_many(self, value):
+        with refused():
+            validation.link_code("x", value)
+        assert validation.link_code("x", "a" * 50)
+
+
+class TestMediaType:
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "text/csv",
+            "application/octet-stream",
+            "image/svg+xml",
+            "text/plain; charset=utf-8",
+            "application/vnd.ms-excel",
+        ],
+    )
+    def test_takes_a_media_type(self, value):
+        assert validation.media_type("x", value) == value
+
+    @pytest.mark.parametrize(
+        "value", ["", "csv", "text/", "/csv", "text/csv\r\nx: y", "text/csv;\n", "テキスト/csv", None, "a/b c"]
+    )
+    def test_refuses_what_could_end_a_header_or_is_none(self, value):
+        with refused():
+            validation.media_type("x", value)
+
+
+class TestFileSize:
+    def test_takes_5_mib_and_not_a_byte_more(self):
+        validation.file_size("file", 5 * 1024 * 1024)
+        with pytest.raises(ChatworkParameterError, match="5 MiB"):
+            validation.file_size("file", 5 * 1024 * 1024 + 1)
+
+
+class TestLimit:
+    @given(ANYTHING)
+    def test_accepts_exactly_positive_seconds(self, value):
+        text = value.strip() if isinstance(value, str) else value
+        seconds = int(text) if is_digits(text, 18) or type(text) is int else None
+        if seconds is not None and 0 < seconds < 10**11:
+            assert validation.limit("x", value) == seconds
+        else:
+            with refused():
+                validation.limit("x", value)
+
+    def test_knows_milliseconds_when_it_sees_them(self):
+        with pytest.raises(ChatworkParameterError, match="milliseconds"):
+            validation.limit("limit", 1_767_225_600_000)
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+class TestLimitIsAhead:
+    def test_takes_what_is_later_and_refuses_what_is_not(self):
+        validation.limit_is_ahead("limit", 101, "time", 100.5)
+        with pytest.raises(ChatworkParameterError, match=r"^limit=100: 1970-01-01T09:01:40\+09:00 is in the past"):
+            validation.limit_is_ahead("limit", 100, "time", 100)
+
+    @pytest.fixture(params=["2026-01-02T00:00:00+09:00", "2026-01-02T23:59:59+09:00"])
+    def now(self, request: pytest.FixtureRequest) -> float:
+        return at(request.param)
+
+    @pytest.mark.parametrize(
+        "limit", ["2026-01-02T00:00:00+09:00", "2026-01-02T23:59:59+09:00", "2026-01-03T00:00:00+09:00"]
+    )
+    def test_takes_a_date_until_its_day_ends_in_japan(self, now, limit):
+        validation.limit_is_ahead("limit", int(at(limit)), "date", now)
+
+    def test_refuses_the_day_before_in_japan(self, now):
+        with refused("limit"):
+            validation.limit_is_ahead("limit", int(at("2026-01-01T23:59:59+09:00")), "date", now)
+
+
+class TestGiven:
+    @pytest.mark.parametrize("value", [None, "", "None"])
+    def test_is_nothing_where_a_template_had_nothing_to_render(self, value):
+        assert validation.given(value) is None
+
+    @pytest.mark.parametrize("value", [0, "0", "none", [], "date"])
+    def test_is_the_value_otherwise(self, value):
+        assert validation.given(value) == value

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+
+import pytest
+
+from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
+from tests.virtual_time import VirtualLoop, run_virtually
+
+
+@pytest.fixture
+def says(monkeypatch):
+    """Lets the connection say something."""
+
+    def say(token: str) -> None:
+        connection = {"conn_type": "chatwork", "password": token}
+        monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_OFFICE", json.dumps(connection))
+
+    say("first")
+    return say
+
+
+class TestSettingsOf:
+    def test_are_read_once_for_all_who_want_to_know(self, says):
+        async def ask(loop: VirtualLoop) -> None:
+            ours = await asyncio.gather(*(settings_of("chatwork_office") for _ in range(20)))
+            assert ours[0].token == "first"
+            assert all(one is ours[0] for one in ours)
+
+        run_virtually(ask)
+
+    def test_are_those_of_each_connection(self, says, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_SHOP", json.dumps({"conn_type": "chatwork", "password": "shop"}))
+
+        async def ask(loop: VirtualLoop) -> None:
+            ours = await asyncio.gather(settings_of("chatwork_office"), settings_of("chatwork_shop"))
+            assert [one.token for one in ours] == ["first", "shop"]
+
+        run_virtually(ask)
+
+    @pytest.mark.parametrize("age", [LASTING, CURRENT])
+    def test_may_be_so_old_and_no_older(self, says, age):
+        async def ask(loop: VirtualLoop) -> None:
+            await settings_of("chatwork_office", age)
+            says("second")
+            await asyncio.sleep(age - 0.1)
+            assert (await settings_of("chatwork_office", age)).token == "first"
+            await asyncio.sleep(0.2)
+            assert (await settings_of("chatwork_office", age)).token == "second"
+
+        run_virtually(ask)
+
+    def test_are_read_once_though_a_reading_takes_longer_than_they_may_be_old(self, says, monkeypatch):
+        readings: list[float] = []
+
+        async def slow(hook: ChatworkHook) -> Settings:
+            readings.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(2 * CURRENT)
+            return Settings("slow")
+
+        monkeypatch.setattr(ChatworkHook, "asettings", slow)
+
+        async def ask(loop: VirtualLoop) -> None:
+            await asyncio.gather(*(settings_of("chatwork_office", CURRENT) for _ in range(20)))
+            assert len(readings) == 1
+
+        run_virtually(ask)
+
+    def test_are_read_anew_in_another_loop(self, says):
+        async def ask(loop: VirtualLoop) -> str:
+            return (await settings_of("chatwork_office")).token
+
+        assert run_virtually(ask) == "first"
+        says("second")
+        assert run_virtually(ask) == "second"
+
+    def test_are_not_lost_with_the_one_who_asked_first(self, says):
+        async def ask(loop: VirtualLoop) -> None:
+            first, *others = [asyncio.create_task(settings_of("chatwork_office")) for _ in range(3)]
+            await asyncio.sleep(0)
+            first.cancel()
+            assert [one.token for one in await asyncio.gather(*others)] == ["first", "first"]
+            assert first.cancelled()
+
+        run_virtually(ask)
+
+    def test_are_asked_for_again_where_that_failed(self, says, monkeypatch):
+        monkeypatch.delenv("AIRFLOW_CONN_CHATWORK_OFFICE")
+
+        async def ask(loop: VirtualLoop) -> None:
+            with pytest.raises(Exception, match="chatwork_office"):
+                await settings_of("chatwork_office")
+            says("second")
+            assert (await settings_of("chatwork_office")).token == "second"
+
+        run_virtually(ask)
+
+    def test_let_one_go_on_in_each_turn_of_the_loop(self, says):
+        async def ask(loop: VirtualLoop) -> None:
+            asking = [asyncio.create_task(settings_of("chatwork_office")) for _ in range(20)]
+            known = [0]
+            while known[-1] < len(asking):
+                await asyncio.sleep(0)
+                known.append(sum(task.done() for task in asking))
+            assert max(after - before for before, after in pairwise(known)) == 1
+
+        run_virtually(ask)

@@ -1,0 +1,367 @@
+"""What is the trigger's own. How it waits is in ``tests/operators/test_task_wait.py``, next to how a worker does."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.sandbox import Fault, Limits, company
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers.task_completion import ChatworkFollowUpTrigger
+from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
+from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
+from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
+from airflow_provider_chatwork.waiting.tasks.tracking import new_track
+from tests.airflow_side import VERSION
+from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+
+ROOM = company.DATA_ROOM
+FOLLOW_UP = FollowUp(reminders=Reminder(every=60), escalation=Escalation(mentions=3), zone="UTC", lang="en")
+# Every argument, and none of them as it would be by itself.
+ARGUMENTS: dict[str, Any] = {
+    "chatwork_conn_id": "chatwork_second",
+    "given": {
+        "room_id": 5,
+        "message_id": "77",
+        "created_at": 1_799_999_000.0,
+        "deadline": 1_800_000_000.25,
+        "needed": 1,
+        "tracks": [new_track(None, 1.0, account_id=3), new_track(7, 1.0), new_track(8, 1.0)],
+    },
+    "follow_up": FOLLOW_UP.to_plain(),
+    "withdraw": True,
+    "poke_interval": 11.5,
+    "deadline": 1_800_000_000.25,
+    "exponential_backoff": True,
+    "max_interval": 90.0,
+    "silent_fail": True,
+}
+
+
+def trigger(task_ids: list[int], **changed: Any) -> ChatworkFollowUpTrigger:
+    given = {
+        "room_id": ROOM,
+        "message_id": None,
+        "created_at": START,
+        "deadline": START + 3600,
+        "needed": len(task_ids),
+        "tracks": [new_track(task_id, START) for task_id in task_ids],
+    }
+    arguments = {
+        "chatwork_conn_id": "chatwork_default",
+        "given": given,
+        "follow_up": {},
+        "poke_interval": 60,
+        "deadline": START + 3600,
+        **changed,
+    }
+    return ChatworkFollowUpTrigger(**json.loads(json.dumps(arguments)))
+
+
+def events(sandbox: Any, waiting: ChatworkFollowUpTrigger) -> list[Any]:
+    async def main(loop: VirtualLoop) -> list[Any]:
+        with accounts(sandbox, loop.unix_time):
+            return [event.payload async for event in waiting.run()]
+
+    return run_virtually(main)
+
+
+class TestSerialize:
+    def test_keeps_every_argument(self) -> None:
+        own = inspect.signature(ChatworkFollowUpTrigger.__init__).parameters
+        parameters = {**inspect.signature(ChatworkTrigger.__init__).parameters, **own}
+        assert set(ARGUMENTS) == set(parameters) - {"self", "kwargs"}
+        for name, parameter in parameters.items():
+            assert name not in ARGUMENTS or parameter.default != ARGUMENTS[name], f"{name} is what it is by itself"
+        path, arguments = json.loads(json.dumps(ChatworkFollowUpTrigger(**ARGUMENTS).serialize()))
+        assert path == f"{ChatworkFollowUpTrigger.__module__}.{ChatworkFollowUpTrigger.__name__}"
+        assert arguments == ARGUMENTS
+        assert ChatworkFollowUpTrigger(**arguments).serialize() == (path, ARGUMENTS)
+
+    def test_keeps_them_as_they_were_while_it_runs(self, sandbox: Any) -> None:
+        sandbox.limits = Limits.off()
+        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        waiting = trigger(tasks)
+        before = json.dumps(waiting.serialize())
+        events(sandbox, waiting)
+        assert json.dumps(waiting.serialize()) == before
+
+
+class TestRun:
+    def test_ends_with_one_event_of_plain_json(self, sandbox: Any) -> None:
+        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.tick(ROOM, tasks[0])
+        [event] = events(sandbox, trigger(tasks))
+        assert json.loads(json.dumps(event)) == event
+        assert event["status"] == "done"
+        assert [(track["task_id"], track["status"]) for track in event["given"]["tracks"]] == [(tasks[0], "done")]
+
+    def test_tells_what_it_has_seen_where_it_ends_otherwise(self, sandbox: Any) -> None:
+        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
+        sandbox.tick(ROOM, tasks[0])
+        [event] = events(sandbox, trigger(tasks))
+        assert event["status"] == "timeout"
+        assert [track["status"] for track in event["given"]["tracks"]] == ["done", "open"]
+        sandbox.delete_task(ROOM, tasks[1])
+        [event] = events(sandbox, trigger(tasks))
+        assert (event["status"], event["error"]["class"]) == ("refused", "ChatworkNotFoundError")
+        assert [track["status"] for track in event["given"]["tracks"]] == ["done", "deleted"]
+
+    def test_shares_its_looks_with_all_who_wait_in_the_room(self, sandbox: Any) -> None:
+        sandbox.limits = Limits.off()
+        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO] * 20, "確認")
+
+        async def main(loop: VirtualLoop) -> list[Any]:
+            async def run(task_id: int) -> Any:
+                return [event.payload async for event in trigger([task_id]).run()]
+
+            with accounts(sandbox, loop.unix_time):
+                return await asyncio.gather(*map(run, tasks))
+
+        assert {event["status"] for [event] in run_virtually(main)} == {"timeout"}
+        # One list an interval, and what the beginning and the end cost; not 20 times as many.
+        assert len(sandbox.requests) < 3600 / 60 + 30
+
+
+class TestManyReminders:
+    """Quiet hours move all that is due in a night to one and the same second."""
+
+    REMINDED = FollowUp(reminders=Reminder(after=600, quiet_hours=None, business_days_only=False)).to_plain()
+
+    def play(
+        self,
+        sandbox: Any,
+        tasks: list[int],
+        *,
+        age: float = 0.0,
+        times: int = 1,
+        until: float = 1500.0,
+        happenings: dict[float, Callable[[list[asyncio.Task[Any]]], object]] | None = None,
+    ) -> Counter[str]:
+        """Wait for each task by itself, in so many triggerers; returns how often each was reminded of."""
+        sandbox.limits = Limits()
+        given = {"room_id": ROOM, "message_id": None, "created_at": START - age, "deadline": START + 7200, "needed": 1}
+
+        async def main(loop: VirtualLoop) -> None:
+            async def run(task_id: int) -> Any:
+                one = {**given, "tracks": [new_track(task_id, START - age)]}
+                waiting = trigger([], given=one, follow_up=self.REMINDED, deadline=START + 7200)
+                return [event.payload async for event in waiting.run()]
+
+            waits: list[asyncio.Task[Any]] = []
+            for at, act in (happenings or {}).items():
+                loop.happens(at, lambda act=act: act(waits))
+            with accounts(sandbox, loop.unix_time, latency=0.1) as first:
+                for number in range(times):
+                    # Another process has accounts of its own.
+                    with replaced(Accounts(first._transport, loop.unix_time) if number else first):
+                        waits += [asyncio.create_task(run(task_id)) for task_id in tasks]
+                        await asyncio.sleep(0.3)
+                await asyncio.sleep(until)
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+                await asyncio.sleep(1)
+
+        run_virtually(main)
+        lines = [message["body"].splitlines()[-1] for message in self.said(sandbox)]
+        return Counter(line.rpartition("/#!rid")[2] for line in lines)
+
+    def said(self, sandbox: Any) -> list[Any]:
+        return [message for message in sandbox.messages(ROOM) if "リマインド" in message["body"]]
+
+    def asked(self, sandbox: Any, operation: str) -> list[Any]:
+        return [record for record in sandbox.requests if record.operation == operation]
+
+    def give(self, sandbox: Any, count: int) -> list[int]:
+        sandbox.limits = Limits.off()
+        return [sandbox.assign(ROOM, company.BOT, [company.SATO], f"{number}")[0] for number in range(count)]
+
+    def test_are_sent_one_after_the_other_within_the_limits(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 60)
+        for number in range(60):
+            # They push each other out of the page.
+            sandbox.speak(ROOM, company.SATO, f"{number}")
+        counts = self.play(sandbox, tasks)
+        assert len(counts) == 60
+        assert set(counts.values()) == {1}
+        assert {record.status for record in sandbox.requests} == {200}
+        assert len(self.asked(sandbox, "list_messages")) < 12
+        posts = [record.time for record in self.asked(sandbox, "post_message")]
+        assert posts[-1] - posts[0] < 120
+        assert all(later - earlier >= 10 for earlier, later in zip(posts, posts[8:], strict=False))
+
+    def test_are_sent_within_the_limits_where_a_list_does_not_show_all_tasks(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 110)
+        done = lambda _: [sandbox.tick(ROOM, task_id) for task_id in tasks[:10]]  # noqa: E731
+        counts = self.play(sandbox, tasks, happenings={600.05: done})
+        # They are read one by one, right before somebody would be reminded of them.
+        assert len(counts) == 100
+        assert set(counts.values()) == {1}
+        assert 429 not in {record.status for record in sandbox.requests}
+
+    def test_that_were_sent_are_found_by_one_page(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 30)
+        self.play(sandbox, tasks, age=700, until=120)
+        before = len(self.asked(sandbox, "list_messages"))
+        counts = self.play(sandbox, tasks, age=700, until=120)
+        assert set(counts.values()) == {1}
+        assert len(self.asked(sandbox, "list_messages")) == before + 1
+
+    @pytest.mark.parametrize("until", [3.0, 3.05, 3.1, 3.3])
+    def test_are_not_said_again_where_the_triggerer_stops_among_them(self, until: float, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 15)
+        before = self.play(sandbox, tasks, age=700, until=until)
+        assert 0 < len(before) < 15
+        counts = self.play(sandbox, tasks, age=700, until=120)
+        assert len(counts) == 15
+        assert set(counts.values()) == {1}
+
+    def test_do_not_go_to_those_who_are_done_by_then(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 40)
+        done = lambda _: [sandbox.tick(ROOM, task_id) for task_id in tasks]  # noqa: E731
+        # A look is not older than 15 seconds, in which there are a dozen turns.
+        assert 0 < len(self.play(sandbox, tasks, happenings={602: done})) < 20
+
+    def test_are_not_disturbed_by_those_who_go(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 20)
+        leave = lambda waits: [wait.cancel() for wait in waits[::2]]  # noqa: E731
+        counts = self.play(sandbox, tasks, happenings={600.35: leave})
+        assert set(counts.values()) == {1}
+        assert len(counts) >= 10
+
+    def test_of_two_triggerers_are_left_once(self, sandbox: Any) -> None:
+        tasks = self.give(sandbox, 20)
+        counts = self.play(sandbox, tasks, times=2)
+        assert len(counts) == 20
+        assert set(counts.values()) == {1}
+        assert self.asked(sandbox, "delete_message")
+
+
+class TestTimes:
+    def test_are_those_of_looks(self, sandbox: Any) -> None:
+        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        follow_up = FollowUp(reminders=Reminder(after=500, quiet_hours=None, business_days_only=False)).to_plain()
+        waiting = trigger(tasks, follow_up=follow_up, poke_interval=900)
+
+        async def main(loop: VirtualLoop) -> list[Any]:
+            loop.happens(100, lambda: sandbox.tick(ROOM, tasks[0]))
+            with accounts(sandbox, loop.unix_time):
+                return [event.payload async for event in waiting.run()]
+
+        [event] = run_virtually(main)
+        (track,) = event["given"]["tracks"]
+        assert track["open_at"] < START + 100
+        assert track["seen_done_at"] == pytest.approx(START + 500, abs=2)
+
+
+class Supervisor:
+    """What answers a trigger's questions in Airflow's place."""
+
+    def __init__(self, state: str | None, given: Any) -> None:
+        self.state = state
+        self.given = given
+
+    def send(self, msg: Any) -> Any:
+        from airflow.sdk.execution_time import comms
+
+        match msg.model_dump():
+            case {"type": "GetTaskStates", "dag_id": "inventory", "task_ids": ["count"], "run_ids": ["r"]}:
+                return comms.TaskStatesResult(task_states={"r": {"count_2": self.state, "count_1": "deferred"}})
+            case {"type": "GetXCom", "key": "chatwork_wait", "task_id": "count", "run_id": "r", "map_index": 2}:
+                return comms.XComResult(key="chatwork_wait", value=self.given)
+        raise AssertionError(msg)
+
+
+@pytest.mark.skipif(VERSION < (3, 3), reason="Airflow calls it from 3.3 on")
+class TestOnKillInATriggerer:
+    """One of several, which may be taken for dead."""
+
+    @pytest.fixture
+    def kill(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+
+        def kill(state: str | None, *, of: list[int] | None = None, done: bool = False, **changed: Any) -> list[str]:
+            left = {"tracks": [new_track(task_id, START) for task_id in of or task_ids]}
+            supervisor = Supervisor(state, left)
+            monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
+            killed = trigger(task_ids, withdraw=True, **changed)
+            killed._task_instance = SimpleNamespace(dag_id="inventory", run_id="r", task_id="count", map_index=2)
+            if done:
+                killed.given["needed"] = 1
+                sandbox.tick(ROOM, task_ids[0])
+
+            async def main(loop: VirtualLoop) -> None:
+                with accounts(sandbox, loop.unix_time):
+                    await killed.on_kill()
+
+            run_virtually(main)
+            by_id = {task["task_id"]: task["status"] for task in sandbox.tasks(ROOM)}
+            return [by_id[task_id] for task_id in task_ids]
+
+        return kill
+
+    @pytest.mark.parametrize("state", ["failed", "success", None, "scheduled"])
+    def test_withdraws_where_a_user_has_ended_the_task(self, state: str | None, kill: Callable[..., list[str]]) -> None:
+        assert kill(state) == ["done", "done"]
+
+    def test_does_nothing_where_another_triggerer_goes_on(self, kill: Callable[..., list[str]]) -> None:
+        assert kill("deferred") == ["open", "open"]
+
+    def test_withdraws_where_the_cleared_task_waits_for_others_by_now(self, kill: Callable[..., list[str]]) -> None:
+        assert kill("deferred", of=[1, 2]) == ["done", "done"]
+
+    def test_leaves_the_rest_where_another_triggerer_has_seen_enough(self, kill: Callable[..., list[str]]) -> None:
+        assert kill("success", done=True) == ["done", "open"]
+
+
+class TestOnKill:
+    def test_goes_on_where_airflow_cancels_it_a_second_later(self, sandbox: Any) -> None:
+        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+
+        async def main(loop: VirtualLoop) -> None:
+            # What Airflow 3.3 does: https://github.com/apache/airflow, TriggerRunner.cancel_triggers.
+            with accounts(sandbox, loop.unix_time, latency=0.6):
+                killing = asyncio.ensure_future(trigger(task_ids, withdraw=True).on_kill())
+                await asyncio.sleep(1)
+                killing.cancel()
+                await asyncio.wait([killing])
+                assert killing.cancelled()
+                assert "open" in {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids}
+                await asyncio.sleep(60)
+
+        run_virtually(main)
+        assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"done"}
+
+    def test_says_in_the_log_what_nobody_else_hears(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
+        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI], "棚卸し")
+        sandbox.remove_member(ROOM, company.BOT)
+
+        async def main(loop: VirtualLoop) -> None:
+            with accounts(sandbox, loop.unix_time):
+                await trigger(task_ids, withdraw=True).on_kill()
+
+        run_virtually(main)
+        shown = capsys.readouterr()
+        assert "The open tasks could not be withdrawn" in caplog.text + shown.out + shown.err
+
+    def test_says_which_tasks_it_knows_nothing_of(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
+        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+        for operation in ("list_tasks", "get_task"):
+            sandbox.misbehave(Fault("status", operation=operation, status=503, times=None))
+
+        async def main(loop: VirtualLoop) -> None:
+            with accounts(sandbox, loop.unix_time):
+                await trigger(task_ids, withdraw=True).on_kill()
+
+        run_virtually(main)
+        shown = capsys.readouterr()
+        assert f"The open tasks could not be withdrawn: nothing is known of {task_ids}" in caplog.text + "".join(shown)
+        assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"open"}

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api import errors
+from airflow_provider_chatwork.api.messages import delete_message
+from airflow_provider_chatwork.sandbox import Fault
+from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, YAMADA
+from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace
+from airflow_provider_chatwork.waiting.outbox.posting import Posted, post_once
+from tests.clients import drive
+from tests.waiting.office import WEB, Office
+
+MOMENT = 1000.0
+TRACE = Trace("reminder", ("リマインド 2 回目", "Reminder 2"), 100, "200", 5, MOMENT)
+BODY = f"まだです\n{TRACE.line('ja', WEB)}"
+REFUSED = errors.ChatworkForbiddenError("delete_message", 403)
+
+
+def said(message_id: str, body: str = BODY, send_time: float = MOMENT) -> dict[str, Any]:
+    return {"message_id": message_id, "account": {"account_id": 5}, "body": body, "send_time": send_time}
+
+
+def page(*messages: dict[str, Any], full_since: float | None = None) -> list[dict[str, Any]]:
+    filler = [said(str(number), "x", full_since) for number in range(1, 101)] if full_since is not None else []
+    return [*filler, *messages][-100:] if not messages else [*filler[len(messages) :], *messages]
+
+
+def post(*answers: Any, since: float | None = MOMENT, seen: Any = ()) -> tuple[list[str], Posted]:
+    """The operations it asked for, and what came of it."""
+    calls, posted = drive(post_once(100, BODY, TRACE, since=since, seen=seen), *answers)
+    return [call.operation for call in calls], posted
+
+
+class TestPostOnce:
+    def test_posts_what_is_not_there_and_looks_whether_it_is_alone(self):
+        operations = ["list_messages", "post_message", "list_messages"]
+        assert post(page(), {"message_id": "7"}, page(said("7"))) == (operations, Posted("sent", "7"))
+
+    def test_asks_for_no_list_that_may_have_lost_its_body(self):
+        calls, _ = drive(post_once(100, BODY, TRACE, since=MOMENT), page(said("3")))
+        assert calls[0].only_204
+
+    def test_does_not_post_what_is_there(self):
+        assert post(page(said("3"))) == (["list_messages"], Posted("found", "3"))
+
+    def test_does_not_even_look_for_what_was_seen(self):
+        assert post(seen=page(said("3"))) == ([], Posted("found", "3"))
+
+    def test_looks_again_for_what_was_not_seen(self):
+        assert post(page(said("3")), seen=page()) == (["list_messages"], Posted("found", "3"))
+
+    def test_does_not_post_where_it_cannot_be_told_whether_it_was_posted(self):
+        # A minute for the clocks to differ.
+        assert post(page(full_since=MOMENT - 60)) == (["list_messages"], Posted("untold", None))
+
+    def test_posts_where_the_page_reaches_back(self):
+        _, posted = post(page(full_since=MOMENT - 61), {"message_id": "700"}, page(said("700")))
+        assert posted.outcome == "sent"
+
+    def test_posts_all_the_same_where_only_what_is_seen_counts(self):
+        _, posted = post(page(full_since=MOMENT), {"message_id": "700"}, page(said("700")), since=None)
+        assert posted.outcome == "sent"
+
+    def test_finds_it_in_a_page_that_does_not_reach_back(self):
+        assert post(page(said("700"), full_since=MOMENT))[1] == Posted("found", "700")
+
+    def test_takes_its_message_back_where_another_process_was_first(self):
+        calls, posted = drive(
+            post_once(100, BODY, TRACE, since=MOMENT), page(), {"message_id": "7"}, page(said("6"), said("7")), None
+        )
+        assert posted == Posted("withdrawn", "6")
+        assert calls[-1].request == delete_message(100, "7").request
+
+    def test_leaves_its_message_where_another_process_was_second(self):
+        _, posted = post(page(), {"message_id": "7"}, page(said("7"), said("8")))
+        assert posted == Posted("sent", "7")
+
+    def test_is_done_where_its_message_was_deleted_at_once(self):
+        assert post(page(), {"message_id": "7"}, page())[1] == Posted("sent", "7")
+
+    @pytest.mark.parametrize(
+        "answers",
+        [(errors.ChatworkNetworkError("cut"),), (REFUSED,), (page(said("6"), said("7")), REFUSED)],
+    )
+    def test_is_done_where_it_cannot_look_or_take_back(self, answers):
+        assert post(page(), {"message_id": "7"}, *answers)[1] == Posted("sent", "7")
+
+    def test_does_not_repeat_a_post_of_unknown_fate(self):
+        unknown = errors.ChatworkUnknownOutcomeError("post_message", "who knows")
+        assert post(page(), unknown) == (["list_messages", "post_message"], Posted("unknown", None))
+
+    @pytest.mark.parametrize("answers", [(), (page(),)])
+    def test_tells_of_every_other_error(self, answers):
+        with pytest.raises(errors.ChatworkServerError):
+            post(*answers, errors.ChatworkServerError("post_message", 500))
+
+
+class TestTwoProcesses:
+    """Both clients, against a room."""
+
+    def trace(self, office: Office) -> Trace:
+        return Trace("reminder", ("リマインド 1 回目", "Reminder 1"), DATA_ROOM, office.message_id, BOT, office.start)
+
+    def test_leave_one_message_whoever_of_them_is_slower(self, office):
+        trace = self.trace(office)
+        body = trace.line("ja", WEB)
+        one, other = (post_once(DATA_ROOM, body, trace, since=office.start) for _ in range(2))
+        answers: dict[int, Any] = {}
+        for each in (one, other, one, other, one, other, other):
+            # Step by step, one after the other.
+            answer = answers.get(id(each))
+            call = next(each) if answer is None else each.send(answer)
+            answers[id(each)] = office.scene.run(call)
+        assert [message["body"] for message in office.sandbox.messages(DATA_ROOM)].count(body) == 1
+
+    @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
+    def test_of_which_one_lost_its_answer_leave_one_message(self, office, kind):
+        trace = self.trace(office)
+        body = trace.line("ja", WEB)
+        office.scene.misbehave(Fault(kind, operation="post_message"))
+        outcomes = [
+            office.scene.follow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome for _ in range(2)
+        ]
+        assert outcomes == ["sent", "found"]
+        assert office.said() == [body]
+
+    def test_hear_nothing_of_what_people_say(self, office):
+        trace = self.trace(office)
+        body = trace.line("ja", WEB)
+        office.sandbox.speak(DATA_ROOM, YAMADA, body)
+        assert office.scene.follow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome == "sent"
+        assert office.scene.operations[-3:] == ["list_messages", "post_message", "list_messages"]

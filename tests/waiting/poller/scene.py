@@ -1,0 +1,177 @@
+"""A sandbox in a time of its own, waits that watch it, and what they ask, say and leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from airflow_provider_chatwork.api.call import HttpRequest, Response
+from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
+from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
+from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks
+from tests.virtual_time import VirtualLoop, run_virtually
+
+T = TypeVar("T")
+
+ROOM = company.DATA_ROOM
+BOT, SATO, YAMADA, TAKAHASHI = company.BOT, company.SATO, company.YAMADA, company.TAKAHASHI
+#: How long a request is on its way, in seconds.
+LATENCY = 0.2
+EVER = float("inf")
+
+
+class Heard:
+    """The log of one wait."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warning(self, message: str, /, *values: Any) -> None:
+        self.lines.append(message % values)
+
+
+class Transport:
+    """The way of one account to the sandbox."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self.under_way = 0
+        self.closed = 0
+
+    async def __call__(self, request: HttpRequest) -> Response:
+        assert not self.closed
+        self.under_way += 1
+        try:
+            await asyncio.sleep(LATENCY / 2)
+            await self._scene.on_the_way(request)
+            answer = await self._scene.sandbox.ahandle(request)
+            await asyncio.sleep(LATENCY / 2)
+        finally:
+            self.under_way -= 1
+        return Response(answer.status, self._scene.headers(answer.headers), answer.body)
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        assert not self.under_way
+        self.closed += 1
+
+
+class Scene:
+    """What there is in a test.
+
+    :param limits: those of the sandbox; none, where they are not given.
+    """
+
+    def __init__(self, loop: VirtualLoop, limits: Limits | None) -> None:
+        self.loop = loop
+        self.sandbox = Sandbox(clock=loop.unix_time, limits=limits or Limits.off())
+        self.settings = Settings(self.sandbox.token)
+        self.transports: list[Transport] = []
+        self.accounts = Accounts(self._open, loop.unix_time)
+        self.lines: list[str] = []
+        #: Changes the headers of all answers.
+        self.headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda headers: headers
+        self._asked = 0
+
+    def _open(self, settings: Settings) -> Transport:
+        self.transports.append(Transport(self))
+        return self.transports[-1]
+
+    async def on_the_way(self, request: HttpRequest) -> None:
+        """Replaced where a request shall not arrive at once."""
+
+    @property
+    def now(self) -> float:
+        return self.loop.unix_time()
+
+    def rooms(self, count: int) -> list[int]:
+        """Make rooms."""
+        roles = dict.fromkeys(map(str, (BOT, SATO, YAMADA, TAKAHASHI)), "admin")
+        new = [500_000_000 + number for number in range(count)]
+        self.sandbox.seed({"rooms": [{"room_id": room_id, "name": "r", "roles": roles} for room_id in new]})
+        return new
+
+    def people(self, count: int, room_id: int = ROOM) -> list[int]:
+        """Put people into a room."""
+        planted = self.sandbox.seed({"accounts": [{"name": f"p{number}"} for number in range(count)]})
+        for account_id in planted["accounts"]:
+            self.sandbox.world.rooms[room_id].roles[account_id] = "member"
+        return list(planted["accounts"])
+
+    def task(self, to: int = SATO, by: int = BOT, room_id: int = ROOM) -> int:
+        return self.sandbox.assign(room_id, by, [to], "確認")[0]
+
+    def fill(self, count: int = 100, *, to: int = YAMADA, by: int = TAKAHASHI, done: bool = False) -> None:
+        """Put tasks of others into the room."""
+        for _ in range(count):
+            task_id = self.task(to, by)
+            if done:
+                self.sandbox.tick(ROOM, task_id)
+
+    def wait(self, *task_ids: int, **arguments: Any) -> TasksWait:
+        arguments = {"settings": self.settings, "room_id": ROOM, **arguments}
+        return watch_tasks(arguments.pop("settings"), arguments.pop("room_id"), task_ids, **arguments)
+
+    def asked(self) -> list[str]:
+        """What was asked for since the last time, in short: ``open``, ``done``, ``read``, or the operation."""
+        records = self.sandbox.requests
+        new, self._asked = records[self._asked :], len(records)
+        words = []
+        for record in new:
+            query = dict(record.query)
+            if record.operation == "list_tasks":
+                narrowed = [name for name in ("account_id", "assigned_by_account_id") if name in query]
+                words.append(" ".join([str(query["status"]), *("to" if n == "account_id" else "by" for n in narrowed)]))
+            else:
+                words.append("read" if record.operation == "get_task" else str(record.operation))
+        return words
+
+
+@contextmanager
+def _heard(lines: list[str]) -> Iterator[None]:
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(f"{record.levelname} {record.getMessage()}")
+
+    logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.account_poller"), Handler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def play(main: Callable[[Scene], Coroutine[Any, Any, T]], *, limits: Limits | None = None) -> T:
+    """Run a test in a time of its own, and see that nothing is left of it at the end."""
+
+    async def run(loop: VirtualLoop) -> T:
+        lost: list[object] = []
+        loop.set_exception_handler(lambda _, context: lost.append(context))
+        scene = Scene(loop, limits)
+        with replaced(scene.accounts), _heard(scene.lines):
+            result = await main(scene)
+            await asyncio.sleep(1)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left
+        assert not lost, "an error that nobody heard of"
+        assert not len(scene.accounts)
+        assert all(transport.closed == 1 for transport in scene.transports)
+        return result
+
+    return run_virtually(run)
+
+
+async def end_of(wait: TasksWait, until: float = EVER) -> TasksWait | None:
+    """Wait for tasks to the end; ``None`` where that does not come in time."""
+    async with wait:
+        while await wait.news(until):
+            if wait.is_complete:
+                return wait
+    return None

@@ -1,0 +1,681 @@
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import itertools
+import logging
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api.call import Call, HttpRequest
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkServerError
+from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.rate_limit import WINDOW
+from airflow_provider_chatwork.sandbox import Fault, Limits
+from airflow_provider_chatwork.waiting.poller.rate_budget import REQUESTS, RESERVE
+from airflow_provider_chatwork.waiting.poller.room_poller import Subject
+from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait
+from airflow_provider_chatwork.waiting.poller.task_poller import RoomTasksSubject
+from tests.waiting.poller.scene import EVER, ROOM, Heard, Scene, end_of, play
+
+FOR_WAITS = REQUESTS * (1 - RESERVE)
+HOUR = 3600.0
+
+
+def looks(scene: Scene, room_id: int = ROOM) -> list[float]:
+    """When a room was asked for."""
+    return [record.time for record in scene.sandbox.requests if f"/rooms/{room_id}/" in record.path]
+
+
+def pauses(scene: Scene) -> list[int]:
+    """How many seconds there were between looks."""
+    return [round(later - time) for time, later in itertools.pairwise(looks(scene))]
+
+
+def many_waits(scene: Scene, rooms: list[int], **arguments: Any) -> list[asyncio.Task[Any]]:
+    return [
+        asyncio.create_task(end_of(scene.wait(scene.task(room_id=room_id), room_id=room_id, **arguments)))
+        for room_id in rooms
+    ]
+
+
+def what_is_left(scene: Scene) -> list[int]:
+    """What each answer from now on says that is left of the budget."""
+    left: list[int] = []
+
+    def note(headers: Mapping[str, str]) -> Mapping[str, str]:
+        left.append(int(headers["x-ratelimit-remaining"]))
+        return headers
+
+    scene.headers = note
+    return left
+
+
+async def leave(waits: list[asyncio.Task[Any]]) -> None:
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+class TestJoin:
+    def test_begins_to_look_after_a_moment_for_others_to_come(self):
+        async def main(scene: Scene) -> None:
+            first, second = scene.task(), scene.task()
+            async with scene.wait(first) as wait:
+                await asyncio.sleep(0.3)
+                async with scene.wait(second) as other:
+                    assert await other.news(scene.now + 2)
+                    assert await wait.news(scene.now)
+            assert scene.asked() == ["open"]
+
+        play(main)
+
+    def test_makes_everybody_as_impatient_as_the_most_impatient(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=300.0) as patient:
+                await patient.news(EVER)
+                await asyncio.sleep(100)
+                async with scene.wait(task_id, interval=10.0) as impatient:
+                    await impatient.news(EVER)
+                    await asyncio.sleep(25)
+                    scene.sandbox.tick(ROOM, task_id)
+                    began = scene.now
+                    assert await patient.news(EVER)
+                    assert scene.now - began < 11
+                count = len(looks(scene))
+                await asyncio.sleep(250)
+                # And as patient as those who are left.
+                assert len(looks(scene)) == count
+
+        play(main)
+
+    def test_of_somebody_less_patient_is_heeded_at_once(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=HOUR) as patient:
+                await patient.news(EVER)
+                await asyncio.sleep(100)
+                async with scene.wait(task_id, interval=10.0) as impatient:
+                    assert await impatient.news(scene.now + 2)
+
+        play(main)
+
+    def test_of_somebody_elsewhere_is_heeded_at_once(self):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            async with scene.wait(scene.task(), interval=HOUR) as wait:
+                await wait.news(EVER)
+                await asyncio.sleep(100)
+                async with scene.wait(scene.task(room_id=room_id), room_id=room_id, interval=HOUR) as other:
+                    assert await other.news(scene.now + 2)
+
+        play(main)
+
+    def test_looks_as_often_as_it_is_wanted(self):
+        async def main(scene: Scene) -> None:
+            waits = many_waits(scene, [ROOM], interval=60.0)
+            await asyncio.sleep(HOUR)
+            assert len(looks(scene)) == 60
+            await leave(waits)
+
+        play(main)
+
+
+class TestLeave:
+    def test_makes_nobody_less_patient_than_those_who_stay(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=HOUR) as patient:
+                async with scene.wait(task_id, interval=10.0) as impatient:
+                    assert await impatient.news(EVER)
+                    await asyncio.sleep(5)
+                assert await patient.news(EVER)
+                await asyncio.sleep(HOUR - 10)
+                assert len(looks(scene)) == 1
+
+        play(main)
+
+    def test_closes_everything_with_the_last_one(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                async with scene.wait(scene.task()):
+                    await wait.news(EVER)
+                await asyncio.sleep(1)
+                assert len(scene.accounts) == 1
+                assert not scene.transports[0].closed
+            assert len(scene.accounts) == 0
+            await asyncio.sleep(1)
+            assert scene.transports[0].closed
+            assert len(asyncio.all_tasks()) == 1
+
+        play(main)
+
+    @pytest.mark.parametrize("after", [0.0, 0.3, 0.55, 0.65, 30.0, 60.55])
+    def test_does_so_whenever_it_is_cancelled(self, after):
+        async def main(scene: Scene) -> None:
+            wait = asyncio.create_task(end_of(scene.wait(scene.task())))
+            await asyncio.sleep(after)
+            assert after % 60 < 0.5 or after == 30 or scene.transports[0].under_way
+            await leave([wait])
+            await asyncio.sleep(0)
+            assert len(scene.accounts) == 0
+
+        play(main)
+
+    @pytest.mark.parametrize("after", [0.0, 0.55, 30.0, 60.55])
+    def test_of_one_does_not_disturb_the_others(self, after):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            stays = asyncio.create_task(end_of(scene.wait(task_id)))
+            goes = asyncio.create_task(end_of(scene.wait(task_id)))
+            await asyncio.sleep(after)
+            await leave([goes])
+            await asyncio.sleep(61)
+            scene.sandbox.tick(ROOM, task_id)
+            began = scene.now
+            assert await stays is not None
+            assert scene.now - began < 61
+
+        play(main)
+
+    def test_of_a_room_while_it_cannot_be_looked_at_is_no_trouble(self):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
+                await other.news(EVER)
+                async with scene.wait(scene.task()):
+                    scene.sandbox.misbehave(Fault("refuse"))
+                    await asyncio.sleep(0.55)
+                    assert scene.transports[0].under_way
+                await asyncio.sleep(100)
+            assert not scene.lines
+
+        play(main)
+
+    def test_leaves_the_way_free_for_the_next_one_at_once(self):
+        async def main(scene: Scene) -> None:
+            for _ in range(3):
+                async with scene.wait(scene.task()) as wait:
+                    await wait.news(EVER)
+            assert len(scene.transports) == 3
+
+        play(main)
+
+    def test_of_a_room_while_it_is_looked_at_is_no_trouble_for_the_next_one_there(self):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            task_id = scene.task()
+            async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
+                await other.news(EVER)
+                async with scene.wait(task_id):
+                    await asyncio.sleep(0.6)
+                scene.sandbox.tick(ROOM, task_id)
+                assert await end_of(scene.wait(task_id), scene.now + 10) is not None
+
+        play(main)
+
+
+class TestBudget:
+    def test_is_left_to_others_by_a_fifth_and_shared_fairly(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(50)
+            left = what_is_left(scene)
+            waits = many_waits(scene, rooms, interval=30.0)
+            await asyncio.sleep(5 * WINDOW)
+            assert min(left) >= REQUESTS * RESERVE
+            counts = [len(looks(scene, room_id)) for room_id in rooms]
+            assert max(counts) - min(counts) <= 2
+            assert sum(counts) > 0.8 * FOR_WAITS * 5
+            assert {record.status for record in scene.sandbox.requests} == {200}
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    def test_stretches_all_intervals_by_the_same_factor(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(60)
+            waits = many_waits(scene, rooms[:30], interval=30.0) + many_waits(scene, rooms[30:], interval=60.0)
+            await asyncio.sleep(5 * WINDOW)
+            often = sum(len(looks(scene, room_id)) for room_id in rooms[:30])
+            seldom = sum(len(looks(scene, room_id)) for room_id in rooms[30:])
+            assert often / seldom == pytest.approx(2, rel=0.1)
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    def test_is_said_once_to_do_no_longer_and_once_to_do_again(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(50)
+            waits = many_waits(scene, rooms, interval=30.0)
+            await asyncio.sleep(5 * WINDOW)
+            assert scene.lines == [
+                "WARNING The budget of the Chatwork account is not enough for all waits (50 rooms): "
+                "intervals are 2.1 times as long, 62.5 s instead of 30 s"
+            ]
+            await leave(waits[5:])
+            await asyncio.sleep(4 * WINDOW)
+            assert scene.lines[1:] == ["INFO The budget of the Chatwork account is enough for all waits again"]
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    def test_is_said_again_to_do_no_longer_where_it_has_become_much_worse(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(150)
+            waits = many_waits(scene, rooms[:40], interval=30.0)
+            await asyncio.sleep(WINDOW)
+            waits += many_waits(scene, rooms[40:], interval=30.0)
+            await asyncio.sleep(4 * WINDOW)
+            assert len(scene.lines) == 2
+            assert "(150 rooms): intervals are" in scene.lines[1]
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    @pytest.mark.parametrize("rooms", [1, 10, 24])
+    def test_is_no_word_worth_where_it_does(self, rooms):
+        async def main(scene: Scene) -> None:
+            waits = many_waits(scene, scene.rooms(rooms), interval=30.0)
+            await asyncio.sleep(4 * WINDOW)
+            assert not scene.lines
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    def test_used_up_by_others_stops_all_looks_and_says_so(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(5)
+            waits = many_waits(scene, rooms, interval=30.0)
+            await asyncio.sleep(40)
+            for _ in range(REQUESTS - 40):
+                await scene.sandbox.ahandle(HttpRequest("GET", f"{scene.settings.base_url}/me", _headers(scene)))
+            before = len(scene.sandbox.requests)
+            await asyncio.sleep(200)
+            # One has to be told before all of them know it.
+            assert len(scene.sandbox.requests) - before <= 4
+            assert any("used up" in line for line in scene.lines)
+            assert {record.status for record in scene.sandbox.requests} == {200}
+            await asyncio.sleep(150)
+            assert all(looks(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    def test_429_pauses_all_rooms(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(5)
+            waits = many_waits(scene, rooms, interval=30.0)
+            await asyncio.sleep(10)
+            reset = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "290"}
+            reset["x-ratelimit-reset"] = str(int(scene.now) + 200)
+            scene.sandbox.misbehave(Fault("status", status=429, headers=reset))
+            await asyncio.sleep(30)
+            before = len(scene.sandbox.requests)
+            await asyncio.sleep(160)
+            assert len(scene.sandbox.requests) == before
+            await asyncio.sleep(70)
+            assert all(looks(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
+            await leave(waits)
+
+        play(main)
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"x-ratelimit-limit": "", "x-ratelimit-remaining": "", "x-ratelimit-reset": ""},
+            {"x-ratelimit-remaining": "300"},
+            {"x-ratelimit-remaining": "lots"},
+            {"x-ratelimit-reset": "0"},
+            {"x-ratelimit-reset": "99999999999"},
+            {"x-ratelimit-reset": "9" * 400},
+            {"date": "today"},
+        ],
+        ids=str,
+    )
+    def test_is_kept_where_headers_make_no_sense(self, odd):
+        async def main(scene: Scene) -> None:
+            def change(headers: Mapping[str, str]) -> Mapping[str, str]:
+                return {name: value for name, value in {**headers, **odd}.items() if value}
+
+            scene.headers = change
+            waits = many_waits(scene, scene.rooms(50), interval=10.0)
+            await asyncio.sleep(2 * WINDOW)
+            assert {record.status for record in scene.sandbox.requests} == {200}
+            assert len(scene.sandbox.requests) > 0.8 * FOR_WAITS * 2
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+    def test_of_a_room_with_very_much_to_read_does_not_starve_the_others(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(10)
+            left = what_is_left(scene)
+            heavy = [scene.task() for _ in range(400)]
+            scene.fill(to=1001002, by=1001001)
+            waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=30.0))) for task_id in heavy]
+            waits += many_waits(scene, rooms, interval=30.0)
+            await asyncio.sleep(4 * WINDOW)
+            # Looks that have begun stop in the middle, too.
+            assert min(left) >= REQUESTS * RESERVE
+            for room_id in rooms:
+                times = [*looks(scene, room_id), scene.now]
+                assert max(later - time for time, later in itertools.pairwise(times)) < WINDOW + 60
+            await leave(waits)
+
+        play(main, limits=Limits())
+
+
+def _headers(scene: Scene) -> dict[str, str]:
+    return {"x-chatworktoken": scene.sandbox.token, "accept": "application/json"}
+
+
+class TestLooks:
+    def test_go_on_in_other_rooms_while_some_do_not_answer(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(10)
+
+            async def hang(request: HttpRequest) -> None:
+                if any(f"/rooms/{room_id}/" in request.url for room_id in rooms[:3]):
+                    await asyncio.sleep(HOUR)
+
+            scene.on_the_way = hang  # type: ignore[method-assign]
+            waits = many_waits(scene, rooms)
+            await asyncio.sleep(300)
+            for room_id in rooms[3:]:
+                assert len(looks(scene, room_id)) == 5
+            await leave(waits)
+
+        play(main)
+
+    def test_are_not_of_one_room_twice_at_a_time(self):
+        async def main(scene: Scene) -> None:
+            async def slow(request: HttpRequest) -> None:
+                assert scene.transports[0].under_way == 1
+                await asyncio.sleep(10)
+
+            scene.on_the_way = slow  # type: ignore[method-assign]
+            waits = many_waits(scene, [ROOM, ROOM, ROOM], interval=1.0)
+            await asyncio.sleep(200)
+            assert len(looks(scene)) > 15
+            await leave(waits)
+
+        play(main)
+
+
+class TestOutage:
+    def test_is_one_line_of_the_account_and_one_of_each_wait(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(3)
+            logs = [Heard() for _ in rooms]
+            waits = [
+                asyncio.create_task(end_of(scene.wait(scene.task(room_id=room_id), room_id=room_id, log=log)))
+                for room_id, log in zip(rooms, logs, strict=True)
+            ]
+            await asyncio.sleep(30)
+            scene.sandbox.misbehave(Fault("status", status=503, times=None))
+            await asyncio.sleep(HOUR)
+            [line] = scene.lines
+            assert line.startswith("WARNING Chatwork does not tell how things stand; all waits go on")
+            for log in logs:
+                [line] = log.lines
+                assert line.startswith("Chatwork does not tell how things stand; the wait goes on. ")
+                assert "503" in line
+            scene.sandbox.behave()
+            await asyncio.sleep(HOUR)
+            [_, line] = scene.lines
+            assert line.startswith("INFO Chatwork tells how things stand again, after ")
+            scene.sandbox.misbehave(Fault("refuse", times=2))
+            await asyncio.sleep(HOUR)
+            assert len(scene.lines) == 4
+            # Single failures are no matter of the waits.
+            assert sum(len(log.lines) for log in logs) == 3
+            await leave(waits)
+
+        play(main)
+
+    def test_of_one_room_is_one_line_however_well_the_others_are(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(3)
+            waits = many_waits(scene, rooms)
+            scene.sandbox.misbehave(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
+            await asyncio.sleep(HOUR)
+            assert len(scene.lines) == 1
+            scene.sandbox.behave()
+            await asyncio.sleep(HOUR)
+            assert len(scene.lines) == 2
+            scene.sandbox.misbehave(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
+            await asyncio.sleep(HOUR)
+            assert len(scene.lines) == 3
+            # Where nobody asks for that room any more, it is over as well.
+            await leave(waits[:1])
+            await asyncio.sleep(HOUR)
+            assert len(scene.lines) == 4
+            await leave(waits)
+
+        play(main)
+
+    def test_is_met_with_fewer_and_fewer_looks_and_ends_soon(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            ending = asyncio.create_task(end_of(scene.wait(task_id)))
+            await asyncio.sleep(30)
+            scene.sandbox.misbehave(Fault("refuse", times=None))
+            await asyncio.sleep(HOUR)
+            _, *of_outage = pauses(scene)
+            assert of_outage[:6] == [5, 10, 20, 40, 80, 160]
+            assert {*of_outage[6:]} == {300}
+            scene.sandbox.behave()
+            scene.sandbox.tick(ROOM, task_id)
+            began = scene.now
+            assert await ending is not None
+            assert scene.now - began < 301
+
+        play(main)
+
+    def test_of_a_moment_does_not_cost_a_long_interval(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            ending = asyncio.create_task(end_of(scene.wait(task_id, interval=HOUR)))
+            await asyncio.sleep(30)
+            scene.sandbox.tick(ROOM, task_id)
+            scene.sandbox.misbehave(Fault("status", status=502))
+            assert await ending is not None
+            assert pauses(scene)[:2] == [HOUR, 5]
+
+        play(main)
+
+    def test_that_is_over_leaves_the_interval_as_it_is(self):
+        async def main(scene: Scene) -> None:
+            scene.sandbox.misbehave(Fault("refuse", times=3))
+            waits = many_waits(scene, [ROOM], interval=1000.0)
+            await asyncio.sleep(HOUR)
+            assert pauses(scene) == [5, 10, 20, 1000, 1000, 1000]
+            await leave(waits)
+
+        play(main)
+
+
+class TestRefusal:
+    def test_of_the_token_is_told_to_each_wait_with_the_reason(self):
+        async def main(scene: Scene) -> None:
+            rooms = scene.rooms(3)
+            waits = many_waits(scene, rooms)
+            await asyncio.sleep(30)
+            scene.sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
+            for result in await asyncio.gather(*waits, return_exceptions=True):
+                assert isinstance(result, ChatworkAuthError)
+                assert result.errors == ("Invalid API token",)
+            assert not scene.lines
+
+        play(main)
+
+    def test_does_not_remember_the_way_through_every_wait(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            waits = [asyncio.create_task(end_of(scene.wait(task_id))) for _ in range(50)]
+            await asyncio.sleep(30)
+            scene.sandbox.misbehave(Fault("status", status=401, times=None))
+            [error, *_] = await asyncio.gather(*waits, return_exceptions=True)
+            assert isinstance(error, ChatworkAuthError)
+            length, trace = 0, error.__traceback__
+            while trace is not None:
+                length, trace = length + 1, trace.tb_next
+            assert length < 40
+
+        play(main)
+
+    def test_can_be_outstayed(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as wait:
+                await wait.news(EVER)
+                scene.sandbox.misbehave(Fault("status", status=401, times=2))
+                for _ in range(2):
+                    with pytest.raises(ChatworkAuthError):
+                        await wait.news(EVER)
+                scene.sandbox.tick(ROOM, task_id)
+                await wait.news(EVER)
+                assert wait.is_complete
+
+        play(main)
+
+
+class Broken(RoomTasksSubject):
+    """A subject with a fault of ours."""
+
+    where = ""
+
+    def look(self) -> Generator[Call[Any], Any, None]:
+        if self.where == "look":
+            raise ZeroDivisionError("a fault of ours")
+        yield from super().look()
+
+    def tell(self) -> None:
+        if self.where == "tell":
+            raise ZeroDivisionError("a fault of ours")
+        super().tell()
+
+    def due(self, stretch: float) -> float:
+        if self.where == "due":
+            raise ZeroDivisionError("a fault of ours")
+        return super().due(stretch)
+
+
+class BrokenWait(TasksWait):
+    def new_subject(self) -> Subject[Any]:
+        return Broken(self.key, self.room_id)
+
+
+def broken_wait(scene: Scene) -> TasksWait:
+    return BrokenWait(scene.settings, ROOM, [scene.task()], "all", 60.0, None, {}, None)
+
+
+class TestOurOwnFaults:
+    @pytest.mark.parametrize("where", ["look", "tell", "due"])
+    @pytest.mark.parametrize("later", [True, False])
+    def test_are_raised_where_somebody_waits(self, later, where, monkeypatch):
+        async def main(scene: Scene) -> None:
+            monkeypatch.setattr(Broken, "where", "" if later else where)
+            async with broken_wait(scene) as wait:
+                if later:
+                    await wait.news(EVER)
+                    monkeypatch.setattr(Broken, "where", where)
+                with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+                    await wait.news(scene.now + HOUR)
+
+        play(main)
+
+    def test_leave_the_account_usable_for_others(self, monkeypatch):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
+                monkeypatch.setattr(Broken, "where", "due")
+                async with broken_wait(scene) as wait:
+                    for each in (wait, other):
+                        with pytest.raises(ZeroDivisionError):
+                            await each.news(EVER)
+                    monkeypatch.setattr(Broken, "where", "")
+                    async with scene.wait(scene.task()) as newcomer:
+                        assert await newcomer.news(scene.now + 10)
+                        assert len(scene.accounts) == 1
+
+        play(main)
+
+
+class TestLog:
+    def test_of_all_waits_is_not_in_the_log_of_the_first_one(self):
+        of_task: contextvars.ContextVar[str] = contextvars.ContextVar("of_task", default="nobody")
+        said: list[str] = []
+
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                said.append(of_task.get())
+
+        async def one(scene: Scene, room_id: int) -> None:
+            of_task.set(f"the task in {room_id}")
+            await end_of(scene.wait(scene.task(room_id=room_id), room_id=room_id, interval=30.0))
+
+        async def main(scene: Scene) -> None:
+            waits = [asyncio.create_task(one(scene, room_id)) for room_id in scene.rooms(50)]
+            await asyncio.sleep(100)
+            scene.sandbox.misbehave(Fault("refuse", times=None))
+            await asyncio.sleep(600)
+            scene.sandbox.behave()
+            await asyncio.sleep(600)
+            await leave(waits)
+
+        logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.account_poller"), Handler()
+        logger.addHandler(handler)
+        try:
+            play(main, limits=Limits())
+        finally:
+            logger.removeHandler(handler)
+        assert len(said) >= 3
+        assert set(said) == {"nobody"}
+
+
+class TestAccountId:
+    def test_is_asked_for_once_for_all(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as first, scene.wait(task_id) as second:
+                ids = await asyncio.gather(*(wait.account_id() for wait in (first, second) for _ in range(50)))
+                assert {*ids} == {scene.sandbox.account_id}
+                assert await second.account_id() == scene.sandbox.account_id
+            assert scene.asked().count("get_me") == 1
+
+        play(main)
+
+    def test_is_asked_for_again_where_that_failed(self):
+        async def main(scene: Scene) -> None:
+            hasty = Settings(scene.sandbox.token, max_wait=0)
+            async with scene.wait(scene.task(), settings=hasty) as wait:
+                scene.sandbox.misbehave(Fault("status", operation="get_me", status=503))
+                with pytest.raises(ChatworkServerError):
+                    await wait.account_id()
+                assert await wait.account_id() == scene.sandbox.account_id
+
+        play(main)
+
+    def test_is_not_lost_with_the_one_who_asked_first(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                first, second = (asyncio.create_task(wait.account_id()) for _ in range(2))
+                await asyncio.sleep(0.05)
+                first.cancel()
+                assert await second == scene.sandbox.account_id
+            assert scene.asked().count("get_me") == 1
+
+        play(main)
+
+    def test_is_not_asked_for_any_more_where_nobody_is_there(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                asking = asyncio.create_task(wait.account_id())
+                await asyncio.sleep(0.05)
+                asking.cancel()
+
+        play(main)

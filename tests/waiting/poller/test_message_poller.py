@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
+from airflow_provider_chatwork.sandbox import Fault
+from airflow_provider_chatwork.waiting.poller.subscribe import MessagesWait, watch_messages
+from tests.waiting.poller.scene import BOT, EVER, ROOM, SATO, YAMADA, Scene, play
+
+
+def watch(scene: Scene, **arguments: Any) -> MessagesWait:
+    return watch_messages(scene.settings, arguments.pop("room_id", ROOM), **arguments)
+
+
+def bodies(wait: MessagesWait) -> list[str]:
+    return [message["body"] for message in wait.page]
+
+
+class TestWatchMessages:
+    def test_refuses_a_room_that_is_none(self):
+        async def main(scene: Scene) -> None:
+            with pytest.raises(ChatworkParameterError, match="room_id"):
+                watch(scene, room_id="general")
+
+        play(main)
+
+
+class TestPage:
+    def test_is_there_with_the_first_look(self):
+        async def main(scene: Scene) -> None:
+            scene.sandbox.speak(ROOM, SATO, "はい")
+            async with watch(scene) as wait:
+                assert wait.page == []
+                assert await wait.news(EVER)
+                assert bodies(wait)[-1] == "はい"
+                assert [message["send_time"] for message in wait.page] == sorted(
+                    message["send_time"] for message in wait.page
+                )
+            assert scene.asked() == ["list_messages"]
+
+        play(main)
+
+    def test_is_there_for_an_empty_room_too(self):
+        async def main(scene: Scene) -> None:
+            [room_id] = scene.rooms(1)
+            async with watch(scene, room_id=room_id) as wait:
+                assert not await wait.news(scene.now + 0.4)
+                assert await wait.news(EVER)
+                assert wait.page == []
+
+        play(main)
+
+    def test_is_one_look_for_everybody_and_told_to_everybody(self):
+        async def main(scene: Scene) -> None:
+            waits = [watch(scene) for _ in range(300)]
+
+            async def hear(wait: MessagesWait) -> list[str]:
+                async with wait:
+                    await wait.news(EVER)
+                    await wait.news(EVER)
+                    return bodies(wait)
+
+            hearing = [asyncio.create_task(hear(wait)) for wait in waits]
+            await asyncio.sleep(10)
+            scene.sandbox.speak(ROOM, SATO, "はい")
+            for heard in await asyncio.gather(*hearing):
+                assert heard[-1] == "はい"
+            assert scene.asked() == ["list_messages"] * 2
+
+        play(main)
+
+    def test_moves_no_cursor(self):
+        async def main(scene: Scene) -> None:
+            async with watch(scene) as wait:
+                await wait.news(EVER)
+            assert dict(scene.sandbox.requests[-1].query) == {"force": "1"}
+
+        play(main)
+
+    @pytest.mark.parametrize("doing", ["speak", "edit", "delete"])
+    def test_is_news_where_it_is_another_one_and_only_then(self, doing):
+        async def main(scene: Scene) -> None:
+            message_id = scene.sandbox.speak(ROOM, YAMADA, "まえ")
+            async with watch(scene) as wait:
+                await wait.news(EVER)
+                assert not await wait.news(scene.now + 200)
+                if doing == "speak":
+                    scene.sandbox.speak(ROOM, BOT, "あと")
+                elif doing == "edit":
+                    scene.sandbox.edit(ROOM, message_id, "あと")
+                else:
+                    scene.sandbox.delete(ROOM, message_id)
+                assert await wait.news(scene.now + 61)
+                assert bodies(wait)[-1] == ("[deleted]" if doing == "delete" else "あと")
+
+        play(main)
+
+
+class TestJoining:
+    def test_takes_part_in_the_next_look_and_not_in_one_from_before_it(self):
+        async def main(scene: Scene) -> None:
+            message_id = scene.sandbox.speak(ROOM, SATO, "はい")
+            async with watch(scene) as wait:
+                await wait.news(EVER)
+                scene.sandbox.edit(ROOM, message_id, "やはり、いいえ")
+                await asyncio.sleep(20)
+                async with watch(scene) as other:
+                    assert not await other.news(scene.now + 30)
+                    assert await other.news(EVER)
+                    assert bodies(other)[-1] == "やはり、いいえ"
+                    assert scene.asked() == ["list_messages"] * 2
+
+        play(main)
+
+    def test_waits_for_the_first_look_where_that_is_under_way(self):
+        async def main(scene: Scene) -> None:
+            scene.sandbox.speak(ROOM, SATO, "はい")
+            async with watch(scene):
+                await asyncio.sleep(0.6)
+                assert scene.transports[0].under_way
+                async with watch(scene) as other:
+                    assert await other.news(EVER)
+                    assert bodies(other)[-1] == "はい"
+                    assert not await other.news(scene.now + 30)
+
+        play(main)
+
+    @pytest.mark.parametrize("broken", [True, False])
+    def test_looks_anew_where_what_is_known_may_be_too_old(self, broken):
+        async def main(scene: Scene) -> None:
+            async with watch(scene, interval=600.0) as wait:
+                await wait.news(EVER)
+                if broken:
+                    scene.sandbox.misbehave(Fault("refuse"))
+                    await asyncio.sleep(601)
+                else:
+                    await asyncio.sleep(100)
+                scene.sandbox.speak(ROOM, SATO, "はい")
+                async with watch(scene) as other:
+                    assert not await other.news(scene.now)
+                    assert await other.news(EVER)
+                    assert bodies(other)[-1] == "はい"
+
+        play(main)
+
+
+class TestSharing:
+    def test_is_not_disturbed_by_who_leaves(self):
+        async def main(scene: Scene) -> None:
+            async with watch(scene) as wait:
+                for after in (0.0, 0.6, 30.0):
+                    async with watch(scene):
+                        await asyncio.sleep(after)
+                await wait.news(EVER)
+                scene.sandbox.speak(ROOM, SATO, "はい")
+                assert await wait.news(scene.now + 61)
+
+        play(main)
+
+    def test_has_nothing_to_do_with_the_tasks_of_the_room(self):
+        async def main(scene: Scene) -> None:
+            async with watch(scene) as wait, scene.wait(scene.task()) as other:
+                await wait.news(EVER)
+                await other.news(EVER)
+                assert sorted(scene.asked()) == ["list_messages", "read"]
+
+        play(main)
+
+    def test_ends_with_a_lost_room(self):
+        async def main(scene: Scene) -> None:
+            async with watch(scene) as wait:
+                await wait.news(EVER)
+                scene.sandbox.remove_member(ROOM, BOT)
+                with pytest.raises(ChatworkForbiddenError):
+                    await wait.news(EVER)
+
+        play(main)
+
+    def test_does_not_take_a_lost_body_for_an_empty_room(self):
+        async def main(scene: Scene) -> None:
+            async with watch(scene) as wait:
+                await wait.news(EVER)
+                before = wait.page
+                scene.sandbox.misbehave(Fault("malformed", shape="empty"))
+                assert not await wait.news(scene.now + 100)
+                assert wait.page is before
+
+        play(main)

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from airflow_provider_chatwork.api.call import HttpRequest
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkForbiddenError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.messages import post_message
+from airflow_provider_chatwork.sandbox import Fault, Limits
+from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE
+from tests.waiting.poller.scene import EVER, ROOM, Heard, Scene, end_of, play
+
+# The usual budget is not enough for a look a second.
+AMPLE = Limits(requests=100_000)
+
+
+def at(scene: Scene) -> list[float]:
+    """When something was asked, in seconds since the beginning, without the moment in which others may join."""
+    return [round(record.time - 1_800_000_000.5) for record in scene.sandbox.requests]
+
+
+class TestNews:
+    def test_comes_with_the_first_look(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                assert wait.states == []
+                assert wait.tasks == []
+                assert not await wait.news(scene.now + 0.4)
+                assert wait.states == []
+                assert await wait.news(EVER)
+                assert [state["status"] for state in wait.states] == ["open"]
+
+        play(main)
+
+    @pytest.mark.parametrize("seconds", [0, -5, 17, 10_000])
+    def test_ends_at_the_time_it_is_told_where_there_is_none(self, seconds):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                await wait.news(EVER)
+                began = scene.now
+                assert not await wait.news(began + seconds)
+                assert scene.now - began == pytest.approx(max(seconds, 0))
+
+        play(main)
+
+    def test_comes_once(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                assert await wait.news(EVER)
+                assert not await wait.news(scene.now + 200)
+
+        play(main)
+
+    def test_is_kept_for_who_does_not_listen_at_the_moment(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as wait:
+                await wait.news(EVER)
+                scene.sandbox.tick(ROOM, task_id)
+                await asyncio.sleep(1000)
+                assert await wait.news(scene.now)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_goes_on_through_an_outage_with_one_line_in_the_log(self):
+        async def main(scene: Scene) -> None:
+            task_id, log = scene.task(), Heard()
+            scene.sandbox.misbehave(Fault("status", status=500, times=5))
+            async with scene.wait(task_id, log=log) as wait:
+                assert not await wait.news(scene.now + 30)
+                assert len(log.lines) == 1
+                assert await wait.news(EVER)
+                assert len(log.lines) == 1
+                scene.sandbox.misbehave(Fault("refuse"))
+                assert not await wait.news(scene.now + 100)
+                assert len(log.lines) == 1
+                scene.sandbox.misbehave(Fault("refuse", times=2))
+                assert not await wait.news(scene.now + 100)
+                assert len(log.lines) == 2
+
+        play(main)
+
+
+class TestInterval:
+    @pytest.mark.parametrize("interval", [0, 0.001, -3, 1])
+    def test_is_at_least_a_second(self, interval):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task(), interval=interval) as wait:
+                await wait.news(EVER)
+                assert not await wait.news(scene.now + 9.9)
+            assert at(scene) == [*range(11)]
+
+        play(main, limits=AMPLE)
+
+    def test_is_at_least_a_second_where_it_is_to_be_shorter_later(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task(), interval=2.0, max_interval=0.1) as wait:
+                await wait.news(EVER)
+                assert not await wait.news(scene.now + 5.5)
+            assert at(scene) == [0, 2, 3, 4, 5]
+
+        play(main, limits=AMPLE)
+
+    def test_does_not_double_for_looks_that_others_want(self):
+        async def main(scene: Scene) -> None:
+            task = scene.task()
+            async with scene.wait(task, interval=60, max_interval=7200) as patient:
+                async with scene.wait(scene.task(), interval=5) as impatient:
+                    while await impatient.news(scene.now + 100):
+                        pass
+                assert patient.interval == 120
+
+        play(main)
+
+    @pytest.mark.parametrize(
+        ("longest", "expected"),
+        [
+            (None, [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50]),
+            (15.0, [0, 5, 15, 30, 45]),
+            (EVER, [0, 5, 15, 35]),
+            (2.0, [0, 5, 7, 9, 11]),
+        ],
+    )
+    def test_doubles_up_to_the_longest_where_there_is_one(self, longest, expected):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task(), interval=5.0, max_interval=longest) as wait:
+                await wait.news(EVER)
+                await wait.news(scene.now + 52)
+            assert at(scene)[: len(expected)] == expected
+            assert longest == 2.0 or len(at(scene)) == len(expected)
+
+        play(main)
+
+
+class TestLook:
+    def test_is_taken_now_and_tells_what_is_true_now(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=600.0) as wait:
+                await wait.news(EVER)
+                await asyncio.sleep(100)
+                scene.sandbox.tick(ROOM, task_id)
+                began = scene.now
+                assert await wait.look(30)
+                assert scene.now - began < 1
+                assert wait.is_complete
+
+        play(main)
+
+    def test_is_no_news_where_nothing_is_new(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task(), interval=600.0) as wait:
+                await wait.news(EVER)
+                assert await wait.look(30)
+                assert not await wait.news(scene.now)
+
+        play(main)
+
+    def test_is_not_one_that_was_under_way_already(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+
+            async def late(request: HttpRequest) -> None:
+                # What was on its way back does not know of it any more.
+                if len(scene.sandbox.requests) == 1:
+                    asyncio.get_running_loop().call_later(0.05, scene.sandbox.tick, ROOM, task_id)
+
+            scene.on_the_way = late  # type: ignore[method-assign]
+            async with scene.wait(task_id, interval=60.0) as wait:
+                await wait.news(EVER)
+                await asyncio.sleep(59.97)
+                assert scene.transports[0].under_way
+                assert await wait.look(30)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_of_many_at_a_time_is_one(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as first, scene.wait(task_id) as second:
+                await first.news(EVER)
+                await second.news(EVER)
+                await asyncio.sleep(20)
+                scene.asked()
+                assert await asyncio.gather(first.look(30), second.look(30)) == [True, True]
+                assert scene.asked() == ["read"]
+
+        play(main)
+
+    def test_is_tried_in_an_outage_and_given_up(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                await wait.news(EVER)
+                scene.sandbox.misbehave(Fault("refuse", times=None))
+                await wait.news(scene.now + 1000)
+                before, began = len(scene.sandbox.requests), scene.now
+                assert not await wait.look(30)
+                assert scene.now - began == pytest.approx(30)
+                assert len(scene.sandbox.requests) == before + 2
+
+        play(main)
+
+    def test_is_had_again_where_it_fails_for_a_moment(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id, interval=3600.0) as wait:
+                await wait.news(EVER)
+                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.misbehave(Fault("status", status=502, times=2))
+                assert await wait.look(30)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_is_had_though_the_one_under_way_fails(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task(), interval=60.0) as wait:
+                await wait.news(EVER)
+                scene.sandbox.misbehave(Fault("status", status=502))
+                await asyncio.sleep(59.97)
+                assert scene.transports[0].under_way
+                assert await wait.look(30)
+
+        play(main)
+
+    def test_may_use_what_other_looks_leave_to_others(self):
+        async def main(scene: Scene) -> None:
+            use = HttpRequest("GET", f"{scene.settings.base_url}/me", {"x-chatworktoken": scene.settings.token})
+            async with scene.wait(scene.task(), interval=10.0) as wait:
+                await wait.news(EVER)
+                for _ in range(245):
+                    await scene.sandbox.ahandle(use)
+                await asyncio.sleep(60)
+                scene.asked()
+                await asyncio.sleep(60)
+                assert scene.asked() == []
+                assert await wait.look(30)
+                assert scene.asked() == ["read"]
+
+        play(main, limits=Limits())
+
+    def test_sees_that_an_outage_is_over(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as wait:
+                await wait.news(EVER)
+                scene.sandbox.misbehave(Fault("refuse", times=None))
+                await wait.news(scene.now + 1000)
+                scene.sandbox.behave()
+                scene.sandbox.tick(ROOM, task_id)
+                assert await wait.look(30)
+                assert wait.is_complete
+
+        play(main)
+
+    def test_raises_what_chatwork_refuses(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as wait:
+                await wait.news(EVER)
+                scene.sandbox.misbehave(Fault("status", status=401))
+                with pytest.raises(ChatworkAuthError):
+                    await wait.look(30)
+                scene.sandbox.delete_task(ROOM, task_id)
+                with pytest.raises(ChatworkNotFoundError):
+                    await wait.look(30)
+
+        play(main)
+
+    def test_does_not_disturb_others(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(task_id) as wait:
+                await wait.news(EVER)
+                other = asyncio.create_task(end_of(scene.wait(task_id)))
+                for _ in range(5):
+                    assert await wait.look(30)
+                assert not other.done()
+                scene.sandbox.tick(ROOM, task_id)
+                assert await other is not None
+
+        play(main)
+
+
+class TestRun:
+    def test_has_the_patience_of_the_connection(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                scene.sandbox.misbehave(Fault("refuse", operation="post_message", times=2))
+                posted = await wait.run(post_message(ROOM, "確認"))
+                assert scene.sandbox.messages(ROOM)[-1]["message_id"] == posted["message_id"]
+
+        play(main)
+
+    def test_goes_the_same_way_as_looks(self):
+        async def main(scene: Scene) -> None:
+            async with scene.wait(scene.task()) as wait:
+                await wait.run(post_message(ROOM, "確認"))
+                assert len(scene.transports) == 1
+
+        play(main)
+
+    def test_of_many_one_after_the_other_is_not_one_of_each_in_an_outage(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            waits = [scene.wait(task_id, interval=600.0) for _ in range(30)]
+            async with contextlib.AsyncExitStack() as stack:
+                for wait in waits:
+                    await stack.enter_async_context(wait)
+                await waits[0].news(EVER)
+                scene.sandbox.misbehave(Fault("refuse", times=None))
+                scene.asked()
+
+                async def want(wait: Any, delay: float) -> None:
+                    await asyncio.sleep(delay)
+                    assert not await wait.look(3)
+
+                await asyncio.gather(*(want(wait, number) for number, wait in enumerate(waits)))
+                assert len(scene.asked()) <= 30 / FIRST_PAUSE + 2
+
+        play(main)
+
+
+class TestJoining:
+    def test_does_not_wait_for_what_others_were_refused(self):
+        async def main(scene: Scene) -> None:
+            task_id = scene.task()
+            async with scene.wait(scene.task(), scene.task(), interval=7200.0) as other:
+                await other.news(EVER)
+                scene.sandbox.misbehave(Fault("status", status=403))
+                with pytest.raises(ChatworkForbiddenError):
+                    await other.news(EVER)
+                async with scene.wait(task_id, interval=5.0) as wait:
+                    assert await wait.news(scene.now + 2)
+
+        play(main)

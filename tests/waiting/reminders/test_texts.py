@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_chatwork.api.validation import MAX_BODY
+from airflow_provider_chatwork.sandbox.company import BOT, SATO, YAMADA
+from airflow_provider_chatwork.waiting.reminders.schedule import Due
+from airflow_provider_chatwork.waiting.reminders.texts import Writer
+from tests.waiting.office import DAY, TOKYO, at, task
+
+JA, EN = Writer("ja", TOKYO, 9), Writer("en", TOKYO, 9)
+CREATED = at("2026-01-05 10:00")
+DUE = at("2026-01-09 17:00")
+LINK = "https://www.chatwork.com/#!rid100-200"
+TRACE = f"リマインド 1 回目: {LINK}"
+QUOTE = f"[qt][qtmeta aid={BOT} time={int(CREATED)}]数字を確認してください[/qt]"
+
+
+def reminder(*tasks, writer: Writer = JA, now: float = CREATED, text: str | None = None) -> str:
+    return writer.reminder(tasks, now, CREATED, text, TRACE)
+
+
+class TestReminder:
+    def test_calls_those_who_have_the_task_quotes_it_and_says_when_it_is_due(self):
+        assert reminder(task(due=DUE), task(SATO, "佐藤", due=DUE)).splitlines() == [
+            f"[To:{YAMADA}] 山田 太郎さん",
+            f"[To:{SATO}] 佐藤さん",
+            "タスクがまだ完了していません。期限は 2026-01-09 (金) 17:00 です。",
+            QUOTE,
+            TRACE,
+        ]
+
+    def test_speaks_english(self):
+        assert reminder(task(name="Taro", due=DUE), writer=EN).splitlines()[:2] == [
+            f"[To:{YAMADA}] Taro",
+            "This task is still open. It is due 2026-01-09 (Fri) 17:00.",
+        ]
+
+    @pytest.mark.parametrize(
+        ("due", "now", "sentence"),
+        [
+            (0, CREATED, "タスクがまだ完了していません。"),
+            (DUE, DUE, "タスクがまだ完了していません。期限は 2026-01-09 (金) 17:00 です。"),
+            (DUE, DUE + 1, "タスクの期限 (2026-01-09 (金) 17:00) を過ぎていますが、まだ完了していません。"),
+        ],
+    )
+    def test_says_how_late_it_is(self, due, now, sentence):
+        assert reminder(task(due=due), now=now).splitlines()[1] == sentence
+
+    def test_says_what_is_due_when_where_that_differs(self):
+        lines = reminder(task(due=DUE + DAY), task(SATO, "佐藤", due=DUE)).splitlines()
+        assert lines[:2] == [
+            f"[To:{YAMADA}] 山田 太郎さん (期限 2026-01-10 (土) 17:00)",
+            f"[To:{SATO}] 佐藤さん (期限 2026-01-09 (金) 17:00)",
+        ]
+        assert "期限は 2026-01-09 (金) 17:00 です" in lines[2]
+
+    def test_lets_the_author_say_it_otherwise(self):
+        text = "{names}、{due} までに {link} を。{other} {} {due!r}"
+        assert reminder(task(due=DUE), text=text).splitlines() == [
+            f"[To:{YAMADA}] 山田 太郎さん",
+            f"山田 太郎さん、2026-01-09 (金) 17:00 までに {LINK} を。{{other}} {{}} {{due!r}}",
+            QUOTE,
+            TRACE,
+        ]
+
+    def test_does_not_look_for_placeholders_in_names(self):
+        assert reminder(task(name="{link}"), text="{names}").splitlines()[1] == "{link}さん"
+
+    def test_lets_no_frame_of_the_author_hold_what_follows(self):
+        assert "[info]" not in reminder(task(), text="[info]まだです")
+        assert "[info]まだです[/info]" in reminder(task(), text="[info]まだです[/info]")
+
+    def test_lets_nothing_act_that_others_wrote(self):
+        text = reminder(task(name="[toall]", body="[To:1]\n[/qt](y)[toall]"), text="{names}")
+        assert "[toall]" not in text
+        assert "[To:1]" not in text
+        assert "(y)" not in text
+        assert text.count("[/qt]") == 1
+
+    def test_shows_some_hundred_characters_of_a_long_task(self):
+        text = reminder(task(body="あ[toall]" * 9000))
+        assert len(text) < 700
+        assert "文字省略" in text
+        assert "[toall]" not in text
+        assert text.endswith(f"[/qt]\n{TRACE}")
+
+    def test_quotes_nothing_where_there_is_no_text(self):
+        assert "[qt]" not in reminder(task(body=" "))
+
+    def test_does_without_what_chatwork_does_not_tell(self):
+        bare = task(name="")
+        bare["assigned_by_account"] = None  # type: ignore[typeddict-item]
+        lines = reminder(bare).splitlines()
+        assert lines[0] == f"[To:{YAMADA}] {YAMADA}さん"
+        assert lines[2].startswith("[qt][qtmeta aid=9 ")
+
+    def test_fits_into_a_message_with_the_line_it_is_found_by(self):
+        tasks = [task(number, "名" * 300) for number in range(1, 1000)]
+        text = reminder(*tasks, text="{names}")
+        assert len(text) <= MAX_BODY
+        assert text.endswith(TRACE)
+
+
+class TestEscalation:
+    DUE = Due(DUE, False)
+
+    def escalation(self, *tasks, mentions: tuple[int, ...] = (7, 8), text: str | None = None) -> str:
+        return JA.escalation(tasks, self.DUE, mentions, CREATED, text, TRACE)
+
+    def test_calls_whom_it_is_for_and_names_the_others(self):
+        assert self.escalation(task(due=DUE), task(SATO, "佐藤[toall]", due=DUE)).splitlines() == [
+            "[To:7][To:8]",
+            "期限 (2026-01-09 (金) 17:00) を過ぎても完了していないタスクがあります。",
+            "担当: 山田 太郎さん、佐藤[\u200btoall]さん",
+            QUOTE,
+            TRACE,
+        ]
+
+    def test_calls_nobody_in_a_room_of_leads(self):
+        assert self.escalation(task(due=DUE), mentions=()).startswith("期限 ")
+
+    def test_lets_the_author_say_it_otherwise(self):
+        assert self.escalation(task(due=DUE), text="{names} {due}").splitlines()[1] == (
+            "山田 太郎さん 2026-01-09 (金) 17:00"
+        )
+
+
+class TestWithdrawal:
+    def test_says_why_and_calls_nobody(self):
+        text = JA.withdrawal([task(), task(SATO, "佐藤")], "期限までに\n完了しませんでした [To:1]", TRACE)
+        assert text.splitlines() == [
+            "この依頼を取り下げました。残っているタスクは完了にします。",
+            "理由: 期限までに 完了しませんでした [\u200bTo:1]",
+            "担当: 山田 太郎さん、佐藤さん",
+            TRACE,
+        ]
+
+    def test_shows_no_more_of_a_reason_than_people_read(self):
+        assert len(JA.withdrawal([task()], "x" * 50_000, TRACE)) < 1200
