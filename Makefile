@@ -10,7 +10,7 @@ BIN := .venv/airflow-$(NEWEST)/bin
 environment = $(PYTHON) scripts/environment.py
 
 .DEFAULT_GOAL := help
-.PHONY: help python env lint format types test test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
+.PHONY: help python env lint imports format types test test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ env: python ## make the environment for Airflow 3.3 with all tools, for an edito
 lint: env ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+imports: env ## check which module imports which (the contracts are in pyproject.toml)
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: env ## repair what can be repaired of it
 	$(BIN)/ruff check --fix .
