@@ -1,16 +1,20 @@
 # Everything runs in environments under .venv/, which are made on first use and made again when their pins change.
 # Needed: make and Python 3.11 or later. Another Python than python3: make test PYTHON=python3.12
 PYTHON ?= python3
-# For pytest, to run a part: make test-3.0 ARGS="tests/api -k rooms"
+# More options for pytest, for example to run a part: make test-3.0 ARGS="tests/api -k rooms"
 ARGS ?=
+# The number of test processes. 0 runs the tests in one process, as a debugger needs it.
+WORKERS ?= auto
 
 NEWEST := 3.3
 OLDER := 2.11 3.0 3.1 3.2
 BIN := .venv/airflow-$(NEWEST)/bin
 environment = $(PYTHON) scripts/environment.py
+# The tests of one file stay in one process, because they share fixtures. More than 8 processes only cost start-up time.
+pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help python env lint imports format types test test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
+.PHONY: help python env lint imports format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,19 +40,23 @@ format: env ## repair what can be repaired of it
 types: env ## check types
 	$(BIN)/mypy
 
+test: test-$(NEWEST) ## run the tests on Airflow 3.3, in parallel
+
 # Not pytest-cov: the project's own pytest plugin is imported before any other plugin can start to measure.
-test: env ## run the tests on Airflow 3.3, with the coverage gate
-	$(BIN)/python -m coverage run -m pytest
+coverage: env ## the same with the coverage gate
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run $(pytest)
+	@$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
 test-all: python ## run the tests on Airflow 2.11, 3.0, 3.1 and 3.2
 	@$(environment) $(OLDER:%=airflow-%)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(OLDER:%=test-%)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going WORKERS=0 $(OLDER:%=test-%)
 
 $(OLDER:%=test-%) test-$(NEWEST): test-%: python
 	@$(environment) airflow-$*
 	@echo "==> Airflow $*"
-	@.venv/airflow-$*/bin/python -m pytest $(ARGS)
+	@.venv/airflow-$*/bin/python $(pytest)
 
 build: env ## build the sdist and the wheel into dist/
 	rm -rf dist
@@ -78,5 +86,5 @@ pins: python ## write constraints.txt and constraints/*.txt anew, with the newes
 	$(PYTHON) scripts/pins.py
 
 clean: ## remove everything that was made, environments too
-	rm -rf .venv build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

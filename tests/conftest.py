@@ -40,6 +40,10 @@ os.environ |= {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # `make coverage` measures the workers. What the tests start is not measured: some of it counts the loaded modules.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 # The same cases in every run, and no limit on the time of one. To search on: pytest --hypothesis-profile=default
 settings.load_profile("ci")
 
