@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    conf,
+)
 
 from airflow_provider_chatwork.api.errors import from_plain
 from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_chatwork.api.rooms import AccountIds
     from airflow_provider_chatwork.operators._approval_request import Asking
+    from airflow_provider_chatwork.triggers._base import WorkerWait
     from airflow_provider_chatwork.utils.durations import Duration
     from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard
 
@@ -128,6 +134,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         self.fail_on_reject = fail_on_reject
         self.ignore_downstream_trigger_rules = ignore_downstream_trigger_rules
         self.deferrable = deferrable
+        self._worker_wait: WorkerWait | None = None
         if isinstance(options, Mapping):
             # What is wrong in the DAG file is best found there; a template is only known when the task runs.
             texts = [*read_options(options)]
@@ -166,6 +173,11 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
                 return self._end_late(context, error)
         return super().resume_execution(next_method, next_kwargs, context)
 
+    def on_kill(self) -> None:
+        """End the wait where a worker that waits for the answers has to stop."""
+        if self._worker_wait is not None:
+            self._worker_wait.cancel()
+
     def _asking(self, context: Context) -> Asking:
         # Imported here, so that reading a DAG file does not load it.
         from airflow_provider_chatwork.operators._approval_request import Asking
@@ -198,10 +210,14 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def _wait(self, context: Context, ask: Ask, heard: Heard, deadline: float) -> dict[str, Any]:
         """Run the trigger's loop in this worker, and return its event."""
-        from airflow_provider_chatwork.triggers import _base
+        from airflow_provider_chatwork.triggers._base import WorkerWait
 
         while True:
-            event = _base.run_here(self._trigger(ask, heard, deadline))
+            self._worker_wait = WorkerWait(self._trigger(ask, heard, deadline))
+            event = self._worker_wait.run()
+            self._worker_wait = None
+            if event is None:
+                raise AirflowException(f"The wait for answers to {ask.link} was ended in Airflow")
             if event["status"] == "refused":
                 raise from_plain(event["error"])
             if event["status"] != "heard":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.operators._idempotency import Gift
     from airflow_provider_chatwork.operators._task_wait import Waiting
     from airflow_provider_chatwork.operators._wishes import Wishes
+    from airflow_provider_chatwork.triggers._base import WorkerWait
     from airflow_provider_chatwork.utils.durations import Duration
     from airflow_provider_chatwork.utils.time_arguments import Due
     from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
@@ -134,6 +135,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         self.reference = reference
         self.reuse = reuse
         self._waiting: Waiting | None = None
+        self._worker_wait: WorkerWait | None = None
 
     def act(self, context: Context) -> Any:
         """Create, and return the task ids; or wait, and return what became of the tasks."""
@@ -151,7 +153,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
             try:
                 return self._wait(context, waiting, wishes)
             finally:
-                self._waiting = None
+                self._waiting = self._worker_wait = None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Outcome:
         """End the wait as the trigger saw it end."""
@@ -179,9 +181,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         """Withdraw the tasks, if so wanted, where a worker that waits for them is told to stop."""
         if self._waiting is not None:
             self._waiting.kill()
-            from airflow_provider_chatwork.triggers import _base
-
-            _base.stop_here()
+        if self._worker_wait is not None:
+            self._worker_wait.cancel()
 
     def _wishes(self) -> Wishes | None:
         """What is wanted of the wait, if there is to be one."""
@@ -275,10 +276,11 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
             return self._end(context, waiting, word)
         from airflow.providers.common.compat.sdk import AirflowException
 
-        from airflow_provider_chatwork.triggers import _base
+        from airflow_provider_chatwork.triggers._base import WorkerWait
 
         share_given(context, given)
-        event = _base.run_here(self._trigger(given, wishes))
+        self._worker_wait = WorkerWait(self._trigger(given, wishes))
+        event = self._worker_wait.run()
         if event is None or waiting.is_killed:
             raise AirflowException("The wait was ended in Airflow")
         return self.execute_complete(context, event)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextvars
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -204,10 +208,48 @@ def _refused(error: ChatworkError) -> dict[str, Any]:
     return {"status": "refused", "error": to_plain(error)}
 
 
-def run_here(trigger: ChatworkTrigger[Any]) -> dict[str, Any]:
-    """Run a trigger's loop in this process, where the task may not be deferred."""
-    return asyncio.run(trigger.end())
+class WorkerWait:
+    """Run the wait loop of a trigger in this process, for a task that may not be deferred.
 
+    The loop has a thread of its own: this thread may have a running loop already (``dag.test()`` in a notebook), and
+    what a signal handler raises here (Airflow's ``execution_timeout``) must not be swallowed by a callback of the loop.
 
-def stop_here() -> None:
-    """End what :func:`run_here` runs."""
+    :param trigger: the trigger. Its loop runs once.
+    """
+
+    def __init__(self, trigger: ChatworkTrigger[Any]) -> None:
+        self._trigger = trigger
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        self._cancelled = threading.Event()
+
+    def run(self) -> dict[str, Any] | None:
+        """Wait, and return the event of the trigger; ``None`` after :meth:`cancel`."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="chatwork-wait") as executor:
+            try:
+                return executor.submit(contextvars.copy_context().run, asyncio.run, self._wait()).result()
+            finally:
+                self.cancel()
+
+    def cancel(self) -> None:
+        """End :meth:`run`, or do not let it begin. Signal handlers and other threads may call it, also repeatedly."""
+        if self._cancelled.is_set():
+            return
+        self._cancelled.set()
+        if self._running is not None:
+            loop, task = self._running
+            # The loop is closed where the wait has just ended.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+
+    async def _wait(self) -> dict[str, Any] | None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._running = asyncio.get_running_loop(), task
+        if self._cancelled.is_set():
+            return None
+        try:
+            return await self._trigger.end()
+        except asyncio.CancelledError:
+            if not self._cancelled.is_set():
+                raise
+            return None

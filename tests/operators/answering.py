@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.sandbox import Limits, company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.triggers._base import WorkerWait
 from tests.airflow_side import FakeTaskInstance
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
@@ -54,9 +55,7 @@ class Office:
         sandbox.clock = lambda: self.now
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
-        from airflow_provider_chatwork.triggers import _base
-
-        monkeypatch.setattr(_base, "run_here", lambda trigger: self.event_of(trigger, one=False))
+        monkeypatch.setattr(WorkerWait, "run", lambda wait: self.event_of(wait._trigger))
 
     # --- people
 
@@ -166,7 +165,7 @@ class Office:
         """Let a trigger run to its event, in a triggerer of its own."""
         return self.event_of(self.trigger(waiting))
 
-    def event_of(self, trigger: Any, one: bool = True) -> Any:
+    def event_of(self, trigger: Any) -> Any:
 
         async def main(loop: VirtualLoop) -> Any:
             begun = self.now

@@ -25,6 +25,7 @@ from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sandbox.room_changes import Happenings
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.triggers._base import WorkerWait
 from tests.airflow_side import FakeTaskInstance
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
@@ -85,10 +86,8 @@ class Office:
         self.before = {task["task_id"] for task in sandbox.tasks(ROOM)}
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
-        from airflow_provider_chatwork.triggers import _base
-
-        monkeypatch.setattr(_base, "run_here", lambda trigger: self.event_of(trigger))
-        monkeypatch.setattr(_base, "stop_here", lambda: self._stop and self._stop())
+        monkeypatch.setattr(WorkerWait, "run", lambda wait: self.event_of(wait._trigger))
+        monkeypatch.setattr(WorkerWait, "cancel", lambda wait: self._stop and self._stop())
 
     # --- what people do
 

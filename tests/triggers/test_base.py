@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from airflow.providers.common.compat import connection
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkServerError
 from airflow_provider_chatwork.sandbox import company
+from airflow_provider_chatwork.triggers._base import WorkerWait
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
@@ -119,3 +125,101 @@ class TestAttending:
             return loop.time()
 
         assert 15 <= run_virtually(main) < 20
+
+
+class TestWorkerWait:
+    """The wait loop of a trigger in a worker."""
+
+    @pytest.fixture
+    def task_id(self, sandbox: Any) -> int:
+        return sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0]
+
+    @pytest.fixture
+    def wait(self, task_id: int) -> WorkerWait:
+        return WorkerWait(
+            ChatworkTaskDoneTrigger(
+                chatwork_conn_id="chatwork_default",
+                room_id=ROOM,
+                task_ids=[task_id],
+                complete_when="all",
+                poke_interval=1.0,
+                deadline=time.time() + 60,
+            )
+        )
+
+    @pytest.fixture
+    def sigterm(self) -> Iterator[Callable[[Any], None]]:
+        before = signal.getsignal(signal.SIGTERM)
+        yield lambda handler: signal.signal(signal.SIGTERM, lambda number, frame: handler()) and None
+        signal.signal(signal.SIGTERM, before)
+
+    @staticmethod
+    def after(seconds: float, act: Callable[[], object]) -> None:
+        threading.Timer(seconds, act).start()
+
+    def test_returns_the_event_of_the_trigger(self, sandbox: Any, wait: WorkerWait, task_id: int) -> None:
+        sandbox.tick(ROOM, task_id)
+        event = wait.run()
+        assert event is not None
+        assert event["status"] == "done"
+
+    def test_runs_where_an_event_loop_is_running(self, sandbox: Any, wait: WorkerWait, task_id: int) -> None:
+        async def main() -> Any:
+            return wait.run()
+
+        sandbox.tick(ROOM, task_id)
+        assert asyncio.run(main())["status"] == "done"
+
+    def test_a_signal_handler_ends_it_by_cancel_even_twice(
+        self, wait: WorkerWait, sigterm: Callable[[Any], None]
+    ) -> None:
+        def on_kill() -> None:
+            wait.cancel()
+            wait.cancel()
+
+        sigterm(on_kill)
+        self.after(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        began = time.monotonic()
+        assert wait.run() is None
+        assert time.monotonic() - began < 20
+
+    def test_another_thread_ends_it_by_cancel(self, wait: WorkerWait) -> None:
+        self.after(1.0, wait.cancel)
+        assert wait.run() is None
+
+    def test_cancel_before_run_keeps_it_from_asking_chatwork(self, sandbox: Any, wait: WorkerWait) -> None:
+        before = len(sandbox.requests)
+        wait.cancel()
+        assert wait.run() is None
+        assert len(sandbox.requests) == before
+
+    def test_cancel_after_the_end_changes_nothing(self, sandbox: Any, wait: WorkerWait, task_id: int) -> None:
+        sandbox.tick(ROOM, task_id)
+        assert wait.run() is not None
+        wait.cancel()
+
+    def test_an_error_of_a_signal_handler_ends_it_and_is_raised(
+        self, wait: WorkerWait, sigterm: Callable[[Any], None]
+    ) -> None:
+        class Terminated(BaseException):
+            """What Airflow raises for execution_timeout is no Exception either."""
+
+        def terminate() -> None:
+            raise Terminated
+
+        sigterm(terminate)
+        self.after(1.0, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Terminated):
+            wait.run()
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("chatwork-wait")]
+
+    def test_leaves_the_event_loop_of_this_thread_as_it_is(self, sandbox: Any, wait: WorkerWait, task_id: int) -> None:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            sandbox.tick(ROOM, task_id)
+            wait.run()
+            assert asyncio.get_event_loop_policy().get_event_loop() is loop
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
