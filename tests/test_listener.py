@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.listener import FailedRuns, tell_of_run
 from airflow_provider_chatwork.sandbox import company
 from tests.airflow_side import connect, new_dag, one_server, run_dag, sandbox
@@ -292,7 +292,7 @@ class TestTellOfRun:
         [posted] = sandbox.requests
         assert posted.operation == "post_message"
         text = posted.form["body"]
-        assert Words("en")("run_failure", dag="listener_report") in text
+        assert alert_catalog("en").text("run_failure", dag="listener_report") in text
         assert f"Run: {failed_run['run_id']}" in text
         assert "load" in text
         assert failed_run["reason"] == "task_failure"
@@ -341,7 +341,7 @@ class TestTellOfRun:
         noted = {"dag_id": "unknown", "run_id": "r", "start_date": None, "end_date": None, "logical_date": None}
         tell_of_run({**noted, "reason": "failed"})
         [posted] = sandbox.requests
-        assert Words("en")("run_failure", dag="unknown") in posted.form["body"]
+        assert alert_catalog("en").text("run_failure", dag="unknown") in posted.form["body"]
 
     def test_raises_nothing_where_chatwork_is_down(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_default", token="wrong", default_room_id=company.DATA_ROOM)

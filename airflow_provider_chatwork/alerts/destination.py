@@ -13,7 +13,7 @@ from airflow_provider_chatwork.alerts import mentions as people
 from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.formatter import Writer
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError
@@ -59,7 +59,7 @@ class Plan:
         lines = [people.as_notation(found)]
         if found.unknown:
             sentence = "unknown_people" if looked_up else "people_not_looked_up"
-            lines.append(self.writer.words(sentence, names=safe(", ".join(found.unknown))))
+            lines.append(self.writer.catalog.text(sentence, names=safe(", ".join(found.unknown))))
         return "\n".join(line for line in lines if line)
 
 
@@ -123,20 +123,20 @@ def plan(
     :param settings: of the connection that the alert goes through.
     :raises ChatworkParameterError: where no room is named, or a parameter cannot be right.
     """
-    words = Words(_given(route.lang, wishes.lang, settings.lang))
+    catalog = alert_catalog(_given(route.lang, wishes.lang, settings.lang))
     note = None
     try:
         mentions = people.parse_mentions(wishes.mentions if route.mentions is None else route.mentions)
     except ChatworkParameterError as error:
         # What a template makes of it must not cost the alert.
-        mentions, note = (), words("unknown_people", names=str(error.value))
+        mentions, note = (), catalog.text("unknown_people", names=str(error.value))
     quiet = table.quiet_hours if table is not None else None
     if quiet is not None and quiet.applies(severity_of(wishes, story), now.astimezone(ZoneInfo(settings.timezone))):
-        note = words("quiet") if mentions and rings else note
+        note = catalog.text("quiet") if mentions and rings else note
         mentions = ()
     room = _given(route.room_id, api.validation.given(wishes.room_id), settings.default_room_id)
     if switch.room_id is not None:
-        note = words("moved", switch="[chatwork] alerts", room=room if room is not None else "?")
+        note = catalog.text("moved", switch="[chatwork] alerts", room=room if room is not None else "?")
         mentions, room = (), switch.room_id
     if room is None:
         raise ChatworkParameterError(
@@ -146,7 +146,7 @@ def plan(
         route=route,
         settings=settings,
         room_id=api.validation.identifier("room_id", room),
-        writer=Writer(words, settings.timezone, wishes.style),
+        writer=Writer(catalog, settings.timezone, wishes.style),
         mentions=mentions if rings else (),
         owners=story.owners,
         note=note,

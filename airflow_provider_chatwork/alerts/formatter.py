@@ -15,10 +15,11 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_chatwork.alerts.alert_state import LONGEST_TEXT, Board, Entry, Key, RunPart
 from airflow_provider_chatwork.alerts.event import Kind, Story
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import duration
 from airflow_provider_chatwork.api.notation import code, fit, hr, info, safe
 from airflow_provider_chatwork.api.notation_parser import balanced
 from airflow_provider_chatwork.api.validation import MAX_BODY
+from airflow_provider_chatwork.utils.i18n import Catalog
 
 # How many characters are shown of a name in a title or list, of any other value, of an error in a list, and of all
 # names together.
@@ -34,12 +35,12 @@ _NOBODY = "airflow"
 class Writer:
     """Puts texts together. None is longer than a message may be.
 
-    :param words: the language.
+    :param catalog: the texts.
     :param timezone: the IANA name of the zone that times are shown in.
     :param style: ``full``, or ``short`` for what failed and why, and nothing else.
     """
 
-    words: Words
+    catalog: Catalog
     timezone: str
     style: str = "full"
 
@@ -76,14 +77,14 @@ class Writer:
         ]
 
     def _how(self, story: Story) -> list[str]:
-        words = self.words
+        catalog = self.catalog
         took = "elapsed" if story.kind is Kind.DEADLINE else "took"
         return [
             self._line("try", self._try(story.try_number, story.tries) if story.is_failure else None),
-            self._line(took, None if story.seconds is None else words.duration(story.seconds)),
+            self._line(took, None if story.seconds is None else duration(catalog, story.seconds)),
             self._line("owner", ", ".join(owner for owner in story.owners if owner != _NOBODY)),
             self._line("where", story.where),
-            words("killed") if story.killed else "",
+            catalog.text("killed") if story.killed else "",
             self._reason(story),
         ]
 
@@ -92,7 +93,7 @@ class Writer:
         if story.error:
             return self._one_line(story.error, _ERROR_IN_LIST)
         if story.killed:
-            return self.words("killed")
+            return self.catalog.text("killed")
         return self._reason(story) or self._due(story) or self._line("tasks", ", ".join(story.names), _NAMES)
 
     def _reason(self, story: Story) -> str:
@@ -105,7 +106,7 @@ class Writer:
         name = self._one_line((story.subject if story.kind is Kind.QUESTION else story.label) or "?", _NAME)
         at = self._try(story.try_number, story.tries)
         sentence = "retry_unknown" if story.kind is Kind.RETRY and at is None else story.kind.value
-        return self.words(sentence, name=name, dag=self._one_line(story.dag_id or "?", _NAME), at=at)
+        return self.catalog.text(sentence, name=name, dag=self._one_line(story.dag_id or "?", _NAME), at=at)
 
     def board(self, board: Board, dag_id: str) -> str:
         """The text of everything on a board.
@@ -165,60 +166,60 @@ class Writer:
         )
 
     def _list(self, runs: list[RunPart], dag_id: str) -> str:
-        words = self.words
+        catalog = self.catalog
         dag = self._one_line(dag_id, _NAME)
         failed = sum(len(run.failed) for run in runs)
         retrying = sum(len(run.retrying) for run in runs)
         ended = any(run.ended for run in runs)
         if not (failed or retrying or ended):
-            title = words("mended_title", dag=dag)
+            title = catalog.text("mended_title", dag=dag)
         elif len(runs) > 1:
-            title = words("runs_failed", runs=len(runs), dag=dag)
+            title = catalog.text("runs_failed", runs=len(runs), dag=dag)
         elif ended and failed <= 1:
-            title = words("run_failure", dag=dag)
+            title = catalog.text("run_failure", dag=dag)
         elif failed:
-            title = words("many_failed", count=failed, dag=dag)
+            title = catalog.text("many_failed", count=failed, dag=dag)
         else:
-            title = words("many_retrying", count=retrying, dag=dag)
+            title = catalog.text("many_retrying", count=retrying, dag=dag)
         return info(hr().join(safe(self._run(run, alone=len(runs) == 1)) for run in runs), title=safe(title))
 
     def _run(self, run: RunPart, *, alone: bool) -> str:
-        words = self.words
+        catalog = self.catalog
         lines = [self._line("run", run.run_id), self._line("logical_date", self._time(_moment(run.logical_date)))]
         if run.failed and not alone:
-            lines.append(words("failed", count=len(run.failed)))
+            lines.append(catalog.text("failed", count=len(run.failed)))
         lines += [self._item(entry) for entry in run.details]
         lines += [*self._unshown(run), *self._end(run), self._line("link", run.url)]
         return "\n".join(_filled(*lines))
 
     def _unshown(self, run: RunPart) -> list[str]:
         """The names of those that are told without their errors."""
-        words, lines = self.words, []
+        catalog, lines = self.catalog, []
         shown = {entry.key for entry in run.details}
         others = [key for key in run.failed if key not in shown]
         if others and len(others) == len(run.failed):
             # These are all, and no "more".
             lines.append(self._line("tasks", _names(others), _NAMES))
         elif others:
-            lines.append(words("others", count=len(others), names=self._fit(_names(others), _NAMES)))
+            lines.append(catalog.text("others", count=len(others), names=self._fit(_names(others), _NAMES)))
         waiting = [key for key in run.retrying if key not in shown]
         if waiting:
-            lines.append(words("retrying", count=len(waiting), names=self._fit(_names(waiting), _NAMES)))
+            lines.append(catalog.text("retrying", count=len(waiting), names=self._fit(_names(waiting), _NAMES)))
         return lines
 
     def _end(self, run: RunPart) -> list[str]:
         """How the run ended, or that all is well by now."""
-        words = self.words
+        catalog = self.catalog
         if run.ended:
-            reason = words("ended_reason", reason=self._one_line(run.reason, _VALUE)) if run.reason else ""
-            took = None if run.seconds is None else words.duration(run.seconds)
-            return [words("run_ended", reason=reason), self._line("took", took)]
-        return [] if run.failed or run.retrying else [words("mended")]
+            reason = catalog.text("ended_reason", reason=self._one_line(run.reason, _VALUE)) if run.reason else ""
+            took = None if run.seconds is None else duration(catalog, run.seconds)
+            return [catalog.text("run_ended", reason=reason), self._line("took", took)]
+        return [] if run.failed or run.retrying else [catalog.text("mended")]
 
     def _item(self, entry: Entry) -> str:
         error = self._one_line(entry.error, _ERROR_IN_LIST) if entry.error else ""
         if entry.killed and not error:
-            error = self.words("killed")
+            error = self.catalog.text("killed")
         at = self._note(entry)
         item = f"・{self._one_line(entry.name, _NAME)}{f': {error}' if error else ''}{f' ({at})' if at else ''}"
         if self.style == "short":
@@ -229,7 +230,7 @@ class Writer:
     def _note(self, entry: Entry) -> str:
         at = self._try(entry.try_number, entry.tries, "at_in_list")
         if entry.retrying:
-            return self.words("retrying_in_list" if at else "retrying_in_list_unknown", at=at)
+            return self.catalog.text("retrying_in_list" if at else "retrying_in_list_unknown", at=at)
         # That it was the only try is worth no word.
         return "" if at is None or entry.tries == 1 else at
 
@@ -238,7 +239,7 @@ class Writer:
 
         :param after: seconds since the alert.
         """
-        return self.words("recovered", at=self._recovery(when, after))
+        return self.catalog.text("recovered", at=self._recovery(when, after))
 
     def recovered(self, dag_id: str, run_id: str, when: datetime, after: float, runs: int, url: str | None) -> str:
         """The answer to an alert which is over.
@@ -248,14 +249,14 @@ class Writer:
         lines = [
             self._line("recovered_at", self._recovery(when, after)),
             self._line("run", run_id),
-            self.words("recovered_runs", count=runs) if runs > 1 else "",
+            self.catalog.text("recovered_runs", count=runs) if runs > 1 else "",
             self._line("link", url),
         ]
-        title = self.words("recovered_title", dag=self._one_line(dag_id, _NAME))
+        title = self.catalog.text("recovered_title", dag=self._one_line(dag_id, _NAME))
         return self._fit(self._box(title, lines, None, []))
 
     def _recovery(self, when: datetime, after: float) -> str:
-        return self.words("when_recovered", when=self._time(when), after=self.words.duration(after))
+        return self.catalog.text("when_recovered", when=self._time(when), after=duration(self.catalog, after))
 
     def _box(self, title: str, lines: Iterable[str], error: str | None, links: Iterable[str]) -> str:
         above, below = (safe("\n".join(_filled(*part))) for part in (lines, links))
@@ -264,18 +265,18 @@ class Writer:
         return info(above + between + below, title=safe(title))
 
     def _line(self, name: str, value: object, limit: int = _VALUE) -> str:
-        return "" if value is None or value == "" else f"{self.words(name)}: {self._one_line(value, limit)}"
+        return "" if value is None or value == "" else f"{self.catalog.text(name)}: {self._one_line(value, limit)}"
 
     def _one_line(self, value: object, limit: int) -> str:
         return self._fit(" ".join(str(value).split()), limit)
 
     def _fit(self, text: str, limit: int = MAX_BODY) -> str:
-        return fit(text, limit, self.words.left_out)
+        return fit(text, limit, self.catalog.left_out)
 
     def _try(self, number: int | None, of: int | None, sentence: str = "at") -> str | None:
         if number is None:
             return None
-        return self.words("at_unknown" if of is None or of < number else sentence, number=number, of=of)
+        return self.catalog.text("at_unknown" if of is None or of < number else sentence, number=number, of=of)
 
     def _time(self, moment: datetime | None) -> str | None:
         if moment is None:

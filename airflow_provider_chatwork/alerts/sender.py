@@ -17,7 +17,7 @@ from airflow_provider_chatwork.alerts.destination import Plan, Switch, plan
 from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.formatter import Writer
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.time_limited_client import Budget, Line
 from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.api.call import Call, Upload
@@ -233,7 +233,7 @@ class Delivery:
             since=self.clock(),
             room_id=str(plan.room_id),
             chatwork_conn_id=self.chatwork_conn_id,
-            lang=plan.writer.words.lang,
+            lang=plan.writer.catalog.lang,
             note=plan.note,
         )
 
@@ -287,7 +287,7 @@ class Delivery:
         """The line that a message was posted through, and a writer of its language."""
         conn_id = board.chatwork_conn_id or self.chatwork_conn_id
         line = self.line if conn_id == self.chatwork_conn_id else Line(self.connect(conn_id), self.budget)
-        return line, Writer(Words(board.lang or line.settings.lang), line.settings.timezone, self.wishes.style)
+        return line, Writer(alert_catalog(board.lang or line.settings.lang), line.settings.timezone, self.wishes.style)
 
     def _attach(self, room_id: int) -> None:
         """Add the whole traceback as a file. The alert stands without it."""

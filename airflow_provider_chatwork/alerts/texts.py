@@ -1,13 +1,10 @@
-"""The sentences of the alerts, in Japanese and English."""
+"""The texts of the alerts, in Japanese and English."""
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.utils.i18n import Catalog, Texts
 
-#: The languages there are, in the order of the sentences.
-LANGUAGES = validation.LANGUAGES
-
-_WORDS: dict[str, tuple[str, str]] = {
+TEXTS: Texts = {
     # Titles.
     "failure": ("タスクが失敗しました: {name}", "Task failed: {name}"),
     "retry": ("タスクが失敗しました。再試行します ({at}): {name}", "Task failed, will retry ({at}): {name}"),
@@ -25,7 +22,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "runs_failed": ("{runs} 回の実行で失敗がありました: {dag}", "Failures in {runs} runs: {dag}"),
     "mended_title": ("失敗は解消しました: {dag}", "Failures resolved: {dag}"),
     "recovered_title": ("復旧しました: {dag}", "Recovered: {dag}"),
-    # What stands in front of a value.
+    # Labels in front of a value.
     "dag": ("DAG", "DAG"),
     "task": ("タスク", "Task"),
     "tasks": ("タスク", "Tasks"),
@@ -73,55 +70,31 @@ _WORDS: dict[str, tuple[str, str]] = {
         "{switch} の設定によりこのルームに送信しました。本来の送信先: {room}",
         "Sent here because of {switch}; meant for: {room}",
     ),
-    # Stands where text was cut out of the middle.
-    "left_out": ("… ({count:,} 文字省略) …", "… ({count:,} characters left out) …"),
 }
-# What English says otherwise of one.
-_OF_ONE = {
+#: English texts for a count of 1.
+SINGULAR = {
     "many_failed": "{count} task failed: {dag}",
     "many_retrying": "{count} task will be retried: {dag}",
     "failed": "{count} task failed",
 }
 
 
-class Words:
-    """Everything there is to say, in one language.
+def alert_catalog(lang: str) -> Catalog:
+    """Return the texts of the alerts in one language.
 
-    :param lang: ``ja`` or ``en``.
-    :raises ChatworkParameterError: for any other.
+    :raises ChatworkParameterError: if ``lang`` is neither ``ja`` nor ``en``.
     """
-
-    def __init__(self, lang: str) -> None:
-        self.lang = check_language("lang", lang)
-        self._at = LANGUAGES.index(self.lang)
-
-    def __call__(self, name: str, /, **values: object) -> str:
-        """The sentence of a name, with the values filled in."""
-        if self.lang == "en" and values.get("count") == 1 and name in _OF_ONE:
-            return _OF_ONE[name].format(**values)
-        return _WORDS[name][self._at].format(**values)
-
-    @property
-    def left_out(self) -> str:
-        """The sign for :func:`~airflow_provider_chatwork.api.notation.fit`."""
-        return _WORDS["left_out"][self._at]
-
-    def duration(self, seconds: float) -> str:
-        """How long something took, in the two largest units that tell."""
-        whole = int(seconds)
-        minutes, s = divmod(whole, 60)
-        hours, m = divmod(minutes, 60)
-        d, h = divmod(hours, 24)
-        name = "days" if d else "hours" if h else "minutes" if m else "seconds"
-        if name == "seconds":
-            # Nothing takes "0 s".
-            return self(name, s=whole if seconds >= 10 else f"{max(round(seconds, 1), 0.1):g}")
-        return self(name, d=d, h=h if d else hours, m=m, s=s)
+    return Catalog(lang, TEXTS, SINGULAR)
 
 
-def check_language(parameter: str, value: object) -> str:
-    """A language there is.
-
-    :raises ChatworkParameterError: naming the parameter.
-    """
-    return validation.choice(parameter, value, LANGUAGES)
+def duration(catalog: Catalog, seconds: float) -> str:
+    """Return a duration in its two largest units, for example ``1 h 5 min``."""
+    whole = int(seconds)
+    minutes, s = divmod(whole, 60)
+    hours, m = divmod(minutes, 60)
+    d, h = divmod(hours, 24)
+    if whole < 60:
+        # At least 0.1, so that no duration is shown as "0 s".
+        return catalog.text("seconds", s=whole if seconds >= 10 else f"{max(round(seconds, 1), 0.1):g}")
+    key = "days" if d else "hours" if h else "minutes"
+    return catalog.text(key, d=d, h=h if d else hours, m=m, s=s)

@@ -19,7 +19,7 @@ import greenlet
 from airflow_provider_chatwork.alerts.aggregation import Fold, LedgerError, News, Told
 from airflow_provider_chatwork.alerts.alert_state import Board, Entry, Key, RunPart
 from airflow_provider_chatwork.alerts.formatter import Writer
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 
@@ -136,7 +136,7 @@ class Storm:
 
     def fold(self, run_id: str, *, records: bool = True, asks: bool = True, window: float | None = None) -> Fold:
         """The fold of one process."""
-        writer = Writer(Words("en"), "UTC")
+        writer = Writer(alert_catalog("en"), "UTC")
         return Fold(
             ledger=StormLedger(self, run_id, records=records, asks=asks),
             name="board" if window is not None else f"board {run_id}",

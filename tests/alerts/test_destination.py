@@ -10,14 +10,14 @@ import pytest
 from airflow_provider_chatwork.alerts.destination import Plan, Switch, plan, route_of, severity_of, table_of
 from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.utils.quiet_hours import QuietHours
 
-EN = Words("en")
+EN = alert_catalog("en").text
 #: 10 o'clock on a Monday morning in Tokyo.
 NOW = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
 NIGHT = QuietHours(start="22:00", end="07:00")
@@ -149,7 +149,7 @@ class TestLanguage:
     )
     def test_is_that_of_the_rule_the_author_the_connection(self, route, author, connection, lang):
         settings = {} if connection is None else {"lang": connection}
-        assert planned(route=Route(lang=route), lang=author, settings=settings).writer.words.lang == lang
+        assert planned(route=Route(lang=route), lang=author, settings=settings).writer.catalog.lang == lang
 
     def test_must_be_one_there_is(self):
         with pytest.raises(ChatworkParameterError, match="lang"):

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from airflow_provider_chatwork.alerts.alert_state import Board, Entry, RunPart
 from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.formatter import Writer
-from airflow_provider_chatwork.alerts.texts import LANGUAGES, Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
+from airflow_provider_chatwork.utils.i18n import LANGUAGES
 from tests.api.notation_texts import FRAGMENTS, is_one_frame, is_whole, tags_in
 
 DATE = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
@@ -59,7 +60,7 @@ ASKED = Story(
 
 
 def writer(lang: str, style: str = "full") -> Writer:
-    return Writer(Words(lang), "Asia/Tokyo", style)
+    return Writer(alert_catalog(lang), "Asia/Tokyo", style)
 
 
 def plain(text: str) -> str:
@@ -293,7 +294,7 @@ class TestStory:
         assert "Log: https://l [info]\nDetails" in text
 
     def test_shows_times_in_its_zone(self):
-        text = Writer(Words("en"), "America/New_York").story(LOADED)
+        text = Writer(alert_catalog("en"), "America/New_York").story(LOADED)
         assert "Logical date: 2026-11-22 10:00 (America/New_York)\n" in text
 
 

@@ -11,13 +11,13 @@ from airflow_provider_chatwork.alerts.aggregation import LedgerError
 from airflow_provider_chatwork.alerts.alert_state import Board
 from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_side import connect
 from tests.alerts.memory import DAG, RUN, MemoryAirflow, Teller, failure, run_failure, run_success
 
-EN = Words("en")
+EN = alert_catalog("en").text
 RECOVERED = EN("recovered_title", dag=DAG)
 NEXT = "scheduled__2026-11-09"
 SUCCESS = ["edit_message", "get_me", "post_message"]
@@ -228,7 +228,7 @@ class TestTell:
         assert {request.account_id for request in teller.sandbox.requests} == {company.YAMADA}
         *_, answer = teller.messages().values()
         assert answer.startswith(f"[rp aid={company.YAMADA} ")
-        assert Words("ja")("recovered_title", dag=DAG) in answer
+        assert alert_catalog("ja").text("recovered_title", dag=DAG) in answer
 
     def test_answers_in_the_room_of_the_alert(self, teller):
         teller.tell(failure(), room_id=company.SALES_ROOM)

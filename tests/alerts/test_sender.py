@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_chatwork.alerts.destination import Switch
 from airflow_provider_chatwork.alerts.event import Kind
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import Words
+from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.sandbox import Fault, company
@@ -17,7 +17,7 @@ from airflow_provider_chatwork.utils.quiet_hours import QuietHours
 from tests.airflow_side import connect
 from tests.alerts.memory import RUN, MemoryLedger, failure, run_failure, run_success
 
-EN = Words("en")
+EN = alert_catalog("en").text
 YAMADA = "[To:1001002] 山田 太郎"
 
 
@@ -295,7 +295,7 @@ class TestRouting:
         table = RoutingTable(routes=(Route(severity="error", room_id=company.SALES_ROOM, lang="ja"),))
         teller.tell(failure(), table=table)
         assert teller.messages() == {}
-        assert Words("ja")("failure", name="load") in teller.text_in(company.SALES_ROOM)
+        assert alert_catalog("ja").text("failure", name="load") in teller.text_in(company.SALES_ROOM)
 
     def test_sends_through_another_connection(self, teller, monkeypatch):
         teller.sandbox.add_token("another", company.YAMADA)

@@ -1,53 +1,44 @@
 from __future__ import annotations
 
 import string
-from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts import texts as module
-from airflow_provider_chatwork.alerts.texts import LANGUAGES, Words, check_language
-from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.notation import LEFT_OUT, safe
-
-SENTENCES = module._WORDS
-OF_ONE = module._OF_ONE
+from airflow_provider_chatwork.alerts.texts import SINGULAR, TEXTS, alert_catalog, duration
+from airflow_provider_chatwork.api.notation import safe
+from airflow_provider_chatwork.utils.i18n import LANGUAGES
 
 
-def placeholders(sentence: str) -> set[str | None]:
-    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
+def placeholders(text: str) -> set[str | None]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
-class TestSentences:
-    @pytest.mark.parametrize("name", SENTENCES)
-    def test_have_the_same_placeholders_in_every_language(self, name):
-        assert len(SENTENCES[name]) == len(LANGUAGES)
-        assert len({frozenset(placeholders(sentence)) for sentence in SENTENCES[name]}) == 1
+class TestTexts:
+    @pytest.mark.parametrize("key", TEXTS)
+    def test_the_texts_of_a_key_have_the_same_placeholders(self, key):
+        assert len(TEXTS[key]) == len(LANGUAGES)
+        assert len({frozenset(placeholders(text)) for text in TEXTS[key]}) == 1
 
-    @pytest.mark.parametrize("name", OF_ONE)
-    def test_have_the_same_placeholders_for_one(self, name):
-        assert placeholders(OF_ONE[name]) == placeholders(SENTENCES[name][1])
+    @pytest.mark.parametrize("key", SINGULAR)
+    def test_the_singular_has_the_same_placeholders(self, key):
+        assert placeholders(SINGULAR[key]) == placeholders(TEXTS[key][1])
 
-    @pytest.mark.parametrize("name", SENTENCES)
-    def test_hold_nothing_that_acts_themselves(self, name):
-        for sentence in SENTENCES[name]:
-            assert safe(sentence) == sentence
+    @pytest.mark.parametrize("key", TEXTS)
+    def test_no_text_contains_notation(self, key):
+        for text in TEXTS[key]:
+            assert safe(text) == text
 
-    def test_know_one_from_many_in_english(self):
+    def test_every_english_text_that_counts_tasks_has_a_singular(self):
         # "{runs} runs" are at least two.
-        assert {name for name, (_, english) in SENTENCES.items() if "{count} tasks" in english} == {*OF_ONE}
-        assert not [name for name, english in OF_ONE.items() if "tasks" in english]
+        assert {key for key, (_, english) in TEXTS.items() if "{count} tasks" in english} == {*SINGULAR}
+        assert not [key for key, english in SINGULAR.items() if "tasks" in english]
 
-    def test_are_written_in_their_language(self):
-        letters = {name: SENTENCES[name][1] for name in SENTENCES}
-        assert [name for name, english in letters.items() if not english.isascii()] == ["left_out"]
-        same = {name for name, (japanese, english) in SENTENCES.items() if japanese == english}
-        assert same == {"dag", "ended_reason"}
+    def test_each_text_is_in_its_language(self):
+        assert [key for key, (_, english) in TEXTS.items() if not english.isascii()] == []
+        assert {key for key, (japanese, english) in TEXTS.items() if japanese == english} == {"dag", "ended_reason"}
 
-
-class TestWords:
     @pytest.mark.parametrize(
-        ("lang", "count", "sentence"),
+        ("lang", "count", "text"),
         [
             ("ja", 1, "1 件のタスクが失敗しました: d"),
             ("ja", 2, "2 件のタスクが失敗しました: d"),
@@ -55,23 +46,8 @@ class TestWords:
             ("en", 2, "2 tasks failed: d"),
         ],
     )
-    def test_counts(self, lang, count, sentence):
-        assert Words(lang)("many_failed", count=count, dag="d") == sentence
-
-    @pytest.mark.parametrize("name", ["{", "}", "{0}", "{count}", "{name.__class__}", "%s", "100%", "{{}}"])
-    @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_take_what_looks_like_a_placeholder_as_it_is(self, lang, name):
-        assert Words(lang)("failure", name=name).endswith(f": {name}")
-        assert name in Words(lang)("others", count=1, names=name)
-
-    @pytest.mark.parametrize(("lang", "sign"), [("ja", "… (1,234 文字省略) …"), ("en", LEFT_OUT.format(count=1234))])
-    def test_say_what_was_left_out(self, lang, sign):
-        assert Words(lang).left_out.format(count=1234) == sign
-
-    @pytest.mark.parametrize("lang", ["fr", "", "JA", None, 1])
-    def test_know_no_other_language(self, lang):
-        with pytest.raises(ChatworkParameterError, match="lang"):
-            Words(lang)
+    def test_a_count_of_one_is_singular_in_english(self, lang, count, text):
+        assert alert_catalog(lang).text("many_failed", count=count, dag="d") == text
 
 
 class TestDuration:
@@ -94,17 +70,6 @@ class TestDuration:
             (200000, "2 日 7 時間", "2 d 7 h"),
         ],
     )
-    def test_names_the_two_largest_units(self, seconds, japanese, english):
-        assert Words("ja").duration(seconds) == japanese
-        assert Words("en").duration(seconds) == english
-
-
-class TestCheckLanguage:
-    @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_returns_a_language_there_is(self, lang):
-        assert check_language("lang", lang) == lang
-
-    @pytest.mark.parametrize("value", ["de", "", 5, None, ["ja"]])
-    def test_names_the_parameter_and_the_choice(self, value: Any):
-        with pytest.raises(ChatworkParameterError, match=r"rules\[0\]\.lang.*ja.*en"):
-            check_language("rules[0].lang", value)
+    def test_the_two_largest_units_are_named(self, seconds, japanese, english):
+        assert duration(alert_catalog("ja"), seconds) == japanese
+        assert duration(alert_catalog("en"), seconds) == english
