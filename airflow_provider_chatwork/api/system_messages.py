@@ -6,16 +6,8 @@ whatever is built on them has to do without them, too, and anything unexpected i
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
-
-from airflow_provider_chatwork.api import models
-
-#: Says that a task was ticked off.
-TASK_DONE = "task_done"
 
 # What every such line holds, whatever else may be different in it.
 _ABOUT_TASKS = "[dtext:task"
@@ -23,15 +15,6 @@ _KEY = re.compile(r"\A\s*\[info\]\s*\[title\]\s*\[dtext:(?P<key>[a-z0-9_]{1,50})
 _CUT = re.compile(r"(\[?(\.{2,}|…+)\]?)\Z")
 _OPENING = re.compile(r"\[task (?P<attributes>[^\[\]]{0,200})\]")
 _ATTRIBUTE = re.compile(r"(?P<name>[a-z]{1,10})=(?P<value>[^ ]{1,30})")
-
-
-class Terms(TypedDict):
-    """What people can change of a task. ``limit_time`` is in Unix seconds; ``text`` is a :func:`text_mark`."""
-
-    account_id: int
-    limit_time: int
-    limit_type: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +34,6 @@ class Notice:
     cards: tuple[Card, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """Who ticked a task off, and when, in Unix time."""
-
-    account_id: int
-    at: int
-
-
 def read_notice(body: str) -> Notice | None:
     """Read a message that Chatwork wrote about tasks; ``None`` for every other.
 
@@ -75,11 +50,6 @@ def read_notice(body: str) -> Notice | None:
         for opening, end in zip(openings, bounds[1:], strict=True)
     ]
     return Notice(heading["key"], tuple(card for card in cards if card is not None))
-
-
-def text_mark(body: str) -> str:
-    """A short stand-in for the text of a task, the same whatever a server does to line ends and outer white space."""
-    return hashlib.sha256(_plain(body).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def may_tell_of(text: str, message: str) -> bool:
@@ -110,34 +80,6 @@ def _may_show(wanted: str, shown: str) -> bool:
 
 def _letters(text: str) -> str:
     return "".join(text.split())
-
-
-def completion_of(terms: Terms, page: Sequence[models.Message], since: float, until: float) -> Completion | None:
-    """Find in the messages of a room who ticked a task off between two Unix times; the last time, if several.
-
-    A line shows no task id. It is taken for one of a task whose assignee, deadline and text it shows.
-    """
-    for message in reversed(page):
-        if not since <= message["send_time"] <= until:
-            continue
-        notice = read_notice(message["body"])
-        if notice is None or notice.key != TASK_DONE:
-            continue
-        if any(_shows(card, terms) for card in notice.cards):
-            return Completion(message["account"]["account_id"], message["send_time"])
-    return None
-
-
-def _plain(text: str) -> str:
-    return text.replace("\r\n", "\n").strip()
-
-
-def _shows(card: Card, terms: Terms) -> bool:
-    return (
-        card.account_id == terms["account_id"]
-        and card.limit_time == terms["limit_time"]
-        and text_mark(card.body) == terms["text"]
-    )
 
 
 def _card(attributes: str, rest: str) -> Card | None:

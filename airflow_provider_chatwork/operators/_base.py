@@ -105,16 +105,14 @@ class ChatworkOperator(BaseOperator):
         *,
         stands_for: Mapping[str, str] | None = None,
         recall: Callable[[], Any] | None = None,
-        across_clears: bool = False,
     ) -> Created:
         """Create something, or return what an earlier try of the task has created.
 
         :param stands_for: as for :meth:`run_call`.
         :param recall: looks in Chatwork for what an earlier try has created, and returns ``None`` if there is nothing.
             It is asked where Airflow remembers nothing.
-        :param across_clears: whether clearing the task does not make it create anew.
         """
-        return _run_once(self.hook, context, call, stands_for or {}, recall, None if across_clears else _round(context))
+        return _run_once(self.hook, context, call, stands_for or {}, recall, _round(context))
 
     def forget_created(self, context: Context) -> None:
         """Let :meth:`create_once` create anew."""

@@ -67,18 +67,6 @@ def run_began(context: Context) -> float:
     return 0.0 if began is None else float(began.timestamp())
 
 
-def round_began(context: Context, retries: int | None, created_at: float) -> float:
-    """The Unix time when the round of tries began in which tasks are waited for that a clear leaves as they are.
-
-    :param created_at: when the tasks were given.
-    """
-    if first_try(context, retries) == 1:
-        return created_at
-    began = run_began(context)
-    # A clear in a run that goes on leaves no time behind. Better too much of it for people than none.
-    return began if is_retry(context, retries) and began > created_at else time.time()
-
-
 def creation(
     operator: ChatworkCreateTaskOperator, room_id: int, body: str
 ) -> tuple[Call[CreatedTasks], dict[str, str]]:
@@ -95,9 +83,6 @@ def creation(
             raise ChatworkParameterError("due", due, "give either due, or limit and limit_type")
         limit, limit_type = limit_of(due, operator.hook.settings.timezone, time.time())
         stands_for["limit"] = repr(due)
-    if operator.reuse:
-        # What is reused is due when it was.
-        stands_for.update(limit="", limit_type="")
     return create_task(room_id, body, operator.to_ids, limit=limit, limit_type=limit_type), stands_for
 
 
@@ -109,7 +94,7 @@ def never_guessing() -> Iterator[None]:
     except ChatworkUnknownOutcomeError as error:
         raise AirflowFailException(
             f"What became of the tasks of an earlier try is not known: {error.reason}. They are not given again: look "
-            "into the room, and clear this task without reuse to have them given anew."
+            "into the room, and clear this task to have them given anew."
         ) from error
 
 
@@ -144,7 +129,7 @@ def new_given(gift: Gift, needed: int, timeout: float) -> Given:
         "deadline": now + timeout,
         "needed": needed,
         "tracks": [
-            new_track(task_id, now, account_id=account_id if task_id is None else None)
+            new_track(task_id, account_id=account_id if task_id is None else None)
             for task_id, account_id in zip(gift.task_ids, gift.to_ids, strict=True)
         ],
     }
@@ -172,36 +157,17 @@ class Memory:
 
     def __init__(self, context: Context, retries: int | None) -> None:
         self._store: Any = context.get("task_state_store")
-        self._round = first_try(context, retries)
 
-    def recall(self, gift: Gift, needed: int, timeout: float) -> Given | None:
-        """The wait as an earlier try has left it; with a new deadline where the task was cleared since."""
-        kept = self._kept(gift)
-        if "given" not in kept:
+    def recall(self, gift: Gift, needed: int) -> Given | None:
+        """The wait as an earlier try has left it."""
+        kept = None if self._store is None else self._store.get(WAIT_KEY, None)
+        if not isinstance(kept, dict) or kept["task_ids"] != [*gift.task_ids]:
             return None
         given: Given = kept["given"]
         given["needed"] = needed
-        if kept["round"] != self._round:
-            given["deadline"] = time.time() + timeout
         return given
-
-    def is_withdrawn(self, gift: Gift) -> bool:
-        """Whether the tasks were withdrawn, as far as that is remembered."""
-        return bool(self._kept(gift).get("withdrawn"))
 
     def keep(self, given: Given) -> None:
         """Remember a wait."""
-        self._set(given, {"given": given})
-
-    def keep_withdrawal(self, given: Given) -> None:
-        """Remember that the tasks were withdrawn."""
-        self._set(given, {"withdrawn": True})
-
-    def _kept(self, gift: Gift) -> dict[str, Any]:
-        kept = None if self._store is None else self._store.get(WAIT_KEY, None)
-        return kept if isinstance(kept, dict) and kept["task_ids"] == [*gift.task_ids] else {}
-
-    def _set(self, given: Given, value: dict[str, Any]) -> None:
         if self._store is not None:
-            task_ids = [track["task_id"] for track in given["tracks"]]
-            self._store.set(WAIT_KEY, {**value, "task_ids": task_ids, "round": self._round})
+            self._store.set(WAIT_KEY, {"given": given, "task_ids": [track["task_id"] for track in given["tracks"]]})

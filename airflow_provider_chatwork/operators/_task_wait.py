@@ -166,8 +166,8 @@ class Waiting:
         for task in outcome["tasks"]:
             if task["task_id"] in withdrawal["closed"]:
                 task["status"] = "withdrawn"
-        for untold in self._hook.hasty_client.follow(look_into_room(outcome, self.given)):
-            self._log.warning("The room does not tell all that became of the tasks: %s", untold)
+        if (refusal := self._hook.hasty_client.follow(look_into_room(outcome, self.given))) is not None:
+            self._log.warning("Room %s does not show who has left: %s", self.given["room_id"], refusal)
         self._log.info("The wait has ended: %s. %s", word, describe(outcome))
         return outcome
 
@@ -216,7 +216,7 @@ class Waiting:
         self._note()
 
     def _is_withdrawn(self) -> bool:
-        """Whether another run has withdrawn the tasks, as where this one was begun by a clear with ``reuse``."""
+        """Whether another try has withdrawn the tasks: a worker that Airflow had lost, and that was stopped later."""
         if self.given["message_id"] is None:
             return False
         try:

@@ -79,8 +79,6 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         ``{{ ti.dag_id }}/{{ ti.task_id }}/{{ run_id }}/{{ ti.map_index }}``. (Of most runs, ``task_instance_key_str``
         holds no more than the day.) In a run of a cleared task it ends with the number of the first try: ``... (2)``.
         Not needed on Airflow 3.3 and later, which remembers what was created.
-    :param reuse: whether a run after a clear goes on with the tasks of the run before, with a new ``timeout``, instead
-        of giving them anew. Before Airflow 3.3 it needs a ``reference``.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
@@ -114,7 +112,6 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         on_timeout: str = "fail",
         withdraw: bool = False,
         reference: str | None = None,
-        reuse: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,7 +130,6 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         self.on_timeout = on_timeout
         self.withdraw = withdraw
         self.reference = reference
-        self.reuse = reuse
         self._waiting: Waiting | None = None
         self._worker_wait: WorkerWait | None = None
 
@@ -215,43 +211,34 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         reference = api.validation.given(self.reference)
         body = self.body
         if reference is not None:
-            round_ = 1 if self.reuse else first_try(context, self.retries)
-            body = with_reference(body, reference, self.hook.settings.lang, round_)
-        elif self.reuse and context.get("task_state_store") is None:
-            raise ChatworkParameterError("reuse", True, "give a reference, too: this Airflow does not remember tasks")
+            body = with_reference(body, reference, self.hook.settings.lang, first_try(context, self.retries))
         call, stands_for = creation(self, room_id, body)
         # Before a first try there is nothing to find, and a run that was deleted and made anew is not the same one.
-        looks = not ignore and (self.reuse or is_retry(context, self.retries))
+        looks = not ignore and is_retry(context, self.retries)
         recall = None
         if reference is not None:
-            # What is reused may have been given before the run was begun anew.
-            since = 0.0 if self.reuse and first_try(context, self.retries) > 1 else run_began(context)
+            since = run_began(context)
             recall = partial(find_gift, self.hook, room_id, body, to_ids, since) if looks else lambda: None
         if ignore:
             self.forget_created(context)
-        created = self.create_once(context, call, stands_for=stands_for, recall=recall, across_clears=self.reuse)
+        created = self.create_once(context, call, stands_for=stands_for, recall=recall)
         return Gift(room_id, to_ids, created.result["task_ids"], created.is_new)
 
     def _begin(self, context: Context, gift: Gift, wishes: Wishes) -> Waiting:
         """Begin to wait for tasks, or go on where an earlier try has begun."""
-        from airflow_provider_chatwork.operators._idempotency import Memory, never_guessing, new_given, round_began
+        from airflow_provider_chatwork.operators._idempotency import Memory, never_guessing, new_given
         from airflow_provider_chatwork.operators._task_wait import Waiting
 
         memory = Memory(context, self.retries)
         if not gift.is_new:
-            known = memory.recall(gift, wishes.needed, wishes.timeout)
+            known = memory.recall(gift, wishes.needed)
             waiting = Waiting(self.hook, known or new_given(gift, wishes.needed, wishes.timeout), wishes, self.log)
-            withdrawn = memory.is_withdrawn(gift)
-            if not withdrawn:
-                waiting.look()
-                with never_guessing():
-                    withdrawn = self.withdraw and waiting.was_withdrawn()
+            waiting.look()
+            with never_guessing():
+                withdrawn = self.withdraw and waiting.was_withdrawn()
             if not withdrawn:
                 if known is None:
-                    began = waiting.date_back()
-                    if self.reuse:
-                        began = round_began(context, self.retries, began)
-                    waiting.given["deadline"] = began + wishes.timeout
+                    waiting.given["deadline"] = waiting.date_back() + wishes.timeout
                 memory.keep(waiting.given)
                 return waiting
             self.log.info("What an earlier try has given was withdrawn, so it is given anew")
@@ -317,17 +304,12 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
     def _end(self, context: Context, waiting: Waiting, word: str) -> Outcome:
         """Return what became of the tasks where they are done, and fail or skip otherwise."""
-        from airflow_provider_chatwork.operators._idempotency import Memory
         from airflow_provider_chatwork.waiting.tasks.result import describe
 
         outcome = waiting.end(word)
         self.show_place(context, outcome["room_id"], outcome["message_id"])
         if outcome["outcome"] == "done":
             return outcome
-        statuses = {task["status"] for task in outcome["tasks"]}
-        # Where some are open still, the next run has to see to them.
-        if "withdrawn" in statuses and "open" not in statuses:
-            Memory(context, self.retries).keep_withdrawal(waiting.given)
         ti: Any = context.get("ti")
         if ti is not None:
             ti.xcom_push(key=OUTCOME_KEY, value=outcome)

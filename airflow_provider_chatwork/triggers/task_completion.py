@@ -206,11 +206,7 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
     def _note(self, wait: TasksWait) -> dict[int, models.Task]:
         tasks = {task["task_id"]: task for task in wait.tasks if task is not None}
         deleted = {state["task_id"] for state in wait.states if state["status"] == "deleted"}
-        # That a task is open is known of the look that has seen it, and not of the time since.
-        still_open = {task_id: task for task_id, task in tasks.items() if task["status"] == "open"}
-        others = {task_id: task for task_id, task in tasks.items() if task_id not in still_open}
-        note_all(self._seen["tracks"], still_open, set(), wait.now() if wait.seen_at is None else wait.seen_at)
-        note_all(self._seen["tracks"], others, deleted, wait.now())
+        note_all(self._seen["tracks"], tasks, deleted, wait.now())
         self._seen["message_id"] = self._seen["message_id"] or message_of(self._seen["tracks"])
         return tasks
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +7,8 @@ from hypothesis import strategies as st
 from airflow_provider_chatwork.api.system_messages import (
     Card,
     Notice,
-    completion_of,
     may_tell_of,
     read_notice,
-    text_mark,
 )
 from airflow_provider_chatwork.sandbox import Sandbox, company
 
@@ -125,52 +121,3 @@ class TestMayTellOf:
         sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], self.TEXT)
         told = sandbox.messages(ROOM)[-1]["body"]
         assert (may_tell_of(self.TEXT, told), may_tell_of("別の作業", told)) == (True, False)
-
-
-class TestTextMark:
-    @pytest.mark.parametrize("other", ["a\nb", " a\r\nb\n", "a\nb  "])
-    def test_is_the_same_for_the_same_text(self, other: str) -> None:
-        assert text_mark(other) == text_mark("a\nb")
-
-    @pytest.mark.parametrize("other", ["a b", "a\nB", "", "a\n\nb"])
-    def test_is_another_for_another_text(self, other: str) -> None:
-        assert text_mark(other) != text_mark("a\nb")
-
-    def test_is_short_and_takes_half_a_character(self) -> None:
-        assert len(text_mark("x" * 65535)) == len(text_mark("\ud800")) == 16
-
-
-class TestCompletionOf:
-    TERMS: ClassVar[Any] = {"account_id": 1, "limit_time": 0, "limit_type": "none", "text": text_mark("確認")}
-
-    def message(self, at: int, body: str, by: int = 9) -> Any:
-        return {"message_id": str(at), "account": {"account_id": by}, "body": body, "send_time": at}
-
-    def test_tells_who_ticked_and_when(self) -> None:
-        found = completion_of(self.TERMS, [self.message(100, line("確認"))], 50, 150)
-        assert found is not None
-        assert (found.account_id, found.at) == (9, 100)
-
-    def test_takes_the_last_time(self) -> None:
-        page = [self.message(at, line("確認"), by=at) for at in (100, 120)]
-        found = completion_of(self.TERMS, page, 50, 150)
-        assert found is not None
-        assert found.at == 120
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            line("別の確認"),
-            line("確認", key="task_added"),
-            line("確認", key="task_edited"),
-            line("確認", attributes="aid=2 st=done lt=0 ltype=none"),
-            line("確認", attributes="aid=1 st=done lt=5 ltype=time"),
-            "確認",
-        ],
-    )
-    def test_takes_no_line_of_another_task(self, body: str) -> None:
-        assert completion_of(self.TERMS, [self.message(100, body)], 50, 150) is None
-
-    @pytest.mark.parametrize("at", [49, 151])
-    def test_takes_no_line_of_another_time(self, at: int) -> None:
-        assert completion_of(self.TERMS, [self.message(at, line("確認"))], 50, 150) is None

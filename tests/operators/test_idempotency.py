@@ -363,62 +363,8 @@ class TestAClear:
 
     @in_both_modes
     @with_both_memories
-    def test_goes_on_with_the_same_tasks_if_so_wanted(self, mode: str, memory: str, office: Office) -> None:
-        runs = Runs(office, memory, mode, reuse=True, due="P1D")
-        assert runs.go((100, tick(0))).how == "timed out"
-        runs.clear()
-        begun = office.now = office.now + 5000
-        # Another due date does not make it another task.
-        end = runs.go((office.now - START + 500, tick(1)), due="P2D")
-        assert end.how == "done"
-        assert office.now > begun
-        assert [task["task_id"] for task in end.result["tasks"]] == office.tasks
-        assert len(new_tasks(office)) == 2
-
-    @in_both_modes
-    @with_both_memories
-    def test_gives_people_the_whole_time_once_more(self, mode: str, memory: str, office: Office) -> None:
-        runs = Runs(office, memory, mode, reuse=True)
-        assert runs.go().how == "timed out"
-        runs.clear()
-        begun = office.now = office.now + 5000
-        assert runs.go().how == "timed out"
-        assert begun + 3600 <= office.now <= begun + 3700
-
-    @in_both_modes
-    @with_both_memories
-    def test_does_not_reuse_what_was_withdrawn(self, mode: str, memory: str, office: Office) -> None:
-        runs = Runs(office, memory, mode, reuse=True, withdraw=True)
-        assert runs.go().how == "timed out"
-        runs.clear()
-        end = runs.go((office.now - START + 500, tick_newest))
-        assert end.how == "done"
-        assert len(new_tasks(office)) == 4
-
-    @in_both_modes
-    @with_both_memories
-    def test_that_did_not_happen_gives_retries_no_more_time(self, mode: str, memory: str, office: Office) -> None:
-        runs = Runs(office, memory, mode, reuse=True)
-        runs.go_and_fail(1000)
-        office.now = START + 2000
-        assert runs.go().how == "timed out"
-        assert START + 3600 <= office.now <= START + 3700
-
-    @in_both_modes
-    def test_in_a_run_that_goes_on_leaves_retries_some_time(self, mode: str, office: Office) -> None:
-        runs = Runs(office, "reference", mode, reuse=True)
-        assert runs.go().how == "timed out"
-        runs.clear()
-        office.now += 5000
-        runs.go_and_fail(office.now - START + 1000)
-        begun = office.now
-        assert runs.go().how == "timed out"
-        assert begun + 3600 <= office.now <= begun + 3700
-
-    @in_both_modes
-    @with_both_memories
     def test_gives_its_retries_no_more_time(self, mode: str, memory: str, office: Office) -> None:
-        runs = Runs(office, memory, mode, reuse=True)
+        runs = Runs(office, memory, mode)
         assert runs.go().how == "timed out"
         runs.clear()
         begun = office.run_began = office.now = office.now + 5000
@@ -426,34 +372,6 @@ class TestAClear:
         office.now += 1000
         assert runs.go().how == "timed out"
         assert begun + 3600 <= office.now <= begun + 3700
-
-    @in_both_modes
-    @with_both_memories
-    def test_withdraws_the_rest_where_that_was_interrupted(self, mode: str, memory: str, office: Office) -> None:
-        runs = Runs(office, memory, mode, reuse=True, withdraw=True)
-        cut = lambda office: office.break_down(operation="set_task_status", status=503, after=1)  # noqa: E731
-        end = runs.go((3500, cut))
-        assert [task["status"] for task in end.outcome["tasks"]] == ["withdrawn", "open"]
-        office.sandbox.behave()
-        runs.clear()
-        assert runs.go((office.now - START + 500, tick_newest)).how == "done"
-        assert [task["status"] for task in new_tasks(office)] == ["done"] * 4
-
-    @in_both_modes
-    def test_remembers_that_it_has_withdrawn_them(self, mode: str, office: Office) -> None:
-        runs = Runs(office, "store", mode, reuse=True, withdraw=True)
-        assert runs.go().how == "timed out"
-        for index in range(120):
-            office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
-        runs.clear()
-        assert runs.go((office.now - START + 500, tick_newest)).how == "done"
-        assert len(new_tasks(office)) == 4
-
-    def test_can_only_reuse_what_it_knows(self, office: Office) -> None:
-        end = office.ask("worker", reuse=True)
-        assert (end.how, end.cause) == ("failed for good", "ChatworkParameterError")
-        assert "reference" in end.error
-        assert office.sandbox.requests == []
 
 
 class TestARoomFullOfDoneTasks:
@@ -506,22 +424,6 @@ class TestARoomFullOfDoneTasks:
         full.now += 60
         assert runs.go(self.tick_later(full)).how == "done"
         assert full.sandbox.acted("create_task") == 1
-
-    @in_both_modes
-    def test_is_given_another_by_a_first_try_that_would_reuse_one(self, mode: str, full: Office) -> None:
-        runs = Runs(full, "reference", mode, to_ids=[SATO], reuse=True)
-        assert runs.go(self.tick_later(full)).how == "done"
-
-    def test_is_not_given_another_where_one_from_before_a_clear_may_be_behind_them(self, office: Office) -> None:
-        runs = Runs(office, "reference", "worker", to_ids=[SATO], reuse=True)
-        assert runs.go((100, tick(0))).how == "done"
-        fill(office, "done", SATO, 100)
-        runs.clear()
-        office.now += 86400
-        # The run was begun anew, so that no message since then tells of the task.
-        office.run_began = office.now
-        assert "look into the room" in runs.go().error
-        assert office.sandbox.acted("create_task") == 1
 
 
 class TestFirstTry:

@@ -54,7 +54,6 @@ class TestInADag:
         assert [outcome["outcome"] for outcome in outcomes] == ["done"] * 3
         tasks = [task for outcome in outcomes for task in outcome["tasks"]]
         assert [task["account_id"] for task in tasks] == [company.TAKAHASHI, *PEOPLE]
-        assert [task["done_by"] for task in tasks] == [company.TAKAHASHI, *PEOPLE]
         bodies = {task["task_id"]: task["body"] for task in sandbox.tasks(ROOM)}
         assert [bodies[task["task_id"]] for task in tasks] == [
             f"{body}\n参照: {run.run_id}" for body in ("一", "二 0", "二 1")

@@ -3,7 +3,7 @@
 =====================  ============================================================================================
 what people do         what it comes to
 =====================  ============================================================================================
-tick a task            ``status`` ``done``, ``seen_done_at``; ``done_by`` and ``done_at`` where the room tells
+tick a task            ``status`` ``done``, ``seen_done_at``
 open it again          ``changes`` has ``reopened``; it is not done, and waited for again
 move its due date      ``changes`` has ``due_moved``; reminders go by the new date
 change its text        ``changes`` has ``text_changed``; it is the same task, and done when it is ticked
@@ -22,22 +22,16 @@ from typing import Any, TypedDict
 
 from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkError
-from airflow_provider_chatwork.api.messages import list_messages
 from airflow_provider_chatwork.api.rooms import list_members
-from airflow_provider_chatwork.api.system_messages import completion_of
 from airflow_provider_chatwork.api.urls import message_url
 from airflow_provider_chatwork.waiting.tasks.tracking import Given, Track, message_of
-
-# How far this machine's clock may be from Chatwork's, in seconds, for a line of the room to be that of a task.
-_CLOCK_MARGIN = 30.0
 
 
 class TaskOutcome(TypedDict):
     """What became of one task.
 
     ``status`` is ``done``, ``open``, ``deleted`` or ``withdrawn``. ``seen_done_at`` is when it was first seen done, up
-    to an interval after it was. ``done_by`` (an account id) and ``done_at`` are there if the room tells. All times are
-    Unix times. ``changes`` and ``why`` are as the table says.
+    to an interval after it was, in Unix seconds. ``changes`` and ``why`` are as the table says.
     """
 
     task_id: int | None
@@ -45,8 +39,6 @@ class TaskOutcome(TypedDict):
     account_name: str
     status: str
     seen_done_at: int | None
-    done_by: int | None
-    done_at: int | None
     changes: list[str]
     why: str | None
 
@@ -77,27 +69,19 @@ def new_outcome(word: str, given: Given, web_url: str) -> Outcome:
     }
 
 
-def look_into_room(outcome: Outcome, given: Given) -> Generator[Call[Any], Any, list[ChatworkError]]:
-    """Complete an outcome with what the room tells: who ticked, and who has left. Yields the calls to run.
+def look_into_room(outcome: Outcome, given: Given) -> Generator[Call[Any], Any, ChatworkError | None]:
+    """Find out who has left the room, whose tasks Chatwork has deleted. Yields the calls to run.
 
-    :return: what Chatwork refused to tell. The outcome is as good without it.
+    :return: the error where Chatwork did not show the members; the outcome is complete but for that.
     """
-    errors: list[ChatworkError] = []
-    statuses = {task["status"] for task in outcome["tasks"]}
-    if "deleted" in statuses:
-        try:
-            members = yield list_members(given["room_id"])
-            _name_reasons(outcome["tasks"], {member["account_id"] for member in members})
-        except ChatworkError as error:
-            errors.append(error)
-    if "done" in statuses:
-        try:
-            page = yield list_messages(given["room_id"])
-            for task, track in zip(outcome["tasks"], given["tracks"], strict=True):
-                _name_completion(task, track, page)
-        except ChatworkError as error:
-            errors.append(error)
-    return errors
+    if all(task["status"] != "deleted" for task in outcome["tasks"]):
+        return None
+    try:
+        members = yield list_members(given["room_id"])
+    except ChatworkError as error:
+        return error
+    _name_reasons(outcome["tasks"], {member["account_id"] for member in members})
+    return None
 
 
 def describe(outcome: Outcome) -> str:
@@ -117,8 +101,6 @@ def _outcome_of(track: Track) -> TaskOutcome:
         "account_name": track["account_name"],
         "status": track["status"],
         "seen_done_at": None if seen is None else int(seen),
-        "done_by": None,
-        "done_at": None,
         "changes": [*track["changes"]],
         "why": "deleted" if track["status"] == "deleted" else None,
     }
@@ -128,12 +110,3 @@ def _name_reasons(tasks: Sequence[TaskOutcome], members: set[int]) -> None:
     for task in tasks:
         if task["status"] == "deleted" and task["account_id"] is not None and task["account_id"] not in members:
             task["why"] = "left_room"
-
-
-def _name_completion(task: TaskOutcome, track: Track, page: Sequence[Any]) -> None:
-    if task["status"] != "done" or track["terms"] is None or track["seen_done_at"] is None:
-        return
-    since, until = track["open_at"] - _CLOCK_MARGIN, track["seen_done_at"] + _CLOCK_MARGIN
-    completion = completion_of(track["terms"], page, since, until)
-    if completion is not None:
-        task["done_by"], task["done_at"] = completion.account_id, completion.at

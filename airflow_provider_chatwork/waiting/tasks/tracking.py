@@ -5,11 +5,11 @@ What is kept is plain JSON, so that it can be an argument and an event of a trig
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.system_messages import Terms, text_mark
 
 #: What may become of a task besides being done: the names in ``changes``.
 DUE_MOVED = "due_moved"
@@ -18,21 +18,32 @@ ASSIGNEE_SWAPPED = "assignee_swapped"
 REOPENED = "reopened"
 
 
+class TaskFields(TypedDict):
+    """The fields of a task that people can change.
+
+    ``limit_time`` is in Unix seconds; ``text`` is a hash of the task's text.
+    """
+
+    account_id: int
+    limit_time: int
+    limit_type: str
+    text: str
+
+
 class Track(TypedDict):
     """What is known of one task.
 
-    ``asked`` is how it was first seen and ``terms`` how it was last seen, both ``None`` before. ``open_at`` is the last
-    Unix time at which it was not done yet, ``seen_done_at`` the first one since at which it was. ``status`` is
-    ``open``, ``done`` or ``deleted``. A task that was gone before its id was known has none.
+    ``asked`` is how it was first seen and ``terms`` how it was last seen, both ``None`` before. ``seen_done_at`` is
+    the Unix time when it was first seen done. ``status`` is ``open``, ``done`` or ``deleted``. A task that was deleted
+    before its id was known has no id.
     """
 
     task_id: int | None
     message_id: str | None
     account_name: str
-    asked: Terms | None
-    terms: Terms | None
+    asked: TaskFields | None
+    terms: TaskFields | None
     status: str
-    open_at: float
     seen_done_at: float | None
     changes: list[str]
 
@@ -52,12 +63,12 @@ class Given(TypedDict):
     tracks: list[Track]
 
 
-def new_track(task_id: int | None, created_at: float, *, account_id: int | None = None) -> Track:
+def new_track(task_id: int | None, *, account_id: int | None = None) -> Track:
     """What is known of a task that nobody has looked at.
 
     :param account_id: whose it was, for a task that is gone already and so has no id.
     """
-    terms: Terms | None = None
+    terms: TaskFields | None = None
     if account_id is not None:
         terms = {"account_id": account_id, "limit_time": 0, "limit_type": "none", "text": ""}
     return {
@@ -67,7 +78,6 @@ def new_track(task_id: int | None, created_at: float, *, account_id: int | None 
         "asked": terms,
         "terms": terms,
         "status": "open" if task_id is not None else "deleted",
-        "open_at": created_at,
         "seen_done_at": None,
         "changes": [],
     }
@@ -95,7 +105,6 @@ def note(track: Track, task: models.Task | None, deleted: bool, now: float) -> N
             _note_change(track, REOPENED)
         track["status"] = "open"
         track["seen_done_at"] = None
-        track["open_at"] = now
 
 
 def ids_of(tracks: Iterable[Track]) -> list[int]:
@@ -128,11 +137,11 @@ def message_of(tracks: Iterable[Track]) -> str | None:
 
 
 def _note_terms(track: Track, task: models.Task) -> None:
-    terms: Terms = {
+    terms: TaskFields = {
         "account_id": task["account"]["account_id"],
         "limit_time": task.get("limit_time") or 0,
         "limit_type": task.get("limit_type") or "none",
-        "text": text_mark(task.get("body") or ""),
+        "text": text_hash(task.get("body") or ""),
     }
     asked = track["asked"] = track["asked"] or terms
     track["terms"] = terms
@@ -144,6 +153,15 @@ def _note_terms(track: Track, task: models.Task) -> None:
         _note_change(track, TEXT_CHANGED)
     if asked["account_id"] != terms["account_id"]:
         _note_change(track, ASSIGNEE_SWAPPED)
+
+
+def text_hash(body: str) -> str:
+    """Hash the text of a task.
+
+    The hash does not depend on line ends and outer white space, which Chatwork may change.
+    """
+    plain = body.replace("\r\n", "\n").strip()
+    return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _note_change(track: Track, change: str) -> None:

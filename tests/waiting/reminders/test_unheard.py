@@ -19,7 +19,7 @@ def given(*dues: float | None, lasts: float = 5 * HOUR, status: str = "open") ->
     """Tasks that were given now: due so many seconds from now, not due (0), or not looked at yet (``None``)."""
     tracks = []
     for number, due in enumerate(dues, 1):
-        track = new_track(number, NOW)
+        track = new_track(number)
         track["status"] = status
         if due is not None:
             limit_type = "time" if due else "none"

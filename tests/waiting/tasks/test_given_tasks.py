@@ -30,7 +30,7 @@ def given_tasks(sandbox: Sandbox) -> tuple[Given, dict[int, Any]]:
         "created_at": 1.0,
         "deadline": 2.0,
         "needed": 2,
-        "tracks": [new_track(None, 1.0, account_id=5), *(new_track(number, 1.0) for number in tasks)],
+        "tracks": [new_track(None, account_id=5), *(new_track(number) for number in tasks)],
     }
     return given, tasks
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkNetworkError
+from airflow_provider_chatwork.api.errors import ChatworkForbiddenError
 from airflow_provider_chatwork.waiting.tasks.result import describe, look_into_room, new_outcome
 from airflow_provider_chatwork.waiting.tasks.tracking import Given, new_track, note
 from tests.clients import drive
@@ -12,9 +12,9 @@ PEOPLE = {5: 1, 6: 2}
 
 
 def given_to(*statuses: str, seen_done_at: float = 200.5) -> Given:
-    tracks = [new_track(None, 100.0, account_id=3)]
+    tracks = [new_track(None, account_id=3)]
     for (task_id, account_id), status in zip(PEOPLE.items(), statuses, strict=True):
-        track = new_track(task_id, 100.0)
+        track = new_track(task_id)
         task: Any = {
             "task_id": task_id,
             "account": {"account_id": account_id, "name": "佐藤"},
@@ -33,11 +33,6 @@ def member(account_id: int) -> Any:
     return {"account_id": account_id}
 
 
-def ticked(at: int, by: int, whose: int = 1) -> Any:
-    body = f"[info][title][dtext:task_done][/title][task aid={whose} st=done lt=0 ltype=none]確認[/task][/info]"
-    return {"message_id": str(at), "account": {"account_id": by}, "body": body, "send_time": at}
-
-
 class TestNewOutcome:
     def test_is_what_is_known_without_asking(self) -> None:
         outcome = new_outcome("done", given_to("done", "open"), "https://example.com")
@@ -50,8 +45,6 @@ class TestNewOutcome:
             "account_name": "佐藤",
             "status": "done",
             "seen_done_at": 200,
-            "done_by": None,
-            "done_at": None,
             "changes": [],
             "why": None,
         }
@@ -76,37 +69,24 @@ class TestNewOutcome:
 class TestLookIntoRoom:
     def look(self, given: Given, *answers: Any) -> tuple[Any, list[str], Any]:
         outcome = new_outcome("done", given, "https://example.com")
-        calls, errors = drive(look_into_room(outcome, given), *answers)
-        return outcome["tasks"], [call.operation for call in calls], errors
+        calls, error = drive(look_into_room(outcome, given), *answers)
+        return outcome["tasks"], [call.operation for call in calls], error
 
-    def test_tells_who_has_left(self) -> None:
-        tasks, calls, errors = self.look(given_to("deleted", "deleted"), [member(2)])
+    def test_reports_who_has_left(self) -> None:
+        tasks, calls, error = self.look(given_to("deleted", "deleted"), [member(2)])
         assert [task["why"] for task in tasks] == ["left_room", "left_room", "deleted"]
-        assert (calls, errors) == (["list_members"], [])
+        assert (calls, error) == (["list_members"], None)
 
-    def test_tells_who_has_ticked(self) -> None:
-        given = given_to("done", "open")
-        tasks, calls, _ = self.look(given, [member(1), member(2), member(3)], [ticked(150, 8)])
-        assert (tasks[1]["done_by"], tasks[1]["done_at"]) == (8, 150)
-        assert (tasks[2]["done_by"], tasks[2]["done_at"]) == (None, None)
-        assert calls == ["list_members", "list_messages"]
-
-    def test_allows_for_clocks_that_differ(self) -> None:
-        for at, told in ((69, None), (71, 71), (230, 230), (231, None)):
-            tasks, _, _ = self.look(given_to("done", "open"), [], [ticked(at, 8)])
-            assert tasks[1]["done_at"] == told
-
-    def test_does_without_what_it_does_not_get(self) -> None:
-        refusals = [ChatworkForbiddenError("list_members", 403), ChatworkNetworkError("cut")]
-        tasks, _, errors = self.look(given_to("done", "deleted"), *refusals)
-        assert errors == refusals
+    def test_returns_the_error_where_the_members_cannot_be_read(self) -> None:
+        refusal = ChatworkForbiddenError("list_members", 403)
+        tasks, _, error = self.look(given_to("done", "deleted"), refusal)
+        assert error is refusal
         assert [task["why"] for task in tasks] == ["deleted", None, "deleted"]
-        assert tasks[1]["done_at"] is None
 
-    def test_asks_nothing_where_there_is_nothing_to_learn(self) -> None:
-        given = given_to("open", "open")
+    def test_sends_nothing_where_no_task_was_deleted(self) -> None:
+        given = given_to("open", "done")
         del given["tracks"][0]
-        assert self.look(given)[1:] == ([], [])
+        assert self.look(given)[1:] == ([], None)
 
 
 class TestDescribe:

@@ -13,6 +13,7 @@ from airflow_provider_chatwork.waiting.tasks.tracking import (
     message_of,
     new_track,
     note,
+    text_hash,
 )
 
 
@@ -30,7 +31,7 @@ def task(**changed: Any) -> Any:
 
 
 def track_of(*looks: tuple[float, Any]) -> Any:
-    track = new_track(5, 100.0)
+    track = new_track(5)
     for at, seen in looks:
         note(track, seen, seen is None, at)
     return track
@@ -46,15 +47,11 @@ class TestNote:
 
     def test_tells_since_when_it_is_done(self) -> None:
         track = track_of((110, task()), (120, task(status="done")), (130, task(status="done")))
-        assert (track["status"], track["open_at"], track["seen_done_at"]) == ("done", 110, 120)
-
-    def test_of_one_that_was_done_at_once_knows_when_it_was_given(self) -> None:
-        track = track_of((120, task(status="done")))
-        assert (track["open_at"], track["seen_done_at"]) == (100.0, 120)
+        assert (track["status"], track["seen_done_at"]) == ("done", 120)
 
     def test_that_is_opened_again_is_not_done(self) -> None:
         track = track_of((120, task(status="done")), (130, task()))
-        assert (track["status"], track["seen_done_at"], track["open_at"]) == ("open", None, 130)
+        assert (track["status"], track["seen_done_at"]) == ("open", None)
         assert track["changes"] == ["reopened"]
 
     @pytest.mark.parametrize(
@@ -92,14 +89,14 @@ class TestNote:
         assert (track["status"], track["account_name"], track["terms"]["account_id"]) == ("deleted", "佐藤", 1)
 
     def test_of_one_that_was_never_seen_knows_nothing(self) -> None:
-        track = new_track(5, 100.0)
+        track = new_track(5)
         note(track, None, False, 110)
-        assert track == new_track(5, 100.0)
+        assert track == new_track(5)
 
 
 class TestNewTrack:
     def test_without_an_id_is_one_that_was_deleted(self) -> None:
-        track = new_track(None, 100.0, account_id=3)
+        track = new_track(None, account_id=3)
         assert track["status"] == "deleted"
         assert track["terms"] is not None
         assert track["terms"]["account_id"] == 3
@@ -107,15 +104,28 @@ class TestNewTrack:
 
 class TestSeveral:
     def test_tell_their_ids_assignees_and_message(self) -> None:
-        tracks = [new_track(None, 0.0, account_id=3), *(new_track(number, 0.0) for number in (5, 6, 7))]
+        tracks = [new_track(None, account_id=3), *(new_track(number) for number in (5, 6, 7))]
         note(tracks[1], task(message_id="100"), False, 10)
         note(tracks[2], task(task_id=6, message_id="99", status="done"), False, 10)
         assert ids_of(tracks) == [5, 6, 7]
         assert done_of(tracks) == [6]
         assert assignees_of(tracks) == {5: 1, 6: 1}
         assert message_of(tracks) == "99"
-        assert message_of([new_track(5, 0.0)]) is None
+        assert message_of([new_track(5)]) is None
 
     def test_are_possible_while_enough_are_left(self) -> None:
-        tracks = [new_track(None, 0.0, account_id=3), new_track(5, 0.0), new_track(6, 0.0)]
+        tracks = [new_track(None, account_id=3), new_track(5), new_track(6)]
         assert [is_possible(tracks, needed) for needed in (1, 2, 3)] == [True, True, False]
+
+
+class TestTextHash:
+    @pytest.mark.parametrize("other", ["a\nb", " a\r\nb\n", "a\nb  "])
+    def test_is_the_same_for_the_same_text(self, other: str) -> None:
+        assert text_hash(other) == text_hash("a\nb")
+
+    @pytest.mark.parametrize("other", ["a b", "a\nB", "", "a\n\nb"])
+    def test_is_another_for_another_text(self, other: str) -> None:
+        assert text_hash(other) != text_hash("a\nb")
+
+    def test_is_short_and_takes_half_a_character(self) -> None:
+        assert len(text_hash("x" * 65535)) == len(text_hash("\ud800")) == 16
