@@ -154,14 +154,15 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Go on as the trigger saw the wait end, or wait on with what it heard."""
+        from airflow_provider_chatwork.triggers._event import EventStatus
         from airflow_provider_chatwork.waiting.approvals.poll import Ask
 
         with fail_on_refusal():
-            if event["status"] == "refused":
+            if event["status"] == EventStatus.ERROR:
                 raise from_plain(event["error"])
             ask = Ask(**event["ask"])
             self._asking(context).keep(ask, event["heard"], event["deadline"])
-            if event["status"] == "heard":
+            if event["status"] == EventStatus.CHECKPOINT:
                 self._defer(ask, event["heard"], event["deadline"])
             return self._end(context, ask, event)
 
@@ -211,6 +212,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
     def _wait(self, context: Context, ask: Ask, heard: Heard, deadline: float) -> dict[str, Any]:
         """Run the trigger's loop in this worker, and return its event."""
         from airflow_provider_chatwork.triggers._base import WorkerWait
+        from airflow_provider_chatwork.triggers._event import EventStatus
 
         while True:
             self._worker_wait = WorkerWait(self._trigger(ask, heard, deadline))
@@ -218,9 +220,9 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
             self._worker_wait = None
             if event is None:
                 raise AirflowException(f"The wait for answers to {ask.link} was ended in Airflow")
-            if event["status"] == "refused":
+            if event["status"] == EventStatus.ERROR:
                 raise from_plain(event["error"])
-            if event["status"] != "heard":
+            if event["status"] != EventStatus.CHECKPOINT:
                 return event
             heard = event["heard"]
             self._asking(context).keep(ask, heard, deadline)
@@ -238,20 +240,21 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def _end(self, context: Context, ask: Ask, event: Mapping[str, Any]) -> dict[str, Any]:
         """Do what follows from how the wait ended."""
+        from airflow_provider_chatwork.triggers._event import EventStatus
         from airflow_provider_chatwork.waiting.approvals.votes import describe, result_of
 
-        status = event["status"]
+        outcome = event.get("outcome")
         heard: Heard = event["heard"]
-        if status == "withdrawn":
+        if outcome == "withdrawn":
             raise AirflowFailException(f"The question {ask.link} was deleted before it was decided")
-        if status == "deserted":
+        if outcome == "deserted":
             raise AirflowFailException(
                 f"Too few approvers are left to decide on {ask.link}; {ask.needed} are needed: {describe(ask, heard)}"
             )
-        if status == "split":
+        if outcome == "split":
             raise AirflowFailException(f"The answers to {ask.link} are split: {describe(ask, heard)}")
         choice, outcome = event.get("choice"), "answered"
-        if status == "timeout":
+        if event["status"] == EventStatus.TIMEOUT:
             outcome = "timeout_default"
             choice = option_for(self.on_timeout, ask.options)
             doubt = ""

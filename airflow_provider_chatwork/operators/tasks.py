@@ -153,8 +153,10 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Outcome:
         """End the wait as the trigger saw it end."""
+        from airflow_provider_chatwork.triggers._event import EventStatus
+
         waiting = self._waiting_for(event["given"])
-        word = {"done": "done", "timeout": "timed_out"}.get(event["status"])
+        word = {EventStatus.DONE: "done", EventStatus.TIMEOUT: "timed_out"}.get(event["status"])
         if word is None:
             # Chatwork refused, which is also how the trigger sees that too few tasks are left.
             word = waiting.verdict()

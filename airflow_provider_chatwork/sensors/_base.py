@@ -133,11 +133,13 @@ class ChatworkSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """End the wait as the trigger saw it end."""
-        if event["status"] == "timeout":
+        from airflow_provider_chatwork.triggers._event import EventStatus
+
+        if event["status"] == EventStatus.TIMEOUT:
             raise AirflowSensorTimeout(
                 f"Sensor has timed out; run duration is over the {self.timeout:.0f} s of timeout"
             )
-        if event["status"] == "refused":
+        if event["status"] == EventStatus.ERROR:
             raise from_plain(event["error"])
         return self.finish(context, event)
 

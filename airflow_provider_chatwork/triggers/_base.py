@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError, to_plain
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
+from airflow_provider_chatwork.triggers._event import EventStatus, error_event, new_event
 from airflow_provider_chatwork.waiting.poller.registry import accounts
 from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE, LONGEST_PAUSE
 from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL
@@ -37,8 +38,7 @@ _LONGEST_PAUSE = 60.0
 class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
     """Wait for people, and yield one event of plain JSON.
 
-    Its ``status`` is that of :meth:`attend`, ``timeout``, or ``refused`` (with ``error``, written by
-    :func:`~airflow_provider_chatwork.api.errors.to_plain`).
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`.
 
     :param chatwork_conn_id: id of the connection.
     :param poke_interval: seconds between two looks, which are shared with all waits on the same room; longer where
@@ -100,7 +100,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
 
     async def give_up(self, wait: W) -> dict[str, Any]:
         """Return the event of a wait whose time is over."""
-        return {"status": "timeout"}
+        return new_event(EventStatus.TIMEOUT)
 
     @property
     def longest_interval(self) -> float | None:
@@ -124,13 +124,13 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
                 if newer is not None and newer.token != settings.token:
                     self.log.info("The connection %s has another token by now", self.chatwork_conn_id)
                 elif not self.silent_fail:
-                    return _refused(error)
+                    return error_event(error)
                 elif not await self._stay(error):
                     break
                 settings = newer
             except ChatworkError as error:
-                return _refused(error)
-        return {"status": "timeout"}
+                return error_event(error)
+        return new_event(EventStatus.TIMEOUT)
 
     async def _settings(self, max_age: float = LASTING) -> Settings | None:
         """What the connection says; ``None`` where it could not be read up to the deadline."""
@@ -202,10 +202,6 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
                 return event
             if is_late:
                 return await self.give_up(wait)
-
-
-def _refused(error: ChatworkError) -> dict[str, Any]:
-    return {"status": "refused", "error": to_plain(error)}
 
 
 class WorkerWait:

@@ -12,6 +12,7 @@ from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
 from airflow_provider_chatwork.links import PLACE_KEY, place
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers._event import EventStatus
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.api.http import Settings
@@ -97,10 +98,10 @@ class ChatworkSensorTrigger(ChatworkTrigger[W]):
         yield self._task_end(event) if self.end_from_trigger else TriggerEvent(event)
 
     def _task_end(self, event: dict[str, Any]) -> TriggerEvent:
-        if event["status"] == "timeout":
+        if event["status"] == EventStatus.TIMEOUT:
             self.log.error("Sensor has timed out")
             return TaskSkippedEvent() if self.soft_fail or self.never_fail else TaskFailedEvent()
-        if event["status"] == "refused":
+        if event["status"] == EventStatus.ERROR:
             self.log.error("%s", from_plain(event["error"]))
             return TaskSkippedEvent() if self.never_fail else TaskFailedEvent()
         result, message_id = self.result(event)

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard, Look, is_worth_keeping, listen
 from airflow_provider_chatwork.waiting.approvals.recheck import MEMBERS_EVERY
 from airflow_provider_chatwork.waiting.poller.registry import accounts
@@ -71,9 +72,9 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
         self._owes_help = self._may_have_helped = look.owes_help
         self._is_unsure = look.is_unsure
         if look.outcome != "open":
-            return self._event(look.outcome, choice=look.choice)
+            return self._event(EventStatus.DONE, outcome=look.outcome, choice=look.choice)
         if is_worth_keeping(self.heard, look.heard):
-            return self._event("heard")
+            return self._event(EventStatus.CHECKPOINT)
         return None
 
     def attend_at(self) -> float:
@@ -88,7 +89,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
 
     async def give_up(self, wait: MessagesWait) -> dict[str, Any]:
         """Return the event of a wait whose time is over."""
-        return self._event("timeout", unseen=self._is_unsure or self._looked_at < self.deadline)
+        return self._event(EventStatus.TIMEOUT, unseen=self._is_unsure or self._looked_at < self.deadline)
 
     async def _listen(self, wait: MessagesWait, *, helps: bool) -> Look:
         steps = listen(self._ask, wait.page, self._now_heard, deadline=self.deadline, now=wait.now(), helps=helps)
@@ -98,6 +99,6 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
             self.log.warning("%s", remark)
         return look
 
-    def _event(self, status: str, **more: Any) -> dict[str, Any]:
+    def _event(self, status: EventStatus, **more: Any) -> dict[str, Any]:
         # Not left to the arguments of the deferral, which `dag.test()` of some Airflows forgets.
-        return {"status": status, "ask": self.ask, "deadline": self.deadline, "heard": self._now_heard, **more}
+        return new_event(status, ask=self.ask, deadline=self.deadline, heard=self._now_heard, **more)

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.utils.since import Since
 from airflow_provider_chatwork.waiting.message_filter import MessageLooks, Wanted, first_by_others, found_message
@@ -95,7 +96,7 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
             possible_loss=self._looks.possible_loss,
             web_url=self._web_url,
         )
-        return {"status": "done", "message": found}
+        return new_event(EventStatus.DONE, message=found)
 
     def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
         """The message, and its id."""

@@ -14,6 +14,7 @@ from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
+from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.waiting.outbox.delivery import tell
 from airflow_provider_chatwork.waiting.outbox.outbox import LOOK_AGE
 from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_PAUSE
@@ -121,7 +122,7 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         return self._end(wait)
 
     def _end(self, wait: TasksWait) -> dict[str, Any] | None:
-        return {"status": "done"} if wait.is_complete else None
+        return new_event(EventStatus.DONE) if wait.is_complete else None
 
     async def _follow_up(self, wait: TasksWait, is_true: Callable[[], Awaitable[bool]] | None) -> None:
         facts, now = await self._facts(wait), wait.now()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks
 
@@ -66,7 +67,7 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TasksWait]):
 
     async def attend(self, wait: TasksWait) -> dict[str, Any] | None:
         """See whether the tasks are done."""
-        return {"status": "done", "tasks": wait.states} if wait.is_complete else None
+        return new_event(EventStatus.DONE, tasks=wait.states) if wait.is_complete else None
 
     def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
         """How the tasks stand, and the message of the first."""

@@ -354,7 +354,7 @@ class TestDeferral:
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=1)
         error = {"class": "ChatworkForbiddenError", "args": ["get_task", 403, ["not a member"]]}
         with pytest.raises(AirflowFailException, match="not a member"):
-            sensor.resume_execution("execute_complete", {"event": {"status": "refused", "error": error}}, context())
+            sensor.resume_execution("execute_complete", {"event": {"status": "error", "error": error}}, context())
 
 
 class TestWithoutAWorker:

@@ -148,13 +148,13 @@ class TestRun:
             room.arguments(ask={**ASK, "message_id": room.question, "needed": 1}),
             (90, lambda: room.reply(SATO, "却下\nまだです")),
         )
-        assert (event["status"], event["choice"]) == ("decided", "却下")
+        assert (event["outcome"], event["choice"]) == ("decided", "却下")
         assert [answer["words"] for answer in event["heard"]["answers"]] == ["まだです"]
         assert (event["ask"]["message_id"], event["deadline"]) == (room.question, START + 3600)
 
     def test_hands_on_what_was_heard_before_it_is_decided(self, room):
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
-        assert event["status"] == "heard"
+        assert event["status"] == "checkpoint"
         assert [answer["account_id"] for answer in event["heard"]["answers"]] == [SATO]
 
     def test_an_answer_outlives_a_restart_though_it_cannot_be_read_any_more(self, room):
@@ -167,7 +167,7 @@ class TestRun:
         for index in range(60):
             room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
         event = room.wait(arguments, (900, lambda: room.reply(YAMADA, "承認")))
-        assert (event["status"], event["choice"]) == ("decided", "承認")
+        assert (event["outcome"], event["choice"]) == ("decided", "承認")
 
     def test_a_restart_keeps_the_deadline(self, room):
         assert room.wait(room.arguments(), killed_at=3000) is None
@@ -180,7 +180,7 @@ class TestRun:
         room.reply(SATO, "承認")
         room.reply(YAMADA, "承認")
         room.now = START + 9000
-        assert room.wait(room.arguments())["status"] == "decided"
+        assert room.wait(room.arguments())["outcome"] == "decided"
 
     def test_a_restart_does_not_repeat_the_hint(self, room):
         # The triggerer is killed right after the hint, before anybody heard of it.
@@ -188,7 +188,7 @@ class TestRun:
         assert room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), killed_at=121) is None
         assert room.posts == 1
         event = room.wait(room.arguments())
-        assert event["status"] == "heard"
+        assert event["status"] == "checkpoint"
         assert event["heard"]["hints"] == {str(SATO): room.sandbox.messages(ROOM)[-1]["message_id"]}
         assert room.wait(room.arguments(heard=event["heard"]))["status"] == "timeout"
         assert room.posts == 1
@@ -288,7 +288,7 @@ class TestRun:
             room.arguments(deadline=START + 30_000),
             (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
         )
-        assert (event["status"], event["heard"]["absent"]) == ("deserted", [YAMADA])
+        assert (event["outcome"], event["heard"]["absent"]) == ("deserted", [YAMADA])
         assert START + 3600 <= room.now < START + 3600 + 120
         operations = [request.operation for request in room.sandbox.requests]
         assert operations.count("list_members") == 1
@@ -302,7 +302,7 @@ class TestRun:
             (80, break_down),
             (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
         )
-        assert event["status"] == "deserted"
+        assert event["outcome"] == "deserted"
         asked = [request.time for request in room.sandbox.requests if request.operation == "list_members"]
         assert len(asked) == 4
         assert all(later - earlier >= 59 for earlier, later in pairwise(asked))
@@ -315,9 +315,9 @@ class TestRun:
         room.reply(YAMADA, "承認")
         room.sandbox.misbehave(Fault("status", operation="get_message", status=503, times=3))
         event = room.wait(room.arguments(heard=event["heard"]))
-        while event["status"] == "heard":
+        while event["status"] == "checkpoint":
             event = room.wait(room.arguments(heard=event["heard"]))
-        assert (event["status"], event["choice"]) == ("decided", "承認")
+        assert (event["outcome"], event["choice"]) == ("decided", "承認")
         assert room.now < START + 600
 
     def test_decides_nothing_at_the_end_of_which_it_cannot_make_sure(self, room):
@@ -328,6 +328,6 @@ class TestRun:
         room.reply(YAMADA, "承認")
         room.sandbox.misbehave(Fault("status", operation="get_message", status=503, times=None))
         event = room.wait(room.arguments(heard=heard))
-        while event["status"] == "heard":
+        while event["status"] == "checkpoint":
             event = room.wait(room.arguments(heard=event["heard"]))
         assert (event["status"], event["unseen"]) == ("timeout", True)

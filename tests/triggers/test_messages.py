@@ -189,12 +189,12 @@ class TestRun:
         room.say("はい")()
         room.sandbox.misbehave(Fault("status", operation="get_me", status=401, times=None))
         event = room.end(room.trigger())
-        assert event["status"] == "refused"
+        assert event["status"] == "error"
         assert type(from_plain(event["error"])) is ChatworkAuthError
 
     def test_refuses_to_wait_for_itself_alone(self, room):
         event = room.end(room.trigger(from_account_ids=[BOT]), (6, room.say("はい", by=BOT)))
-        assert event["status"] == "refused"
+        assert event["status"] == "error"
         assert type(from_plain(event["error"])) is ChatworkParameterError
 
     @pytest.mark.parametrize(

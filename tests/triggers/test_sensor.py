@@ -112,7 +112,7 @@ class TestStartFromTrigger:
     )
     def test_refuses_what_cannot_be_right(self, arguments, named, sandbox, task_id):
         event, _ = event_of(trigger(**{"task_ids": [task_id], **arguments}), sandbox)
-        assert event.payload["status"] == "refused"
+        assert event.payload["status"] == "error"
         assert event.payload["error"]["args"][0] == named
         assert not sandbox.requests
 

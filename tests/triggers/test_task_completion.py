@@ -111,7 +111,7 @@ class TestRun:
         assert [track["status"] for track in event["given"]["tracks"]] == ["done", "open"]
         sandbox.delete_task(ROOM, tasks[1])
         [event] = events(sandbox, trigger(tasks))
-        assert (event["status"], event["error"]["class"]) == ("refused", "ChatworkNotFoundError")
+        assert (event["status"], event["error"]["class"]) == ("error", "ChatworkNotFoundError")
         assert [track["status"] for track in event["given"]["tracks"]] == ["done", "deleted"]
 
     def test_shares_its_looks_with_all_who_wait_in_the_room(self, sandbox: Any) -> None:

@@ -243,7 +243,7 @@ class TestDeadline:
     def test_does_not_hide_a_refusal_by_the_last_look(self, room):
         refuse = lambda: room.sandbox.misbehave(Fault("status", status=403, times=None))  # noqa: E731
         event = room.end(trigger(room.task_id, poke_interval=60.0, deadline=START + 33), (32, refuse))
-        assert event["status"] == "refused"
+        assert event["status"] == "error"
 
 
 class TestTrouble:
@@ -255,7 +255,7 @@ class TestTrouble:
     def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, room):
         room.sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
         event = room.end(trigger(room.task_id))
-        assert event["status"] == "refused"
+        assert event["status"] == "error"
         error = from_plain(event["error"])
         assert type(error) is ChatworkAuthError
         assert error.errors == ("Invalid API token",)
@@ -315,7 +315,7 @@ class TestToken:
 
     def test_ends_the_wait_where_the_connection_says_the_same(self, old, room):
         event = room.end(trigger(room.task_id), (7, lambda: self.revoke(room, old)))
-        assert event["status"] == "refused"
+        assert event["status"] == "error"
         assert len(room.sandbox.requests) == 3
 
     def test_ends_no_wait_with_another_one(self, old, room, monkeypatch):
@@ -328,7 +328,7 @@ class TestToken:
             return await asyncio.gather(*map(events, both))
 
         [[first], [second]] = room.play(main)
-        assert (first["status"], second["status"]) == ("refused", "done")
+        assert (first["status"], second["status"]) == ("error", "done")
 
 
 class TestEnd:
