@@ -1,112 +1,153 @@
-"""The two loops that send and wait. Every rule they follow is in ``api/``."""
+"""The clients: they send calls, and wait and retry by the rules in ``api/retry.py``. Nothing else in the package sleeps.
+
+A caller that needs other limits does not subclass a client. It passes another policy and a transport that wraps one of
+those in ``transports.py``::
+
+    async def send(request: HttpRequest) -> Response:
+        await budget.acquire()
+        return await transport(request)
+
+    client = AsyncClient(settings, send, policy=RetryPolicy(max_wait=0, tries=1))
+
+A policy that changes with time is passed as a function, which the client calls at the beginning of each call.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import tenacity
 
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.account import get_me
-from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
-from airflow_provider_chatwork.api.http import Settings, decode, encode
+from airflow_provider_chatwork.api.call import Call, CallFlow, HttpRequest, Lookup, Response
+from airflow_provider_chatwork.api.http import decode, encode
 from airflow_provider_chatwork.api.rate_limit import RateLimit, server_time
-from airflow_provider_chatwork.api.retry import Attempts, RetryPolicy, retry_options
+from airflow_provider_chatwork.api.retry import RetryPolicy, RetryState
+from airflow_provider_chatwork.api.settings import Settings
 
 T = TypeVar("T")
 
-Steps: TypeAlias = Generator[Call[Any], Any, T]
 Transport: TypeAlias = Callable[[HttpRequest], Response]
 AsyncTransport: TypeAlias = Callable[[HttpRequest], Awaitable[Response]]
 
-# Chatwork writes its times in whole seconds, and so does the ``date`` its clock is read from.
+# Chatwork's times are whole seconds, and so is the ``date`` header from which its clock is read.
 _CLOCK_MARGIN = 2.0
-# How many results are remembered, so that a search does not take an earlier, equal message for the one it looks for.
-_REMEMBERED = 1000
+# A lookup leaves out the last results of this client, so that it does not return an earlier, equal message.
+_MAX_REMEMBERED = 1000
 
 
-def _drive(steps: Steps[T], send: Callable[[Call[Any]], Any]) -> T:
+def _run_flow(flow: CallFlow[T], send: Callable[[Call[Any]], Any]) -> T:
     try:
-        step = next(steps)
+        call = next(flow)
         while True:
             try:
-                answer = send(step)
+                result = send(call)
             except errors.ChatworkError as error:
-                step = steps.throw(error)
+                call = flow.throw(error)
             else:
-                step = steps.send(answer)
+                call = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
 
-async def _adrive(steps: Steps[T], send: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+async def _arun_flow(flow: CallFlow[T], send: Callable[[Call[Any]], Awaitable[Any]]) -> T:
     try:
-        step = next(steps)
+        call = next(flow)
         while True:
             try:
-                answer = await send(step)
+                result = await send(call)
             except errors.ChatworkError as error:
-                step = steps.throw(error)
+                call = flow.throw(error)
             else:
-                step = steps.send(answer)
+                call = flow.send(result)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
 
-class _Conversation:
-    """What both clients know of the account: its budget, its clock, its id, and what was created."""
+class _TenacityArguments(TypedDict):
+    retry: Callable[[tenacity.RetryCallState], bool]
+    wait: Callable[[tenacity.RetryCallState], float]
 
-    def __init__(self, settings: Settings, policy: RetryPolicy | None, clock: Callable[[], float] | None) -> None:
+
+class _ClientBase:
+    """What both clients know about the account: rate limit, clock difference, account id, last results."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: RetryPolicy | Callable[[], RetryPolicy] | None,
+        clock: Callable[[], float] | None,
+    ) -> None:
         self.settings = settings
-        self.policy = policy or RetryPolicy(max_wait=settings.max_wait)
-        #: The account's budget as of the last answer, or ``None`` before there was one.
+        self._policy = policy or RetryPolicy(max_wait=settings.max_wait)
+        #: The account's rate limit as of the last answer; ``None`` before the first one.
         self.rate_limit: RateLimit | None = None
-        # Not a default argument: this module is loaded late, perhaps while a test has its own clock in place.
+        # Not a default argument, which would keep the clock of a test that imports this module first.
         self._clock = clock or time.time
         self._skew = 0.0
         self._account_id: int | None = None
-        self._created: deque[object] = deque(maxlen=_REMEMBERED)
+        self._results: deque[object] = deque(maxlen=_MAX_REMEMBERED)
 
-    def _begin(self, call: Call[T], now: float) -> Attempts[T]:
+    @property
+    def policy(self) -> RetryPolicy:
+        """The policy for the next call."""
+        return self._policy if isinstance(self._policy, RetryPolicy) else self._policy()
+
+    def _start(self, call: Call[T], policy: RetryPolicy) -> RetryState[T]:
+        now = self._clock()
         if call.check is not None:
             call.check(now)
-        return Attempts(call, lambda: self._search(call, now), self.policy.tries)
+        return RetryState(call, policy, lambda: self._lookup(call, now))
 
-    def _search(self, call: Call[T], started: float) -> Generator[Call[Any], Any, Sequence[T]]:
-        if call.find is None:
+    def _lookup(self, call: Call[T], since: float) -> Lookup[T]:
+        if call.find_executed is None:
             return []
         if self._account_id is None:
             self._account_id = (yield get_me())["account_id"]
-        found = yield from call.find(started + self._skew - _CLOCK_MARGIN, self._account_id)
-        return [trace for trace in found if trace not in self._created] if call.numbered else found
+        found = yield from call.find_executed(since + self._skew - _CLOCK_MARGIN, self._account_id)
+        return [result for result in found if result not in self._results] if call.has_unique_id else found
 
-    def _received(self, call: Call[T], response: Response) -> T:
+    def _tenacity_arguments(self, state: RetryState[Any], started: float) -> _TenacityArguments:
+        # Tenacity's own ``stop_after_delay`` reads the real clock, and ``stop_after_attempt`` counts every 429.
+        delay: float | None = None
+
+        def retry(attempt: tenacity.RetryCallState) -> bool:
+            nonlocal delay
+            error = attempt.outcome.exception() if attempt.outcome else None
+            delay = None if error is None else state.next_delay(error, self._clock() - started)
+            return delay is not None
+
+        return {"retry": retry, "wait": lambda _: delay or 0.0}
+
+    def _decode(self, call: Call[T], response: Response) -> T:
         now = self._clock()
         self.rate_limit = RateLimit.from_headers(response.headers) or self.rate_limit
-        there = server_time(response.headers)
-        # What stands between may answer such a status by a clock of its own.
-        if there is not None and response.status < 500:
-            self._skew = there - now
+        server_now = server_time(response.headers)
+        # A 5xx may come from a proxy, with the time of the proxy.
+        if server_now is not None and response.status < 500:
+            self._skew = server_now - now
         return decode(call, response, now)
 
-    def _done(self, call: Call[T], result: T) -> T:
-        if call.find is not None and call.numbered:
-            self._created.append(result)
+    def _remember(self, call: Call[T], result: T) -> T:
+        if call.find_executed is not None and call.has_unique_id:
+            self._results.append(result)
         return result
 
 
-class Client(_Conversation):
+class Client(_ClientBase):
     """Sends calls and waits for their answers.
 
-    :param settings: token, address, patience.
+    :param settings: URL, token, timeouts.
     :param transport: sends one request and returns its answer, or raises
         :class:`~airflow_provider_chatwork.api.errors.ChatworkNetworkError`.
-    :param policy: when to try again; made from ``settings`` if not given.
-    :param clock: the Unix time in seconds; ``time.time`` if not given.
+    :param policy: when to try again, or a function that returns the policy for the next call; by default five tries
+        within the ``max_wait`` of ``settings``.
+    :param clock: returns the Unix time in seconds; ``time.time`` if not given.
     :param sleep: waits for a number of seconds; ``time.sleep`` if not given.
     """
 
@@ -115,7 +156,7 @@ class Client(_Conversation):
         settings: Settings,
         transport: Transport,
         *,
-        policy: RetryPolicy | None = None,
+        policy: RetryPolicy | Callable[[], RetryPolicy] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
@@ -124,47 +165,46 @@ class Client(_Conversation):
         self._sleep = sleep or time.sleep
 
     def run(self, call: Call[T]) -> T:
-        """Send a call, with all the patience the settings allow, and return its result.
+        """Send a call, with retries, and return its result.
 
-        :raises ChatworkError: one of the classes of ``api/errors.py``, always the original one.
+        :raises ChatworkError: the error of the last try.
         """
-        return self._run(call, self._clock())
+        return self._run(call, self._clock(), self.policy)
 
-    def follow(self, steps: Steps[T]) -> T:
-        """Run every call that ``steps`` yields, send it the result or throw it the error, and return its value."""
-        return _drive(steps, self.run)
+    def run_flow(self, flow: CallFlow[T]) -> T:
+        """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
+        return _run_flow(flow, self.run)
 
-    def look_for(self, call: Call[T], since: float) -> Sequence[T]:
-        """Find what ``call`` may have created since a Unix time, oldest first; see :attr:`Call.find`."""
-        return self.follow(self._search(call, since))
+    def find_executed(self, call: Call[T], since: float) -> Sequence[T]:
+        """Look up what ``call`` may have done since a Unix time, oldest first; see :attr:`Call.find_executed`."""
+        return self.run_flow(self._lookup(call, since))
 
-    def _run(self, call: Call[T], started: float) -> T:
-        attempts = self._begin(call, self._clock())
+    def _run(self, call: Call[T], started: float, policy: RetryPolicy) -> T:
+        state = self._start(call, policy)
 
-        def send(step: Call[Any]) -> Any:
-            return self._send(step) if step is call else self._run(step, started)
+        def send(each: Call[Any]) -> Any:
+            if each is not call:
+                return self._run(each, started, policy)
+            return self._decode(each, self._transport(encode(each.request, self.settings)))
 
         def attempt() -> T:
-            return _drive(attempts.attempt(), send)
+            return _run_flow(state.attempt(), send)
 
-        options = retry_options(self.policy, attempts, lambda: self._clock() - started)
+        retrying = tenacity.Retrying(sleep=self._sleep, **self._tenacity_arguments(state, started))
         try:
-            return self._done(call, tenacity.Retrying(sleep=self._sleep, **options)(attempt))
+            return self._remember(call, retrying(attempt))
         except errors.ChatworkError as error:
-            final = attempts.final(error)
+            final = state.final_error(error)
             if final is error:
                 raise
             raise final from error
 
-    def _send(self, call: Call[T]) -> T:
-        return self._received(call, self._transport(encode(call.request, self.settings)))
 
+class AsyncClient(_ClientBase):
+    """:class:`Client` for an event loop.
 
-class AsyncClient(_Conversation):
-    """:class:`Client` for an event loop. It waits with ``await`` and belongs to the loop it is first used in.
-
-    The parameters are those of :class:`Client`, with a transport and a sleep to be awaited. What the two classes
-    repeat of each other is what must be awaited, and no more.
+    The parameters are those of :class:`Client`, with an asynchronous transport and sleep. A client belongs to the loop it
+    is first used in.
     """
 
     def __init__(
@@ -172,7 +212,7 @@ class AsyncClient(_Conversation):
         settings: Settings,
         transport: AsyncTransport,
         *,
-        policy: RetryPolicy | None = None,
+        policy: RetryPolicy | Callable[[], RetryPolicy] | None = None,
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
@@ -181,33 +221,32 @@ class AsyncClient(_Conversation):
         self._sleep = sleep or asyncio.sleep
 
     async def run(self, call: Call[T]) -> T:
-        """Send a call, with all the patience the settings allow, and return its result.
+        """Send a call, with retries, and return its result.
 
-        :raises ChatworkError: one of the classes of ``api/errors.py``, always the original one.
+        :raises ChatworkError: the error of the last try.
         """
-        return await self._run(call, self._clock())
+        return await self._run(call, self._clock(), self.policy)
 
-    async def follow(self, steps: Steps[T]) -> T:
-        """Run every call that ``steps`` yields, send it the result or throw it the error, and return its value."""
-        return await _adrive(steps, self.run)
+    async def run_flow(self, flow: CallFlow[T]) -> T:
+        """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
+        return await _arun_flow(flow, self.run)
 
-    async def _run(self, call: Call[T], started: float) -> T:
-        attempts = self._begin(call, self._clock())
+    async def _run(self, call: Call[T], started: float, policy: RetryPolicy) -> T:
+        state = self._start(call, policy)
 
-        async def send(step: Call[Any]) -> Any:
-            return await (self._send(step) if step is call else self._run(step, started))
+        async def send(each: Call[Any]) -> Any:
+            if each is not call:
+                return await self._run(each, started, policy)
+            return self._decode(each, await self._transport(encode(each.request, self.settings)))
 
         async def attempt() -> T:
-            return await _adrive(attempts.attempt(), send)
+            return await _arun_flow(state.attempt(), send)
 
-        options = retry_options(self.policy, attempts, lambda: self._clock() - started)
+        retrying = tenacity.AsyncRetrying(sleep=self._sleep, **self._tenacity_arguments(state, started))
         try:
-            return self._done(call, await tenacity.AsyncRetrying(sleep=self._sleep, **options)(attempt))
+            return self._remember(call, await retrying(attempt))
         except errors.ChatworkError as error:
-            final = attempts.final(error)
+            final = state.final_error(error)
             if final is error:
                 raise
             raise final from error
-
-    async def _send(self, call: Call[T]) -> T:
-        return self._received(call, await self._transport(encode(call.request, self.settings)))

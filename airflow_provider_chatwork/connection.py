@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.http import BASE_URL, LOOPBACK, Settings, check_url
+from airflow_provider_chatwork.api.settings import BASE_URL, LOOPBACK, Settings, check_url
 
 
 class ConnectionFields(Protocol):

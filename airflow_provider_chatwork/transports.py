@@ -15,7 +15,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
-from airflow_provider_chatwork.api.http import LOOPBACK, USER_AGENT
+from airflow_provider_chatwork.api.http import USER_AGENT
+from airflow_provider_chatwork.api.settings import LOOPBACK
 
 if TYPE_CHECKING:
     import ssl

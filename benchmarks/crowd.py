@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncTransport
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
-from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
 from airflow_provider_chatwork.sandbox import Fault, Sandbox
 
@@ -103,8 +103,8 @@ class Scene:
         """Run a call to its end. The sleeping it did in between is in ``clock.slept``."""
         return self._wait_for(self.client.run(call))
 
-    def follow(self, steps: Any) -> Any:
-        return self._wait_for(self.client.follow(steps))
+    def run_flow(self, flow: Any) -> Any:
+        return self._wait_for(self.client.run_flow(flow))
 
     def _wait_for(self, result: Any) -> Any:
         return result if self._runner is None else self._runner.run(result)

@@ -232,7 +232,7 @@ class TestALostAnswer:
 
     def test_of_a_timeout_is_looked_for_three_times(self, scene):
         scene.misbehave(Fault("timeout", act=False))
-        with pytest.raises(UNKNOWN, match="no trace so far"):
+        with pytest.raises(UNKNOWN, match="not visible so far"):
             scene.run(post())
         assert scene.operations == ["post_message", "get_me", *["list_messages"] * 3]
 
@@ -489,7 +489,7 @@ class TestFollow:
             posted = yield post_message(DATA_ROOM, me["name"])
             return posted["message_id"]
 
-        assert scene.follow(steps()) == newest(scene)
+        assert scene.run_flow(steps()) == newest(scene)
 
     def test_throws_an_error_into_the_steps(self, scene):
         def steps():
@@ -498,21 +498,21 @@ class TestFollow:
             except errors.ChatworkForbiddenError as error:
                 return error.status
 
-        assert scene.follow(steps()) == 403
+        assert scene.run_flow(steps()) == 403
 
     def test_lets_an_error_out_that_the_steps_do_not_want(self, scene):
         def steps():
             yield list_tasks(1)
 
         with pytest.raises(errors.ChatworkForbiddenError):
-            scene.follow(steps())
+            scene.run_flow(steps())
 
     def test_repeats_what_fails_in_between(self, scene):
         def steps():
             return (yield get_me())["account_id"]
 
         scene.misbehave(Fault("cut"))
-        assert scene.follow(steps()) == BOT
+        assert scene.run_flow(steps()) == BOT
 
 
 class TestLookFor:
@@ -521,11 +521,11 @@ class TestLookFor:
         posted = scene.run(post())
         scene.clock.now += 100
         other = Client(scene.client.settings, scene._send, clock=scene.clock, sleep=scene.clock.sleep)
-        assert other.look_for(post(), START) == [posted]
-        assert other.look_for(post(), START + 50) == []
+        assert other.find_executed(post(), START) == [posted]
+        assert other.find_executed(post(), START + 50) == []
 
     def test_finds_nothing_for_a_call_without_a_trace(self):
-        assert Scene().client.look_for(get_me(), START) == []
+        assert Scene().client.find_executed(get_me(), START) == []
 
 
 class TestMemory:

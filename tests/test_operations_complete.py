@@ -81,9 +81,9 @@ class TestEveryOperation:
     def test_says_what_is_to_be_done_when_no_answer_comes(self, case: Case):
         call = case.call(Sandbox())
         assert call.repeatable == (case.kind in ("read", "replace", "settle"))
-        assert (call.find is not None) == (case.kind in ("create", "accept"))
-        assert call.settle is None or case.kind in ("settle", "replace")
-        assert (call.settle is not None) >= (case.kind == "settle")
+        assert (call.find_executed is not None) == (case.kind in ("create", "accept"))
+        assert call.confirm_already_done is None or case.kind in ("settle", "replace")
+        assert (call.confirm_already_done is not None) >= (case.kind == "settle")
 
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_is_an_unchangeable_value(self, case: Case):

@@ -18,8 +18,9 @@ from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.call import HttpRequest, Response, Upload
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.files import get_file, upload_file
-from airflow_provider_chatwork.api.http import Settings, encode
+from airflow_provider_chatwork.api.http import encode
 from airflow_provider_chatwork.api.messages import post_message
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
 from airflow_provider_chatwork.sandbox import Fault, Sandbox
 from airflow_provider_chatwork.sandbox.company import DATA_ROOM

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,12 @@ from airflow_provider_chatwork.alerts.formatter import Writer
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.wishes import Wishes
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.settings import Settings
 
 _BAD_ENDS = frozenset({Kind.FAILURE, Kind.RUN_FAILURE, Kind.DEADLINE, Kind.SLA_MISS})
 
@@ -43,7 +43,7 @@ class Plan:
     owners: tuple[str, ...]
     note: str | None = None
 
-    def call_line(self) -> Generator[Call[Any], Any, str]:
+    def call_line(self) -> CallFlow[str]:
         """The line that calls people. It may have to ask who is in the room."""
         if not self.mentions:
             return ""

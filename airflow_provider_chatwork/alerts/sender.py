@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,12 +20,12 @@ from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.time_limited_client import Budget, Line
 from airflow_provider_chatwork.alerts.wishes import Wishes
-from airflow_provider_chatwork.api.call import Call, Upload
+from airflow_provider_chatwork.api.call import CallFlow, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.settings import Settings
 
 # What nobody is called for.
 _GOOD = (Kind.SUCCESS, Kind.RUN_SUCCESS, Kind.SKIPPED, Kind.STARTED)
@@ -108,11 +108,11 @@ class Delivery:
                 return self._tell_together(ledger)
             except LedgerError as error:
                 self.log.warning("This alert gets a message of its own, as Airflow could not be asked: %s", error)
-        message_id: str = self.line.follow(self.steps())
+        message_id: str = self.line.run_flow(self.steps())
         self._attach(self.plan.room_id)
         return message_id
 
-    def steps(self) -> Generator[Call[Any], Any, str]:
+    def steps(self) -> CallFlow[str]:
         """The calls that post it in a message of its own."""
         plan = self.plan
         text = self.wishes.text
@@ -190,7 +190,7 @@ class Delivery:
                 part = replace(part, retrying=keys, details=details)
             else:
                 part = replace(part, failed=keys, details=details)
-        message_id = self.line.follow(self.steps())
+        message_id = self.line.run_flow(self.steps())
         board = replace(self._new_board(), message_id=message_id, rang=news.is_final, runs={part.run_id: part})
         try:
             ledger.save(name, board.to_json())
@@ -244,7 +244,7 @@ class Delivery:
             new_board=self._new_board,
             run=line.run,
             compose=lambda board: writer.board(board, str(self.story.dag_id)),
-            call_line=lambda: line.follow(self.plan.call_line()),
+            call_line=lambda: line.run_flow(self.plan.call_line()),
             clock=self.clock,
             sleep=self.sleep,
             log=self.log.warning,

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
-from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
+from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
-from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
 from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport
-
-T = TypeVar("T")
 
 # How long Chatwork may be silent: half of what an alert may take, so that a second try is possible.
 _SILENCE = 7.0
@@ -60,16 +57,11 @@ class Line(Client):
 
     def __init__(self, settings: Settings, budget: Budget) -> None:
         transport = RequestsTransport(settings.proxy)
-        super().__init__(settings, lambda request: transport(budget.hurried(request)))
-        self._budget = budget
-
-    def run(self, call: Call[T]) -> T:
-        """Send a call.
-
-        :raises ChatworkError: where it fails, or where the time is up.
-        """
-        self.policy = self._budget.hurry(self.policy, self.settings)
-        return super().run(call)
+        super().__init__(
+            settings,
+            lambda request: transport(budget.hurried(request)),
+            policy=lambda: budget.hurry(RetryPolicy(), settings),
+        )
 
 
 class AsyncLine(AsyncClient):
@@ -81,17 +73,8 @@ class AsyncLine(AsyncClient):
         async def send(request: HttpRequest) -> Response:
             return await transport(budget.hurried(request))
 
-        super().__init__(settings, send)
-        self._budget = budget
+        super().__init__(settings, send, policy=lambda: budget.hurry(RetryPolicy(), settings))
         self._close = transport.close
-
-    async def run(self, call: Call[T]) -> T:
-        """Send a call.
-
-        :raises ChatworkError: where it fails, or where the time is up.
-        """
-        self.policy = self._budget.hurry(self.policy, self.settings)
-        return await super().run(call)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,7 +1,7 @@
-"""The values that travel between an operation and the wire.
+"""The types between an operation and HTTP.
 
-An operation (``api/rooms.py`` and its neighbours) returns a :class:`Call`. ``api/wire.py`` turns its :class:`Request`
-into an :class:`HttpRequest`, a transport answers with a :class:`Response`, and ``api/wire.py`` reads that again.
+An operation (a function in ``api/rooms.py``, ``api/messages.py`` ...) returns a :class:`Call`. ``api/http.py`` encodes its
+:class:`Request` as an :class:`HttpRequest`, a transport returns a :class:`Response`, ``api/http.py`` decodes it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from airflow_provider_chatwork.api.errors import ChatworkApiError
 
 T = TypeVar("T")
 
-#: Looks for the trace of a call whose answer was lost: yields the reading calls it needs, is sent their results, and
-#: returns what the lost answer may have said, oldest first; nothing at all where the call left no trace.
-Search: TypeAlias = Generator["Call[Any]", Any, Sequence[T]]
+#: A generator that yields calls, is sent their results (or thrown their errors) and returns a ``T``. A client runs it:
+#: :meth:`~airflow_provider_chatwork.client.Client.run_flow`.
+CallFlow: TypeAlias = Generator["Call[Any]", Any, T]
+#: Looks in Chatwork for what a call without an answer may have done. Returns the possible results, oldest first.
+Lookup: TypeAlias = CallFlow[Sequence[T]]
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The file part of a multipart request: its name as people will see it, its bytes, its media type."""
+    """The file part of a multipart request. ``filename`` is the name shown in Chatwork."""
 
     filename: str
     content: bytes = field(repr=False)
@@ -30,10 +32,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an operation asks for, free of host, token and encoding.
+    """A request without host, token and encoding.
 
-    ``path`` starts behind the version (``/rooms/1/messages``). ``query`` and ``form`` hold text that is not yet
-    percent-encoded; ``form`` is ``None`` where the operation sends no body.
+    ``path`` starts after the API version (``/rooms/1/messages``). ``query`` and ``form`` are not percent-encoded.
+    ``form`` is ``None`` for a request without a body.
     """
 
     method: str
@@ -45,9 +47,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """Exactly what goes over the wire. Header names are in lower case; the token is one of the headers.
+    """An encoded HTTP request. Header names are in lower case; the API token is one of the headers.
 
-    ``timeout`` is how many seconds a transport lets Chatwork be silent.
+    ``timeout`` limits the seconds between two packets of the answer.
     """
 
     method: str
@@ -59,7 +61,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Exactly what came back. Header names are in lower case."""
+    """An HTTP response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -68,39 +70,41 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One operation with its arguments: what to send, how to read the answer, what to do when no answer comes.
+    """One operation with its arguments.
 
-    :param operation: the operation's name, for messages to people (``post_message``).
+    :param operation: the operation's name, for error texts (``post_message``).
     :param request: what to send.
-    :param read: turns the decoded JSON of a success (``None`` for an empty body) into the result; raises
-        :class:`ValueError` where it cannot.
-    :param repeatable: whether sending it twice leaves Chatwork as sending it once would. A call that is not is
-        repeated only where it is certain that the first one was not executed.
-    :param find: for a call that is not repeatable: given a Unix time by Chatwork's clock before which it cannot have
-        happened and the account id of the token, the :data:`Search` for its trace. ``None`` where Chatwork shows none.
-    :param numbered: for a call with ``find``: whether what it creates has an id of its own, by which the search can
-        leave out what earlier calls created.
-    :param settle: for a repeatable call whose *repetition* Chatwork refuses (deleted already, read already): given
-        the refusal, the :data:`Search` that tells whether an earlier try got through. Asked only where one may have.
-    :param check: raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` where, at the given
-        Unix time, an argument cannot be right (a deadline in the past). Asked right before sending.
-    :param only_204: whether an answer without a body is an empty list only where it is a 204; see :func:`surely`.
+    :param read: turns the decoded JSON of a success (``None`` for an empty body) into the result. Raises
+        :class:`ValueError` for JSON of another form.
+    :param repeatable: whether sending the request twice has the effect of sending it once. Other calls are sent again
+        only after an error that proves that Chatwork did not execute the request.
+    :param find_executed: for a call that is not repeatable: builds the :data:`Lookup` of its results from a Unix time
+        (by Chatwork's clock) before which it was not sent, and the account id of the token. ``None`` where Chatwork
+        shows nothing to look for.
+    :param has_unique_id: for a call with ``find_executed``: whether its result has an id, so that the results of
+        earlier calls can be told from it.
+    :param confirm_already_done: for a repeatable call whose repetition Chatwork refuses (the message is already
+        deleted): builds from the refusal the :data:`Lookup` of the result of an earlier try. It runs only where an
+        earlier try may have been executed.
+    :param check: raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` for an argument that is
+        invalid at the given Unix time (a deadline in the past). It runs right before sending.
+    :param empty_list_only_on_204: see :func:`strict_empty_list`.
     """
 
     operation: str
     request: Request
     read: Callable[[Any], T]
     repeatable: bool = True
-    find: Callable[[float, int], Search[T]] | None = None
-    numbered: bool = True
-    settle: Callable[[ChatworkApiError], Search[T]] | None = None
+    find_executed: Callable[[float, int], Lookup[T]] | None = None
+    has_unique_id: bool = True
+    confirm_already_done: Callable[[ChatworkApiError], Lookup[T]] | None = None
     check: Callable[[float], None] | None = None
-    only_204: bool = False
+    empty_list_only_on_204: bool = False
 
 
-def surely(call: Call[T]) -> Call[T]:
-    """The same reading call, for a caller who concludes something from what is *not* in the list.
+def strict_empty_list(call: Call[T]) -> Call[T]:
+    """The same list call, but an empty body means an empty list only with status 204.
 
-    It does not take a body that got lost on the way for an empty list.
+    For callers that draw conclusions from what is missing in the list: a body lost on the way becomes an error.
     """
-    return replace(call, only_204=True)
+    return replace(call, empty_list_only_on_204=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search, surely
+from airflow_provider_chatwork.api.call import Call, Lookup, Request, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.response_parsing import many, nothing, one
 
@@ -25,24 +25,24 @@ def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
     request_id = validation.identifier("request_id", request_id)
     request = Request("PUT", f"{_REQUESTS}/{request_id}", form={})
 
-    def find(since: float, account_id: int) -> Search[models.Contact]:
-        waiting = yield surely(list_incoming_requests())
+    def find_executed(since: float, account_id: int) -> Lookup[models.Contact]:
+        waiting = yield strict_empty_list(list_incoming_requests())
         if all(there["request_id"] != request_id for there in waiting):
             # Who was accepted cannot be told from what is left.
             reason = "the request waits no longer; list_contacts tells whom it made a contact"
             raise ChatworkUnknownOutcomeError("accept_incoming_request", reason)
         return []
 
-    return Call("accept_incoming_request", request, one(models.Contact), repeatable=False, find=find)
+    return Call("accept_incoming_request", request, one(models.Contact), repeatable=False, find_executed=find_executed)
 
 
 def reject_incoming_request(request_id: int | str) -> Call[None]:
     """Reject a contact request."""
     request_id = validation.identifier("request_id", request_id)
 
-    def settle(refusal: ChatworkApiError) -> Search[None]:
+    def confirm_already_done(refusal: ChatworkApiError) -> Lookup[None]:
         yield from ()
         return [None] if isinstance(refusal, ChatworkNotFoundError) else []
 
     request = Request("DELETE", f"{_REQUESTS}/{request_id}")
-    return Call("reject_incoming_request", request, nothing, settle=settle)
+    return Call("reject_incoming_request", request, nothing, confirm_already_done=confirm_already_done)

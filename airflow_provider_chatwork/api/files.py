@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search, Upload, surely
+from airflow_provider_chatwork.api.call import Call, Lookup, Request, Upload, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.response_parsing import many, one
@@ -34,8 +34,8 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
     validation.file_size("file", len(upload.content))
     form = {} if message is None else {"message": validation.text("message", message)}
 
-    def find(since: float, account_id: int) -> Search[models.UploadedFile]:
-        files = yield surely(list_files(room_id, account_id=account_id))
+    def find_executed(since: float, account_id: int) -> Lookup[models.UploadedFile]:
+        files = yield strict_empty_list(list_files(room_id, account_id=account_id))
         ours = [
             file
             for file in files
@@ -48,7 +48,7 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
         return [{"file_id": file["file_id"]} for file in sorted(ours, key=lambda file: file["file_id"])]
 
     request = Request("POST", _path(room_id), form=form, upload=upload)
-    return Call("upload_file", request, one(models.UploadedFile), repeatable=False, find=find)
+    return Call("upload_file", request, one(models.UploadedFile), repeatable=False, find_executed=find_executed)
 
 
 def get_file(room_id: int | str, file_id: int | str, *, create_download_url: bool = False) -> Call[models.File]:

@@ -1,4 +1,4 @@
-"""Between an operation and the wire: the only code that knows headers, forms, multipart, 204 and ``{"errors": []}``.
+"""Encode a :class:`Request` as HTTP, and decode the answer: headers, forms, multipart, 204, ``{"errors": []}``.
 
 https://developer.chatwork.com/docs/endpoints
 """
@@ -7,92 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from airflow_provider_chatwork import __version__
 from airflow_provider_chatwork.api import errors, rate_limit
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload
-from airflow_provider_chatwork.api.urls import CHATWORK_WEB
+from airflow_provider_chatwork.api.settings import Settings
 
 T = TypeVar("T")
 
-BASE_URL = "https://api.chatwork.com/v2"
 USER_AGENT = f"airflow-provider-chatwork/{__version__}"
-
-#: The names of this machine.
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything a client needs to know, checked once.
-
-    :param token: the API token.
-    :param base_url: where the API is, with its version. Plain http is taken for this machine only.
-    :param timeout: how long Chatwork may be silent, in seconds. An upload gets at least 60.
-    :param max_wait: seconds within which the waits of one call, between its tries, must end.
-    :param proxy: URL of the proxy to use instead of the environment's.
-    :param default_room_id: the room of operators that name none.
-    :param timezone: where due dates are meant.
-    :param web_url: where people open Chatwork in a browser.
-    :param webhook_token: the token that signs webhooks.
-    :param lang: the language of alerts, reminders and questions: ``ja`` or ``en``.
-    :param routing: which alerts go where, as decoded JSON; it is read when there is an alert.
-    """
-
-    token: str = field(repr=False)
-    base_url: str = BASE_URL
-    timeout: float = 20.0
-    max_wait: float = rate_limit.WINDOW
-    proxy: str | None = field(default=None, repr=False)
-    default_room_id: int | None = None
-    timezone: str = "Asia/Tokyo"
-    web_url: str = CHATWORK_WEB
-    webhook_token: str | None = field(default=None, repr=False)
-    lang: str = "ja"
-    routing: Any = field(default=None, hash=False)
-
-    def __post_init__(self) -> None:
-        if not self.token or not self.token.isascii() or not self.token.isprintable() or " " in self.token:
-            # The value stays out of the message: it is a secret, even where it is a wrong one.
-            raise errors.ChatworkParameterError(
-                "password", "***", "give the API token of the account, in the password of the connection"
-            )
-        check_url("host", self.base_url)
-        for parameter, value in (("timeout", self.timeout), ("max_wait", self.max_wait)):
-            if not 0 <= value < float("inf") or (parameter == "timeout" and value == 0):
-                raise errors.ChatworkParameterError(parameter, value, "give a number of seconds")
-
-
-def check_url(parameter: str, url: str) -> str:
-    """Refuse a URL that would carry a secret in the clear: https only, plain http for this machine.
-
-    :raises ChatworkParameterError: naming the parameter.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError:
-        host = None
-    if not host or parts.username is not None or parts.query or parts.fragment:
-        # What stands before the @ is mostly a secret.
-        shown = re.sub(r"//[^/]*@", "//***@", url)
-        raise errors.ChatworkParameterError(parameter, shown, f"give a URL such as {BASE_URL}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
-        raise errors.ChatworkParameterError(
-            parameter, url, "use https; plain http would show the API token to the network (it is for localhost only)"
-        )
-    return url
 
 
 def encode(request: Request, settings: Settings) -> HttpRequest:
-    """Turn a request into what goes over the wire.
+    """Encode a request.
 
-    Since 2025-07-03 Chatwork reads the parameters of a write from a form body only.
+    Parameters of a write go into a form body. Chatwork does not read them from the query since 2025-07-03.
     """
     headers = {"accept": "application/json", "user-agent": USER_AGENT, "x-chatworktoken": settings.token}
     url = settings.base_url.rstrip("/") + request.path
@@ -110,69 +42,77 @@ def encode(request: Request, settings: Settings) -> HttpRequest:
 
 
 def decode(call: Call[T], response: Response, now: float) -> T:
-    """Read an answer.
+    """Decode an answer into the result of a call.
 
-    :param now: the Unix time, for how long a 429 lasts.
-    :raises ChatworkApiError: the fitting one of its subclasses where Chatwork refused.
-    :raises ChatworkUnexpectedResponseError: where the answer cannot be read.
+    :param now: the Unix time, to compute how long a 429 lasts.
+    :raises ChatworkApiError: the subclass for the status, if Chatwork refused the request.
+    :raises ChatworkUnexpectedResponseError: the answer cannot be decoded.
     """
     status = response.status
     if status >= 400:
-        raise _refusal(call.operation, response, now)
+        raise api_error(call.operation, response, now)
     if not 200 <= status < 300:
-        # A redirect is not followed: the token would go wherever it points.
+        # A redirect is not followed: the token would be sent to its target.
         raise errors.ChatworkUnexpectedResponseError(call.operation, status, "neither a success nor a refusal")
     empty = not response.body.strip()
-    if empty and status != 204 and call.only_204:
-        raise errors.ChatworkUnexpectedResponseError(call.operation, status, "it has no body, and is no 204")
+    if empty and status != 204 and call.empty_list_only_on_204:
+        raise errors.ChatworkUnexpectedResponseError(
+            call.operation, status, "it has no body, but its status is not 204"
+        )
     try:
-        # ``None`` stands for "no body", which is how Chatwork writes an empty list.
+        # ``None`` means "no body": Chatwork sends an empty list as 204 without a body.
         return call.read(None if empty else json.loads(response.body))
     except (ValueError, RecursionError) as error:
         raise errors.ChatworkUnexpectedResponseError(call.operation, status, _short(error)) from None
 
 
-def _refusal(operation: str, response: Response, now: float) -> errors.ChatworkApiError:
+def api_error(operation: str, response: Response, now: float) -> errors.ChatworkApiError:
+    """The error for an answer with a status of 400 or more.
+
+    :param now: the Unix time, to compute how long a 429 lasts.
+    """
     status = response.status
-    said = _errors_of(response.body)
+    messages = _error_messages(response.body)
     match status:
         case 401:
-            return errors.ChatworkAuthError(operation, status, said)
+            return errors.ChatworkAuthError(operation, status, messages)
         case 403:
-            return errors.ChatworkForbiddenError(operation, status, said)
+            return errors.ChatworkForbiddenError(operation, status, messages)
         case 404:
             hidden = response.headers.get("chatwork-message-limitation", "").lower() == "true"
-            return errors.ChatworkNotFoundError(operation, status, said, hidden)
+            return errors.ChatworkNotFoundError(operation, status, messages, hidden)
         case 429:
-            seconds = rate_limit.seconds_to_wait(response.headers, said, now)
-            return errors.ChatworkRateLimitError(operation, status, said, seconds, rate_limit.is_room_limit(said))
-        # The last comes of what stands between, and is as passing as the others.
+            seconds = rate_limit.seconds_to_wait(response.headers, messages, now)
+            return errors.ChatworkRateLimitError(
+                operation, status, messages, seconds, rate_limit.is_room_limit(messages)
+            )
+        # 408 comes from a proxy, and is as temporary as a 5xx.
         case _ if status >= 500 or status == 408:
-            return errors.ChatworkServerError(operation, status, said)
+            return errors.ChatworkServerError(operation, status, messages)
         case _:
-            return errors.ChatworkInvalidRequestError(operation, status, said)
+            return errors.ChatworkInvalidRequestError(operation, status, messages)
 
 
-def _errors_of(body: bytes) -> tuple[str, ...]:
-    """Chatwork's own words. Some refusals have no body, and what stands between may answer with a web page."""
+def _error_messages(body: bytes) -> tuple[str, ...]:
+    """The error messages of Chatwork. Empty for an answer without a body, and for the web page of a proxy."""
     try:
-        said: Any = json.loads(body)
+        decoded: Any = json.loads(body)
     except (ValueError, RecursionError):
         return ()
-    listed = said.get("errors") if isinstance(said, Mapping) else None
+    listed = decoded.get("errors") if isinstance(decoded, Mapping) else None
     if isinstance(listed, str):
         listed = [listed]
     return tuple(str(text) for text in listed) if isinstance(listed, list) else ()
 
 
 def _multipart(form: Mapping[str, str], upload: Upload) -> tuple[bytes, str]:
-    """Encode a form with a file, and say its content type.
+    """Encode a form with a file. Returns the body and its content type.
 
-    Written out here, and not left to each HTTP library, so that both transports send the same bytes: raw UTF-8 file
-    names as browsers do, text parts without a file name, and one line end after the closing boundary, as Chatwork
-    refuses a second one.
+    requests and httpx encode multipart differently; this function makes both transports send the same bytes: file names
+    in UTF-8 as browsers send them, text parts without a file name, one line end after the closing boundary. Chatwork
+    refuses a body with a second line end there.
     """
-    # Drawn from all of it, so that equal uploads give equal bytes and nothing in them can hold it, even on purpose.
+    # A hash of the whole upload: equal uploads give equal bytes, and no content can contain its own boundary.
     digest = hashlib.sha256(repr((sorted(form.items()), upload.filename, upload.content_type)).encode())
     digest.update(upload.content)
     boundary = digest.hexdigest()[:40]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.call import Call, Lookup, Request
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
 from airflow_provider_chatwork.api.response_parsing import one
 
@@ -23,7 +23,7 @@ def create_invite_link(
     :param description: what those who follow the link read.
     """
 
-    def find(since: float, account_id: int) -> Search[models.InviteLink]:
+    def find_executed(since: float, account_id: int) -> Lookup[models.InviteLink]:
         link = yield get_invite_link(room_id)
         ours = (
             link["public"]
@@ -35,7 +35,14 @@ def create_invite_link(
 
     request = Request("POST", _path(room_id), form=_form(code, need_acceptance, description))
     # The link made a second time by the same code equals the first.
-    return Call("create_invite_link", request, one(models.InviteLink), repeatable=False, find=find, numbered=False)
+    return Call(
+        "create_invite_link",
+        request,
+        one(models.InviteLink),
+        repeatable=False,
+        find_executed=find_executed,
+        has_unique_id=False,
+    )
 
 
 def update_invite_link(
@@ -56,13 +63,15 @@ def delete_invite_link(room_id: int | str) -> Call[models.InviteLink]:
     def read(value: object) -> models.InviteLink:
         return {"public": False} if value is None else one(models.InviteLink)(value)
 
-    def settle(refusal: ChatworkApiError) -> Search[models.InviteLink]:
+    def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.InviteLink]:
         if not isinstance(refusal, ChatworkInvalidRequestError):
             return []
         link = yield get_invite_link(room_id)
         return [] if link["public"] else [link]
 
-    return Call("delete_invite_link", Request("DELETE", _path(room_id)), read, settle=settle)
+    return Call(
+        "delete_invite_link", Request("DELETE", _path(room_id)), read, confirm_already_done=confirm_already_done
+    )
 
 
 def _path(room_id: int | str) -> str:

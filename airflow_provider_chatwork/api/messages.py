@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search, surely
+from airflow_provider_chatwork.api.call import Call, Lookup, Request, strict_empty_list
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkNotFoundError,
@@ -31,7 +31,7 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
 
     request = Request("GET", path(room_id), query={"force": validation.flag("force", force)})
     # What is behind the mark is not shown again, so a body that got lost must not pass for "nothing new".
-    return Call("list_messages", request, read, repeatable=bool(force), only_204=not force)
+    return Call("list_messages", request, read, repeatable=bool(force), empty_list_only_on_204=not force)
 
 
 def post_message(room_id: int | str, body: str, *, self_unread: bool = False) -> Call[models.ChangedMessage]:
@@ -43,8 +43,8 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
     room_id = validation.identifier("room_id", room_id)
     form = {"body": validation.text("body", body), "self_unread": validation.flag("self_unread", self_unread)}
 
-    def find(since: float, account_id: int) -> Search[models.ChangedMessage]:
-        page = yield surely(list_messages(room_id))
+    def find_executed(since: float, account_id: int) -> Lookup[models.ChangedMessage]:
+        page = yield strict_empty_list(list_messages(room_id))
         ours: list[models.ChangedMessage] = [
             {"message_id": message["message_id"]}
             for message in page
@@ -57,7 +57,7 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
         return ours
 
     request = Request("POST", path(room_id), form=form)
-    return Call("post_message", request, one(models.ChangedMessage), repeatable=False, find=find)
+    return Call("post_message", request, one(models.ChangedMessage), repeatable=False, find_executed=find_executed)
 
 
 def get_message(room_id: int | str, message_id: str) -> Call[models.Message]:
@@ -82,11 +82,16 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
         # Described as 200 with the id and, in one place, as 204 without.
         return {"message_id": message_id} if value is None else one(models.ChangedMessage)(value)
 
-    def settle(refusal: ChatworkApiError) -> Search[models.ChangedMessage]:
+    def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.ChangedMessage]:
         yield from ()
         return [{"message_id": message_id}] if isinstance(refusal, ChatworkNotFoundError) else []
 
-    return Call("delete_message", Request("DELETE", _path_of_one(room_id, message_id)), read, settle=settle)
+    return Call(
+        "delete_message",
+        Request("DELETE", _path_of_one(room_id, message_id)),
+        read,
+        confirm_already_done=confirm_already_done,
+    )
 
 
 def path(room_id: int | str, rest: str = "") -> str:

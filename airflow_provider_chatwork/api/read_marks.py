@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_chatwork.api import messages, models, rooms, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search
+from airflow_provider_chatwork.api.call import Call, Lookup, Request
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
 from airflow_provider_chatwork.api.response_parsing import one
 
@@ -15,17 +15,21 @@ def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Cal
     """
     form = {} if message_id is None else {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/read"), form=form)
-    return Call("mark_messages_read", request, one(models.Unread), settle=lambda error: _unread(room_id, error))
+    return Call(
+        "mark_messages_read", request, one(models.Unread), confirm_already_done=lambda error: _unread(room_id, error)
+    )
 
 
 def mark_messages_unread(room_id: int | str, message_id: str) -> Call[models.Unread]:
     """Mark a message and all after it as unread; Chatwork answers 400 where it is unread already."""
     form = {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/unread"), form=form)
-    return Call("mark_messages_unread", request, one(models.Unread), settle=lambda error: _unread(room_id, error))
+    return Call(
+        "mark_messages_unread", request, one(models.Unread), confirm_already_done=lambda error: _unread(room_id, error)
+    )
 
 
-def _unread(room_id: int | str, refusal: ChatworkApiError) -> Search[models.Unread]:
+def _unread(room_id: int | str, refusal: ChatworkApiError) -> Lookup[models.Unread]:
     if not isinstance(refusal, ChatworkInvalidRequestError):
         return []
     room = yield rooms.get_room(room_id)

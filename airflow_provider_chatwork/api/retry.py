@@ -1,92 +1,48 @@
-"""When to try again, when to look first, and when to give up: rules only. The waiting is done in ``client.py``.
+"""When a client sends a call again. Rules only; the waiting is done in ``client.py``.
 
-===============================  ==================  =====================================================
-What went wrong                  repeatable call     a write that must not happen twice
-===============================  ==================  =====================================================
-429                              after its wait      after its wait (it was not executed)
-never reached Chatwork           again               again
-5xx, redirect                    again               look for its trace; again if there is none
-502, connection cut              again               look for its trace, twice; again if there is none
-timeout, 504                     again               look for its trace, three times; then give up
-2xx that cannot be read          again               look for its trace, three times; then give up
+===============================  ==================  ==========================================================
+Error                            repeatable call     call that is not repeatable
+===============================  ==================  ==========================================================
+429                              again, after wait   again, after wait (a 429 was not executed)
+request never left               again               again
+5xx, redirect                    again               look the result up; again if it is not there
+502, connection cut              again               look it up twice; again if it is not there
+timeout, 504                     again               look it up three times; then ``ChatworkUnknownOutcomeError``
+2xx that cannot be decoded       again               look it up three times; then ``ChatworkUnknownOutcomeError``
 any other refusal                give up             give up
-===============================  ==================  =====================================================
+===============================  ==================  ==========================================================
 
-An answer shows that Chatwork is finished with a request, so that a missing trace proves that a write did not happen. A
-connection that ends does not quite, as something between the two may have cut it while Chatwork was at work; as this is
-also how idle connections die, a second look some seconds later has to do. A timeout shows nothing, and a 2xx says that
-the write did happen, trace or none. After the last try there is one look more, so that the caller hears what became
-of it.
-
-Refused repetitions of a repeatable call are the call's own business (``settle``), but only where an earlier try of it
-may have been executed.
+The number of lookups depends on what the error proves. An answer proves that Chatwork has finished the request, so a
+result that is not found was not created. A cut connection does not quite prove it: a proxy may have cut it while
+Chatwork was still working. Idle connections end the same way, so a second lookup some seconds later has to do. A timeout
+proves nothing. A 2xx says that the call was executed, whatever the lookup shows. After the last try there is one more
+lookup, so that the caller learns the outcome.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypedDict, TypeVar
-
-import tenacity
+from typing import Any, Generic, TypeVar
 
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.api.call import Call, Search
+from airflow_provider_chatwork.api.call import Call, CallFlow, Lookup
 
 T = TypeVar("T")
 
-#: How often a trace is looked for after an end that does not prove that Chatwork is finished.
-LOOKS = 3
-#: How often it is looked for after an end that all but proves it.
-LOOKS_AFTER_CUT = 2
+#: Lookups after an error that does not prove that Chatwork has finished the request.
+MAX_LOOKUPS = 3
+#: Lookups after a cut connection.
+LOOKUPS_AFTER_CUT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How patient a client is.
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same request may succeed a little later: network errors, 429, 5xx, answers that cannot be decoded.
 
-    :param max_wait: seconds after which no wait may end; one that would end later is not begun. What the last try
-        itself takes comes on top.
-    :param tries: how often a call is sent; refusals for too many requests do not count.
-    :param first_delay: seconds before the second try; doubled each time.
-    :param longest_delay: where the doubling ends, in seconds.
-    :param jitter: draws from 0 to 1: every wait is made up to a quarter longer, so that workers do not wake together.
+    :func:`is_transient` is stricter by one case. A client retries a redirect a few times within its ``max_wait``; a wait
+    of days does not go on after it. Chatwork never redirects, so another server answers at the connection's address.
     """
-
-    max_wait: float = 300.0
-    tries: int = 5
-    first_delay: float = 1.0
-    longest_delay: float = 30.0
-    jitter: Callable[[], float] = random.random
-
-    def delay(self, call: Call[Any], attempt: int, error: BaseException, elapsed: float) -> float | None:
-        """How many seconds to wait before the next try; ``None`` to give up.
-
-        :param attempt: how many tries ended like this one, itself included: refused with 429, or failed otherwise.
-        :param elapsed: seconds since the first try began.
-        """
-        backoff: float = min(self.first_delay * 2 ** min(attempt - 1, 30), self.longest_delay)
-        if isinstance(error, errors.ChatworkRateLimitError):
-            seconds = max(error.retry_after, backoff)
-        elif not is_passing(error):
-            return None
-        else:
-            in_doubt = leaves_doubt(error) and not call.repeatable
-            if in_doubt and call.find is None:
-                return None
-            # One more than the tries, to look what became of the last.
-            if attempt >= self.tries + in_doubt:
-                return None
-            seconds = backoff
-        if elapsed + seconds > self.max_wait:
-            return None
-        # The jitter ends where the patience does: chance must not decide whether a full window is waited for.
-        return min(seconds * (1 + self.jitter() / 4), self.max_wait - elapsed)
-
-
-def is_passing(error: BaseException) -> bool:
-    """Whether the same request may well succeed a little later."""
     return isinstance(
         error,
         (
@@ -98,14 +54,20 @@ def is_passing(error: BaseException) -> bool:
     )
 
 
-def leaves_doubt(error: BaseException) -> bool:
-    """Whether Chatwork may have executed a request that ended like this."""
+def is_transient(error: BaseException) -> bool:
+    """Whether a long wait continues after this error; see :func:`is_retryable` for the difference."""
+    redirected = isinstance(error, errors.ChatworkUnexpectedResponseError) and error.status >= 300
+    return is_retryable(error) and not redirected
+
+
+def may_have_executed(error: BaseException) -> bool:
+    """Whether Chatwork may have executed the request that ended with this error."""
     if isinstance(error, errors.ChatworkNetworkError):
         return error.sent
     return isinstance(error, (errors.ChatworkServerError, errors.ChatworkUnexpectedResponseError))
 
 
-def _is_finished(error: errors.ChatworkError) -> bool:
+def _server_is_done(error: errors.ChatworkError) -> bool:
     """Whether it is certain that Chatwork will not execute the request any more."""
     if isinstance(error, errors.ChatworkNetworkError):
         return not error.timed_out
@@ -114,128 +76,151 @@ def _is_finished(error: errors.ChatworkError) -> bool:
     return not (isinstance(error, errors.ChatworkServerError) and error.status == 504)
 
 
-def _looks_needed(error: errors.ChatworkError) -> int:
-    """How many looks without a trace it takes before that means anything."""
-    if not _is_finished(error):
-        return LOOKS
+def _lookups_needed(error: errors.ChatworkError) -> int:
+    """How many lookups in a row must find nothing before the call counts as not executed."""
+    if not _server_is_done(error):
+        return MAX_LOOKUPS
     cut = isinstance(error, errors.ChatworkNetworkError)
-    return LOOKS_AFTER_CUT if cut or getattr(error, "status", None) == 502 else 1
+    return LOOKUPS_AFTER_CUT if cut or getattr(error, "status", None) == 502 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long a client tries.
+
+    :param max_wait: seconds within which all waits of a call must end. A wait that would end later is not begun. The
+        duration of the last try comes on top.
+    :param tries: how often a call is sent. Tries that end with a 429 do not count.
+    :param first_delay: seconds before the second try; doubled each time.
+    :param longest_delay: the largest delay, in seconds.
+    :param jitter: returns a random number from 0 to 1. Each delay is made up to a quarter longer by it, so that workers
+        do not all send at the same moment.
+    """
+
+    max_wait: float = 300.0
+    tries: int = 5
+    first_delay: float = 1.0
+    longest_delay: float = 30.0
+    jitter: Callable[[], float] = random.random
+
+    def delay(self, call: Call[Any], attempt: int, error: BaseException, elapsed: float) -> float | None:
+        """Seconds to wait before the next try, or ``None`` to give up.
+
+        :param attempt: the number of tries so far that ended with a 429, if ``error`` is one; otherwise the number of
+            tries that failed in another way.
+        :param elapsed: seconds since the first try began.
+        """
+        backoff: float = min(self.first_delay * 2 ** min(attempt - 1, 30), self.longest_delay)
+        if isinstance(error, errors.ChatworkRateLimitError):
+            seconds = max(error.retry_after, backoff)
+        elif not is_retryable(error):
+            return None
+        else:
+            needs_lookup = may_have_executed(error) and not call.repeatable
+            if needs_lookup and call.find_executed is None:
+                return None
+            # One attempt more than ``tries``, which only looks up the outcome of the last try.
+            if attempt >= self.tries + needs_lookup:
+                return None
+            seconds = backoff
+        if elapsed + seconds > self.max_wait:
+            return None
+        # The jitter must not exceed ``max_wait``; else chance decides whether a full window is waited for.
+        return min(seconds * (1 + self.jitter() / 4), self.max_wait - elapsed)
 
 
 @dataclass
-class Attempts(Generic[T]):
-    """The tries of one call, from the first to the end. Sends nothing itself: it yields the calls to send.
+class RetryState(Generic[T]):
+    """The tries of one call. Sends nothing itself: :meth:`attempt` yields the calls to send.
 
     :param call: the call.
-    :param search: begins the search for the call's trace.
-    :param tries: how many tries may fail before no further one is sent.
+    :param policy: how often it is tried.
+    :param lookup: begins the lookup of the call's result.
     """
 
     call: Call[T]
-    search: Callable[[], Generator[Call[Any], Any, Sequence[T]]]
-    tries: int
-    looks: int = 0
-    refusals: int = 0
+    policy: RetryPolicy
+    lookup: Callable[[], Lookup[T]]
+    lookups: int = 0
+    rate_limited: int = 0
     failures: int = 0
-    #: How the last try ended that may have been executed, until a look tells.
-    doubt: errors.ChatworkError | None = None
+    #: The error of the last try that may have been executed, until a lookup has found out.
+    unknown_outcome: errors.ChatworkError | None = None
 
-    def attempt(self) -> Generator[Call[Any], Any, T]:
-        """One try. Yields calls; wants their results sent, or their errors thrown, into it.
+    def next_delay(self, error: BaseException, elapsed: float) -> float | None:
+        """Seconds to wait before the next attempt, or ``None`` to give up.
 
-        ``call`` itself is to be sent once, whatever happens; any other call yielded is a read of its own.
+        :param error: the error of the last attempt.
+        :param elapsed: seconds since the first attempt began.
+        """
+        attempt = self.rate_limited if isinstance(error, errors.ChatworkRateLimitError) else self.failures
+        return self.policy.delay(self.call, attempt, error, elapsed)
+
+    def attempt(self) -> CallFlow[T]:
+        """One try.
+
+        ``call`` itself must be sent once, without retries. Every other yielded call is a read with retries of its own.
         """
         try:
-            return (yield from self._attempt())
+            if self.unknown_outcome is not None and not self.call.repeatable:
+                found = yield from self._lookup(self.unknown_outcome)
+                if found:
+                    return found[0]
+                cause, self.unknown_outcome = self.unknown_outcome, None
+                if self.failures >= self.policy.tries:
+                    raise cause
+            return (yield from self._send())
         except errors.ChatworkRateLimitError:
-            self.refusals += 1
+            self.rate_limited += 1
             raise
         except errors.ChatworkError:
             self.failures += 1
             raise
 
-    def _attempt(self) -> Generator[Call[Any], Any, T]:
-        if self.doubt is not None and not self.call.repeatable:
-            traces = yield from self._look(self.doubt)
-            if traces:
-                return traces[0]
-            doubt, self.doubt = self.doubt, None
-            if self.failures >= self.tries:
-                raise doubt
+    def _send(self) -> CallFlow[T]:
         try:
             result: T = yield self.call
         except errors.ChatworkError as error:
-            settle = self.call.settle if self.doubt is not None else None
-            if settle is not None and isinstance(error, errors.ChatworkApiError) and not is_passing(error):
-                traces = yield from settle(error)
-                if traces:
-                    return traces[0]
-            if leaves_doubt(error):
-                self.doubt = error
-                self.looks = 0
+            confirm = self.call.confirm_already_done if self.unknown_outcome is not None else None
+            if confirm is not None and isinstance(error, errors.ChatworkApiError) and not is_retryable(error):
+                found = yield from confirm(error)
+                if found:
+                    return found[0]
+            if may_have_executed(error):
+                self.unknown_outcome = error
+                self.lookups = 0
             raise
         return result
 
-    def _look(self, doubt: errors.ChatworkError) -> Search[T]:
-        self.looks += 1
+    def _lookup(self, cause: errors.ChatworkError) -> Lookup[T]:
+        self.lookups += 1
         try:
-            traces = yield from self.search()
+            found = yield from self.lookup()
         except errors.ChatworkUnknownOutcomeError as error:
-            raise error from doubt
+            raise error from cause
         except errors.ChatworkError as error:
-            if self.looks < LOOKS and is_passing(error):
-                raise doubt from error
+            if self.lookups < MAX_LOOKUPS and is_retryable(error):
+                raise cause from error
             reason = f"looking for it failed as well ({error})"
-            raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from doubt
-        if traces:
-            return traces
-        if self.looks < _looks_needed(doubt):
-            raise doubt
-        if not _is_finished(doubt):
-            reason = "it left no trace so far, but Chatwork may still be at it"
-            raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from doubt
-        return traces
+            raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from cause
+        if found:
+            return found
+        if self.lookups < _lookups_needed(cause):
+            raise cause
+        if not _server_is_done(cause):
+            reason = "it is not visible so far, but Chatwork may still execute it"
+            raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from cause
+        return found
 
-    def final(self, error: errors.ChatworkError) -> errors.ChatworkError:
-        """What to tell the caller when no further try is made."""
-        harmless = self.doubt is None or self.call.repeatable or self.call.request.method == "GET"
-        if harmless or isinstance(error, errors.ChatworkUnknownOutcomeError):
+    def final_error(self, error: errors.ChatworkError) -> errors.ChatworkError:
+        """The error to raise when there is no further attempt.
+
+        :param error: the error of the last attempt.
+        """
+        is_known = self.unknown_outcome is None or self.call.repeatable or self.call.request.method == "GET"
+        if is_known or isinstance(error, errors.ChatworkUnknownOutcomeError):
             return error
-        reason = "there was no time left to find out" if self.call.find else "Chatwork offers no way to find out"
+        reason = (
+            "there was no time left to find out" if self.call.find_executed else "Chatwork offers no way to find out"
+        )
         return errors.ChatworkUnknownOutcomeError(self.call.operation, reason)
-
-
-class RetryOptions(TypedDict):
-    """The arguments that both of tenacity's loops are built with."""
-
-    retry: tenacity.retry_if_exception
-    wait: Callable[[tenacity.RetryCallState], float]
-    stop: Callable[[tenacity.RetryCallState], bool]
-    reraise: bool
-
-
-def retry_options(policy: RetryPolicy, attempts: Attempts[Any], elapsed: Callable[[], float]) -> RetryOptions:
-    """The options that tenacity's synchronous and asynchronous loop share.
-
-    :param elapsed: tells the seconds since the first try began.
-    """
-    never = float("inf")
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        if error is None:
-            return never
-        refused = isinstance(error, errors.ChatworkRateLimitError)
-        attempt = attempts.refusals if refused else attempts.failures
-        delay = policy.delay(attempts.call, attempt, error, elapsed())
-        return never if delay is None else delay
-
-    def stop(state: tenacity.RetryCallState) -> bool:
-        return state.upcoming_sleep == never
-
-    return {
-        "retry": tenacity.retry_if_exception(is_passing),
-        "wait": wait,
-        "stop": stop,
-        "reraise": True,
-    }

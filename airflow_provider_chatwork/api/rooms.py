@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from airflow_provider_chatwork.api import messages, models, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search, surely
+from airflow_provider_chatwork.api.call import Call, Lookup, Request, strict_empty_list
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkForbiddenError,
@@ -65,20 +65,20 @@ def create_room(
         if link_code is not None:
             form["link_code"] = validation.link_code("link_code", link_code)
 
-    def find(since: float, account_id: int) -> Search[models.ChangedRoom]:
+    def find_executed(since: float, account_id: int) -> Lookup[models.ChangedRoom]:
         found: list[models.ChangedRoom] = []
-        for room in (yield surely(list_rooms())):
+        for room in (yield strict_empty_list(list_rooms())):
             # A room that has been quiet since cannot be new. One that has not been is new if its first message is.
             named_so = messages.same_text(room.get("name") or "", name) and room.get("type") == "group"
             if not named_so or (room.get("last_update_time") or since) < since:
                 continue
-            page = yield surely(messages.list_messages(room["room_id"]))
+            page = yield strict_empty_list(messages.list_messages(room["room_id"]))
             if len(page) < messages.PAGE and all(message["send_time"] >= since for message in page):
                 found.append({"room_id": room["room_id"]})
         return found
 
     request = Request("POST", _ROOMS, form=form)
-    return Call("create_room", request, one(models.ChangedRoom), repeatable=False, find=find)
+    return Call("create_room", request, one(models.ChangedRoom), repeatable=False, find_executed=find_executed)
 
 
 def get_room(room_id: int | str) -> Call[models.RoomWithDescription]:
@@ -116,12 +116,12 @@ def delete_room(room_id: int | str, action_type: str) -> Call[None]:
     room_id = validation.identifier("room_id", room_id)
     form = {"action_type": validation.choice("action_type", action_type, ("leave", "delete"))}
 
-    def find(since: float, account_id: int) -> Search[None]:
-        rooms = yield surely(list_rooms())
+    def find_executed(since: float, account_id: int) -> Lookup[None]:
+        rooms = yield strict_empty_list(list_rooms())
         return [None] if all(room["room_id"] != room_id for room in rooms) else []
 
     request = Request("DELETE", _path(room_id), form=form)
-    return Call("delete_room", request, nothing, repeatable=False, find=find, numbered=False)
+    return Call("delete_room", request, nothing, repeatable=False, find_executed=find_executed, has_unique_id=False)
 
 
 def list_members(room_id: int | str) -> Call[list[models.Member]]:
@@ -144,12 +144,12 @@ def update_members(
     """
     form = _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
 
-    def settle(refusal: ChatworkApiError) -> Search[models.MemberRoles]:
+    def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.MemberRoles]:
         # Who gives up the role of admin, or leaves, with one try is refused the next.
         if not isinstance(refusal, ChatworkForbiddenError):
             return []
         try:
-            members = yield surely(list_members(room_id))
+            members = yield strict_empty_list(list_members(room_id))
         except ChatworkForbiddenError:
             reason = "its repetition was refused, and the account of the token may not see the members"
             raise ChatworkUnknownOutcomeError("update_members", reason) from refusal
@@ -162,7 +162,7 @@ def update_members(
         return [roles]
 
     request = Request("PUT", _path(room_id, "/members"), form=form)
-    return Call("update_members", request, one(models.MemberRoles), settle=settle)
+    return Call("update_members", request, one(models.MemberRoles), confirm_already_done=confirm_already_done)
 
 
 def _path(room_id: int | str, rest: str = "") -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
 
 from airflow_provider_chatwork.api import messages, models, notation, validation
-from airflow_provider_chatwork.api.call import Call, Request, Search, surely
+from airflow_provider_chatwork.api.call import Call, CallFlow, Lookup, Request, strict_empty_list
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkInvalidRequestError,
@@ -84,9 +83,9 @@ def create_task(
         if deadline is not None:
             validation.limit_is_ahead("limit", deadline, kind, now)
 
-    def find(since: float, account_id: int) -> Search[models.CreatedTasks]:
+    def find_executed(since: float, account_id: int) -> Lookup[models.CreatedTasks]:
         # A task carries no time of its own, but its message does.
-        page = yield surely(messages.list_messages(room_id))
+        page = yield strict_empty_list(messages.list_messages(room_id))
         whole_view = messages.reaches_back(page, since)
         recent = {message["message_id"] for message in page if message["send_time"] >= since}
 
@@ -111,12 +110,14 @@ def create_task(
         return [{"task_ids": [tasks[index] for tasks in found]} for index in range(sets)]
 
     request = Request("POST", _path(room_id), form=form)
-    return Call("create_task", request, one(models.CreatedTasks), repeatable=False, find=find, check=check_now)
+    return Call(
+        "create_task", request, one(models.CreatedTasks), repeatable=False, find_executed=find_executed, check=check_now
+    )
 
 
 def search_tasks(
     room_id: int | str, account_id: int, to_ids: Sequence[int], is_it: Callable[[models.Task], bool]
-) -> Generator[Call[Any], Any, tuple[list[models.Task], list[int]]]:
+) -> CallFlow[tuple[list[models.Task], list[int]]]:
     """Find tasks that an account has given, open and done. Yields the calls to run.
 
     A list that is full may hide some; then each assignee of whom none was found is asked for by itself.
@@ -128,8 +129,8 @@ def search_tasks(
     """
     found: dict[int, models.Task] = {}
 
-    def look(status: str, **query: int) -> Generator[Call[Any], Any, bool]:
-        page = yield surely(list_tasks(room_id, assigned_by_account_id=account_id, status=status, **query))
+    def look(status: str, **query: int) -> CallFlow[bool]:
+        page = yield strict_empty_list(list_tasks(room_id, assigned_by_account_id=account_id, status=status, **query))
         found.update({task["task_id"]: task for task in page if is_it(task)})
         return len(page) >= messages.PAGE
 
@@ -178,7 +179,7 @@ def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call
     """
     status = validation.choice("status", status, validation.TASK_STATUSES)
 
-    def settle(refusal: ChatworkApiError) -> Search[models.ChangedTask]:
+    def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.ChangedTask]:
         if not isinstance(refusal, ChatworkInvalidRequestError):
             return []
         task = yield get_task(room_id, task_id)
@@ -186,7 +187,7 @@ def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call
 
     # The vendor's name for the new status really is `body`.
     request = Request("PUT", f"{_path_of_one(room_id, task_id)}/status", form={"body": status})
-    return Call("set_task_status", request, one(models.ChangedTask), settle=settle)
+    return Call("set_task_status", request, one(models.ChangedTask), confirm_already_done=confirm_already_done)
 
 
 def _path(room_id: int | str) -> str:

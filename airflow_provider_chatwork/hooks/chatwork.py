@@ -21,10 +21,10 @@ from airflow_provider_chatwork.provider_info import CONNECTION_TYPE, HOOK_NAME
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_chatwork.api.call import Call
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.call import Call, CallFlow
     from airflow_provider_chatwork.api.retry import RetryPolicy
-    from airflow_provider_chatwork.client import AsyncClient, Client, Steps
+    from airflow_provider_chatwork.api.settings import Settings
+    from airflow_provider_chatwork.client import AsyncClient, Client
     from airflow_provider_chatwork.transports import HttpxTransport
 
 P = ParamSpec("P")
@@ -146,7 +146,7 @@ class ChatworkHook(BaseHook):
         return Client(self.settings, RequestsTransport(self.settings.proxy), policy=self._policy(self.settings))
 
     @cached_property
-    def hasty_client(self) -> Client:
+    def quick_client(self) -> Client:
         """A client for reads that are not worth a long wait: two tries, and ten seconds at the most between them."""
         from airflow_provider_chatwork.api.retry import RetryPolicy
         from airflow_provider_chatwork.client import Client
@@ -155,14 +155,14 @@ class ChatworkHook(BaseHook):
         policy = RetryPolicy(max_wait=min(self.settings.max_wait, _HASTE), tries=2)
         return Client(self.settings, RequestsTransport(self.settings.proxy), policy=policy)
 
-    def renew(self) -> bool:
+    def reload_connection(self) -> bool:
         """Read the connection anew, and return whether it has another token by now.
 
         For who waits for days: whoever re-issues a token, which ends the one before, puts the new one into the
         connection. What comes next is sent with it, but for what :meth:`arun` sends.
         """
         token = self.settings.token
-        for name in ("settings", "client", "hasty_client"):
+        for name in ("settings", "client", "quick_client"):
             self.__dict__.pop(name, None)
         is_another = self.settings.token != token
         if is_another:
@@ -180,9 +180,9 @@ class ChatworkHook(BaseHook):
         """
         return self.client.run(call)
 
-    def follow(self, steps: Steps[T]) -> T:
-        """Run the calls that ``steps`` yields one after the other, and return its value."""
-        return self.client.follow(steps)
+    def run_flow(self, flow: CallFlow[T]) -> T:
+        """Run the calls that ``flow`` yields one after the other, and return its value."""
+        return self.client.run_flow(flow)
 
     async def arun(self, call: Call[T]) -> T:
         """Run an operation in an event loop, without blocking it, and return its result.
@@ -191,9 +191,9 @@ class ChatworkHook(BaseHook):
         """
         return await (await self._async_client()).run(call)
 
-    async def afollow(self, steps: Steps[T]) -> T:
-        """Run the calls that ``steps`` yields in an event loop, and return its value."""
-        return await (await self._async_client()).follow(steps)
+    async def arun_flow(self, flow: CallFlow[T]) -> T:
+        """Run the calls of ``flow`` in an event loop, and return its value."""
+        return await (await self._async_client()).run_flow(flow)
 
     async def aclose(self) -> None:
         """Close the connections that :meth:`arun` keeps."""
@@ -267,10 +267,10 @@ class ChatworkHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask Chatwork whose token this is. Changes nothing, sends nothing to anybody, and never raises."""
         try:
-            me = self.hasty_client.run(api.account.get_me())
+            me = self.quick_client.run(api.account.get_me())
         except Exception as error:
             return False, str(error) or type(error).__name__
-        budget = self.hasty_client.rate_limit
+        budget = self.quick_client.rate_limit
         left = f"; {budget.remaining} of {budget.limit} requests left in this window" if budget else ""
         return True, f"Connected as {me.get('name', '?')} (account {me['account_id']}){left}"
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.alerts.destination import Switch
     from airflow_provider_chatwork.alerts.routing import RoutingTable
     from airflow_provider_chatwork.alerts.sender import Delivery
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.settings import Settings
 
 _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")
@@ -196,7 +196,7 @@ class ChatworkNotifier(BaseNotifier):
                 line = AsyncLine(delivery.settings, delivery.budget)
                 try:
                     async with asyncio.timeout(self.time_limit):
-                        await line.follow(delivery.steps())
+                        await line.run_flow(delivery.steps())
                 finally:
                     await line.close()
                 _count("sent")

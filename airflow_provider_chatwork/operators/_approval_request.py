@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.api.call import surely
+from airflow_provider_chatwork.api.call import strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.waiting.approvals.options import option_for, read_options
 from airflow_provider_chatwork.waiting.approvals.poll import Ask, answers_needed, nothing_heard
@@ -107,7 +107,7 @@ class Asking:
             operator.show_place(context, room_id, kept.ask.message_id)
             return kept.ask, kept.deadline
         me = hook.run(api.account.get_me())
-        members = hook.run(surely(api.rooms.list_members(room_id)))
+        members = hook.run(strict_empty_list(api.rooms.list_members(room_id)))
         names = {member["account_id"]: member.get("name", "") for member in members}
         present = self._present(approvers, me["account_id"], can_answer(members))
         needed = answers_needed(operator.complete_when, approvers)

@@ -127,7 +127,7 @@ class ChatworkOperator(BaseOperator):
     def message_of(self, call: Call[Any]) -> str | None:
         """The message of what was just created, for the link. Without it there is a link less, and nothing else."""
         try:
-            return str(self.hook.hasty_client.run(call)["message_id"])
+            return str(self.hook.quick_client.run(call)["message_id"])
         except errors.ChatworkError as error:
             self.log.warning("No link to the message: %s", error)
             return None
@@ -148,7 +148,7 @@ def _run_once(
     sent, so that a try that died in between is looked for in Chatwork and not repeated.
     """
     # Imported here, so that reading a DAG file does not load it.
-    from airflow_provider_chatwork.api.retry import leaves_doubt
+    from airflow_provider_chatwork.api.retry import may_have_executed
 
     store: Any = context.get("task_state_store")
     kept = None if store is None else store.get(_KEPT, None)
@@ -157,7 +157,7 @@ def _run_once(
         if "result" in kept:
             hook.log.info("%s was done by an earlier try of this task; its result is used again", call.operation)
             return Created(kept["result"], is_new=False)
-        traces = hook.client.look_for(call, kept["since"])
+        traces = hook.client.find_executed(call, kept["since"])
         if traces:
             hook.log.info("%s was done by an earlier try of this task, which did not live to say so", call.operation)
             store.set(_KEPT, {**intent, "result": traces[0]})
@@ -179,7 +179,7 @@ def _run_once(
     try:
         result = hook.run(call)
     except errors.ChatworkError as error:
-        if not (isinstance(error, errors.ChatworkUnknownOutcomeError) or leaves_doubt(error)):
+        if not (isinstance(error, errors.ChatworkUnknownOutcomeError) or may_have_executed(error)):
             # Nothing was created, so an equal message of somebody else must not be taken for it.
             store.delete(_KEPT)
         raise

@@ -107,7 +107,7 @@ def find_gift(
     """
     me = hook.run(get_me())["account_id"]
     with never_guessing():
-        task_ids = hook.follow(find_given(room_id, body, to_ids, me, since=max(0.0, since - _CLOCK_MARGIN)))
+        task_ids = hook.run_flow(find_given(room_id, body, to_ids, me, since=max(0.0, since - _CLOCK_MARGIN)))
     if task_ids is None:
         return None
     hook.log.info("An earlier try has given the tasks %s", task_ids)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.messages import get_message, list_messages
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.waiting.reminders.cancellation import Withdrawal, new_withdrawal, withdraw_steps
 from airflow_provider_chatwork.waiting.reminders.plan import Facts
 from airflow_provider_chatwork.waiting.reminders.progress import Progress
@@ -30,7 +31,6 @@ from airflow_provider_chatwork.waiting.tasks.given_tasks import (
 )
 from airflow_provider_chatwork.waiting.tasks.result import Outcome, describe, look_into_room, new_outcome
 from airflow_provider_chatwork.waiting.tasks.room_scan import RoomTasks
-from airflow_provider_chatwork.waiting.tasks.status import goes_on
 from airflow_provider_chatwork.waiting.tasks.tracking import (
     Given,
     assignees_of,
@@ -87,7 +87,7 @@ class Waiting:
 
     def look(self, client: Client | None = None) -> None:
         """Look once, and note what there is to see."""
-        (client or self._hook.client).follow(self._tasks.look(self._ending))
+        (client or self._hook.client).run_flow(self._tasks.look(self._ending))
         self._note()
         self._tasks.check()
 
@@ -117,9 +117,9 @@ class Waiting:
         """Look once, and go on where that cannot be had now: the tasks are there, and must not be given again."""
         try:
             # Nothing is lost by going on without it, and of hundreds that begin at a time many would wait for it.
-            self.look(self._hook.hasty_client)
+            self.look(self._hook.quick_client)
         except ChatworkError as error:
-            if not goes_on(error):
+            if not is_transient(error):
                 raise
             self._log.warning("Chatwork does not tell how the tasks stand; the wait goes on. %s", error)
 
@@ -132,7 +132,7 @@ class Waiting:
         if message_id is not None:
             call = get_message(self.given["room_id"], message_id)
             try:
-                self.given["created_at"] = float(self._hook.hasty_client.run(call)["send_time"])
+                self.given["created_at"] = float(self._hook.quick_client.run(call)["send_time"])
                 self._progress = self._begin()
             except ChatworkError as error:
                 self._log.warning("When the tasks were given is not known; reminders count from now. %s", error)
@@ -166,7 +166,7 @@ class Waiting:
         for task in outcome["tasks"]:
             if task["task_id"] in withdrawal["closed"]:
                 task["status"] = "withdrawn"
-        if (refusal := self._hook.hasty_client.follow(look_into_room(outcome, self.given))) is not None:
+        if (refusal := self._hook.quick_client.run_flow(look_into_room(outcome, self.given))) is not None:
             self._log.warning("Room %s does not show who has left: %s", self.given["room_id"], refusal)
         self._log.info("The wait has ended: %s. %s", word, describe(outcome))
         return outcome
@@ -181,16 +181,16 @@ class Waiting:
         other._account_id = self._account_id
         try:
             try:
-                other.look(self._hook.hasty_client)
+                other.look(self._hook.quick_client)
             except ChatworkError as error:
-                if not goes_on(error):
+                if not is_transient(error):
                     raise
                 self._log.warning("Chatwork does not tell how the tasks stand. %s", error)
             if other.verdict() == "done":
                 # This one would have seen that at its next look. Another try will.
                 return
             self._is_given_up = True
-            other._withdraw("killed", self._hook.hasty_client)
+            other._withdraw("killed", self._hook.quick_client)
         except ChatworkError as error:
             self._log.error("The open tasks could not be withdrawn: %s", error)
 
@@ -201,16 +201,16 @@ class Waiting:
             if self._tasks.unfinished:
                 self.look()
         except ChatworkError as error:
-            if not goes_on(error):
+            if not is_transient(error):
                 raise
             self._log.warning("Chatwork does not list the tasks at the end of the wait. %s", error)
         else:
             return
         try:
-            self._hook.client.follow(read_each(self._tasks, ids_of(self.given["tracks"])))
+            self._hook.client.run_flow(read_each(self._tasks, ids_of(self.given["tracks"])))
             self._is_read_singly = True
         except ChatworkError as error:
-            if not goes_on(error):
+            if not is_transient(error):
                 raise
             self._log.warning("Chatwork does not tell how the tasks stand at the end of the wait. %s", error)
         self._note()
@@ -233,7 +233,7 @@ class Waiting:
         """
         lang = self._hook.settings.lang
         facts = self._facts(client, last_seen(self.given["tracks"]))
-        withdrawal = client.follow(withdraw_steps(facts, reason_of(word, lang), lang=lang, result=result))
+        withdrawal = client.run_flow(withdraw_steps(facts, reason_of(word, lang), lang=lang, result=result))
         for refused in withdrawal["refused"]:
             self._log.error("A task could not be withdrawn: %s", refused)
         if unseen := never_seen(self.given["tracks"]):

@@ -78,7 +78,7 @@ class ChatworkSensor(BaseSensorOperator):
     def client(self) -> Client:
         """The client to look with: a patient one only where it is this worker that waits."""
         waits_here = not self.deferrable and self.mode == "poke"
-        return self.hook.client if waits_here else self.hook.hasty_client
+        return self.hook.client if waits_here else self.hook.quick_client
 
     def begin(self, context: Context) -> None:
         """Find what cannot be right before anything is sent."""
@@ -98,12 +98,12 @@ class ChatworkSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once. Where Chatwork is out of reach for a while, the wait goes on."""
-        from airflow_provider_chatwork.waiting.tasks import status
+        from airflow_provider_chatwork.api.retry import is_transient
 
         try:
             result = self._look(context)
         except ChatworkError as error:
-            if not status.goes_on(error):
+            if not is_transient(error):
                 raise
             self.log.warning("Chatwork did not tell how things stand; the wait goes on. %s", error)
             result = None
@@ -114,7 +114,7 @@ class ChatworkSensor(BaseSensorOperator):
             return self.look(context)
         except ChatworkAuthError:
             # Whoever has re-issued the token may have put the new one into the connection by now.
-            if not self.hook.renew():
+            if not self.hook.reload_connection():
                 raise
         return self.look(context)
 

@@ -74,7 +74,7 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         from airflow_provider_chatwork.waiting.tasks import status
 
         room_id, task_ids = self._wanted()
-        states = self.client.follow(status.observe_tasks(room_id, task_ids))
+        states = self.client.run_flow(status.observe_tasks(room_id, task_ids))
         done = sum(state["status"] == "done" for state in states)
         self.log.info("%d of %d tasks in room %s are done", done, len(states), room_id)
         if not status.is_complete(states, self.complete_when):

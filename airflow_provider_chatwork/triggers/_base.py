@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
 from airflow_provider_chatwork.triggers._event import EventStatus, error_event, new_event
 from airflow_provider_chatwork.waiting.poller.registry import accounts
 from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE, LONGEST_PAUSE
 from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL
-from airflow_provider_chatwork.waiting.tasks.status import LAST_LOOK, goes_on
+from airflow_provider_chatwork.waiting.tasks.status import LAST_LOOK
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.waiting.poller.subscription import Wait
 
 W = TypeVar("W", bound="Wait")
@@ -189,7 +190,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
                     event = await self.attend(wait)
                     again_at, pause = None, 0.0
             except ChatworkError as error:
-                if goes_on(error):
+                if is_transient(error):
                     self.log.warning("Chatwork did not do what was asked; the wait goes on. %s", error)
                     pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
                 elif self.silent_fail and not isinstance(error, ChatworkAuthError):

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.settings import Settings
 
 #: For how many seconds what a connection said is taken for true.
 LASTING = 60.0

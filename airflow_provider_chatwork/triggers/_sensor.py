@@ -15,7 +15,7 @@ from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._event import EventStatus
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.http import Settings
+    from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.waiting.poller.subscription import Wait
 
 W = TypeVar("W", bound="Wait")

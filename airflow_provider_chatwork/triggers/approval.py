@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard, Look, is_worth_keeping, listen
@@ -93,7 +93,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
 
     async def _listen(self, wait: MessagesWait, *, helps: bool) -> Look:
         steps = listen(self._ask, wait.page, self._now_heard, deadline=self.deadline, now=wait.now(), helps=helps)
-        look = await wait.follow(steps)
+        look = await wait.run_flow(steps)
         self._now_heard = look.heard
         for remark in look.remarks:
             self.log.warning("%s", remark)

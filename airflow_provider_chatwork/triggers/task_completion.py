@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
@@ -190,7 +190,7 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
             tasks = self._note(wait)
             tasks = {**last_seen(self._seen["tracks"]), **tasks}
             facts = facts_of(self._seen, tasks, await wait.account_id(), self._web_url)
-            withdrawal = await wait.follow(withdraw_steps(facts, reason, lang=settings.lang))
+            withdrawal = await wait.run_flow(withdraw_steps(facts, reason, lang=settings.lang))
         for refused in withdrawal["refused"]:
             self.log.error("A task could not be withdrawn: %s", refused)
         if unseen := never_seen(self._seen["tracks"]):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_chatwork.api import validation
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks

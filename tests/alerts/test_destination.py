@@ -13,8 +13,8 @@ from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
-from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.api.notation import safe
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.utils.quiet_hours import QuietHours
 
 EN = alert_catalog("en").text

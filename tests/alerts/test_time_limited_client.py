@@ -9,8 +9,8 @@ from airflow_provider_chatwork import api
 from airflow_provider_chatwork.alerts.time_limited_client import AsyncLine, Budget, Line
 from airflow_provider_chatwork.api.call import HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNetworkError, ChatworkRateLimitError
-from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from tests.alerts.memory import Clock
@@ -131,13 +131,13 @@ def steps(clock: Clock) -> Generator[Any, Any, int]:
 class TestFollow:
     def test_has_less_patience_for_each_further_step(self, settings, budget, clock, sandbox):
         busy(sandbox, after=1)
-        assert Line(settings, budget).follow(steps(clock)) == company.BOT
+        assert Line(settings, budget).run_flow(steps(clock)) == company.BOT
 
     async def test_has_less_patience_for_each_further_step_in_an_event_loop(self, settings, budget, clock, sandbox):
         busy(sandbox, after=1)
         line = AsyncLine(settings, budget)
         try:
-            assert await line.follow(steps(clock)) == company.BOT
+            assert await line.run_flow(steps(clock)) == company.BOT
         finally:
             await line.close()
 

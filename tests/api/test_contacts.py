@@ -15,7 +15,7 @@ class TestListContacts:
 
 class TestAcceptIncomingRequest:
     def search(self, *waiting: int):
-        return drive(accept_incoming_request(7).find(0, 1), [{"request_id": number} for number in waiting])
+        return drive(accept_incoming_request(7).find_executed(0, 1), [{"request_id": number} for number in waiting])
 
     def test_is_not_done_while_the_request_waits(self):
         asked, traces = self.search(3, 7)
@@ -34,12 +34,12 @@ class TestAcceptIncomingRequest:
 
 class TestRejectIncomingRequest:
     def test_was_done_where_the_second_try_finds_nothing(self):
-        settle = reject_incoming_request(7).settle
-        assert drive(settle(errors.ChatworkNotFoundError("x", 404))) == ([], [None])
+        confirm_already_done = reject_incoming_request(7).confirm_already_done
+        assert drive(confirm_already_done(errors.ChatworkNotFoundError("x", 404))) == ([], [None])
 
     def test_was_not_done_where_the_second_try_is_forbidden(self):
-        settle = reject_incoming_request(7).settle
-        assert drive(settle(errors.ChatworkForbiddenError("x", 403))) == ([], [])
+        confirm_already_done = reject_incoming_request(7).confirm_already_done
+        assert drive(confirm_already_done(errors.ChatworkForbiddenError("x", 403))) == ([], [])
 
     def test_reads_whatever_comes_as_done(self):
         assert reject_incoming_request(7).read({"any": 1}) is None

@@ -49,7 +49,7 @@ class TestUploadFile:
 
 class TestFindingAnUploadedFile:
     def search(self, *files: dict):
-        return drive(upload_file(1, REPORT).find(SINCE, ME), list(files))
+        return drive(upload_file(1, REPORT).find_executed(SINCE, ME), list(files))
 
     def file(self, file_id: int, **fields: object) -> dict:
         return {"file_id": file_id, "filename": REPORT.filename, "filesize": 5, "upload_time": 1001, **fields}
@@ -71,8 +71,8 @@ class TestFindingAnUploadedFile:
 
     @pytest.mark.parametrize(("sent", "shown"), [("か\u3099.txt", "が.txt"), ("が.txt", "か\u3099.txt"), (" a ", "a")])
     def test_takes_one_whose_name_is_written_otherwise(self, sent, shown):
-        find = upload_file(1, Upload(sent, b"12345")).find
-        assert drive(find(SINCE, ME), [self.file(11, filename=shown)])[1] == [{"file_id": 11}]
+        find_executed = upload_file(1, Upload(sent, b"12345")).find_executed
+        assert drive(find_executed(SINCE, ME), [self.file(11, filename=shown)])[1] == [{"file_id": 11}]
 
     def test_cannot_tell_from_what_is_cut_off_at_100(self):
         with pytest.raises(errors.ChatworkUnknownOutcomeError, match="no more than 100"):

@@ -15,9 +15,10 @@ from starlette.formparsers import MultiPartParser
 
 from airflow_provider_chatwork import __version__
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload, surely
+from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload, strict_empty_list
 from airflow_provider_chatwork.api.files import upload_file
-from airflow_provider_chatwork.api.http import BASE_URL, USER_AGENT, Settings, check_url, decode, encode
+from airflow_provider_chatwork.api.http import USER_AGENT, decode, encode
+from airflow_provider_chatwork.api.settings import BASE_URL, Settings, check_url
 
 SETTINGS = Settings("canary-token")
 NOW = 1_767_225_600.0
@@ -262,8 +263,8 @@ class TestDecode:
 
     def test_does_not_do_so_where_something_is_concluded_from_it(self):
         with pytest.raises(errors.ChatworkUnexpectedResponseError, match="no body"):
-            decode(surely(READ), answer(200), NOW)
-        assert decode(surely(READ), answer(204), NOW) == {"read": None}
+            decode(strict_empty_list(READ), answer(200), NOW)
+        assert decode(strict_empty_list(READ), answer(204), NOW) == {"read": None}
 
     @pytest.mark.parametrize(
         "body", [b"{", b"<html>", b"\xff\xfe\xfd", b"[" * 100_000, b'{"a": 1} x', "日本".encode("shift_jis")]

@@ -24,7 +24,7 @@ class TestTheForm:
 
 class TestFindingACreatedLink:
     def search(self, link: dict, **arguments: object):
-        return drive(create_invite_link(1, **arguments).find(0, 7), link)[1]
+        return drive(create_invite_link(1, **arguments).find_executed(0, 7), link)[1]
 
     @pytest.mark.parametrize("arguments", [{}, {"code": "night"}, {"description": "夜間"}], ids=repr)
     def test_takes_the_rooms_link_where_it_is_what_was_asked_for(self, arguments):
@@ -57,7 +57,7 @@ class TestDeleteInviteLink:
         ("link", "traces"), [({"public": False}, [{"public": False}]), (OURS, [])], ids=["gone", "there"]
     )
     def test_was_done_where_there_is_no_link(self, link, traces):
-        assert drive(delete_invite_link(1).settle(self.REFUSED), link)[1] == traces
+        assert drive(delete_invite_link(1).confirm_already_done(self.REFUSED), link)[1] == traces
 
     def test_believes_every_other_refusal(self):
-        assert drive(delete_invite_link(1).settle(errors.ChatworkForbiddenError("x", 403))) == ([], [])
+        assert drive(delete_invite_link(1).confirm_already_done(errors.ChatworkForbiddenError("x", 403))) == ([], [])

@@ -31,7 +31,7 @@ class TestListMessages:
 
     def test_is_not_repeatable_where_it_moves_the_mark(self):
         call = list_messages(1, force=False)
-        assert (call.request.query, call.repeatable, call.find) == ({"force": "0"}, False, None)
+        assert (call.request.query, call.repeatable, call.find_executed) == ({"force": "0"}, False, None)
 
     def test_sorts_by_time_and_then_by_number(self):
         page = [message("10", send_time=5), message("9", send_time=5), message("200", send_time=4)]
@@ -62,7 +62,7 @@ class TestPostMessage:
 
 class TestFindingAPostedMessage:
     def search(self, *page: dict, body: str = "完了"):
-        return drive(post_message(1, body).find(SINCE, ME), list(page))
+        return drive(post_message(1, body).find_executed(SINCE, ME), list(page))
 
     def test_reads_the_newest_messages_of_the_room_without_moving_the_mark(self):
         ((call,), _) = self.search()
@@ -120,7 +120,7 @@ class TestDeleteMessage:
         ],
     )
     def test_was_done_where_the_second_try_finds_nothing(self, refusal, traces):
-        assert drive(delete_message(1, "22").settle(refusal)) == ([], traces)
+        assert drive(delete_message(1, "22").confirm_already_done(refusal)) == ([], traces)
 
 
 class TestSameText:

@@ -24,12 +24,12 @@ class TestMarkMessagesRead:
 class TestSettling:
     def test_asks_the_room_what_is_unread(self, call):
         room = {"room_id": 1, "unread_num": 3, "mention_num": 1}
-        (asked, traces) = drive(call.settle(REFUSED), room)
+        (asked, traces) = drive(call.confirm_already_done(REFUSED), room)
         assert [(step.operation, step.request.path) for step in asked] == [("get_room", "/rooms/1")]
         assert traces == [{"unread_num": 3, "mention_num": 1}]
 
     def test_does_not_fail_over_a_room_that_does_not_say(self, call):
-        assert drive(call.settle(REFUSED), {"room_id": 1})[1] == [{"unread_num": 0, "mention_num": 0}]
+        assert drive(call.confirm_already_done(REFUSED), {"room_id": 1})[1] == [{"unread_num": 0, "mention_num": 0}]
 
     def test_believes_every_other_refusal(self, call):
-        assert drive(call.settle(errors.ChatworkForbiddenError("x", 403))) == ([], [])
+        assert drive(call.confirm_already_done(errors.ChatworkForbiddenError("x", 403))) == ([], [])

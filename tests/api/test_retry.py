@@ -13,12 +13,12 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkUnexpectedResponseError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.retry import Attempts, RetryPolicy, is_passing, leaves_doubt
+from airflow_provider_chatwork.api.retry import RetryPolicy, RetryState, is_retryable, is_transient, may_have_executed
 from tests.clients import drive
 
 REQUEST = Request("POST", "/x")
 READ = Call("read", Request("GET", "/x"), lambda value: value)
-FINDABLE = Call("write", REQUEST, lambda value: value, repeatable=False, find=lambda since, me: iter(()))
+FINDABLE = Call("write", REQUEST, lambda value: value, repeatable=False, find_executed=lambda since, me: iter(()))
 HIDDEN = Call("write", REQUEST, lambda value: value, repeatable=False)
 
 UNSENT = ChatworkNetworkError("refused", sent=False)
@@ -45,25 +45,25 @@ def limited(seconds: float) -> ChatworkRateLimitError:
     return ChatworkRateLimitError("write", 429, (), seconds)
 
 
-DOUBTFUL = [CUT, TIMEOUT, UNREADABLE, REDIRECT, server(500), server(502), server(503), server(504)]
+MAY_HAVE_EXECUTED = [CUT, TIMEOUT, UNREADABLE, REDIRECT, server(500), server(502), server(503), server(504)]
 
 
 class TestDelay:
     @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
-    def test_repeats_everything_that_never_reached_chatwork(self, call):
+    def test_repeats_every_request_that_never_left(self, call):
         assert RetryPolicy(jitter=lambda: 0).delay(call, 1, UNSENT, 0) == 1
 
     @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
-    def test_repeats_everything_that_was_refused_for_too_many_requests(self, call):
+    def test_repeats_every_request_that_ended_with_a_429(self, call):
         assert RetryPolicy(jitter=lambda: 0).delay(call, 1, limited(42), 0) == 42
 
-    @pytest.mark.parametrize("error", DOUBTFUL, ids=repr)
+    @pytest.mark.parametrize("error", MAY_HAVE_EXECUTED, ids=repr)
     def test_repeats_a_repeatable_call_and_looks_for_one_that_leaves_a_trace(self, error):
         policy = RetryPolicy(jitter=lambda: 0)
         assert policy.delay(READ, 1, error, 0) == 1
         assert policy.delay(FINDABLE, 1, error, 0) == 1
 
-    @pytest.mark.parametrize("error", DOUBTFUL, ids=repr)
+    @pytest.mark.parametrize("error", MAY_HAVE_EXECUTED, ids=repr)
     def test_gives_up_at_once_where_nothing_can_be_found_out(self, error):
         assert RetryPolicy().delay(HIDDEN, 1, error, 0) is None
 
@@ -120,47 +120,67 @@ class TestDelay:
             assert elapsed + delay <= max_wait * 1.0001
 
     @given(st.floats(0, 240), st.floats(0, 1))
-    def test_is_not_given_up_by_chance(self, seconds, drawn):
+    def test_never_gives_up_because_of_the_jitter(self, seconds, drawn):
         assert RetryPolicy(max_wait=240, jitter=lambda: drawn).delay(READ, 1, limited(seconds), 0) is not None
 
-    def test_draws_anew_for_every_wait(self):
+    def test_draws_a_new_jitter_for_every_wait(self):
         assert len({RetryPolicy().delay(READ, 1, limited(100), 0) for _ in range(20)}) > 10
 
 
-class TestIsPassing:
-    def test_holds_for_what_may_be_better_a_little_later(self):
-        assert all(is_passing(error) for error in [UNSENT, limited(1), *DOUBTFUL])
+class TestIsRetryable:
+    def test_is_true_for_errors_that_may_not_happen_again(self):
+        assert all(is_retryable(error) for error in [UNSENT, limited(1), *MAY_HAVE_EXECUTED])
 
-    def test_does_not_hold_for_refusals_and_bugs(self):
-        assert not any(is_passing(error) for error in FINAL)
+    def test_is_false_for_refusals_and_for_bugs(self):
+        assert not any(is_retryable(error) for error in FINAL)
 
 
-class TestLeavesDoubt:
-    def test_holds_for_every_end_that_may_hide_an_execution(self):
-        assert all(leaves_doubt(error) for error in DOUBTFUL)
+class TestMayHaveExecuted:
+    def test_is_true_where_chatwork_may_have_executed_the_request(self):
+        assert all(may_have_executed(error) for error in MAY_HAVE_EXECUTED)
 
-    def test_does_not_hold_where_it_was_certainly_not_executed(self):
-        assert not any(leaves_doubt(error) for error in [UNSENT, limited(1), *FINAL])
+    def test_is_false_where_the_request_was_not_executed(self):
+        assert not any(may_have_executed(error) for error in [UNSENT, limited(1), *FINAL])
+
+
+class TestIsTransient:
+    @pytest.mark.parametrize(
+        ("error", "expected"),
+        [
+            (errors.ChatworkServerError("get_task", 503), True),
+            (errors.ChatworkRateLimitError("get_task", 429), True),
+            (errors.ChatworkNetworkError("no route"), True),
+            (errors.ChatworkUnexpectedResponseError("get_task", 200, "no JSON"), True),
+            (errors.ChatworkUnexpectedResponseError("get_task", 302, "neither a success nor a refusal"), False),
+            (errors.ChatworkNotFoundError("get_task", 404), False),
+            (errors.ChatworkAuthError("get_task", 401), False),
+            (errors.ChatworkParameterError("room_id", 0, "give a room"), False),
+            (RuntimeError("not ours"), False),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_is_true_for_errors_after_which_a_long_wait_continues(self, error, expected):
+        assert is_transient(error) is expected
 
 
 FOUND = {"message_id": "7"}
 
 
-def attempts(*looks, tries: int = 5, call: Call = FINDABLE) -> Attempts:
-    """Attempts of a call whose searches find these, one after the other; an exception among them is raised."""
-    results = iter(looks)
+def attempts(*lookups, tries: int = 5, call: Call = FINDABLE) -> RetryState:
+    """RetryState of a call whose searches find these, one after the other; an exception among them is raised."""
+    results = iter(lookups)
 
-    def search():
+    def lookup():
         result = next(results)
         if isinstance(result, Exception):
             raise result
         return result
         yield
 
-    return Attempts(call, search, tries)
+    return RetryState(call, RetryPolicy(tries=tries), lookup)
 
 
-def end(of: Attempts, *answers):
+def end(of: RetryState, *answers):
     """How one attempt ends: the calls it wanted sent, and its result or error."""
     try:
         asked, value = drive(of.attempt(), *answers)
@@ -169,147 +189,147 @@ def end(of: Attempts, *answers):
     return asked, value
 
 
-class TestAttempts:
+class TestAttempt:
     def test_sends_the_call_and_returns_its_result(self):
         assert end(attempts(), FOUND) == ([FINDABLE], FOUND)
 
-    @pytest.mark.parametrize("doubt", DOUBTFUL, ids=repr)
-    def test_does_not_send_again_what_left_a_trace(self, doubt):
+    @pytest.mark.parametrize("cause", MAY_HAVE_EXECUTED, ids=repr)
+    def test_does_not_send_again_a_call_whose_result_is_found(self, cause):
         tried = attempts([FOUND, {"message_id": "8"}])
-        assert end(tried, doubt) is doubt
+        assert end(tried, cause) is cause
         assert end(tried) == ([], FOUND)
 
     @pytest.mark.parametrize(
-        ("doubt", "looks"),
+        ("cause", "lookups"),
         [(server(500), 1), (server(503), 1), (REDIRECT, 1), (server(502), 2), (CUT, 2)],
         ids=repr,
     )
-    def test_sends_again_after_as_many_looks_as_it_takes(self, doubt, looks):
-        tried = attempts(*[[]] * looks)
-        assert end(tried, doubt) is doubt
-        for _ in range(looks - 1):
-            assert end(tried) is doubt
+    def test_sends_again_after_enough_lookups_found_nothing(self, cause, lookups):
+        tried = attempts(*[[]] * lookups)
+        assert end(tried, cause) is cause
+        for _ in range(lookups - 1):
+            assert end(tried) is cause
         assert end(tried, FOUND) == ([FINDABLE], FOUND)
 
-    @pytest.mark.parametrize("doubt", [TIMEOUT, UNREADABLE, server(504)], ids=repr)
-    def test_never_sends_again_what_chatwork_may_still_be_at(self, doubt):
+    @pytest.mark.parametrize("cause", [TIMEOUT, UNREADABLE, server(504)], ids=repr)
+    def test_does_not_send_again_while_chatwork_may_still_execute_the_call(self, cause):
         tried = attempts([], [], [])
-        assert [end(tried, doubt), end(tried), end(tried)] == [doubt] * 3
+        assert [end(tried, cause), end(tried), end(tried)] == [cause] * 3
         unknown = end(tried)
         assert isinstance(unknown, ChatworkUnknownOutcomeError)
-        assert unknown.__cause__ is doubt
+        assert unknown.__cause__ is cause
 
     @pytest.mark.parametrize("failure", [CUT, limited(999), server(500)], ids=repr)
-    def test_looks_again_where_looking_failed_but_not_for_ever(self, failure):
-        doubt = server(500)
+    def test_repeats_a_failed_lookup_a_limited_number_of_times(self, failure):
+        cause = server(500)
         tried = attempts(failure, failure, failure)
-        assert [end(tried, doubt), end(tried), end(tried)] == [doubt] * 3
+        assert [end(tried, cause), end(tried), end(tried)] == [cause] * 3
         assert isinstance(end(tried), ChatworkUnknownOutcomeError)
 
-    def test_gives_up_where_looking_is_refused(self):
+    def test_gives_up_when_a_lookup_is_refused(self):
         tried = attempts(FINAL[2])
         end(tried, CUT)
         unknown = end(tried)
         assert isinstance(unknown, ChatworkUnknownOutcomeError)
         assert unknown.__cause__ is CUT
 
-    def test_gives_up_where_the_search_itself_cannot_tell(self):
+    def test_gives_up_when_the_lookup_cannot_decide(self):
         cannot = ChatworkUnknownOutcomeError("write", "more than 100")
         tried = attempts(cannot)
         end(tried, CUT)
         assert end(tried) is cannot
         assert cannot.__cause__ is CUT
 
-    def test_counts_anew_for_every_doubt(self):
+    def test_counts_the_lookups_from_zero_for_each_error(self):
         tried = attempts([], [], [FOUND])
         assert end(tried, CUT) is CUT
         assert end(tried) is CUT
         late = ChatworkNetworkError("late again", timed_out=True)
         assert end(tried, late) is late
-        assert (tried.looks, tried.doubt) == (0, late)
+        assert (tried.lookups, tried.unknown_outcome) == (0, late)
 
-    def test_is_not_in_doubt_after_a_refusal(self):
+    def test_needs_no_lookup_after_a_request_that_never_left(self):
         tried = attempts()
         assert end(tried, UNSENT) is UNSENT
         assert end(tried, FOUND) == ([FINDABLE], FOUND)
 
-    def test_only_looks_after_the_last_try_and_tells_how_that_ended(self):
-        doubt = server(500)
+    def test_only_looks_up_the_outcome_after_the_last_try(self):
+        cause = server(500)
         tried = attempts([], tries=1)
-        assert end(tried, doubt) is doubt
-        assert end(tried) is doubt
-        assert tried.final(doubt) is doubt
+        assert end(tried, cause) is cause
+        assert end(tried) is cause
+        assert tried.final_error(cause) is cause
 
-    def test_counts_refusals_and_failures_apart(self):
+    def test_counts_429s_and_failures_separately(self):
         tried = attempts(call=READ)
         for error in (limited(1), CUT, limited(1), UNSENT, limited(1)):
             assert end(tried, error) is error
-        assert (tried.refusals, tried.failures) == (3, 2)
+        assert (tried.rate_limited, tried.failures) == (3, 2)
 
 
-class TestSettle:
+class TestConfirmAlreadyDone:
     REFUSED = errors.ChatworkNotFoundError("write", 404)
 
-    def settled(self, *found) -> Attempts:
-        def settle(refusal):
+    def settled(self, *found) -> RetryState:
+        def confirm_already_done(refusal):
             self.asked = refusal
             return found
             yield
 
         self.asked = None
-        return attempts(call=Call("write", REQUEST, lambda value: value, settle=settle))
+        return attempts(call=Call("write", REQUEST, lambda value: value, confirm_already_done=confirm_already_done))
 
-    @pytest.mark.parametrize("doubt", DOUBTFUL, ids=repr)
-    def test_is_asked_where_an_earlier_try_may_have_got_through(self, doubt):
+    @pytest.mark.parametrize("cause", MAY_HAVE_EXECUTED, ids=repr)
+    def test_runs_where_an_earlier_try_may_have_been_executed(self, cause):
         tried = self.settled(FOUND)
-        assert end(tried, doubt) is doubt
+        assert end(tried, cause) is cause
         assert end(tried, self.REFUSED)[1] == FOUND
         assert self.asked is self.REFUSED
 
     @pytest.mark.parametrize("first", [None, UNSENT, limited(1)], ids=repr)
-    def test_is_not_asked_where_none_can_have(self, first):
+    def test_does_not_run_where_no_earlier_try_was_executed(self, first):
         tried = self.settled(FOUND)
         if first is not None:
             assert end(tried, first) is first
         assert end(tried, self.REFUSED) is self.REFUSED
         assert self.asked is None
 
-    def test_is_asked_however_long_ago_that_was(self):
+    def test_runs_however_many_tries_ago_that_was(self):
         tried = self.settled(FOUND)
         for error in (CUT, limited(1), UNSENT):
             assert end(tried, error) is error
         assert end(tried, self.REFUSED)[1] == FOUND
 
-    def test_leaves_the_refusal_where_it_finds_nothing(self):
+    def test_raises_the_refusal_where_it_finds_nothing(self):
         tried = self.settled()
         end(tried, CUT)
         assert end(tried, self.REFUSED) is self.REFUSED
 
-    def test_is_not_asked_about_what_is_no_refusal(self):
+    def test_does_not_run_after_an_error_that_is_not_a_refusal(self):
         tried = self.settled(FOUND)
         end(tried, CUT)
         assert end(tried, TIMEOUT) is TIMEOUT
         assert self.asked is None
 
 
-class TestFinal:
-    def test_is_the_error_itself_where_nothing_is_in_doubt(self):
-        assert attempts().final(UNSENT) is UNSENT
+class TestFinalError:
+    def test_is_the_last_error_where_nothing_may_have_been_executed(self):
+        assert attempts().final_error(UNSENT) is UNSENT
 
     @pytest.mark.parametrize(
         "call", [READ, Call("x", REQUEST, lambda v: v), Call("x", READ.request, lambda v: v, repeatable=False)]
     )
-    def test_is_the_error_itself_where_a_doubt_does_no_harm(self, call):
+    def test_is_the_last_error_where_executing_twice_does_no_harm(self, call):
         tried = attempts(call=call)
         end(tried, CUT)
-        assert tried.final(CUT) is CUT
+        assert tried.final_error(CUT) is CUT
 
-    def test_is_unknown_where_a_write_is_in_doubt(self):
+    def test_is_unknown_outcome_where_a_write_may_have_been_executed(self):
         tried = attempts()
         end(tried, CUT)
-        assert "no time left" in str(tried.final(CUT))
+        assert "no time left" in str(tried.final_error(CUT))
 
-    def test_is_unknown_where_nothing_can_be_found_out(self):
+    def test_is_unknown_outcome_where_chatwork_offers_no_lookup(self):
         tried = attempts(call=HIDDEN)
         end(tried, CUT)
-        assert "no way to find out" in str(tried.final(CUT))
+        assert "no way to find out" in str(tried.final_error(CUT))

@@ -53,7 +53,7 @@ def messages(*send_times: int) -> list[dict]:
 
 class TestFindingACreatedRoom:
     def search(self, *answers):
-        return drive(create_room("夜間", ME).find(SINCE, ME), *answers)
+        return drive(create_room("夜間", ME).find_executed(SINCE, ME), *answers)
 
     def test_takes_one_of_the_name_whose_messages_are_all_new(self):
         asked, traces = self.search([room(1)], messages(1000, 1001))
@@ -98,10 +98,10 @@ class TestDeleteRoom:
             delete_room(1, action_type)
 
     def test_was_done_where_the_room_is_gone(self):
-        assert drive(delete_room(1, "leave").find(SINCE, ME), [{"room_id": 2}])[1] == [None]
+        assert drive(delete_room(1, "leave").find_executed(SINCE, ME), [{"room_id": 2}])[1] == [None]
 
     def test_was_not_done_where_the_room_is_there(self):
-        assert drive(delete_room("1", "leave").find(SINCE, ME), [{"room_id": 1}])[1] == []
+        assert drive(delete_room("1", "leave").find_executed(SINCE, ME), [{"room_id": 1}])[1] == []
 
 
 class TestUpdateMembers:
@@ -117,18 +117,18 @@ class TestUpdateMembers:
             update_members(1, *arguments)
 
     def test_was_done_where_the_members_are_as_asked_for(self):
-        asked, traces = drive(self.CALL.settle(self.REFUSED), self.members(admin=[9, 8], member=[ME]))
+        asked, traces = drive(self.CALL.confirm_already_done(self.REFUSED), self.members(admin=[9, 8], member=[ME]))
         assert [call.operation for call in asked] == ["list_members"]
         assert traces == [{"admin": [9, 8], "member": [ME], "readonly": []}]
 
     @pytest.mark.parametrize("roles", [{"admin": [8], "member": [ME]}, {"admin": [8, 9], "readonly": [ME]}])
     def test_was_not_done_where_they_are_others(self, roles):
-        assert drive(self.CALL.settle(self.REFUSED), self.members(**roles))[1] == []
+        assert drive(self.CALL.confirm_already_done(self.REFUSED), self.members(**roles))[1] == []
 
     def test_is_unknown_where_nobody_may_look(self):
         with pytest.raises(errors.ChatworkUnknownOutcomeError) as raised:
-            drive(self.CALL.settle(self.REFUSED), errors.ChatworkForbiddenError("list_members", 403))
+            drive(self.CALL.confirm_already_done(self.REFUSED), errors.ChatworkForbiddenError("list_members", 403))
         assert raised.value.__cause__ is self.REFUSED
 
     def test_believes_every_other_refusal(self):
-        assert drive(self.CALL.settle(errors.ChatworkInvalidRequestError("x", 400))) == ([], [])
+        assert drive(self.CALL.confirm_already_done(errors.ChatworkInvalidRequestError("x", 400))) == ([], [])

@@ -70,7 +70,7 @@ class TestFindingACreatedTask:
     FULL = tuple(task(number, 5, 999) for number in range(100, 200))
 
     def search(self, page, *lists, to=(3, 4)):
-        return drive(create_task(1, "確認", to).find(SINCE, ME), page, *lists)
+        return drive(create_task(1, "確認", to).find_executed(SINCE, ME), page, *lists)
 
     def test_asks_for_messages_and_for_what_i_assigned_open_and_done(self):
         asked, _ = self.search([message(1)], [], [])
@@ -173,9 +173,14 @@ class TestSetTaskStatus:
 
     @pytest.mark.parametrize(("now", "traces"), [("done", [{"task_id": 2}]), ("open", [])])
     def test_was_done_where_the_task_says_so(self, now, traces):
-        asked, found = drive(set_task_status(1, 2, "done").settle(self.REFUSED), {"task_id": 2, "status": now})
+        asked, found = drive(
+            set_task_status(1, 2, "done").confirm_already_done(self.REFUSED), {"task_id": 2, "status": now}
+        )
         assert [call.request.path for call in asked] == ["/rooms/1/tasks/2"]
         assert found == traces
 
     def test_believes_every_other_refusal(self):
-        assert drive(set_task_status(1, 2, "done").settle(errors.ChatworkNotFoundError("x", 404))) == ([], [])
+        assert drive(set_task_status(1, 2, "done").confirm_already_done(errors.ChatworkNotFoundError("x", 404))) == (
+            [],
+            [],
+        )

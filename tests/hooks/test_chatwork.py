@@ -88,11 +88,11 @@ class TestRun:
 
         hook = ChatworkHook()
         expected = (company.BOT, len(hook.list_rooms()))
-        assert hook.follow(steps()) == expected
+        assert hook.run_flow(steps()) == expected
 
         async def follow() -> object:
             try:
-                return await hook.afollow(steps())
+                return await hook.arun_flow(steps())
             finally:
                 await hook.aclose()
 
@@ -113,18 +113,18 @@ class TestRenew:
     def test_goes_on_with_the_token_that_the_connection_has_by_now(self, chatwork_sandbox, monkeypatch):
         chatwork_sandbox.add_token("another", company.YAMADA)
         hook = ChatworkHook()
-        assert hook.get_me()["account_id"] == hook.hasty_client.run(ChatworkHook.get_me())["account_id"] == company.BOT
+        assert hook.get_me()["account_id"] == hook.quick_client.run(ChatworkHook.get_me())["account_id"] == company.BOT
         connect(monkeypatch, chatwork_sandbox, token="another")
         assert hook.get_me()["account_id"] == company.BOT
-        assert hook.renew()
+        assert hook.reload_connection()
         assert hook.get_me()["account_id"] == company.YAMADA
-        assert hook.hasty_client.run(ChatworkHook.get_me())["account_id"] == company.YAMADA
+        assert hook.quick_client.run(ChatworkHook.get_me())["account_id"] == company.YAMADA
         assert hook.settings.token == "another"
 
     def test_says_where_it_is_the_same_token(self, chatwork_sandbox, monkeypatch):
         hook = ChatworkHook()
         connect(monkeypatch, chatwork_sandbox, max_wait=7)
-        assert hook.renew() is False
+        assert hook.reload_connection() is False
         assert hook.get_me()["account_id"] == company.BOT
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
 from tests.virtual_time import VirtualLoop, run_virtually

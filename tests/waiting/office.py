@@ -92,7 +92,7 @@ class Office:
     def follow(self, follow_up: FollowUp, seconds: float, **more: Any) -> Any:
         """Do what is due so many seconds after the start, as a process would that knows nothing of earlier ones."""
         self.scene.clock.now = max(self.scene.clock.now, self.start + seconds)
-        return self.scene.follow(follow_up.steps(self.facts(), self.start + seconds, **more))
+        return self.scene.run_flow(follow_up.steps(self.facts(), self.start + seconds, **more))
 
     def live(self, follow_up: FollowUp, until: float) -> list[float]:
         """Wait as a trigger does, without a break; returns when something was done, in seconds after the start."""
@@ -102,7 +102,7 @@ class Office:
             if due is None or due > self.start + until:
                 return times
             self.scene.clock.now = max(self.scene.clock.now, due)
-            self.scene.follow(follow_up.steps(self.facts(), due, after=checked))
+            self.scene.run_flow(follow_up.steps(self.facts(), due, after=checked))
             checked = due
             times.append(due - self.start)
 

@@ -7,15 +7,15 @@ not told again.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkError
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.api.notation import reply
-from airflow_provider_chatwork.api.retry import is_passing
+from airflow_provider_chatwork.api.retry import is_retryable
 from airflow_provider_chatwork.waiting.approvals.question_text import person
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def untold(known: Heard, unclear: Mapping[int, models.Message]) -> list[models.M
     ]
 
 
-def help_people(
-    ask: Ask, known: Heard, unclear: Mapping[int, models.Message], remarks: list[str]
-) -> Generator[Call[Any], Any, None]:
+def help_people(ask: Ask, known: Heard, unclear: Mapping[int, models.Message], remarks: list[str]) -> CallFlow[None]:
     """Tell them. Yields the calls to run; what was told is noted."""
     for message in untold(known, unclear):
         key = str(message["account"]["account_id"])
@@ -79,9 +77,7 @@ def _has_lost(known: Heard, key: str) -> bool:
     return known["taken_back"].get(key, NO_HINT) is None
 
 
-def _reply_to(
-    ask: Ask, message: models.Message, text: str, remarks: list[str]
-) -> Generator[Call[Any], Any, str | None]:
+def _reply_to(ask: Ask, message: models.Message, text: str, remarks: list[str]) -> CallFlow[str | None]:
     author = message["account"]
     name = person(author.get("name", ""), ask.lang)
     body = f"{reply(author['account_id'], ask.room_id, message['message_id'], name)}\n{text}"
@@ -90,4 +86,4 @@ def _reply_to(
     except ChatworkError as error:
         remarks.append(f"the hint how to answer the question {ask.message_id} could not be posted. {error}")
         # What passes is tried again at the next look, which also finds it if it was posted after all.
-        return NO_HINT if isinstance(error, ChatworkApiError) and not is_passing(error) else None
+        return NO_HINT if isinstance(error, ChatworkApiError) and not is_retryable(error) else None

@@ -10,13 +10,13 @@ might be a withdrawal must not pass for a consent.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NotRequired, TypedDict
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.message_text import is_deleted, names_on
 from airflow_provider_chatwork.api.urls import message_url
@@ -166,7 +166,7 @@ def answers_needed(complete_when: object, approvers: Sequence[int]) -> int:
 
 def listen(
     ask: Ask, page: Sequence[models.Message], heard: Heard, *, deadline: float, now: float, helps: bool = True
-) -> Generator[Call[Any], Any, Look]:
+) -> CallFlow[Look]:
     """Hear what was answered, and help where nobody could tell what somebody meant. Yields the calls to run.
 
     Each approver is told once how to answer, and once more if they lose an answer by what they said after it. About

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.call import Call, surely
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
 from airflow_provider_chatwork.api.message_text import is_deleted
 from airflow_provider_chatwork.api.messages import get_message
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.rooms import list_members
 from airflow_provider_chatwork.waiting.approvals.votes import latest
-from airflow_provider_chatwork.waiting.tasks.status import goes_on
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard
@@ -28,12 +28,12 @@ def can_answer(members: Sequence[models.Member]) -> dict[int, str]:
     return {one["account_id"]: one.get("name", "") for one in members if one.get("role") != _READONLY}
 
 
-def look_at_members(ask: Ask, known: Heard, now: float, remarks: list[str]) -> Generator[Call[Any], Any, None]:
+def look_at_members(ask: Ask, known: Heard, now: float, remarks: list[str]) -> CallFlow[None]:
     """Note which approvers cannot answer any more. Yields the call to run."""
     try:
-        here = can_answer((yield surely(list_members(ask.room_id))))
+        here = can_answer((yield strict_empty_list(list_members(ask.room_id))))
     except ChatworkError as error:
-        if not goes_on(error):
+        if not is_transient(error):
             raise
         # The next look asks again.
         remarks.append(f"Chatwork did not tell who is in room {ask.room_id}. {error}")
@@ -49,7 +49,7 @@ def look_at_members(ask: Ask, known: Heard, now: float, remarks: list[str]) -> G
 
 def read_behind(
     ask: Ask, page: Sequence[models.Message], known: Heard, remarks: list[str], *, is_last: bool
-) -> Generator[Call[Any], Any, dict[str, models.Message | None] | None]:
+) -> CallFlow[dict[str, models.Message | None] | None]:
     """Read what counts and is not on the page; ``None`` where Chatwork does not tell it for a while.
 
     As a question that is gone ends the wait for good, it counts as gone only where Chatwork says so twice.
@@ -79,7 +79,7 @@ def read_behind(
         except ChatworkNotFoundError:
             read[message_id] = None
         except ChatworkError as error:
-            if not goes_on(error):
+            if not is_transient(error):
                 raise
             remarks.append(f"Chatwork did not tell whether the message {message_id} still stands. {error}")
             return None

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypedDict
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace
 from airflow_provider_chatwork.waiting.outbox.posting import Posted
-from airflow_provider_chatwork.waiting.tasks.status import goes_on
 
 
 class Log(Protocol):
@@ -93,7 +93,7 @@ class Letter:
         :raises ChatworkError: one that passes.
         """
         # Another token may be there, and the letter is still to be said.
-        if goes_on(error) or isinstance(error, ChatworkAuthError):
+        if is_transient(error) or isinstance(error, ChatworkAuthError):
             raise error
         if self.room_id != self.home:
             return replace(self, room_id=self.home, error=str(error))

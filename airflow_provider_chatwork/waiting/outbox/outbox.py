@@ -14,15 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_chatwork.api.call import surely
+from airflow_provider_chatwork.api.call import strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.messages import list_messages
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace
 from airflow_provider_chatwork.waiting.outbox.posting import SKEW, Posted, left_alone, post, said_earlier
 from airflow_provider_chatwork.waiting.outbox.sent_log import Record
-from airflow_provider_chatwork.waiting.tasks.status import goes_on
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.waiting.poller.account_poller import Account
@@ -144,10 +144,10 @@ class Outbox:
     async def _send(self, body: str) -> str | None:
         is_in_doubt = True
         try:
-            message_id = await self._account.errands.follow(post(self._room_id, body))
+            message_id = await self._account.errands.run_flow(post(self._room_id, body))
             is_in_doubt = message_id is None
         except ChatworkError as error:
-            is_in_doubt = goes_on(error)
+            is_in_doubt = is_transient(error)
             raise
         finally:
             # It may be there all the same, unless Chatwork refused it.
@@ -169,7 +169,7 @@ class Outbox:
             began, self._is_in_doubt = self._loop.time(), False
             self._look = look = self._look + 1
             try:
-                page = await self._account.errands.run(surely(list_messages(self._room_id)))
+                page = await self._account.errands.run(strict_empty_list(list_messages(self._room_id)))
             except BaseException as error:
                 self._is_in_doubt = True
                 if isinstance(error, ChatworkError):
@@ -187,7 +187,7 @@ class Outbox:
                     await self._next_page()
                 for sent in seen:
                     steps = left_alone(self._room_id, sent.trace, sent.message_id, self._page)
-                    sent.settle(await self._account.errands.follow(steps))
+                    sent.settle(await self._account.errands.run_flow(steps))
                     self._unchecked.remove(sent)
         except ChatworkError:
             # They were sent, and that is what matters.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from airflow_provider_chatwork.api.call import surely
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import delete_message, list_messages, post_message, reaches_back
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace
-
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.client import Steps
 
 #: How far the clock here may be ahead of Chatwork's, in seconds.
 SKEW = 60.0
@@ -27,7 +24,7 @@ class Posted(NamedTuple):
 
 def post_once(
     room_id: int, body: str, trace: Trace, *, since: float | None, seen: Sequence[Message] = ()
-) -> Steps[Posted]:
+) -> CallFlow[Posted]:
     """Post a message unless its trace is in the room.
 
     :param body: ends with the line of the trace.
@@ -37,7 +34,7 @@ def post_once(
     """
     earlier = said_earlier(trace, seen, is_whole=True)
     if earlier is None:
-        page = yield surely(list_messages(room_id))
+        page = yield strict_empty_list(list_messages(room_id))
         earlier = said_earlier(trace, page, is_whole=since is None or reaches_back(page, since - SKEW))
     if earlier is not None:
         return earlier
@@ -64,7 +61,7 @@ def said_earlier(trace: Trace, messages: Sequence[Message], *, is_whole: bool) -
     return None if is_whole else Posted("untold", None)
 
 
-def post(room_id: int, body: str) -> Steps[str | None]:
+def post(room_id: int, body: str) -> CallFlow[str | None]:
     """Post a message, and return its id; ``None`` where its fate is not known."""
     try:
         message_id: str = (yield post_message(room_id, body))["message_id"]
@@ -73,7 +70,7 @@ def post(room_id: int, body: str) -> Steps[str | None]:
     return message_id
 
 
-def left_alone(room_id: int, trace: Trace, message_id: str, page: Sequence[Message]) -> Steps[Posted]:
+def left_alone(room_id: int, trace: Trace, message_id: str, page: Sequence[Message]) -> CallFlow[Posted]:
     """Take back the message if another process has sent its own at the same time, a little earlier.
 
     Two triggerers may run one wait for a moment, and wake at the same second. Both see both messages here, and agree on

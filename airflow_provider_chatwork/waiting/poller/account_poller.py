@@ -13,14 +13,14 @@ from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkRateLimitError
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.http import api_error
 from airflow_provider_chatwork.api.rate_limit import WINDOW
-from airflow_provider_chatwork.api.retry import RetryPolicy
+from airflow_provider_chatwork.api.retry import RetryPolicy, is_transient
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, AsyncTransport
 from airflow_provider_chatwork.waiting.outbox.outbox import Outbox
 from airflow_provider_chatwork.waiting.poller.rate_budget import Pace
 from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE
-from airflow_provider_chatwork.waiting.tasks.status import goes_on
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.waiting.poller.room_poller import Subject
@@ -65,16 +65,16 @@ class _Errands(AsyncClient):
     """Sends what many waits want at a time, with the patience of the connection, when the budget allows it."""
 
     def __init__(self, account: Account, settings: Settings) -> None:
-        super().__init__(settings, account.send, clock=account.clock)
-        self._account = account
+        async def send(request: HttpRequest) -> Response:
+            await account.turn()
+            response = await account.send(request)
+            if response.status == 429:
+                error = api_error("", response, account.clock())
+                if isinstance(error, ChatworkRateLimitError):
+                    account.refused(error)
+            return response
 
-    async def _send(self, call: Call[T]) -> T:
-        await self._account.turn()
-        try:
-            return await super()._send(call)
-        except ChatworkRateLimitError as error:
-            self._account.refused(error)
-            raise
+        super().__init__(settings, send, clock=account.clock)
 
 
 class Account:
@@ -293,7 +293,7 @@ class Account:
         subject.looked_at = self._loop.time()
         subject.hurried = False
         try:
-            await looker.follow(subject.look())
+            await looker.run_flow(subject.look())
             subject.looked(looker.calls)
             self._tell_recovery(subject)
         # Whoever waits hears of a fault of ours, too, instead of waiting for ever.
@@ -306,7 +306,7 @@ class Account:
         now = self._loop.time()
         if not subject.waits:
             return
-        if goes_on(error):
+        if is_transient(error):
             self._tell_failure(subject, error, now)
             subject.failed(error, now)
         else:

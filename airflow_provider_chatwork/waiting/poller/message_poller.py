@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call, surely
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.messages import list_messages
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.waiting.poller.room_poller import Subject
 from airflow_provider_chatwork.waiting.poller.subscription import Log, Wait
 
@@ -80,9 +79,9 @@ class RoomMessagesSubject(Subject[MessagesWait]):
         super().remove(wait)
         self._to_tell.discard(wait)
 
-    def look(self) -> Generator[Call[Any], Any, None]:
+    def look(self) -> CallFlow[None]:
         """Look once. Yields the calls to run."""
-        page = yield surely(list_messages(self._room_id))
+        page = yield strict_empty_list(list_messages(self._room_id))
         if page != self._page:
             self._page = page
             self._to_tell |= self.waits

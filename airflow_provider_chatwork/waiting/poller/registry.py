@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncTransport
 from airflow_provider_chatwork.transports import HttpxTransport
 from airflow_provider_chatwork.waiting.poller.account_poller import Account

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 
 if TYPE_CHECKING:
     from airflow_provider_chatwork.waiting.poller.subscription import Wait
@@ -92,7 +91,7 @@ class Subject(abc.ABC, Generic[W]):
             self._interval = None
 
     @abc.abstractmethod
-    def look(self) -> Generator[Call[Any], Any, None]:
+    def look(self) -> CallFlow[None]:
         """Look once. Yields the calls to run."""
 
     @abc.abstractmethod

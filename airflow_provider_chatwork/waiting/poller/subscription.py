@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import Call, CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.waiting.outbox.delivery import Done, Letter
 from airflow_provider_chatwork.waiting.outbox.posting import Posted
@@ -17,8 +17,7 @@ from airflow_provider_chatwork.waiting.poller.registry import accounts
 from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_PAUSE
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.http import Settings
-    from airflow_provider_chatwork.client import Steps
+    from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.waiting.poller.room_poller import Subject
 
 T = TypeVar("T")
@@ -95,9 +94,9 @@ class Wait(abc.ABC):
         """
         return await self._account.client.run(call)
 
-    async def follow(self, steps: Steps[T]) -> T:
-        """Run the calls that ``steps`` yields one after the other, and return its value."""
-        return await self._account.client.follow(steps)
+    async def run_flow(self, flow: CallFlow[T]) -> T:
+        """Run the calls of ``flow`` one after the other, and return its value."""
+        return await self._account.client.run_flow(flow)
 
     def may_post_at(self) -> float:
         """The Unix time at which to ask again for a turn to :meth:`deliver`; not in the future where there is one."""

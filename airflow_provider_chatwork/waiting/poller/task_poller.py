@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.api.tasks import get_task
 from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE, LONGEST_HURRY, LONGEST_PAUSE, Subject
 from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Log, Wait
@@ -174,7 +174,7 @@ class RoomTasksSubject(Subject[TasksWait]):
                 del self._waits_of[task_id]
                 self._tasks.forget(task_id)
 
-    def look(self) -> Generator[Call[Any], Any, None]:
+    def look(self) -> CallFlow[None]:
         """Look once. Yields the calls to run."""
         self._is_whole = self._is_whole_due
         if self._is_whole:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from airflow_provider_chatwork.api import validation
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.tasks import set_task_status
 from airflow_provider_chatwork.waiting.outbox.posting import post_once
 from airflow_provider_chatwork.waiting.reminders.plan import Facts
 from airflow_provider_chatwork.waiting.reminders.texts import Writer
 from airflow_provider_chatwork.waiting.reminders.words import say
-from airflow_provider_chatwork.waiting.tasks.status import goes_on
-
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.client import Steps
 
 
 class Withdrawal(TypedDict):
@@ -36,7 +34,7 @@ def new_withdrawal() -> Withdrawal:
 
 def withdraw_steps(
     facts: Facts, reason: str, *, lang: str = "ja", since: float = 0.0, result: Withdrawal | None = None
-) -> Steps[Withdrawal]:
+) -> CallFlow[Withdrawal]:
     """Say in the room that the tasks are withdrawn and why, and set those that are open to done. Yields calls.
 
     People are told first, so that nobody wonders who has ticked their task. Where nothing is open, nothing is done.
@@ -78,5 +76,5 @@ def withdraw_steps(
 
 
 def _passes(error: ChatworkError) -> None:
-    if goes_on(error):
+    if is_transient(error):
         raise error

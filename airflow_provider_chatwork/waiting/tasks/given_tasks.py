@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.waiting.reminders.plan import Facts
@@ -66,7 +66,7 @@ def _is_unseen(track: Track) -> bool:
     return track["status"] == "open" and (track["message_id"] is None or track["terms"] is None)
 
 
-def read_each(tasks: RoomTasks, task_ids: Iterable[int]) -> Generator[Call[Any], Any, None]:
+def read_each(tasks: RoomTasks, task_ids: Iterable[int]) -> CallFlow[None]:
     """Read tasks one by one, where no list of them is to be had. Yields the calls to run.
 
     :param tasks: gets each of them as soon as it is read.

@@ -5,11 +5,10 @@ Chatwork has nothing hidden to keep such a mark in, and people may read it: it i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call, surely
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE, list_messages, reaches_back, same_text
 from airflow_provider_chatwork.api.notation_escaping import safe
@@ -47,7 +46,7 @@ def find_given(
     ignore: Collection[int] = (),
     *,
     since: float = 0.0,
-) -> Generator[Call[Any], Any, list[int | None] | None]:
+) -> CallFlow[list[int | None] | None]:
     """Find tasks with a text among those an account has given, open and done. Yields the calls to run.
 
     Where it was given more than once, the newest tasks count. A list that is full may hide some; then each assignee is
@@ -69,7 +68,7 @@ def find_given(
 
     found, hidden = yield from search_tasks(room_id, account_id, to_ids, is_it)
     if hidden and not found:
-        page = yield surely(list_messages(room_id))
+        page = yield strict_empty_list(list_messages(room_id))
         if reaches_back(page, since) and not is_told_of(page, since, body, account_id):
             return None
     if hidden:

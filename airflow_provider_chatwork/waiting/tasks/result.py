@@ -17,10 +17,10 @@ Where so many are deleted that too few are left, the wait has failed.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import TypedDict
 
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.rooms import list_members
 from airflow_provider_chatwork.api.urls import message_url
@@ -69,7 +69,7 @@ def new_outcome(word: str, given: Given, web_url: str) -> Outcome:
     }
 
 
-def look_into_room(outcome: Outcome, given: Given) -> Generator[Call[Any], Any, ChatworkError | None]:
+def look_into_room(outcome: Outcome, given: Given) -> CallFlow[ChatworkError | None]:
     """Find out who has left the room, whose tasks Chatwork has deleted. Yields the calls to run.
 
     :return: the error where Chatwork did not show the members; the outcome is complete but for that.

@@ -9,13 +9,13 @@ https://developer.chatwork.com/reference/get-rooms-room_id-tasks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, TypeAlias
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.call import Call, surely
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkAuthError, ChatworkRateLimitError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.tasks import list_tasks
@@ -33,7 +33,7 @@ IN_TURN = 10
 # not have more tasks than it shows any more.
 _THOROUGH = 10
 
-_Sweep: TypeAlias = Generator[Call[Any], Any, tuple[list[int], list[int]]]
+_Sweep: TypeAlias = CallFlow[tuple[list[int], list[int]]]
 
 
 def _assignee(task: models.Task) -> int:
@@ -90,7 +90,7 @@ class RoomTasks(Sightings):
         *,
         whole: bool = True,
         urgent: Collection[int] = (),
-    ) -> Generator[Call[Any], Any, None]:
+    ) -> CallFlow[None]:
         """Look once. Yields the calls to run.
 
         What is seen is noted whatever follows. An answer that tells nothing is noted in ``trouble`` and ``refused``,
@@ -135,13 +135,13 @@ class RoomTasks(Sightings):
         self._left = [task_id for task_id in self._left if task_id in left]
         self.unfinished = self.unfinished or bool(left.union(self._doubted()) - self.unanswered - {*self.refused})
 
-    def _look_at_all(self) -> Generator[Call[Any], Any, None]:
+    def _look_at_all(self) -> CallFlow[None]:
         yield from self._read_missed()
         yield from self._look_at_open(self._stale(self._left))
         if self._is_thorough:
             yield from self._settle([task_id for task_id in self._wanted if self._is_done(task_id)])
 
-    def _go_on(self) -> Generator[Call[Any], Any, None]:
+    def _go_on(self) -> CallFlow[None]:
         yield from self._read_missed()
         if left := self._stale(self._left):
             yield from self._look_at_open(left)
@@ -152,7 +152,7 @@ class RoomTasks(Sightings):
         yield from self._settle(changed)
         yield from self._read_in_turn(self._stale({*turn} - {*changed}))
 
-    def _look_at_open(self, wanted: Sequence[int]) -> Generator[Call[Any], Any, None]:
+    def _look_at_open(self, wanted: Sequence[int]) -> CallFlow[None]:
         if len(wanted) == 1:
             yield from self._read(wanted[0])
         elif wanted:
@@ -161,7 +161,7 @@ class RoomTasks(Sightings):
             self._turn += [task_id for task_id in hidden if self.is_known(task_id)]
             yield from self._read_in_turn(hidden)
 
-    def _read_missed(self) -> Generator[Call[Any], Any, None]:
+    def _read_missed(self) -> CallFlow[None]:
         """Ask once more for what Chatwork did not know."""
         for task_id in self._stale(self._doubted()):
             if self._calls >= LONGEST_LOOK:
@@ -184,7 +184,7 @@ class RoomTasks(Sightings):
         return self._stale(changed), self._stale(hidden)
 
     def _sweep(self, wanted: Sequence[int], status: str, level: int, query: Mapping[str, int]) -> _Sweep:
-        call = surely(list_tasks(self.room_id, status=status, **query))
+        call = strict_empty_list(list_tasks(self.room_id, status=status, **query))
         try:
             page: list[models.Task] | None = yield from self._ask(call, wanted)
         except ChatworkAuthError:
@@ -249,7 +249,7 @@ class RoomTasks(Sightings):
         groups = self._groups(wanted, 0)
         return len(groups) + max(0, len(groups.get(None, ())) - 1)
 
-    def _settle(self, task_ids: Sequence[int]) -> Generator[Call[Any], Any, None]:
+    def _settle(self, task_ids: Sequence[int]) -> CallFlow[None]:
         """Find out how tasks stand that are not open, or not any more, or may not be."""
         yield from self._sweep_done(task_ids)
         for task_id in self._longest_unseen_first(self._stale(task_ids)):
@@ -257,12 +257,12 @@ class RoomTasks(Sightings):
                 return
             yield from self._read(task_id)
 
-    def _sweep_done(self, task_ids: Sequence[int]) -> Generator[Call[Any], Any, None]:
+    def _sweep_done(self, task_ids: Sequence[int]) -> CallFlow[None]:
         left = self._stale(task_ids)
         if len(left) > ONE_BY_ONE and self._calls < LONGEST_LOOK:
             yield from self._sweep(left, "done", 0, {})
 
-    def _verify(self, endings: Sequence[Sequence[int]]) -> Generator[Call[Any], Any, None]:
+    def _verify(self, endings: Sequence[Sequence[int]]) -> CallFlow[None]:
         """See all the tasks of a wait in this look. At least one wait gets its turn, however many tasks it has."""
         groups = [[task_id for task_id in group if task_id not in self.deleted] for group in endings]
         yield from self._sweep_done([*dict.fromkeys(chain.from_iterable(groups))])
@@ -276,7 +276,7 @@ class RoomTasks(Sightings):
                 has_read = True
                 yield from self._read(task_id)
 
-    def _read_in_turn(self, hidden: Sequence[int]) -> Generator[Call[Any], Any, None]:
+    def _read_in_turn(self, hidden: Sequence[int]) -> CallFlow[None]:
         first = [task_id for task_id in hidden if not self.is_known(task_id) or task_id in self._urgent]
         others = [task_id for task_id in hidden if task_id not in {*first}]
         for task_id in [*first, *self._longest_unseen_first(others)[:IN_TURN]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from airflow_provider_chatwork.api import models, validation
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import (
     ChatworkNotFoundError,
     ChatworkParameterError,
-    ChatworkUnexpectedResponseError,
 )
 from airflow_provider_chatwork.api.rate_limit import WINDOW
-from airflow_provider_chatwork.api.retry import is_passing
 from airflow_provider_chatwork.api.tasks import get_task, list_tasks
 
 #: A task is gone when Chatwork did not know it so often in a row: what answers may be behind with what is new.
@@ -56,15 +54,6 @@ def tasks_needed(complete_when: object, count: int) -> int:
     return needed
 
 
-def goes_on(error: Exception) -> bool:
-    """Whether a wait goes on after an error: Chatwork is out of reach, out of order or out of budget for a while.
-
-    A redirect does not pass: Chatwork knows none, so something else answers at the connection's address.
-    """
-    redirected = isinstance(error, ChatworkUnexpectedResponseError) and error.status >= 300
-    return is_passing(error) and not redirected
-
-
 def is_complete(states: Sequence[TaskState], complete_when: object) -> bool:
     """Whether enough of the tasks are done."""
     return sum(state["status"] == "done" for state in states) >= tasks_needed(complete_when, len(states))
@@ -89,7 +78,7 @@ def check_possible(room_id: int | str, states: Sequence[TaskState], complete_whe
     raise ChatworkNotFoundError("get_task", 404, (said,))
 
 
-def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> Generator[Call[Any], Any, list[TaskState]]:
+def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> CallFlow[list[TaskState]]:
     """See how tasks of a room stand, in the order given. Yields the calls to run.
 
     A task that is in no list is read by itself, as the lists end at 100: what is missing there is not done yet. One

@@ -6,11 +6,11 @@ as they were and are asked for again; where it refuses, only they are refused. W
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.call import Call
+from airflow_provider_chatwork.api.call import Call, CallFlow
 from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkAuthError,
@@ -18,8 +18,9 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkNotFoundError,
     ChatworkRateLimitError,
 )
+from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.tasks import get_task
-from airflow_provider_chatwork.waiting.tasks.status import GONE_AFTER, goes_on
+from airflow_provider_chatwork.waiting.tasks.status import GONE_AFTER
 
 #: With so many requests of a look that failed in passing it asks no more, as Chatwork is not well.
 MOST_FAILURES = 3
@@ -104,13 +105,13 @@ class Sightings:
         self.refused.clear()
         self._tried.clear()
 
-    def _ask(self, call: Call[Any], about: Iterable[int]) -> Generator[Call[Any], Any, Any]:
+    def _ask(self, call: Call[Any], about: Iterable[int]) -> CallFlow[Any]:
         """Ask for tasks. Returns ``None`` where that fails in passing; a refusal comes out."""
         self._calls += 1
         try:
             return (yield call)
         except ChatworkError as error:
-            if not goes_on(error):
+            if not is_transient(error):
                 raise
             self.trouble = error
             self._failures += 1
@@ -120,7 +121,7 @@ class Sightings:
                 raise Enough from error
             return None
 
-    def _read(self, task_id: int) -> Generator[Call[Any], Any, None]:
+    def _read(self, task_id: int) -> CallFlow[None]:
         self._read_in[task_id] = self._look
         try:
             task = yield from self._ask(get_task(self.room_id, task_id), [task_id])

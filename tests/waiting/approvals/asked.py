@@ -87,16 +87,16 @@ class Room:
         self.posted: list[str] = []
         self.asked: list[str] = []
 
-    def follow(self, steps: Any) -> Any:
+    def run_flow(self, flow: Any) -> Any:
         try:
-            call: Call[Any] = next(steps)
+            call: Call[Any] = next(flow)
             while True:
                 try:
                     answer = self._answer(call)
                 except ChatworkError as error:
-                    call = steps.throw(error)
+                    call = flow.throw(error)
                 else:
-                    call = steps.send(answer)
+                    call = flow.send(answer)
         except StopIteration as end:
             return end.value
 
@@ -111,7 +111,7 @@ class Room:
         if self.outage is not None:
             raise self.outage
         if call.operation == "list_members":
-            assert call.only_204
+            assert call.empty_list_only_on_204
             return [{"account_id": who, "name": NAMES[who], "role": role} for who, role in self.members.items()]
         assert call.operation == "get_message"
         message_id = call.request.path.rpartition("/")[2]
@@ -131,7 +131,7 @@ def look(
 ) -> Look:
     before = copy.deepcopy(heard)
     steps = listen(ask(**more), messages, heard or nothing_heard(BEGIN), deadline=deadline, now=now, helps=helps)
-    found: Look = (room or Room()).follow(steps)
+    found: Look = (room or Room()).run_flow(steps)
     assert heard == before
     assert json.loads(json.dumps(found.heard)) == found.heard
     return found

@@ -41,7 +41,7 @@ class TestPostOnce:
 
     def test_asks_for_no_list_that_may_have_lost_its_body(self):
         calls, _ = drive(post_once(100, BODY, TRACE, since=MOMENT), page(said("3")))
-        assert calls[0].only_204
+        assert calls[0].empty_list_only_on_204
 
     def test_does_not_post_what_is_there(self):
         assert post(page(said("3"))) == (["list_messages"], Posted("found", "3"))
@@ -122,7 +122,7 @@ class TestTwoProcesses:
         body = trace.line("ja", WEB)
         office.scene.misbehave(Fault(kind, operation="post_message"))
         outcomes = [
-            office.scene.follow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome for _ in range(2)
+            office.scene.run_flow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome for _ in range(2)
         ]
         assert outcomes == ["sent", "found"]
         assert office.said() == [body]
@@ -131,5 +131,5 @@ class TestTwoProcesses:
         trace = self.trace(office)
         body = trace.line("ja", WEB)
         office.sandbox.speak(DATA_ROOM, YAMADA, body)
-        assert office.scene.follow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome == "sent"
+        assert office.scene.run_flow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome == "sent"
         assert office.scene.operations[-3:] == ["list_messages", "post_message", "list_messages"]

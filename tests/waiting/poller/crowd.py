@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkError
-from airflow_provider_chatwork.api.http import BASE_URL, Settings
+from airflow_provider_chatwork.api.settings import BASE_URL, Settings
 from airflow_provider_chatwork.sandbox import Fault, Sandbox, company
 from airflow_provider_chatwork.waiting.poller.subscribe import watch_tasks
 from tests.virtual_time import VirtualLoop, accounts, run_virtually

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
 from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks

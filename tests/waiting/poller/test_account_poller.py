@@ -4,15 +4,15 @@ import asyncio
 import contextvars
 import itertools
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.call import Call, HttpRequest
+from airflow_provider_chatwork.api.call import CallFlow, HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkServerError
-from airflow_provider_chatwork.api.http import Settings
 from airflow_provider_chatwork.api.rate_limit import WINDOW
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.waiting.poller.rate_budget import REQUESTS, RESERVE
 from airflow_provider_chatwork.waiting.poller.room_poller import Subject
@@ -548,7 +548,7 @@ class Broken(RoomTasksSubject):
 
     where = ""
 
-    def look(self) -> Generator[Call[Any], Any, None]:
+    def look(self) -> CallFlow[None]:
         if self.where == "look":
             raise ZeroDivisionError("a fault of ours")
         yield from super().look()

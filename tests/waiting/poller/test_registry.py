@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.transports import HttpxTransport
 from airflow_provider_chatwork.waiting.poller.registry import Accounts, accounts, replaced
 from tests.waiting.poller.scene import EVER, ROOM, SATO, Scene, play

@@ -15,7 +15,7 @@ WHY = "期限までに完了しませんでした"
 
 
 def withdraw(office: Office, reason: str = WHY, **more):
-    return office.scene.follow(withdraw_steps(office.facts(), reason, **more))
+    return office.scene.run_flow(withdraw_steps(office.facts(), reason, **more))
 
 
 def statuses(office: Office) -> list[str]:
@@ -82,7 +82,7 @@ class TestWithdrawSteps:
     def test_leaves_out_a_task_that_somebody_has_deleted(self, office):
         facts = office.facts()
         office.sandbox.delete_task(DATA_ROOM, office.task_ids[0])
-        result = office.scene.follow(withdraw_steps(facts, WHY))
+        result = office.scene.run_flow(withdraw_steps(facts, WHY))
         assert (result["closed"], result["refused"]) == (office.task_ids[1:], [])
 
     def test_closes_the_others_where_chatwork_refuses_one(self, office):

@@ -163,13 +163,13 @@ class TestReminding:
     def test_knows_the_tasks_when_the_one_with_their_message_is_gone(self, office):
         office.follow(FollowUp(reminders=DAILY), DAY)
         left = office.facts(tasks=[None, {**office.facts().tasks[1], "message_id": "999"}])
-        done = office.scene.follow(FollowUp(reminders=DAILY).steps(left, office.start + DAY))
+        done = office.scene.run_flow(FollowUp(reminders=DAILY).steps(left, office.start + DAY))
         assert outcomes(done) == [("reminder", 1, "found")]
 
     def test_finds_the_message_of_the_tasks_itself(self, office):
         office.scene.clock.now += DAY
         for _ in range(2):
-            office.scene.follow(FollowUp(reminders=DAILY).steps(office.facts(message_id=None), office.start + DAY))
+            office.scene.run_flow(FollowUp(reminders=DAILY).steps(office.facts(message_id=None), office.start + DAY))
         assert len(office.said()) == 1
         assert office.said()[0].endswith(f"-{office.message_id}")
 

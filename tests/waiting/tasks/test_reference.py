@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.reference import find_given, with_reference
@@ -53,7 +53,7 @@ class TestFindGiven:
 
     def find(self, sandbox: Sandbox, to_ids: Sequence[int] = PEOPLE, **kwargs: Any) -> Any:
         client = Client(Settings(token=sandbox.token), sandbox.handle)
-        return client.follow(find_given(ROOM, BODY, to_ids, company.BOT, **kwargs))
+        return client.run_flow(find_given(ROOM, BODY, to_ids, company.BOT, **kwargs))
 
     def fill(self, sandbox: Sandbox, status: str, person: int, count: int = 100) -> None:
         for index in range(count):

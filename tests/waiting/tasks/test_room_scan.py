@@ -14,7 +14,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkServerError,
     ChatworkUnexpectedResponseError,
 )
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN, LONGEST_LOOK, RoomTasks
@@ -72,7 +72,7 @@ class Room:
     def look(self, *ending: Sequence[int], whole: bool = True) -> list[str]:
         """Look once, and tell what was asked for: ``open``, ``open to``, ``open to by``, ``done``, ``read`` ..."""
         before = len(self.sandbox.requests)
-        self.client.follow(self.tasks.look(lambda: ending, whole=whole))
+        self.client.run_flow(self.tasks.look(lambda: ending, whole=whole))
         return [_short(record) for record in self.sandbox.requests[before:]]
 
     def go_on(self, *ending: Sequence[int]) -> list[str]:
@@ -841,7 +841,7 @@ class TestForget:
                 again.want(task_id)
             steps = again.look(list)
             before = len(room.sandbox.requests)
-            room.client.follow(_interrupted(steps, number, lambda kept=again: [*map(kept.forget, tasks)]))
+            room.client.run_flow(_interrupted(steps, number, lambda kept=again: [*map(kept.forget, tasks)]))
             assert number > 1 or len(room.sandbox.requests) == before + 1
             assert not again.tasks
             assert not again.deleted

@@ -4,19 +4,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.errors import (
     ChatworkForbiddenError,
     ChatworkNotFoundError,
     ChatworkParameterError,
     ChatworkServerError,
 )
-from airflow_provider_chatwork.api.http import Settings
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.status import (
     check_possible,
-    goes_on,
     is_complete,
     observe_tasks,
     state_of,
@@ -109,26 +107,6 @@ class TestStateOf:
         assert state_of(7, task) == open_
 
 
-class TestGoesOn:
-    @pytest.mark.parametrize(
-        ("error", "expected"),
-        [
-            (errors.ChatworkServerError("get_task", 503), True),
-            (errors.ChatworkRateLimitError("get_task", 429), True),
-            (errors.ChatworkNetworkError("no route"), True),
-            (errors.ChatworkUnexpectedResponseError("get_task", 200, "no JSON"), True),
-            (errors.ChatworkUnexpectedResponseError("get_task", 302, "neither a success nor a refusal"), False),
-            (errors.ChatworkNotFoundError("get_task", 404), False),
-            (errors.ChatworkAuthError("get_task", 401), False),
-            (errors.ChatworkParameterError("room_id", 0, "give a room"), False),
-            (RuntimeError("not ours"), False),
-        ],
-        ids=lambda value: type(value).__name__,
-    )
-    def test_as_long_as_it_may_pass(self, error, expected):
-        assert goes_on(error) is expected
-
-
 class TestObserveTasks:
     @pytest.fixture
     def sandbox(self) -> Sandbox:
@@ -136,7 +114,7 @@ class TestObserveTasks:
 
     def look(self, sandbox: Sandbox, *task_ids: int) -> list[Any]:
         client = Client(Settings(token=sandbox.token, max_wait=0), sandbox.handle)
-        return client.follow(observe_tasks(ROOM, task_ids))
+        return client.run_flow(observe_tasks(ROOM, task_ids))
 
     def test_tells_of_each_task_who_has_it_and_how_it_stands(self, sandbox):
         [first, second] = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
