@@ -533,7 +533,7 @@ class TestMemory:
         for _ in range(3):
             scene.run(list_messages(DATA_ROOM, force=False))
         scene.run(post())
-        assert len(scene.client._created) == 1
+        assert len(scene.client._results) == 1
 
     def test_ends_somewhere(self, loop):
         answer = Response(200, {}, b'{"message_id": "1"}')
@@ -541,4 +541,4 @@ class TestMemory:
         for _ in range(1200):
             scene.run(post())
         closed(scene)
-        assert len(scene.client._created) == 1000
+        assert len(scene.client._results) == 1000
