@@ -1,4 +1,4 @@
-"""Links from a task in Airflow's UI to the room and the message it was about."""
+"""Links from a task in Airflow's UI to its room and its message in Chatwork."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_provider_chatwork.api.urls import message_url, room_url
+from airflow_provider_chatwork import api
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context, TaskInstanceKey
 
-#: The XCom that holds where the links lead: ``room_id``, ``message_id`` and ``web_url``.
+#: The key of the XCom with the target of the links: ``room_id``, ``message_id`` and ``web_url``.
 PLACE_KEY = "chatwork_place"
 
 
 def push_place(context: Context, web_url: str, room_id: int | str, message_id: str | None = None) -> None:
-    """Keep for the links where a task was at work. Without a task instance there is nothing to link from."""
+    """Store the target of the links. Does nothing outside a task instance."""
     ti: Any = context.get("ti")
     if ti is not None:
         ti.xcom_push(key=PLACE_KEY, value=place(web_url, room_id, message_id))
 
 
 def place(web_url: str, room_id: int | str, message_id: str | None = None) -> dict[str, str | None]:
-    """Where the links lead, as the XCom holds it."""
+    """The target of the links, as the XCom holds it."""
     return {"web_url": web_url, "room_id": str(room_id).strip(), "message_id": message_id}
 
 
@@ -33,9 +33,9 @@ class ChatworkRoomLink(BaseOperatorLink):
     name = "Chatwork room"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the room's address, or an empty text before the task knew it."""
+        """Return the URL of the room, or an empty text if the task has not stored it yet."""
         place = _place(ti_key)
-        return room_url(place["room_id"], base=place["web_url"]) if place else ""
+        return api.urls.room_url(place["room_id"], base=place["web_url"]) if place else ""
 
 
 class ChatworkMessageLink(BaseOperatorLink):
@@ -44,11 +44,11 @@ class ChatworkMessageLink(BaseOperatorLink):
     name = "Chatwork message"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Return the message's address, or an empty text where the task has none."""
+        """Return the URL of the message, or an empty text if the task has none."""
         place = _place(ti_key)
         if not place or not place["message_id"]:
             return ""
-        return message_url(place["room_id"], place["message_id"], base=place["web_url"])
+        return api.urls.message_url(place["room_id"], place["message_id"], base=place["web_url"])
 
 
 def _place(ti_key: TaskInstanceKey) -> dict[str, Any] | None:

@@ -134,7 +134,9 @@ class Asking:
             source="" if ti is None else source_text(ti.dag_id, ti.task_id, ti.run_id, ti.map_index),
             lang=hook.settings.lang,
         )
-        asked = operator.create_once(context, api.messages.post_message(room_id, body), stands_for={"body": wish})
+        asked = operator.create_once(
+            context, api.messages.post_message(room_id, body), fingerprint_fields={"body": wish}
+        )
         message_id = asked.result["message_id"]
         operator.show_place(context, room_id, message_id)
         begin = time.time() if asked.is_new else hook.run(api.messages.get_message(room_id, message_id))["send_time"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.account import get_me
-from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.tasks import create_task
 from airflow_provider_chatwork.utils.time_arguments import limit_of
 from airflow_provider_chatwork.waiting.tasks.given_tasks import WAIT_KEY
@@ -25,10 +26,83 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.api.models import CreatedTasks
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
     from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
+    from airflow_provider_chatwork.utils.task_state import TaskState
 
 
 # How far the clock of Airflow's scheduler may be from Chatwork's, in seconds.
 _CLOCK_MARGIN = 300.0
+
+
+#: The key of Airflow's state store that holds what a task created.
+CREATED_KEY = "chatwork"
+
+
+class Created(NamedTuple):
+    """What was created.
+
+    ``is_new`` is false if an earlier try of the task created it.
+    """
+
+    result: Any
+    is_new: bool
+
+
+def create_once(
+    hook: ChatworkHook,
+    state: TaskState,
+    call: Call[Any],
+    fingerprint_fields: Mapping[str, str],
+    find_existing: Callable[[], Any] | None,
+) -> Created:
+    """Run a call that creates something, unless an earlier try of the task instance has run it since the last clear.
+
+    The request is recorded before it is sent. A later try that finds a record without a result looks in Chatwork for the
+    result, and sends the request only if there is none. Without a state store (before Airflow 3.3) the request is sent on
+    each try, and a try that ends with an unknown outcome is the last one.
+
+    :param fingerprint_fields: see :meth:`ChatworkOperator.create_once`.
+    :param find_existing: see :meth:`ChatworkOperator.create_once`.
+    """
+    from airflow_provider_chatwork.api.retry import may_have_executed
+
+    fingerprint = _fingerprint(call, fingerprint_fields)
+    stored = state.get(CREATED_KEY)
+    if stored.get("request") == fingerprint:
+        if "result" in stored:
+            hook.log.info("%s: created by an earlier try of this task; returning its result", call.operation)
+            return Created(stored["result"], is_new=False)
+        found = hook.client.find_executed(call, stored["since"])
+        if found:
+            hook.log.info("%s: found in Chatwork, created by an earlier try that crashed", call.operation)
+            state.set(CREATED_KEY, {"request": fingerprint, "result": found[0]})
+            return Created(found[0], is_new=False)
+    existing = None if find_existing is None else find_existing()
+    if existing is not None:
+        state.set(CREATED_KEY, {"request": fingerprint, "result": existing})
+        return Created(existing, is_new=False)
+    state.set(CREATED_KEY, {"request": fingerprint, "since": time.time()})
+    try:
+        result = hook.run(call)
+    except ChatworkError as error:
+        is_unknown = isinstance(error, ChatworkUnknownOutcomeError)
+        if is_unknown and not state.has_store and find_existing is None:
+            # The next try would have no record of the request, and would send it again.
+            raise AirflowFailException(str(error)) from error
+        if not (is_unknown or may_have_executed(error)):
+            # Without this, the next try could take an equal message of another task for its own.
+            state.delete(CREATED_KEY)
+        raise
+    state.set(CREATED_KEY, {"request": fingerprint, "result": result})
+    return Created(result, is_new=True)
+
+
+def _fingerprint(call: Call[Any], fingerprint_fields: Mapping[str, str]) -> str:
+    request = call.request
+    form = {**(request.form or {}), **fingerprint_fields}
+    digest = hashlib.sha256(repr((request.method, request.path, form)).encode())
+    if request.upload is not None:
+        digest.update(request.upload.filename.encode() + b"\0" + request.upload.content)
+    return digest.hexdigest()
 
 
 class Gift(NamedTuple):
@@ -41,21 +115,6 @@ class Gift(NamedTuple):
     to_ids: Sequence[int]
     task_ids: Sequence[int | None]
     is_new: bool
-
-
-def first_try(context: Context, retries: int | None) -> int:
-    """The try with which the current round of an Airflow task began: 1, or a later one if it was cleared.
-
-    :param retries: how often Airflow repeats the task.
-    """
-    # Clearing a task adds the tries that were made to its `max_tries`, a retry does not.
-    max_tries = getattr(context.get("ti"), "max_tries", None)
-    return 1 if max_tries is None else max(1, max_tries - (retries or 0) + 1)
-
-
-def is_retry(context: Context, retries: int | None) -> bool:
-    """Whether there was an earlier try in this round."""
-    return (getattr(context.get("ti"), "try_number", None) or 1) > first_try(context, retries)
 
 
 def run_began(context: Context) -> float:
@@ -77,13 +136,13 @@ def creation(
     due = validation.given(operator.due)
     limit = validation.given(operator.limit)
     limit_type = validation.given(operator.limit_type)
-    stands_for = {}
+    fingerprint_fields = {}
     if due is not None:
         if limit is not None or limit_type is not None:
             raise ChatworkParameterError("due", due, "give either due, or limit and limit_type")
         limit, limit_type = limit_of(due, operator.hook.settings.timezone, time.time())
-        stands_for["limit"] = repr(due)
-    return create_task(room_id, body, operator.to_ids, limit=limit, limit_type=limit_type), stands_for
+        fingerprint_fields["limit"] = repr(due)
+    return create_task(room_id, body, operator.to_ids, limit=limit, limit_type=limit_type), fingerprint_fields
 
 
 @contextmanager
@@ -150,18 +209,15 @@ def shared_given(context: Context) -> Given:
 
 
 class Memory:
-    """What the tries of an Airflow task remember of their wait: nothing before Airflow 3.3.
+    """What the tries of an Airflow task remember of their wait: nothing before Airflow 3.3."""
 
-    :param retries: how often Airflow repeats the task.
-    """
-
-    def __init__(self, context: Context, retries: int | None) -> None:
-        self._store: Any = context.get("task_state_store")
+    def __init__(self, state: TaskState) -> None:
+        self._state = state
 
     def recall(self, gift: Gift, needed: int) -> Given | None:
         """The wait as an earlier try has left it."""
-        kept = None if self._store is None else self._store.get(WAIT_KEY, None)
-        if not isinstance(kept, dict) or kept["task_ids"] != [*gift.task_ids]:
+        kept = self._state.get(WAIT_KEY)
+        if kept.get("task_ids") != [*gift.task_ids]:
             return None
         given: Given = kept["given"]
         given["needed"] = needed
@@ -169,5 +225,4 @@ class Memory:
 
     def keep(self, given: Given) -> None:
         """Remember a wait."""
-        if self._store is not None:
-            self._store.set(WAIT_KEY, {"given": given, "task_ids": [track["task_id"] for track in given["tracks"]]})
+        self._state.set(WAIT_KEY, {"given": given, "task_ids": [track["task_id"] for track in given["tracks"]]})

@@ -15,8 +15,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_chatwork.api.errors import from_plain
-from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
+from airflow_provider_chatwork.operators._base import ChatworkOperator
 from airflow_provider_chatwork.operators._branching import TakesEffect
+from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE, fail_permanently, trigger_timeout
 from airflow_provider_chatwork.waiting.approvals.options import Effect, option_for, read_options
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ APPROVE_OR_REJECT: Mapping[str, Effect] = {"承認": True, "却下": False}
 _SHORTEST_INTERVAL = 1.0
 # How long to wait before the last look is repeated where it fails, in seconds.
 _LAST_PAUSE = 10.0
-# What Airflow calls instead of the method asked for, where the trigger ended without an event.
-_FAILED = "__fail__"
 _RETURN_VALUE = "return_value"
 
 
@@ -157,7 +156,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
         from airflow_provider_chatwork.triggers._event import EventStatus
         from airflow_provider_chatwork.waiting.approvals.poll import Ask
 
-        with fail_on_refusal():
+        with fail_permanently():
             if event["status"] == EventStatus.ERROR:
                 raise from_plain(event["error"])
             ask = Ask(**event["ask"])
@@ -168,10 +167,10 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Come back from the triggerer."""
-        error = str((next_kwargs or {}).get("error", ""))
-        if next_method == _FAILED and "timeout" in error.lower():
-            with fail_on_refusal():
-                return self._end_late(context, error)
+        timeout_error = trigger_timeout(next_method, next_kwargs)
+        if timeout_error is not None:
+            with fail_permanently():
+                return self._end_late(context, timeout_error)
         return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
@@ -206,7 +205,7 @@ class ChatworkApprovalOperator(ChatworkOperator, TakesEffect):
                 deadline=deadline,
             ),
             method_name="execute_complete",
-            timeout=left + NET,
+            timeout=left + TRIGGER_TIMEOUT_GRACE,
         )
 
     def _wait(self, context: Context, ask: Ask, heard: Heard, deadline: float) -> dict[str, Any]:

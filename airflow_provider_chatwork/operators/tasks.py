@@ -18,7 +18,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
-from airflow_provider_chatwork.operators._base import NET, ChatworkOperator, fail_on_refusal
+from airflow_provider_chatwork.operators._base import ChatworkOperator
+from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE, fail_permanently, trigger_timeout
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 #: The XCom that holds what became of the tasks where the Airflow task does not succeed, and so returns nothing.
 OUTCOME_KEY = "chatwork_outcome"
-
-# What Airflow calls instead of the method asked for, where the trigger ended without an event.
-_FAILED = "__fail__"
 
 
 class ChatworkCreateTaskOperator(ChatworkOperator):
@@ -166,9 +164,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Come back from the triggerer, with the same ends as a wait in the worker."""
-        error = str((next_kwargs or {}).get("error", ""))
-        with fail_on_refusal(), self._given_once(context):
-            if next_method == _FAILED and "timeout" in error.lower():
+        timeout_error = trigger_timeout(next_method, next_kwargs)
+        with fail_permanently(), self._given_once(context):
+            if timeout_error is not None:
                 # The triggerer stood still until long after the deadline.
                 from airflow_provider_chatwork.operators._idempotency import shared_given
 
@@ -203,35 +201,36 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
             Gift,
             creation,
             find_gift,
-            first_try,
-            is_retry,
             run_began,
         )
+        from airflow_provider_chatwork.utils.task_state import TaskState
         from airflow_provider_chatwork.waiting.tasks.reference import with_reference
 
+        state = TaskState(context, self.retries)
         to_ids = api.validation.identifiers("to_ids", self.to_ids)
         reference = api.validation.given(self.reference)
         body = self.body
         if reference is not None:
-            body = with_reference(body, reference, self.hook.settings.lang, first_try(context, self.retries))
-        call, stands_for = creation(self, room_id, body)
+            body = with_reference(body, reference, self.hook.settings.lang, state.first_try_of_clear)
+        call, fingerprint_fields = creation(self, room_id, body)
         # Before a first try there is nothing to find, and a run that was deleted and made anew is not the same one.
-        looks = not ignore and is_retry(context, self.retries)
-        recall = None
+        looks = not ignore and state.is_retry
+        find_existing = None
         if reference is not None:
             since = run_began(context)
-            recall = partial(find_gift, self.hook, room_id, body, to_ids, since) if looks else lambda: None
+            find_existing = partial(find_gift, self.hook, room_id, body, to_ids, since) if looks else lambda: None
         if ignore:
             self.forget_created(context)
-        created = self.create_once(context, call, stands_for=stands_for, recall=recall)
+        created = self.create_once(context, call, fingerprint_fields=fingerprint_fields, find_existing=find_existing)
         return Gift(room_id, to_ids, created.result["task_ids"], created.is_new)
 
     def _begin(self, context: Context, gift: Gift, wishes: Wishes) -> Waiting:
         """Begin to wait for tasks, or go on where an earlier try has begun."""
         from airflow_provider_chatwork.operators._idempotency import Memory, never_guessing, new_given
         from airflow_provider_chatwork.operators._task_wait import Waiting
+        from airflow_provider_chatwork.utils.task_state import TaskState
 
-        memory = Memory(context, self.retries)
+        memory = Memory(TaskState(context, self.retries))
         if not gift.is_new:
             known = memory.recall(gift, wishes.needed)
             waiting = Waiting(self.hook, known or new_given(gift, wishes.needed, wishes.timeout), wishes, self.log)
@@ -283,7 +282,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         self.defer(
             trigger=self._trigger(given, wishes),
             method_name="execute_complete",
-            timeout=left + NET,
+            timeout=left + TRIGGER_TIMEOUT_GRACE,
         )
 
     def _trigger(self, given: Given, wishes: Wishes) -> Any:

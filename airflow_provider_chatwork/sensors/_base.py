@@ -25,16 +25,13 @@ from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, from_plain
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
-from airflow_provider_chatwork.operators._base import NET, fail_on_refusal
+from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE, fail_permanently, trigger_timeout
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_chatwork.client import Client
-
-# What Airflow calls instead of the method asked for, where the trigger ended without an event.
-_FAILED = "__fail__"
 
 
 class ChatworkSensor(BaseSensorOperator):
@@ -145,10 +142,10 @@ class ChatworkSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Come back from the triggerer, with the same ends as a wait in the worker."""
-        error = str((next_kwargs or {}).get("error", ""))
+        timeout_error = trigger_timeout(next_method, next_kwargs)
         with self._ends():
-            if next_method == _FAILED and "timeout" in error.lower():
-                return self._late_look(context, error)
+            if timeout_error is not None:
+                return self._late_look(context, timeout_error)
             try:
                 # Not that of the sensors' base class, which softens whatever went wrong in the triggerer.
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
@@ -198,12 +195,12 @@ class ChatworkSensor(BaseSensorOperator):
                 **{name: str(value) if isinstance(value, XComArg) else value for name, value in fields.items()},
             },
             next_method="execute_complete",
-            timeout=timedelta(seconds=self.timeout) + NET,
+            timeout=timedelta(seconds=self.timeout) + TRIGGER_TIMEOUT_GRACE,
         )
 
     def _before_timeout(self) -> float:
         """How many seconds before Airflow's own deadline the wait is over, where the task begins in the triggerer."""
-        net = NET.total_seconds()
+        net = TRIGGER_TIMEOUT_GRACE.total_seconds()
         if self.execution_timeout is not None:
             # Airflow's own deadline is that one, where it comes first.
             net = min(net, max(0.0, self.execution_timeout.total_seconds() - self.timeout))
@@ -233,7 +230,7 @@ class ChatworkSensor(BaseSensorOperator):
     @contextmanager
     def _ends(self) -> Iterator[None]:
         try:
-            with fail_on_refusal():
+            with fail_permanently():
                 yield
         except (AirflowFailException, AirflowSensorTimeout) as error:
             # The base class sees to it where it pokes, but not before and not in a wait in the triggerer.
@@ -268,5 +265,5 @@ class ChatworkSensor(BaseSensorOperator):
         self.defer(
             trigger=self.trigger(),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout) + NET,
+            timeout=timedelta(seconds=self.timeout) + TRIGGER_TIMEOUT_GRACE,
         )

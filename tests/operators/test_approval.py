@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnexpectedResponseError
 from airflow_provider_chatwork.links import PLACE_KEY
-from airflow_provider_chatwork.operators._base import NET
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE
 from tests.airflow_side import FakeStore, FakeTaskInstance, connect, context, new_dag, render
 from tests.operators.answering import MODES, ROOM, End, Happening, Office
 
@@ -1079,7 +1079,7 @@ class TestDeferral:
         }
 
     def test_leaves_airflow_a_later_deadline_than_the_trigger(self, office):
-        assert self.defer(timeout=60).timeout == timedelta(seconds=60) + NET
+        assert self.defer(timeout=60).timeout == timedelta(seconds=60) + TRIGGER_TIMEOUT_GRACE
 
     def test_carries_an_answer_that_decides_nothing_where_no_restart_reaches_it(self, office):
         end = office.ask(

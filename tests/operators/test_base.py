@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.links import PLACE_KEY
-from airflow_provider_chatwork.operators._base import ChatworkOperator, fail_on_refusal
+from airflow_provider_chatwork.operators._base import ChatworkOperator
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.operators.files import ChatworkDownloadFileOperator, ChatworkUploadFileOperator
 from airflow_provider_chatwork.operators.messages import (
@@ -162,42 +162,6 @@ class TestEveryOperator:
         ti = FakeTaskInstance()
         assert operator(task_id="t", room_id=ROOM, **use.arguments).execute({"ti": ti})
         assert ti.xcoms[PLACE_KEY]["message_id"] is None
-
-
-class TestFailOnRefusal:
-    @pytest.mark.parametrize(
-        "error",
-        [
-            errors.ChatworkParameterError("body", "", "give a text"),
-            errors.ChatworkInvalidRequestError("post_message", 400, ["no"]),
-            errors.ChatworkAuthError("post_message", 401),
-            errors.ChatworkForbiddenError("post_message", 403),
-            errors.ChatworkNotFoundError("post_message", 404),
-        ],
-        ids=lambda error: type(error).__name__,
-    )
-    def test_turns_a_permanent_error_into_one_that_airflow_does_not_retry(self, error):
-        with pytest.raises(AirflowFailException) as caught, fail_on_refusal():
-            raise error
-        assert caught.value.__cause__ is error
-        assert str(caught.value) == str(error)
-
-    @pytest.mark.parametrize(
-        "error",
-        [
-            errors.ChatworkRateLimitError("post_message", 429),
-            errors.ChatworkServerError("post_message", 500),
-            errors.ChatworkNetworkError("cut"),
-            errors.ChatworkUnknownOutcomeError("post_message", "?"),
-            errors.ChatworkUnexpectedResponseError("post_message", 200, "?"),
-            RuntimeError("not ours"),
-        ],
-        ids=lambda error: type(error).__name__,
-    )
-    def test_lets_every_other_through_as_it_is(self, error):
-        with pytest.raises(type(error)) as caught, fail_on_refusal():
-            raise error
-        assert caught.value is error
 
 
 class Tries:

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.operators._idempotency import first_try, is_retry
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.sandbox.served import ServedSandbox
 from airflow_provider_chatwork.waiting.reminders import Reminder
-from tests.airflow_side import FakeStore, FakeTaskInstance, connect
+from tests.airflow_side import FakeStore, connect
 from tests.operators.chores import MODES, PEOPLE, ROOM, End, Office
 from tests.virtual_time import START
 
@@ -424,27 +423,3 @@ class TestARoomFullOfDoneTasks:
         full.now += 60
         assert runs.go(self.tick_later(full)).how == "done"
         assert full.sandbox.acted("create_task") == 1
-
-
-class TestFirstTry:
-    @pytest.mark.parametrize(
-        ("retries", "max_tries", "try_number", "first"),
-        [
-            (0, 0, 1, 1),
-            (2, 2, 1, 1),
-            (2, 2, 3, 1),
-            (0, 1, 2, 2),
-            (2, 3, 2, 2),
-            (2, 3, 4, 2),
-            (2, 6, 5, 5),
-            (3, 2, 2, 1),
-        ],
-    )
-    def test_is_where_the_round_began(self, retries: int, max_tries: int, try_number: int, first: int) -> None:
-        context: Any = {"ti": FakeTaskInstance(try_number=try_number, max_tries=max_tries)}
-        assert first_try(context, retries) == first
-        assert is_retry(context, retries) == (try_number > first)
-
-    def test_is_the_first_without_a_task_instance(self) -> None:
-        nothing: Any = {}
-        assert (first_try(nothing, 3), is_retry(nothing, 3)) == (1, False)
