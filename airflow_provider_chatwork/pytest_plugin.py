@@ -12,7 +12,7 @@ import pytest
 
 # Loaded by every pytest of everybody who has the provider, so nothing else is imported before the fixture is used.
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.sandbox.served import ServedSandbox
+    from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 
 
 @pytest.fixture
@@ -21,11 +21,10 @@ def chatwork_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedSandbox]
 
     The connection's ``default_room_id`` is ``company.DATA_ROOM``.
 
-    Yields the sandbox: act as people with ``speak``, ``reply`` and ``tick``, look at ``messages``, ``tasks`` and
-    ``requests``, and let it fail with ``misbehave``. ``address`` says where it is served.
+    Yields the sandbox: act as people with ``post_message``, ``reply`` and ``complete_task``, read ``messages``,
+    ``tasks`` and ``requests``, and let requests fail with ``add_fault``. ``address`` is where it is served.
     """
-    from airflow_provider_chatwork.sandbox.served import ServedSandbox
-    from airflow_provider_chatwork.sandbox.serving import serve
+    from airflow_provider_chatwork.sandbox.serving import ServedSandbox, serve
 
     sandbox = ServedSandbox()
     with serve(sandbox) as sandbox.address:

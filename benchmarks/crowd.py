@@ -102,7 +102,7 @@ class Crowd:
         for room_id in rooms:
             for number in range(plan.tasks):
                 person = people[number % plan.people]
-                (task_id,) = self.sandbox.assign(
+                (task_id,) = self.sandbox.create_task(
                     room_id, company.BOT, [person], f"{number} 日の売上を確認してください。"
                 )
                 yield Given(room_id, task_id, person)
@@ -166,13 +166,13 @@ class Crowd:
             for given in chance.sample(self.given, round(share * len(self.given)))
         }
         for given, moment in moments.items():
-            self.loop.happens(moment, partial(self.sandbox.tick, given.room_id, given.task_id))
+            self.loop.happens(moment, partial(self.sandbox.complete_task, given.room_id, given.task_id))
         return moments
 
     def tick_all(self) -> None:
         """Let people tick all tasks at once."""
         for given in self.given:
-            self.sandbox.tick(given.room_id, given.task_id)
+            self.sandbox.complete_task(given.room_id, given.task_id)
 
 
 class _EachForItself(Accounts):

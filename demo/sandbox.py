@@ -44,13 +44,13 @@ class SandboxServer:
         return self._process
 
     def look(self, name: str) -> Any:
-        """Return what its control shows under a name: ``state``, ``requests``, ``acted``."""
+        """Return the JSON of ``GET /sandbox/{name}``: ``state``, ``requests``, ``write_counts``."""
         return self._http.get(f"{self.address}/sandbox/{name}").raise_for_status().json()
 
-    def tick(self, room_id: int, task_id: int) -> None:
-        """Let a person tick a task."""
-        order = {"room_id": room_id, "task_id": task_id}
-        self._http.post(f"{self.address}/sandbox/tick", json=order).raise_for_status()
+    def complete_task(self, room_id: int, task_id: int) -> None:
+        """Complete a task as a person."""
+        arguments = {"room_id": room_id, "task_id": task_id}
+        self._http.post(f"{self.address}/sandbox/complete_task", json=arguments).raise_for_status()
 
     def room(self, room_id: int) -> dict[str, Any]:
         """Return a room with its messages, tasks and files."""

@@ -104,7 +104,7 @@ def _act_as_people(sandbox: SandboxServer, watch: Watch, evidence: Evidence, kno
         if task["task_id"] not in known:
             known.add(task["task_id"])
             watch.pause(_PERSON, "people to tick their tasks")
-            sandbox.tick(ROOM, task["task_id"])
+            sandbox.complete_task(ROOM, task["task_id"])
             watch.tell(f"{evidence.names[task['account_id']]} has ticked: {task['body']}")
             return
 
@@ -117,7 +117,7 @@ def _look_around(sandbox: SandboxServer, before: dict[str, list[dict[str, object
     for file in evidence.files:
         file["content"] = base64.b64decode(file["content"])
     evidence.requests = sandbox.look("requests")
-    evidence.acted = sandbox.look("acted")
+    evidence.acted = sandbox.look("write_counts")
     evidence.sandbox_log = sandbox.process.log
 
 

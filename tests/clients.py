@@ -113,9 +113,9 @@ class Scene:
         if self._runner is not None:
             self._runner.close()
 
-    def misbehave(self, *faults: Fault) -> None:
+    def add_faults(self, *faults: Fault) -> None:
         for fault in faults:
-            self.sandbox.misbehave(fault)
+            self.sandbox.add_fault(fault)
 
     @property
     def operations(self) -> list[str | None]:

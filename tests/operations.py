@@ -34,7 +34,7 @@ def sales_file(sandbox: Sandbox) -> int:
 
 
 def opens_link(sandbox: Sandbox) -> None:
-    sandbox.world.rooms[DATA_ROOM].link = Link("old-code", True)
+    sandbox.store.rooms[DATA_ROOM].link = Link("old-code", True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,38 +60,38 @@ class TestALostAnswer:
     """What was lost is found, and what was not done is not taken for done."""
 
     def test_is_found_where_an_equal_message_of_mine_is_older(self, scene):
-        older = scene.sandbox.speak(DATA_ROOM, BOT, DONE)
+        older = scene.sandbox.post_message(DATA_ROOM, BOT, DONE)
         scene.clock.now += 10
-        scene.misbehave(lost())
+        scene.add_faults(lost())
         assert scene.run(post()) == {"message_id": newest(scene)} != {"message_id": older}
         assert scene.bodies(DATA_ROOM).count(DONE) == 2
 
     def test_is_not_found_in_an_equal_message_of_mine_that_is_older(self, scene):
-        scene.sandbox.speak(DATA_ROOM, BOT, DONE)
+        scene.sandbox.post_message(DATA_ROOM, BOT, DONE)
         scene.clock.now += 10
-        scene.misbehave(failed())
+        scene.add_faults(failed())
         assert scene.run(post()) == {"message_id": newest(scene)}
         assert scene.bodies(DATA_ROOM).count(DONE) == 2
 
     def test_is_not_found_in_what_this_client_posted_a_moment_ago(self, scene):
         first = scene.run(post())
-        scene.misbehave(failed())
+        scene.add_faults(failed())
         assert scene.run(post()) == {"message_id": newest(scene)} != first
         assert scene.bodies(DATA_ROOM).count(DONE) == 2
 
     def test_is_found_beside_what_this_client_posted_a_moment_ago(self, scene):
         first = scene.run(post())
-        scene.misbehave(lost())
+        scene.add_faults(lost())
         assert scene.run(post()) == {"message_id": newest(scene)} != first
         assert scene.bodies(DATA_ROOM).count(DONE) == 2
 
     def test_is_not_found_in_an_equal_message_of_somebody_else(self, scene):
-        scene.misbehave(failed(act=False))
+        scene.add_faults(failed(executed=False))
         send = scene.sandbox.handle
 
         def somebody_is_faster(request):
             if request.method == "POST" and not scene.sandbox.requests:
-                scene.sandbox.speak(DATA_ROOM, YAMADA, DONE)
+                scene.sandbox.post_message(DATA_ROOM, YAMADA, DONE)
             return send(request)
 
         scene._answer = somebody_is_faster
@@ -99,8 +99,8 @@ class TestALostAnswer:
         assert [m["account"]["account_id"] for m in scene.sandbox.messages(DATA_ROOM)[-2:]] == [YAMADA, BOT]
 
     def test_is_not_found_in_another_text(self, scene):
-        scene.misbehave(failed())
-        scene.sandbox.speak(DATA_ROOM, BOT, DONE + "!")
+        scene.add_faults(failed())
+        scene.sandbox.post_message(DATA_ROOM, BOT, DONE + "!")
         assert scene.run(post()) == {"message_id": newest(scene)}
         assert scene.bodies(DATA_ROOM)[-2:] == [DONE + "!", DONE]
 
@@ -112,32 +112,32 @@ class TestALostAnswer:
             finally:
                 if request.method == "POST":
                     for number in range(later):
-                        scene.sandbox.speak(DATA_ROOM, YAMADA, f"{number}")
+                        scene.sandbox.post_message(DATA_ROOM, YAMADA, f"{number}")
 
         scene._answer = crowd_after_post
-        scene.misbehave(lost())
+        scene.add_faults(lost())
         if found:
             message_id = scene.run(post())["message_id"]
             assert [m["message_id"] for m in scene.sandbox.messages(DATA_ROOM) if m["body"] == DONE] == [message_id]
         else:
             with pytest.raises(UNKNOWN, match="100 messages"):
                 scene.run(post())
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.write_count("post_message") == 1
 
     def test_is_sent_again_where_100_messages_are_all_older(self, scene):
         for number in range(150):
-            scene.sandbox.speak(DATA_ROOM, YAMADA, f"{number}")
+            scene.sandbox.post_message(DATA_ROOM, YAMADA, f"{number}")
         scene.clock.now += 10
-        scene.misbehave(failed())
+        scene.add_faults(failed())
         assert scene.run(post()) == {"message_id": newest(scene)}
 
     def test_is_found_although_the_first_search_fails(self, scene):
-        scene.misbehave(lost(), Fault("lost_reply", operation="list_messages", times=3))
+        scene.add_faults(lost(), Fault("lost_reply", operation="list_messages", times=3))
         assert scene.run(post()) == {"message_id": newest(scene)}
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.write_count("post_message") == 1
 
     def test_is_found_although_who_we_are_is_told_late(self, scene):
-        scene.misbehave(lost(), Fault("status", operation="get_me", status=503, times=2))
+        scene.add_faults(lost(), Fault("status", operation="get_me", status=503, times=2))
         assert scene.run(post()) == {"message_id": newest(scene)}
 
     @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ class TestALostAnswer:
     )
     @pytest.mark.parametrize("fault", [lost(), failed()], ids=["lost", "500"])
     def test_is_unknown_where_every_search_fails(self, scene, fault, search_fault):
-        scene.misbehave(fault, search_fault)
+        scene.add_faults(fault, search_fault)
         with pytest.raises(UNKNOWN) as raised:
             scene.run(post())
         assert isinstance(raised.value.__cause__, errors.ChatworkNetworkError | errors.ChatworkServerError)
@@ -161,30 +161,32 @@ class TestALostAnswer:
         assert sum(scene.clock.slept) <= scene.max_wait
 
     def test_is_not_sent_again_for_a_list_that_came_without_a_body(self, scene):
-        scene.misbehave(lost(), Fault("malformed", operation="list_messages", shape="empty"))
+        scene.add_faults(lost(), Fault("malformed", operation="list_messages", shape="empty"))
         assert scene.run(post()) == {"message_id": newest(scene)}
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.write_count("post_message") == 1
 
     @pytest.mark.parametrize("status", [401, 403, 404])
     def test_is_unknown_at_once_where_the_search_is_refused(self, scene, status):
-        scene.misbehave(lost(), Fault("status", operation="list_messages", status=status, times=None))
+        scene.add_faults(lost(), Fault("status", operation="list_messages", status=status, times=None))
         with pytest.raises(UNKNOWN, match=f"looking for it failed as well .*{status}"):
             scene.run(post())
         assert scene.operations == ["post_message", "get_me", "list_messages"]
 
     def test_is_found_after_a_search_that_had_to_wait_for_the_limit(self, scene):
-        scene.misbehave(lost(), Fault("status", operation="list_messages", status=429, headers=window(90)))
+        scene.add_faults(lost(), Fault("status", operation="list_messages", status=429, headers=window(90)))
         assert scene.run(post()) == {"message_id": newest(scene)}
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.write_count("post_message") == 1
         assert 80 <= max(scene.clock.slept) <= 115
 
     def test_is_unknown_where_the_limit_stops_the_search_for_too_long(self, loop):
         scene = Scene(loop, max_wait=60)
-        scene.misbehave(lost(), Fault("status", operation="list_messages", status=429, headers=window(290), times=None))
+        scene.add_faults(
+            lost(), Fault("status", operation="list_messages", status=429, headers=window(290), times=None)
+        )
         with pytest.raises(UNKNOWN):
             scene.run(post())
         closed(scene)
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.write_count("post_message") == 1
         assert sum(scene.clock.slept) <= 60
 
     def test_is_looked_for_twice_before_a_cut_connection_is_taken_for_not_done(self, loop):
@@ -200,7 +202,7 @@ class TestALostAnswer:
                 and scene.clock.now >= scene.late
                 and DONE not in scene.bodies(DATA_ROOM)
             ):
-                scene.sandbox.speak(DATA_ROOM, BOT, DONE)
+                scene.sandbox.post_message(DATA_ROOM, BOT, DONE)
             return scene.sandbox.handle(request)
 
         scene._answer = late
@@ -223,7 +225,7 @@ class TestALostAnswer:
 
     def test_is_unknown_where_no_time_is_left_to_look(self, loop):
         scene = Scene(loop, max_wait=0.5)
-        scene.misbehave(lost())
+        scene.add_faults(lost())
         with pytest.raises(UNKNOWN, match="no time left to find out") as raised:
             scene.run(post())
         closed(scene)
@@ -231,18 +233,18 @@ class TestALostAnswer:
         assert scene.clock.slept == []
 
     def test_of_a_timeout_is_looked_for_three_times(self, scene):
-        scene.misbehave(Fault("timeout", act=False))
+        scene.add_faults(Fault("timeout", executed=False))
         with pytest.raises(UNKNOWN, match="not visible so far"):
             scene.run(post())
         assert scene.operations == ["post_message", "get_me", *["list_messages"] * 3]
 
     def test_is_looked_for_once_more_after_the_last_try(self, loop):
         scene = Scene(loop, tries=2)
-        scene.misbehave(failed(), failed(act=True))
+        scene.add_faults(failed(), failed(executed=True))
         assert scene.run(post()) == {"message_id": newest(scene)}
         closed(scene)
         assert scene.operations[-1] == "list_messages"
-        assert scene.sandbox.acted("post_message") == 1
+        assert scene.sandbox.write_count("post_message") == 1
 
 
 class TestTheClockOfChatwork:
@@ -255,40 +257,40 @@ class TestTheClockOfChatwork:
         scene.close()
 
     def test_finds_a_lost_message_whatever_time_the_worker_has(self, wrong):
-        wrong.misbehave(lost())
+        wrong.add_faults(lost())
         assert wrong.run(post()) == {"message_id": newest(wrong)}
-        assert wrong.sandbox.acted("post_message") == 1
+        assert wrong.sandbox.write_count("post_message") == 1
 
     @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.95])
     def test_finds_it_in_whatever_part_of_a_second_it_is_sent(self, wrong, fraction):
         wrong.run(get_me())
         wrong.clock.now = int(wrong.clock.now) + 1 + fraction
-        wrong.misbehave(lost())
+        wrong.add_faults(lost())
         assert wrong.run(post()) == {"message_id": newest(wrong)}
-        assert wrong.sandbox.acted("post_message") == 1
+        assert wrong.sandbox.write_count("post_message") == 1
 
     def test_tells_an_equal_message_of_before_apart_whatever_time_the_worker_has(self, wrong):
-        wrong.sandbox.speak(DATA_ROOM, BOT, DONE)
+        wrong.sandbox.post_message(DATA_ROOM, BOT, DONE)
         wrong.clock.now += 10
-        wrong.misbehave(failed())
+        wrong.add_faults(failed())
         assert wrong.run(post()) == {"message_id": newest(wrong)}
         assert wrong.bodies(DATA_ROOM).count(DONE) == 2
 
     def test_is_not_read_from_an_answer_of_something_between(self, scene):
-        scene.misbehave(lost())
+        scene.add_faults(lost())
         scene.run(post())
         date = {"date": "Fri, 01 Jan 2038 00:00:00 GMT"}
-        scene.misbehave(Fault("status", operation="post_message", status=500, headers=date, act=True))
+        scene.add_faults(Fault("status", operation="post_message", status=500, headers=date, executed=True))
         # By now the client knows who it is, so nothing is asked between this answer and the search.
         assert scene.run(post()) == {"message_id": newest(scene)}
-        assert scene.sandbox.acted("post_message") == 2
+        assert scene.sandbox.write_count("post_message") == 2
 
 
 class TestOtherLostAnswers:
     def test_a_task_is_found_by_its_message_and_people(self, scene):
-        scene.sandbox.assign(DATA_ROOM, BOT, [YAMADA, TAKAHASHI], "確認")
+        scene.sandbox.create_task(DATA_ROOM, BOT, [YAMADA, TAKAHASHI], "確認")
         scene.clock.now += 10
-        scene.misbehave(lost("create_task"))
+        scene.add_faults(lost("create_task"))
         made = scene.run(create_task(DATA_ROOM, "確認", [TAKAHASHI, YAMADA]))
         assert made == {"task_ids": [task["task_id"] for task in scene.sandbox.tasks(DATA_ROOM)[-2:]]}
         assert [t["account"]["account_id"] for t in scene.sandbox.tasks(DATA_ROOM)[-2:]] == [TAKAHASHI, YAMADA]
@@ -299,68 +301,68 @@ class TestOtherLostAnswers:
                 return scene.sandbox.handle(request)
             finally:
                 if request.method == "POST":
-                    scene.sandbox.tick(DATA_ROOM, scene.sandbox.tasks(DATA_ROOM)[-1]["task_id"])
+                    scene.sandbox.complete_task(DATA_ROOM, scene.sandbox.tasks(DATA_ROOM)[-1]["task_id"])
 
         scene._answer = ticked
-        scene.misbehave(lost("create_task"))
+        scene.add_faults(lost("create_task"))
         made = scene.run(create_task(DATA_ROOM, "確認", [YAMADA, TAKAHASHI]))
         assert len(made["task_ids"]) == 2
-        assert scene.sandbox.acted("create_task") == 1
+        assert scene.sandbox.write_count("create_task") == 1
 
     @pytest.mark.parametrize("filename", ['売上 "速報".csv', "か\u3099くせい.txt", " a.txt ", "plain.csv"])
     def test_a_file_is_found_by_whatever_became_of_its_name(self, scene, filename):
-        scene.misbehave(lost("upload_file"))
+        scene.add_faults(lost("upload_file"))
         made = scene.run(upload_file(DATA_ROOM, Upload(filename, b"1")))
         assert made == {"file_id": scene.sandbox.files(DATA_ROOM)[-1]["file_id"]}
-        assert scene.sandbox.acted("upload_file") == 1
+        assert scene.sandbox.write_count("upload_file") == 1
 
     def test_a_file_is_not_found_in_another_one_of_its_name(self, scene):
-        scene.sandbox.share(DATA_ROOM, BOT, Upload("a.csv", b"12"))
-        scene.sandbox.share(DATA_ROOM, YAMADA, Upload("a.csv", b"1"))
-        scene.misbehave(failed("upload_file"))
+        scene.sandbox.upload_file(DATA_ROOM, BOT, Upload("a.csv", b"12"))
+        scene.sandbox.upload_file(DATA_ROOM, YAMADA, Upload("a.csv", b"1"))
+        scene.add_faults(failed("upload_file"))
         scene.run(upload_file(DATA_ROOM, Upload("a.csv", b"1")))
-        assert scene.sandbox.acted("upload_file") == 1
+        assert scene.sandbox.write_count("upload_file") == 1
 
     def test_a_room_is_found_beside_an_older_one_of_its_name(self, scene):
         older = scene.run(create_room("夜間", [BOT]))
         scene.clock.now += 10
-        scene.sandbox.speak(older["room_id"], BOT, "まだ使っています")
-        scene.misbehave(lost("create_room"))
+        scene.sandbox.post_message(older["room_id"], BOT, "まだ使っています")
+        scene.add_faults(lost("create_room"))
         made = scene.run(create_room("夜間", [BOT]))
-        assert made["room_id"] == max(scene.sandbox.world.rooms) != older["room_id"]
-        assert scene.sandbox.acted("create_room") == 2
+        assert made["room_id"] == max(scene.sandbox.store.rooms) != older["room_id"]
+        assert scene.sandbox.write_count("create_room") == 2
 
     def test_a_link_is_found_although_an_equal_one_was_deleted(self, scene):
         made = scene.run(create_invite_link(DATA_ROOM, code="night"))
         scene.run(delete_invite_link(DATA_ROOM))
-        scene.misbehave(lost("create_invite_link"))
+        scene.add_faults(lost("create_invite_link"))
         assert scene.run(create_invite_link(DATA_ROOM, code="night")) == made
 
     def test_every_room_that_was_left_is_found_gone(self, scene):
         for room_id in (DATA_ROOM, NOTICE_ROOM):
-            scene.misbehave(lost("delete_room"))
+            scene.add_faults(lost("delete_room"))
             assert scene.run(delete_room(room_id, "leave")) is None
-        assert scene.sandbox.acted("delete_room") == 2
+        assert scene.sandbox.write_count("delete_room") == 2
 
     def test_members_are_set_although_the_bot_is_no_admin_any_more(self, scene):
-        scene.misbehave(lost("update_members"))
+        scene.add_faults(lost("update_members"))
         roles = scene.run(update_members(DATA_ROOM, [YAMADA], members_member_ids=[BOT, SATO]))
         assert roles == {"admin": [YAMADA], "member": [BOT, SATO], "readonly": []}
-        assert scene.sandbox.acted("update_members") == 1
+        assert scene.sandbox.write_count("update_members") == 1
 
     def test_members_are_unknown_where_the_bot_has_left(self, scene):
-        scene.misbehave(lost("update_members"))
+        scene.add_faults(lost("update_members"))
         with pytest.raises(UNKNOWN, match="may not see the members"):
             scene.run(update_members(DATA_ROOM, [YAMADA]))
 
     def test_members_are_refused_where_they_are_not_as_asked_for(self, scene):
-        scene.misbehave(failed("update_members"))
+        scene.add_faults(failed("update_members"))
         with pytest.raises(errors.ChatworkForbiddenError):
             scene.run(update_members(NOTICE_ROOM, [YAMADA]))
 
     def test_a_deletion_is_believed_the_second_time(self, scene):
-        mine = scene.sandbox.speak(DATA_ROOM, BOT, "a")
-        scene.misbehave(lost("delete_message"))
+        mine = scene.sandbox.post_message(DATA_ROOM, BOT, "a")
+        scene.add_faults(lost("delete_message"))
         assert scene.run(delete_message(DATA_ROOM, mine)) == {"message_id": mine}
 
 
@@ -385,13 +387,13 @@ class TestLimits:
         assert len(scene.clock.slept) == 2
 
     def test_a_room_limit_ignores_headers_that_speak_of_the_account(self, scene):
-        scene.misbehave(Fault("status", status=429, body=ROOM_LIMIT, headers=window(280)))
+        scene.add_faults(Fault("status", status=429, body=ROOM_LIMIT, headers=window(280)))
         scene.run(post())
         assert scene.clock.slept == [pytest.approx(11.25)]
 
     def test_a_far_reset_is_an_error_at_once_that_says_when_to_come_again(self, loop):
         scene = Scene(loop, max_wait=20)
-        scene.misbehave(Fault("status", status=429, headers=window(200)))
+        scene.add_faults(Fault("status", status=429, headers=window(200)))
         with pytest.raises(errors.ChatworkRateLimitError) as raised:
             scene.run(post())
         closed(scene)
@@ -403,14 +405,14 @@ class TestLimits:
     @pytest.mark.parametrize("jitter", [0.0, 1.0])
     def test_a_full_window_is_waited_for_whatever_the_jitter(self, loop, jitter):
         scene = Scene(loop, jitter=jitter, max_wait=300)
-        scene.misbehave(Fault("status", status=429, headers=window(295)))
+        scene.add_faults(Fault("status", status=429, headers=window(295)))
         assert scene.run(post()) == {"message_id": newest(scene)}
         closed(scene)
         assert 294 <= sum(scene.clock.slept) <= 300
 
     def test_a_reset_is_read_by_chatworks_clock(self, loop):
         scene = Scene(loop, skew=HOUR, jitter=0)
-        scene.misbehave(Fault("status", status=429, headers=window(30)))
+        scene.add_faults(Fault("status", status=429, headers=window(30)))
         scene.run(post())
         closed(scene)
         assert scene.clock.slept == [pytest.approx(30, abs=1)]
@@ -424,7 +426,7 @@ class TestLimits:
 
     def test_the_budget_stays_known_where_an_answer_does_not_tell(self, scene):
         scene.run(get_me())
-        scene.misbehave(Fault("status", status=404, headers={}))
+        scene.add_faults(Fault("status", status=404, headers={}))
         with pytest.raises(errors.ChatworkNotFoundError):
             scene.run(get_me())
         assert scene.client.rate_limit == RateLimit(300, 299, int(START + 300))
@@ -453,7 +455,7 @@ class TestGivingUp:
         ids=lambda f: f.kind,
     )
     def test_does_not_repeat_a_read_that_moves_the_cursor(self, scene, fault):
-        scene.misbehave(fault)
+        scene.add_faults(fault)
         with pytest.raises((errors.ChatworkNetworkError, errors.ChatworkServerError)):
             scene.run(list_messages(DATA_ROOM, force=False))
         assert scene.operations == ["list_messages"]
@@ -461,7 +463,7 @@ class TestGivingUp:
     @pytest.mark.parametrize("fault", [Fault("refuse"), Fault("status", status=429)], ids=["refused", "429"])
     def test_repeats_it_where_it_was_not_executed(self, loop, fault):
         scene = Scene(loop, max_wait=400)
-        scene.misbehave(fault)
+        scene.add_faults(fault)
         assert scene.run(list_messages(DATA_ROOM, force=False))
         closed(scene)
 
@@ -471,7 +473,7 @@ class TestGivingUp:
         assert scene.sent == []
 
     def test_shows_the_token_in_no_error(self, scene):
-        scene.misbehave(lost(), Fault("status", operation="list_messages", status=401, times=None))
+        scene.add_faults(lost(), Fault("status", operation="list_messages", status=401, times=None))
         with pytest.raises(UNKNOWN) as raised:
             scene.run(post())
         seen, error = "", raised.value
@@ -511,7 +513,7 @@ class TestFollow:
         def steps():
             return (yield get_me())["account_id"]
 
-        scene.misbehave(Fault("cut"))
+        scene.add_faults(Fault("cut"))
         assert scene.run_flow(steps()) == BOT
 
 

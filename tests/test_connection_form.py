@@ -13,7 +13,7 @@ import pytest
 
 from airflow_provider_chatwork.connection_form import connection_form_widgets, ui_field_behaviour
 from airflow_provider_chatwork.provider_info import CONNECTION_FIELDS, HOOK_NAME
-from tests.airflow_side import VERSION
+from tests.airflow_helpers import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -309,8 +309,8 @@ class DirectSandbox:
         rooms: list[dict[str, Any]] = self.sandbox.snapshot()["rooms"]
         return next(room for room in rooms if room["room_id"] == room_id)
 
-    def tick(self, room_id: int, task_id: int) -> None:
-        self.sandbox.tick(room_id, task_id)
+    def complete_task(self, room_id: int, task_id: int) -> None:
+        self.sandbox.complete_task(room_id, task_id)
 
 
 class TestFollow:
@@ -328,7 +328,7 @@ class TestFollow:
                 found = super().room(room_id)
                 self.asked += 1
                 if self.asked == 1:
-                    self.sandbox.assign(story.ROOM, company.BOT, [company.SATO, company.YAMADA], "確認する")
+                    self.sandbox.create_task(story.ROOM, company.BOT, [company.SATO, company.YAMADA], "確認する")
                 return found
 
         people = Late(sandbox)

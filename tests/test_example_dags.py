@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.utils.time_arguments import limit_of
 from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
-from tests.airflow_side import VERSION, run_dag
+from tests.airflow_helpers import VERSION, run_dag
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_dags"
 #: What an older Airflow cannot read, as it has neither deadlines nor people in the loop.
@@ -97,7 +97,7 @@ class TestAskAndWait:
     def test_it_waits_for_both_people_and_says_so(
         self, run: Run, chatwork_sandbox: ServedSandbox, new_bodies: Callable[[int], list[str]]
     ) -> None:
-        chatwork_sandbox.people_tick_after = 60
+        chatwork_sandbox.complete_tasks_after = 60
 
         def looks() -> int:
             return sum(request.operation == "get_task" for request in chatwork_sandbox.requests)
@@ -121,7 +121,7 @@ class TestAskAndWait:
         assert done == {company.TAKAHASHI: "done", company.SATO: "done"}
         [file] = chatwork_sandbox.files(company.DATA_ROOM)
         assert file["filename"] == "売上レポート.csv"
-        content = chatwork_sandbox.content(company.DATA_ROOM, file["file_id"]).decode()
+        content = chatwork_sandbox.file_content(company.DATA_ROOM, file["file_id"]).decode()
         assert content == "店舗,売上\n札幌,120000\n那覇,98000"
 
     def test_the_wait_takes_no_worker_slot(self, dag_bag: Any) -> None:
@@ -141,7 +141,7 @@ class TestWaitForReply:
             if looks == 1 and not answered:
                 answered = True
                 question = chatwork_sandbox.messages(company.DATA_ROOM)[-1]["message_id"]
-                chatwork_sandbox.speak(company.DATA_ROOM, company.SATO, "1,000 円くらいかな")
+                chatwork_sandbox.post_message(company.DATA_ROOM, company.SATO, "1,000 円くらいかな")
                 chatwork_sandbox.reply(company.DATA_ROOM, company.SATO, question, "1,234,500 円です (bow)")
             return time.time()
 
@@ -283,7 +283,7 @@ class TestWeeklyChore:
         self, run: Run, chatwork_sandbox: ServedSandbox, new_bodies: Callable[[int], list[str]]
     ) -> None:
         before = datetime.now(JAPAN).date()
-        chatwork_sandbox.people_tick_after = 60
+        chatwork_sandbox.complete_tasks_after = 60
 
         def looks() -> int:
             return sum(request.operation == "get_task" for request in chatwork_sandbox.requests)
@@ -341,7 +341,7 @@ class TestCsvForExcel:
 
         assert states == {"dag": "success", "report": "success", "upload": "success"}
         file = chatwork_sandbox.files(company.SALES_ROOM)[-1]
-        content = chatwork_sandbox.content(company.SALES_ROOM, file["file_id"])
+        content = chatwork_sandbox.file_content(company.SALES_ROOM, file["file_id"])
         assert re.fullmatch(r"売上_20\d{6}\.csv", file["filename"])
         assert content.decode("cp932") == "店舗,担当,売上\r\n札幌,髙橋,120000\r\n那覇,山﨑,98000\r\n"
 

@@ -68,14 +68,14 @@ TROUBLES = (
     Trouble("reply lost", _fault("lost_reply"), True, NETWORK),
     Trouble("cut in the middle of the body", _fault("cut"), True, NETWORK),
     Trouble("time-out after acting", _fault("timeout"), True, NETWORK, finished=False),
-    Trouble("time-out before acting", _fault("timeout", act=False), False, NETWORK, finished=False),
+    Trouble("time-out before acting", _fault("timeout", executed=False), False, NETWORK, finished=False),
     Trouble("500 before acting", _answer(500, {"errors": ["Internal error"]}), False, SERVER),
-    Trouble("500 after acting", _answer(500, act=True), True, SERVER),
+    Trouble("500 after acting", _answer(500, executed=True), True, SERVER),
     Trouble("502 with a web page", _answer(502, GATEWAY, headers={}), False, SERVER),
-    Trouble("502 after acting", _answer(502, GATEWAY, headers={}, act=True), True, SERVER),
+    Trouble("502 after acting", _answer(502, GATEWAY, headers={}, executed=True), True, SERVER),
     Trouble("503", _answer(503, headers={}), False, SERVER),
     Trouble("504 before acting", _answer(504, headers={}), False, SERVER, finished=False),
-    Trouble("504 after acting", _answer(504, headers={}, act=True), True, SERVER, finished=False),
+    Trouble("504 after acting", _answer(504, headers={}, executed=True), True, SERVER, finished=False),
     Trouble("redirect", _answer(302, headers={"location": "https://example.com/"}), False, UNREADABLE),
     Trouble("204", _answer(204), False, UNREADABLE, finished=False, status=204),
     Trouble("truncated JSON", _fault("malformed", shape="truncated"), True, UNREADABLE, finished=False),
@@ -125,7 +125,7 @@ def undisturbed(case: Case) -> tuple[Any, Any, Any]:
 
 def state(scene: Scene) -> Any:
     """All that people see, but for times, and for what Chatwork writes into a room whose settings change."""
-    world = scene.sandbox.world
+    world = scene.sandbox.store
     rooms = []
     for room in world.rooms.values():
         said = {m.message_id: (m.account_id, m.body) for m in room.messages.values() if _CHANGED not in m.body}
@@ -140,7 +140,7 @@ def state(scene: Scene) -> Any:
 def meet(case: Case, trouble: Trouble, scene: Scene) -> None:
     value, before, after = undisturbed(case)
     call = case.call(scene.sandbox)
-    scene.misbehave(trouble.fault(case.operation))
+    scene.add_faults(trouble.fault(case.operation))
     end, done = expected(case, trouble)
     if isinstance(end, str):
         assert scene.run(call) == (value if end == "value" else [])
@@ -153,7 +153,7 @@ def meet(case: Case, trouble: Trouble, scene: Scene) -> None:
             assert isinstance(raised.value.__cause__, trouble.original)
     assert state(scene) == (after if done else before)
     again = case.kind == "replace" and trouble.executed
-    assert scene.sandbox.acted(case.operation) <= (2 if again else 1)
+    assert scene.sandbox.write_count(case.operation) <= (2 if again else 1)
     assert sum(scene.clock.slept) <= scene.max_wait
     assert not [fault for fault in scene.sandbox.open_faults if fault.operation]
 
@@ -190,7 +190,7 @@ class TestFaultsThatLast:
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_a_refused_connection_is_a_network_error(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
-        scene.misbehave(Fault("refuse", times=None))
+        scene.add_faults(Fault("refuse", times=None))
         with pytest.raises(NETWORK) as raised:
             scene.run(call)
         assert raised.value.sent is False
@@ -199,41 +199,41 @@ class TestFaultsThatLast:
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_a_limit_that_never_ends_is_a_rate_limit_error(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
-        scene.misbehave(Fault("status", status=429, headers={}, times=None))
+        scene.add_faults(Fault("status", status=429, headers={}, times=None))
         with pytest.raises(errors.ChatworkRateLimitError):
             scene.run(call)
         assert 240 <= sum(scene.clock.slept) <= scene.max_wait
-        assert scene.sandbox.acted(case.operation) == 0
+        assert scene.sandbox.write_count(case.operation) == 0
 
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_a_server_that_always_fails_is_a_server_error_or_unknown(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
-        scene.misbehave(Fault("status", status=500, times=None))
+        scene.add_faults(Fault("status", status=500, times=None))
         with pytest.raises(UNKNOWN if case.kind in ("create", "accept") else SERVER):
             scene.run(call)
         assert sum(scene.clock.slept) <= scene.max_wait
-        assert scene.sandbox.acted(case.operation) == 0
+        assert scene.sandbox.write_count(case.operation) == 0
 
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_an_operation_that_always_fails_is_a_server_error_as_its_trace_is_missing(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
-        scene.misbehave(Fault("status", status=500, operation=case.operation, times=None))
+        scene.add_faults(Fault("status", status=500, operation=case.operation, times=None))
         with pytest.raises(SERVER):
             scene.run(call)
         assert scene.operations.count(case.operation) == (1 if case.kind == "cursor" else scene.client.policy.tries)
-        assert scene.sandbox.acted(case.operation) == 0
+        assert scene.sandbox.write_count(case.operation) == 0
 
     @pytest.mark.parametrize("case", [case for case in CASES if case.kind != "replace"], ids=str)
     def test_answers_that_are_always_lost_do_nothing_twice(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
-        scene.misbehave(Fault("lost_reply", operation=case.operation, times=None))
+        scene.add_faults(Fault("lost_reply", operation=case.operation, times=None))
         found = case.kind == "create"
         if found:
             assert scene.run(call) == undisturbed(case)[0]
         else:
             with pytest.raises(UNKNOWN if case.kind == "accept" else NETWORK):
                 scene.run(call)
-        assert scene.sandbox.acted(case.operation) == (0 if case.kind == "read" else 1)
+        assert scene.sandbox.write_count(case.operation) == (0 if case.kind == "read" else 1)
 
 
 _REFUSALS = {
@@ -252,7 +252,7 @@ class TestRefusals:
     def test_are_never_repeated(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
         for status, error in _REFUSALS.items():
-            scene.misbehave(Fault("status", status=status, body={"errors": ["だめです"]}))
+            scene.add_faults(Fault("status", status=status, body={"errors": ["だめです"]}))
             with pytest.raises(errors.ChatworkApiError) as raised:
                 scene.run(call)
             assert (type(raised.value), raised.value.errors) == (error, ("だめです",))
@@ -266,9 +266,9 @@ class TestRefusals:
         self, case: Case, first: Callable[[str], Fault], scene: Scene
     ):
         call = case.call(scene.sandbox)
-        scene.misbehave(first(case.operation))
+        scene.add_faults(first(case.operation))
         status = 404 if case.operation in ("delete_message", "reject_incoming_request") else 400
-        scene.misbehave(Fault("status", operation=case.operation, status=status))
+        scene.add_faults(Fault("status", operation=case.operation, status=status))
         with pytest.raises(errors.ChatworkApiError) as raised:
             scene.run(call)
         assert raised.value.status == status

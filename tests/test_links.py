@@ -10,7 +10,7 @@ from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOper
 from airflow_provider_chatwork.provider_info import get_provider_info
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
-from tests.airflow_side import VERSION, FakeTaskInstance, connect, new_dag, run_dag
+from tests.airflow_helpers import VERSION, FakeTaskInstance, connect, new_dag, run_dag
 from tests.operators.samples import OPERATORS
 
 KDDI = "https://kcw.kddi.ne.jp"

@@ -16,7 +16,7 @@ import pytest
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.listener import FailedRuns, tell_of_run
 from airflow_provider_chatwork.sandbox import company
-from tests.airflow_side import connect, new_dag, one_server, run_dag, sandbox
+from tests.airflow_helpers import connect, new_dag, one_server, run_dag, sandbox
 
 __all__ = ["one_server", "sandbox"]
 

@@ -22,7 +22,7 @@ seen = []
 
 def test_first(chatwork_sandbox):
     seen.append(chatwork_sandbox.address)
-    chatwork_sandbox.speak(DATA_ROOM, chatwork_sandbox.account_id, "first")
+    chatwork_sandbox.post_message(DATA_ROOM, chatwork_sandbox.account_id, "first")
     assert "127.0.0.1" in os.environ["AIRFLOW_CONN_CHATWORK_DEFAULT"]
 
 def test_second(chatwork_sandbox):

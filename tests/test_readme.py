@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_chatwork.alerts.routing import RoutingTable
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import run_dag
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
+from tests.airflow_helpers import run_dag
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -24,12 +24,12 @@ class TestTheFirstBlock:
     def test_is_a_dag_that_runs_as_it_stands(
         self, chatwork_sandbox: ServedSandbox, db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        chatwork_sandbox.people_tick_after = 0
+        chatwork_sandbox.complete_tasks_after = 0
         run = run_dag(_run(BLOCKS[0])["wait"].dag, monkeypatch, tmp_path)
         assert str(run.state) == "success"
         bodies = [message["body"] for message in chatwork_sandbox.messages(company.DATA_ROOM)]
         assert f"[info]{run.run_id} is released[/info]" in bodies
-        assert chatwork_sandbox.acted("create_task") == 1
+        assert chatwork_sandbox.write_count("create_task") == 1
 
 
 class TestTheBlockOfAlerts:

@@ -27,10 +27,10 @@ from airflow_provider_chatwork.operators.files import ChatworkUploadFileOperator
 from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOperator
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from tests.airflow_side import VERSION, connect, new_dag, run_dag
+from tests.airflow_helpers import VERSION, connect, new_dag, run_dag
 from tests.operations import CASES
 
 ROOM = company.DATA_ROOM
@@ -137,7 +137,7 @@ def run_everything(sandbox: ServedSandbox, evidence: Evidence, fault: Fault | No
             sandbox.reset()
             call = case.call(sandbox)
             if fault is not None:
-                sandbox.misbehave(fault)
+                sandbox.add_fault(fault)
             yield call
 
     for call in each():
@@ -244,7 +244,7 @@ class TestOperations:
             return [event.payload async for event in trigger.run()]
 
         evidence.add(asyncio.run(first()))
-        sandbox.misbehave(Fault("status", status=401, times=None))
+        sandbox.add_fault(Fault("status", status=401, times=None))
         evidence.add(asyncio.run(first()))
         evidence.add(trigger.serialize())
         evidence.add(trigger)
@@ -270,9 +270,9 @@ class TestARunOfADag:
             wait = ChatworkTaskDoneSensor(task_id="wait", task_ids=create.output, deferrable=True, **room)
             ChatworkPostMessageOperator(task_id="refused", body="hi", room_id=company.PRIVATE_ROOM)
             tell >> upload >> create >> wait
-        sandbox.people_tick_after = 0
+        sandbox.complete_tasks_after = 0
         # The first look of the sensor fails, so that a trigger is written down.
-        sandbox.misbehave(Fault("status", status=503, method="GET", path="/rooms/[0-9]+/tasks/[0-9]+", after=1))
+        sandbox.add_fault(Fault("status", status=503, method="GET", path="/rooms/[0-9]+/tasks/[0-9]+", after=1))
         run = run_dag(dag, monkeypatch, tmp_path / "dags")
         states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
         assert states == {"tell": "success", "upload": "success", "create": "success", "wait": "success"} | {

@@ -377,7 +377,7 @@ class TestOnARealPort:
     def test_bytes_go_there_and_come_back(self, wire, sandbox, settings):
         report = Upload("売上 2026.csv", "あ\r\n".encode() * 1000, "text/csv")
         file_id = wire.client(settings)(upload_file(DATA_ROOM, report, message="速報"))["file_id"]
-        assert sandbox.content(DATA_ROOM, file_id) == report.content
+        assert sandbox.file_content(DATA_ROOM, file_id) == report.content
         assert sandbox.files(DATA_ROOM)[-1]["filename"] == "売上 2026.csv"
 
     @pytest.mark.parametrize(
@@ -386,12 +386,12 @@ class TestOnARealPort:
             (Fault("lost_reply"), LOST),
             (Fault("cut"), LOST),
             (Fault("timeout", seconds=30), LATE),
-            (Fault("timeout", seconds=30, act=False), LATE),
+            (Fault("timeout", seconds=30, executed=False), LATE),
         ],
         ids=["lost reply", "cut", "time-out", "time-out before acting"],
     )
     def test_faults_are_what_they_are(self, wire, sandbox, settings, fault, end):
-        sandbox.misbehave(fault)
+        sandbox.add_fault(fault)
         request = replace(encode(post_message(DATA_ROOM, "完了").request, settings), timeout=0.2)
         with pytest.raises(ChatworkNetworkError) as raised:
             wire.open()(request)
@@ -405,10 +405,10 @@ class TestOnARealPort:
         assert (raised.value.sent, raised.value.timed_out) == UNSENT
 
     def test_a_lost_message_is_found_and_not_posted_twice(self, wire, sandbox, settings):
-        sandbox.misbehave(Fault("lost_reply", operation="post_message"))
+        sandbox.add_fault(Fault("lost_reply", operation="post_message"))
         posted = wire.client(settings)(post_message(DATA_ROOM, "完了"))
         assert posted == {"message_id": sandbox.messages(DATA_ROOM)[-1]["message_id"]}
-        assert sandbox.acted("post_message") == 1
+        assert sandbox.write_count("post_message") == 1
 
     def test_a_closed_transport_opens_again(self, wire, sandbox, settings):
         send = wire.open()
@@ -454,7 +454,7 @@ class TestFetch:
             list(fetch(f"http://127.0.0.1:{served[1].port}/sandbox/nowhere"))
 
     def test_does_not_take_half_a_file_for_the_file(self, url, sandbox):
-        sandbox.misbehave(Fault("cut"))
+        sandbox.add_fault(Fault("cut"))
         with pytest.raises(ChatworkNetworkError):
             list(fetch(url))
 

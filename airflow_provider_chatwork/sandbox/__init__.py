@@ -6,9 +6,9 @@
 
     sandbox = Sandbox()
     response = sandbox.handle(http_request)               # a transport without a network
-    sandbox.speak(company.DATA_ROOM, company.YAMADA, "はい")  # people act
-    sandbox.misbehave(Fault("lost_reply", operation="post_message"))
-    sandbox.acted("post_message")                          # how often it really happened
+    sandbox.post_message(company.DATA_ROOM, company.YAMADA, "はい")  # people act
+    sandbox.add_fault(Fault("lost_reply", operation="post_message"))
+    sandbox.write_count("post_message")                          # how often it really happened
 
 ``python -m airflow_provider_chatwork.sandbox`` puts it behind a port with a web page
 (:mod:`~airflow_provider_chatwork.sandbox.server`), and ``serve`` of

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-from airflow_provider_chatwork.sandbox.connection import Address
 from airflow_provider_chatwork.sandbox.rate_limits import Limits
 from airflow_provider_chatwork.sandbox.sandbox import Sandbox
+from airflow_provider_chatwork.sandbox.serving import Address
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     limits = Limits.off() if arguments.no_limits else Limits(requests=arguments.requests, posts=arguments.posts)
     sandbox = Sandbox(
-        arguments.token, limits=limits, free_plan=arguments.free_plan, people_tick_after=arguments.people_tick_after
+        arguments.token,
+        limits=limits,
+        free_plan=arguments.free_plan,
+        complete_tasks_after=arguments.complete_tasks_after,
     )
     try:
         app = SandboxApp(sandbox, arguments.host, arguments.allow_host, arguments.state)
@@ -52,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token", default="sandbox-token", help="API token of the bot (default: sandbox-token)")
     parser.add_argument("--state", type=Path, metavar="FILE", help="JSON file to keep the state in")
     parser.add_argument(
-        "--people-tick-after", type=float, metavar="SECONDS", help="people tick their tasks after so long"
+        "--complete-tasks-after", type=float, metavar="SECONDS", help="people tick their tasks after so long"
     )
     parser.add_argument("--requests", type=int, default=limits.requests, help="requests in 5 minutes (default: 300)")
     parser.add_argument("--posts", type=int, default=limits.posts, help="posts per room in 10 seconds (default: 10)")

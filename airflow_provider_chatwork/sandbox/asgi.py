@@ -33,8 +33,8 @@ class ApiEndpoint:
         """Answer one request, or not."""
         body = await _read(receive)
         if body is None:
-            refusal = json.dumps({"errors": ["Request is too large"]}).encode()
-            await _send(send, Response(413, {"content-type": "application/json; charset=utf-8"}, refusal))
+            error = json.dumps({"errors": ["Request is too large"]}).encode()
+            await _send(send, Response(413, {"content-type": "application/json; charset=utf-8"}, error))
             return
         outcome = self._sandbox.answer(_request(scope, body))
         if outcome.delay:

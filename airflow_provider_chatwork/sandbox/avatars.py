@@ -1,4 +1,4 @@
-"""Pictures of people and rooms, drawn on the spot so that nothing has to be fetched from elsewhere."""
+"""SVG pictures of accounts and rooms, drawn from text, so that the page loads nothing from other servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html import escape
 
 from airflow_provider_chatwork.sandbox.operations.rooms import ICONS
 
-#: Dark enough for white letters to be read on them (contrast 4.5 and more).
+#: White text on these has a contrast of at least 4.5.
 _COLOURS = ("#2563a8", "#a8324a", "#2f7046", "#7a4fa3", "#9a5b13", "#18727a", "#5b6470", "#8a3b8f")
 _SIGNS = dict(zip(ICONS, "群✓文会行計業学守★案♥茶杯♪走旅", strict=True))
 
@@ -17,7 +17,7 @@ def avatar(account_id: int, name: str) -> str:
 
 
 def icon(preset: str) -> str | None:
-    """Return the picture of an ``icon_preset`` as SVG, ``None`` when there is no such preset."""
+    """Return the picture of an ``icon_preset`` as SVG, ``None`` for an unknown preset."""
     if preset not in _SIGNS:
         return None
     return _draw(_COLOURS[ICONS.index(preset) % len(_COLOURS)], _SIGNS[preset], radius=14)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.room_changes import Happenings
-from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Room, World
+from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
+from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Room, Store
 
 ORGANIZATION_ID = 101
 ORGANIZATION = "株式会社あおぞら商店"
@@ -39,13 +39,13 @@ _HOUR = 3600
 _DAY = 24 * _HOUR
 
 
-def found(world: World, now: float) -> None:
-    """Fill an empty world: people, contacts, rooms, and what they said over the last two days.
+def load_company(store: Store, now: float) -> None:
+    """Fill an empty store: people, contacts, rooms, and what they said over the last two days.
 
     :param now: Unix time in seconds.
     """
     for account_id, name, chatwork_id, department, title in _PEOPLE:
-        world.accounts[account_id] = Account(
+        store.accounts[account_id] = Account(
             account_id,
             name,
             chatwork_id,
@@ -56,21 +56,21 @@ def found(world: World, now: float) -> None:
             mail=f"{chatwork_id}@example.com",
             login_mail=f"{chatwork_id}@example.com",
         )
-    world.accounts[TANAKA] = Account(
+    store.accounts[TANAKA] = Account(
         TANAKA, "田中 健", "midori-tanaka", 102, "みどり物流株式会社", "配送センター", mail="tanaka@example.org"
     )
-    _open_rooms(world, now)
-    world.requests[300_000_101] = ContactRequest(
+    _open_rooms(store, now)
+    store.requests[300_000_101] = ContactRequest(
         300_000_101, TANAKA, BOT, "みどり物流の田中です。よろしくお願いします。"
     )
-    _talk(world, now)
+    _talk(store, now)
 
 
-def _open_rooms(world: World, now: float) -> None:
-    started = Happenings(world, now - 2 * _DAY)
+def _open_rooms(store: Store, now: float) -> None:
+    started = RoomChanges(store, now - 2 * _DAY)
     for offset, account_id in enumerate([*(person[0] for person in _PEOPLE), TANAKA]):
         room_id = 400_000_001 + offset
-        world.rooms[room_id] = Room(room_id, "マイチャット", "my", {account_id: "admin"})
+        store.rooms[room_id] = Room(room_id, "マイチャット", "my", {account_id: "admin"})
     groups = (
         (DATA_ROOM, "データ基盤", "project", "バッチの結果と障害のお知らせ", (BOT, YAMADA), (TAKAHASHI, SATO), ()),
         (SALES_ROOM, "営業レポート", "business", "毎朝 9 時に前日の売上", (SATO,), (BOT, YAMADA, SUZUKI), ()),
@@ -84,46 +84,50 @@ def _open_rooms(world: World, now: float) -> None:
             **dict.fromkeys(readers, "readonly"),
         }
         room = Room(room_id, name, "group", roles, description, icon)
-        world.rooms[room_id] = room
-        started.say(room, admins[0], "[info][title][dtext:chatroom_groupchat_created][/title][/info]", system=True)
+        store.rooms[room_id] = room
+        started.add_message(
+            room, admins[0], "[info][title][dtext:chatroom_groupchat_created][/title][/info]", system=True
+        )
     for account_id in (YAMADA, SATO, SUZUKI, TAKAHASHI):
-        started.befriend(BOT, account_id)
-    world.rooms[DATA_ROOM].sticky.add(BOT)
+        started.add_contact(BOT, account_id)
+    store.rooms[DATA_ROOM].sticky.add(BOT)
 
 
-def _talk(world: World, now: float) -> None:
-    data, sales, notice = (world.rooms[room_id] for room_id in (DATA_ROOM, SALES_ROOM, NOTICE_ROOM))
+def _talk(store: Store, now: float) -> None:
+    data, sales, notice = (store.rooms[room_id] for room_id in (DATA_ROOM, SALES_ROOM, NOTICE_ROOM))
 
     yesterday = datetime.fromtimestamp(now - _DAY, _JAPAN).date().isoformat()
 
-    def at(ago: float) -> Happenings:
-        return Happenings(world, now - ago)
+    def at(ago: float) -> RoomChanges:
+        return RoomChanges(store, now - ago)
 
-    at(26 * _HOUR).say(data, YAMADA, "[toall]\n今週から夜間バッチの結果はこの部屋に流れます。")
-    failed = at(25 * _HOUR).say(
+    at(26 * _HOUR).add_message(data, YAMADA, "[toall]\n今週から夜間バッチの結果はこの部屋に流れます。")
+    failed = at(25 * _HOUR).add_message(
         data,
         BOT,
         f"[To:{TAKAHASHI}] 高橋 美咲さん\n[info][title]失敗: 売上集計 / load_orders[/title]"
         "ConnectionError: 接続がタイムアウトしました[hr]試行 2 / 3 回[/info]"
         f"[code]SELECT count(*) FROM orders WHERE day = '{yesterday}'[/code]",
     )
-    at(24.5 * _HOUR).say(
+    at(24.5 * _HOUR).add_message(
         data,
         TAKAHASHI,
         f"[rp aid={BOT} to={DATA_ROOM}-{failed.message_id}]データ連携ボットさん\nDB の保守でした。再実行します (bow)",
     )
     deadline = int(now) + _DAY
-    at(24 * _HOUR).assign(data, BOT, [TAKAHASHI, YAMADA], "売上集計の再実行結果を確認する", deadline, "time")
-    done = at(23 * _HOUR).assign(data, YAMADA, [SATO], "見たい指標を一覧にする", 0, "none")
-    at(20 * _HOUR).set_status(data, done[0], SATO, "done")
+    at(24 * _HOUR).add_tasks(data, BOT, [TAKAHASHI, YAMADA], "売上集計の再実行結果を確認する", deadline, "time")
+    done = at(23 * _HOUR).add_tasks(data, YAMADA, [SATO], "見たい指標を一覧にする", 0, "none")
+    at(20 * _HOUR).set_task_status(data, done[0], SATO, "done")
     report = Upload("売上_前日.csv", f"日付,店舗,売上\n{yesterday},札幌,120000\n{yesterday},那覇,98000\n".encode())
-    at(3 * _HOUR).upload(sales, BOT, report, "前日の売上です。")
-    at(2 * _HOUR).say(
+    at(3 * _HOUR).add_file(sales, BOT, report, "前日の売上です。")
+    at(2 * _HOUR).add_message(
         sales,
         SATO,
         f"[qt][qtmeta aid={BOT} time={int(now) - 3 * _HOUR}]前日の売上です。[/qt]\nありがとうございます。"
         f"\n[To:{BOT}] 那覇の内訳もお願いします。 https://example.com/dashboard?shop=naha",
     )
-    at(2 * _HOUR).assign(sales, SATO, [BOT], "那覇の内訳を出す", deadline, "date")
-    at(1 * _HOUR).say(notice, SUZUKI, "[toall]\n[info][title]経費精算[/title]締め切りは[hr]月末の 17 時です。[/info]")
-    at(0.5 * _HOUR).say(world.rooms[world.contacts[BOT][YAMADA]], YAMADA, "今日のバッチは順調ですか？")
+    at(2 * _HOUR).add_tasks(sales, SATO, [BOT], "那覇の内訳を出す", deadline, "date")
+    at(1 * _HOUR).add_message(
+        notice, SUZUKI, "[toall]\n[info][title]経費精算[/title]締め切りは[hr]月末の 17 時です。[/info]"
+    )
+    at(0.5 * _HOUR).add_message(store.rooms[store.contacts[BOT][YAMADA]], YAMADA, "今日のバッチは順調ですか？")

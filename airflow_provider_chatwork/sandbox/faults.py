@@ -19,15 +19,15 @@ Shape = Literal["truncated", "html", "wrong_types", "empty"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An order to misbehave.
+    """An order to add_fault.
 
     ========== ======== =====================================================================================
     kind       executed what the client sees
     ========== ======== =====================================================================================
     lost_reply yes      the connection ends without an answer
-    timeout    ``act``  no answer in time; on a port the answer comes ``seconds`` late (none, if not executed)
+    timeout    ``executed``  no answer in time; on a port the answer comes ``seconds`` late (none, if not executed)
     refuse     no       no connection (on a port: it ends at once without an answer)
-    status     ``act``  ``status`` with ``body`` and ``headers``
+    status     ``executed``  ``status`` with ``body`` and ``headers``
     delay      yes      the right answer, ``seconds`` late
     malformed  yes      200 with a broken body: ``body``, or the right one spoilt as ``shape`` says
     cut        yes      half of the body, then the connection ends
@@ -37,9 +37,9 @@ class Fault:
     :param operation: only requests of this operation (``post_message``).
     :param method: only requests with this HTTP method.
     :param path: only requests whose path, behind the version, this regular expression matches in full.
-    :param times: how many matching requests misbehave, ``None`` for all from now on.
+    :param times: how many matching requests fail, ``None`` for all from now on.
     :param after: how many matching requests are let through first.
-    :param act: whether ``status`` and ``timeout`` execute the request; by default only ``timeout`` does.
+    :param executed: whether ``status`` and ``timeout`` execute the request; by default only ``timeout`` does.
     :param seconds: how late ``delay`` and ``timeout`` are.
     :param status: the HTTP status of ``status``.
     :param body: for ``status`` and ``malformed``: text as it is, anything else as JSON.
@@ -53,7 +53,7 @@ class Fault:
     path: str | None = None
     times: int | None = 1
     after: int = 0
-    act: bool | None = None
+    executed: bool | None = None
     seconds: float = 30.0
     status: int = 500
     body: Any = None
@@ -69,10 +69,10 @@ class Fault:
         re.compile(self.path or "")
 
     @property
-    def acts(self) -> bool:
+    def executes(self) -> bool:
         """Whether the request is executed."""
-        if self.kind in ("status", "timeout") and self.act is not None:
-            return self.act
+        if self.kind in ("status", "timeout") and self.executed is not None:
+            return self.executed
         return self.kind not in ("status", "refuse")
 
     def matches(self, operation: str | None, method: str, path: str) -> bool:
@@ -134,7 +134,7 @@ class Faults:
         return None
 
 
-def spoil(fault: Fault, response: Response | None, limit_headers: Mapping[str, str], date: str) -> Outcome:
+def apply_fault(fault: Fault, response: Response | None, limit_headers: Mapping[str, str], date: str) -> Outcome:
     """Turn the right answer (``None`` when the request was not executed) into what the client gets to see."""
     if fault.kind == "lost_reply":
         return Outcome(None, "lost")

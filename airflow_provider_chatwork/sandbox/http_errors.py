@@ -10,7 +10,7 @@ NO_PERMISSION_TO_POST = "You don't have permission to send/edit message."
 ROOM_LIMIT_EXCEEDED = "Rate limit for message posting per room exceeded."
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """An operation ends here, with this status and these words.
 
     :param status: the HTTP status.
@@ -25,21 +25,21 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-def required(name: str) -> Refusal:
+def required(name: str) -> HttpError:
     """Return the 400 for a parameter that is not there."""
-    return Refusal(400, f"Parameter '{name}' is required")
+    return HttpError(400, f"Parameter '{name}' is required")
 
 
-def invalid(name: str, rule: str) -> Refusal:
+def invalid(name: str, rule: str) -> HttpError:
     """Return the 400 for a parameter that breaks a rule; ``rule`` ends the sentence "Parameter 'x' ..."."""
-    return Refusal(400, f"Parameter '{name}' {rule}")
+    return HttpError(400, f"Parameter '{name}' {rule}")
 
 
-def not_found(what: str) -> Refusal:
+def not_found(what: str) -> HttpError:
     """Return the 404 for a message, task, file or request that is not in the room (or not there at all)."""
-    return Refusal(404, f"{what} not found")
+    return HttpError(404, f"{what} not found")
 
 
-def forbidden(what: str) -> Refusal:
+def forbidden(what: str) -> HttpError:
     """Return the 403 of a room; ``what`` ends the sentence "You don't have permission to ..."."""
-    return Refusal(403, f"You don't have permission to {what}.")
+    return HttpError(403, f"You don't have permission to {what}.")

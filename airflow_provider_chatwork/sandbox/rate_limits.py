@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from airflow_provider_chatwork.sandbox.http_errors import ROOM_LIMIT_EXCEEDED, Refusal
+from airflow_provider_chatwork.sandbox.http_errors import ROOM_LIMIT_EXCEEDED, HttpError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class _Window:
     used: int = 0
 
 
-class Meter:
+class RateLimiter:
     """Counts what was used of the limits."""
 
     def __init__(self, limits: Limits) -> None:
@@ -47,7 +47,7 @@ class Meter:
         """Let a request in, or refuse it with 429. A refused one is not counted."""
         window = self._window(account_id, now)
         if self.limits.requests is not None and window.used >= self.limits.requests:
-            raise Refusal(429, "Rate limit exceeded")
+            raise HttpError(429, "Rate limit exceeded")
         window.used += 1
 
     def count_post(self, room_id: int, now: float) -> None:
@@ -56,7 +56,7 @@ class Meter:
         while posts and posts[0] <= now - self.limits.posts_window:
             posts.popleft()
         if self.limits.posts is not None and len(posts) >= self.limits.posts:
-            raise Refusal(429, ROOM_LIMIT_EXCEEDED)
+            raise HttpError(429, ROOM_LIMIT_EXCEEDED)
         posts.append(now)
 
     def headers(self, account_id: int | None, now: float) -> dict[str, str]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.http_errors import NO_PERMISSION_TO_POST, Refusal, forbidden, not_found
+from airflow_provider_chatwork.sandbox.http_errors import NO_PERMISSION_TO_POST, HttpError, forbidden, not_found
 from airflow_provider_chatwork.sandbox.parameters import Parameters
-from airflow_provider_chatwork.sandbox.room_changes import Happenings
-from airflow_provider_chatwork.sandbox.serializers import Shapes
-from airflow_provider_chatwork.sandbox.store import Message, Room, StoredFile, Task, World
+from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
+from airflow_provider_chatwork.sandbox.serializers import Serializer
+from airflow_provider_chatwork.sandbox.store import Message, Room, Store, StoredFile, Task
 
 #: What an operation answers: the JSON of a 200, or ``None`` for a 204.
 Answer: TypeAlias = "dict[str, Any] | list[dict[str, Any]] | None"
@@ -21,7 +21,7 @@ LONGEST_LIST = 100
 
 
 @dataclass(slots=True)
-class Visit:
+class RequestContext:
     """What an operation works with.
 
     :param account_id: the account of the token.
@@ -35,14 +35,14 @@ class Visit:
     :param headers: headers for the answer, to be filled in.
     """
 
-    world: World
+    store: Store
     account_id: int
     now: float
     query: Parameters
     form: Parameters
     uploads: Mapping[str, Upload]
-    happen: Happenings
-    shapes: Shapes
+    changes: RoomChanges
+    serializer: Serializer
     count_post: Callable[[int], None]
     download_url: Callable[[StoredFile], str]
     visible_from: float = 0.0
@@ -54,16 +54,16 @@ class Visit:
         A room that does not exist is refused like one the account is not in: Chatwork documents no 404 for rooms, and
         the difference would tell strangers which rooms exist.
         """
-        room = self.world.rooms.get(room_id)
+        room = self.store.rooms.get(room_id)
         if room is None or self.account_id not in room.roles:
             raise forbidden("access this room")
         return room
 
     def room_to_post_in(self, room_id: int) -> Room:
         """Return a room the account may write in."""
-        room = self.world.rooms.get(room_id)
+        room = self.store.rooms.get(room_id)
         if room is None or room.roles.get(self.account_id, "readonly") == "readonly":
-            raise Refusal(403, NO_PERMISSION_TO_POST)
+            raise HttpError(403, NO_PERMISSION_TO_POST)
         return room
 
     def room_to_administer(self, room_id: int) -> Room:

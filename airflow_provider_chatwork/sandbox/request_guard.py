@@ -8,7 +8,9 @@ from ipaddress import ip_address
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def refuse(headers: Mapping[str, str], method: str, path: str, bound: str, allowed: Collection[str]) -> str | None:
+def rejection_reason(
+    headers: Mapping[str, str], method: str, path: str, bound: str, allowed: Collection[str]
+) -> str | None:
     """Return why a request is refused, ``None`` when it is welcome.
 
     A page anywhere on the web can make a browser on this machine send requests here. It cannot choose the ``Host``

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from airflow_provider_chatwork.api.call import HttpRequest
 from airflow_provider_chatwork.sandbox import downloads
-from airflow_provider_chatwork.sandbox.bodies import Body, read_form, read_multipart, read_query
-from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, Refusal
+from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, HttpError
+from airflow_provider_chatwork.sandbox.parameters import Body, read_form, read_multipart, read_query
 from airflow_provider_chatwork.sandbox.routes import Route, find_route
 from airflow_provider_chatwork.sandbox.user_actions import DEFAULT_ORIGIN
 
@@ -36,10 +36,10 @@ class RequestRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class ParsedRequest:
     """A request in parts.
 
-    What is wrong with ``route`` or ``body`` is kept as the refusal it deserves: whether the token is right comes first.
+    What is wrong with ``route`` or ``body`` is kept as the error it deserves: whether the token is right comes first.
     ``path`` starts behind the version, except for a download, whose whole path it is.
     """
 
@@ -48,9 +48,9 @@ class Arrival:
     origin: str
     headers: Mapping[str, str] = field(repr=False)
     is_download: bool
-    route: Route | Refusal
+    route: Route | HttpError
     query: Mapping[str, str]
-    body: Body | Refusal
+    body: Body | HttpError
 
     @property
     def operation(self) -> str | None:
@@ -72,27 +72,27 @@ class Arrival:
         return given.strip()
 
 
-def read_request(request: HttpRequest) -> Arrival:
+def read_request(request: HttpRequest) -> ParsedRequest:
     """Take a request apart."""
     url = urlsplit(request.url)
     method = request.method.upper()
     headers = {name.lower(): value for name, value in request.headers.items()}
     is_download = method == "GET" and url.path.startswith(downloads.PATH)
-    route: Route | Refusal = Refusal(404, INVALID_ENDPOINT)
+    route: Route | HttpError = HttpError(404, INVALID_ENDPOINT)
     if url.path.startswith(VERSION_PATH + "/"):
         try:
             route = find_route(method, url.path.removeprefix(VERSION_PATH))
-        except Refusal as refusal:
-            route = refusal
+        except HttpError as error:
+            route = error
     query: Mapping[str, str] = {}
-    body: Body | Refusal
+    body: Body | HttpError
     try:
         query = read_query(url.query)
         multipart = isinstance(route, Route) and route.operation == "upload_file"
         body = (read_multipart if multipart else read_form)(headers.get("content-type", ""), request.body)
-    except Refusal as refusal:
-        body = refusal
-    return Arrival(
+    except HttpError as error:
+        body = error
+    return ParsedRequest(
         method,
         url.path if is_download else url.path.removeprefix(VERSION_PATH),
         f"{url.scheme}://{url.netloc}" if url.netloc else DEFAULT_ORIGIN,

@@ -1,4 +1,4 @@
-"""What can happen in a room, whoever makes it happen: a call of the API, or a person on the page."""
+"""What can changes in a room, whoever makes it changes: a call of the API, or a person on the page."""
 
 from __future__ import annotations
 
@@ -6,77 +6,79 @@ import mimetypes
 from collections.abc import Iterable, Sequence
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.store import DELETED, Message, Room, StoredFile, Task, World
+from airflow_provider_chatwork.sandbox.store import DELETED, Message, Room, Store, StoredFile, Task
 
 PREVIEW_HEIGHT = 150
 
 
-class Happenings:
-    """Changes a world at one moment.
+class RoomChanges:
+    """Changes a store at one moment.
 
     :param now: Unix time in seconds.
     :param notices: whether ticking and reopening a task writes a system message, as it does on the real service.
     """
 
-    def __init__(self, world: World, now: float, notices: bool = True) -> None:
-        self._world = world
+    def __init__(self, store: Store, now: float, notices: bool = True) -> None:
+        self._store = store
         self._now = now
         self._notices = notices
 
-    def say(self, room: Room, account_id: int, body: str, self_unread: bool = False, system: bool = False) -> Message:
+    def add_message(
+        self, room: Room, account_id: int, body: str, self_unread: bool = False, system: bool = False
+    ) -> Message:
         """Add a message and make it unread for the others."""
-        message = Message(self._world.new_id("message"), account_id, body, int(self._now), system=system)
+        message = Message(self._store.new_id("message"), account_id, body, int(self._now), system=system)
         room.messages[message.message_id] = message
         for member in room.roles:
             if member != account_id or self_unread:
                 room.unread.setdefault(member, set()).add(message.message_id)
-        self._changed(room)
+        self._touch(room)
         return message
 
-    def edit(self, message: Message, body: str) -> None:
-        """Replace the text of a message. Nobody is told, but it shows as edited."""
+    def edit_message(self, message: Message, body: str) -> None:
+        """Replace the text of a message. Nobody is notice, but it shows as edited."""
         message.body = body
         message.update_time = int(self._now)
-        self._world.touch()
+        self._store.touch()
 
-    def delete(self, room: Room, message: Message) -> None:
+    def delete_message(self, room: Room, message: Message) -> None:
         """Leave the placeholder where a message was."""
-        self.edit(message, DELETED)
+        self.edit_message(message, DELETED)
         message.deleted = True
         for unread in room.unread.values():
             unread.discard(message.message_id)
 
-    def assign(
+    def add_tasks(
         self, room: Room, by: int, to_ids: Sequence[int], body: str, limit_time: int, limit_type: str
     ) -> list[Task]:
-        """Add one task for each assignee, told in one system message."""
-        tasks = [Task(self._world.new_id("task"), to, by, 0, body, limit_time, limit_type, self._now) for to in to_ids]
-        told = self._tell(room, by, tasks, "task_added")
+        """Add one task for each assignee, notice in one system message."""
+        tasks = [Task(self._store.new_id("task"), to, by, 0, body, limit_time, limit_type, self._now) for to in to_ids]
+        notice = self._add_task_notice(room, by, tasks, "task_added")
         for task in tasks:
-            task.message_id = told.message_id
+            task.message_id = notice.message_id
             room.tasks[task.task_id] = task
         return tasks
 
-    def set_status(self, room: Room, task: Task, by: int, status: str) -> None:
+    def set_task_status(self, room: Room, task: Task, by: int, status: str) -> None:
         """Tick a task (``done``) or open it again. Setting what is set already changes nothing."""
         if task.status == status:
             return
         task.status = status
         if self._notices:
-            self._tell(room, by, [task], "task_done" if status == "done" else "task_edited")
-        self._changed(room)
+            self._add_task_notice(room, by, [task], "task_done" if status == "done" else "task_edited")
+        self._touch(room)
 
     def delete_task(self, room: Room, task: Task, by: int) -> None:
         """Remove a task, which people can do and the API cannot."""
         del room.tasks[task.task_id]
-        self._tell(room, by, [task], "task_deleted")
+        self._add_task_notice(room, by, [task], "task_deleted")
 
-    def upload(self, room: Room, account_id: int, upload: Upload, comment: str = "") -> StoredFile:
+    def add_file(self, room: Room, account_id: int, upload: Upload, comment: str = "") -> StoredFile:
         """Add a file and the system message that shows it."""
-        file_id = self._world.new_id("file")
+        file_id = self._store.new_id("file")
         guessed = mimetypes.guess_type(upload.filename)[0] or upload.content_type
         preview = f"[preview id={file_id} ht={PREVIEW_HEIGHT}]" if guessed.startswith("image/") else ""
-        told = self.say(
+        notice = self.add_message(
             room,
             account_id,
             f"[info][title][dtext:file_uploaded][/title]{preview}"
@@ -84,17 +86,19 @@ class Happenings:
             system=True,
         )
         file = StoredFile(
-            file_id, account_id, told.message_id, upload.filename, upload.content, guessed, int(self._now)
+            file_id, account_id, notice.message_id, upload.filename, upload.content, guessed, int(self._now)
         )
         room.files[file_id] = file
         return file
 
     def create_room(self, creator: int, name: str, roles: dict[int, str], description: str, icon: str) -> Room:
         """Open a group chat."""
-        room = Room(self._world.new_id("room"), name, "group", dict(roles), description, icon)
-        self._world.rooms[room.room_id] = room
-        told = f"[dtext:chatroom_description_is]{description}" if description else ""
-        self.say(room, creator, f"[info][title][dtext:chatroom_groupchat_created][/title]{told}[/info]", system=True)
+        room = Room(self._store.new_id("room"), name, "group", dict(roles), description, icon)
+        self._store.rooms[room.room_id] = room
+        notice = f"[dtext:chatroom_description_is]{description}" if description else ""
+        self.add_message(
+            room, creator, f"[info][title][dtext:chatroom_groupchat_created][/title]{notice}[/info]", system=True
+        )
         return room
 
     def change_room(self, room: Room, by: int, *, name: str | None, description: str | None, icon: str | None) -> None:
@@ -103,67 +107,67 @@ class Happenings:
         room.description = room.description if description is None else description
         room.icon = room.icon if icon is None else icon
         if name is not None or description is not None or icon is not None:
-            self.say(room, by, "[info][title][dtext:chatroom_changed][/title][/info]", system=True)
+            self.add_message(room, by, "[info][title][dtext:chatroom_changed][/title][/info]", system=True)
 
     def set_members(self, room: Room, by: int, roles: dict[int, str]) -> None:
         """Replace the whole membership and tell who came and who went."""
         gone = [member for member in room.roles if member not in roles]
         come = [member for member in roles if member not in room.roles]
         for member in gone:
-            self._forget(room, member)
+            self._remove_member(room, member)
         room.roles = dict(roles)
-        self._tell_members(room, by, come, "chatroom_added")
-        self._tell_members(room, by, gone, "chatroom_deleted")
-        self._changed(room)
+        self._add_member_notice(room, by, come, "chatroom_added")
+        self._add_member_notice(room, by, gone, "chatroom_deleted")
+        self._touch(room)
 
     def leave(self, room: Room, account_id: int) -> None:
         """Take somebody out of a room together with their tasks and files, as leaving does on Chatwork."""
         room.tasks = {key: task for key, task in room.tasks.items() if task.account_id != account_id}
         room.files = {key: file for key, file in room.files.items() if file.account_id != account_id}
-        self._forget(room, account_id)
+        self._remove_member(room, account_id)
         del room.roles[account_id]
         if room.roles:
-            self._tell_members(room, account_id, [account_id], "chatroom_leaved")
+            self._add_member_notice(room, account_id, [account_id], "chatroom_leaved")
         else:
-            self.destroy(room)
+            self.delete_room(room)
 
-    def destroy(self, room: Room) -> None:
+    def delete_room(self, room: Room) -> None:
         """Remove a room with everything in it."""
-        del self._world.rooms[room.room_id]
-        self._world.touch()
+        del self._store.rooms[room.room_id]
+        self._store.touch()
 
-    def befriend(self, one: int, other: int) -> Room:
+    def add_contact(self, one: int, other: int) -> Room:
         """Make two accounts contacts of each other, with a direct chat."""
         room = Room(
-            self._world.new_id("room"), "", "direct", {one: "admin", other: "admin"}, last_update_time=int(self._now)
+            self._store.new_id("room"), "", "direct", {one: "admin", other: "admin"}, last_update_time=int(self._now)
         )
-        self._world.rooms[room.room_id] = room
-        self._world.contacts.setdefault(one, {})[other] = room.room_id
-        self._world.contacts.setdefault(other, {})[one] = room.room_id
-        self._world.touch()
+        self._store.rooms[room.room_id] = room
+        self._store.contacts.setdefault(one, {})[other] = room.room_id
+        self._store.contacts.setdefault(other, {})[one] = room.room_id
+        self._store.touch()
         return room
 
-    def _tell(self, room: Room, by: int, tasks: Iterable[Task], key: str) -> Message:
+    def _add_task_notice(self, room: Room, by: int, tasks: Iterable[Task], key: str) -> Message:
         cards = "".join(
             f"[task aid={task.account_id} st={task.status} lt={task.limit_time} ltype={task.limit_type}]"
             f"{task.body}[/task]"
             for task in tasks
         )
-        return self.say(room, by, f"[info][title][dtext:{key}][/title]{cards}[/info]", system=True)
+        return self.add_message(room, by, f"[info][title][dtext:{key}][/title]{cards}[/info]", system=True)
 
-    def _tell_members(self, room: Room, by: int, members: Sequence[int], key: str) -> None:
+    def _add_member_notice(self, room: Room, by: int, members: Sequence[int], key: str) -> None:
         if members:
             who = "".join(f"[piconname:{member}]" for member in members)
-            self.say(room, by, f"[info][dtext:chatroom_member_is]{who}[dtext:{key}][/info]", system=True)
+            self.add_message(room, by, f"[info][dtext:chatroom_member_is]{who}[dtext:{key}][/info]", system=True)
 
-    def _forget(self, room: Room, account_id: int) -> None:
+    def _remove_member(self, room: Room, account_id: int) -> None:
         room.unread.pop(account_id, None)
         room.seen.pop(account_id, None)
         room.sticky.discard(account_id)
 
-    def _changed(self, room: Room) -> None:
+    def _touch(self, room: Room) -> None:
         room.last_update_time = int(self._now)
-        self._world.touch()
+        self._store.touch()
 
 
 def readable_size(size: int) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, Refusal
+from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, HttpError
 from airflow_provider_chatwork.sandbox.operations import account, files, links, messages, rooms, tasks
 from airflow_provider_chatwork.sandbox.request_context import Answer
 
@@ -16,7 +16,7 @@ class Route:
     """An operation and the ids its path holds."""
 
     operation: str
-    act: Callable[..., Answer]
+    handler: Callable[..., Answer]
     ids: tuple[int, ...] = ()
 
 
@@ -73,5 +73,5 @@ def find_route(method: str, path: str) -> Route:
         if allowed == method:
             return Route(act.__name__, act, tuple(int(group) for group in match.groups()))
     if known:
-        raise Refusal(405, INVALID_ENDPOINT, headers={"allow": ", ".join(allowed for allowed, _, _ in known)})
-    raise Refusal(404, INVALID_ENDPOINT)
+        raise HttpError(405, INVALID_ENDPOINT, headers={"allow": ", ".join(allowed for allowed, _, _ in known)})
+    raise HttpError(404, INVALID_ENDPOINT)

@@ -15,19 +15,18 @@ from typing import Any, TypeVar
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
 from airflow_provider_chatwork.sandbox import company, snapshot
-from airflow_provider_chatwork.sandbox.bodies import Body
 from airflow_provider_chatwork.sandbox.downloads import Downloads
-from airflow_provider_chatwork.sandbox.faults import Fault, Faults, Outcome, spoil
-from airflow_provider_chatwork.sandbox.http_errors import Refusal
-from airflow_provider_chatwork.sandbox.parameters import Parameters
-from airflow_provider_chatwork.sandbox.rate_limits import Limits, Meter
-from airflow_provider_chatwork.sandbox.request_context import Visit
-from airflow_provider_chatwork.sandbox.request_parsing import Arrival, RequestRecord, read_request
-from airflow_provider_chatwork.sandbox.room_changes import Happenings
-from airflow_provider_chatwork.sandbox.seeding import plant
-from airflow_provider_chatwork.sandbox.serializers import Shapes
-from airflow_provider_chatwork.sandbox.store import World
-from airflow_provider_chatwork.sandbox.user_actions import People
+from airflow_provider_chatwork.sandbox.faults import Fault, Faults, Outcome, apply_fault
+from airflow_provider_chatwork.sandbox.http_errors import HttpError
+from airflow_provider_chatwork.sandbox.parameters import Body, Parameters
+from airflow_provider_chatwork.sandbox.rate_limits import Limits, RateLimiter
+from airflow_provider_chatwork.sandbox.request_context import RequestContext
+from airflow_provider_chatwork.sandbox.request_parsing import ParsedRequest, RequestRecord, read_request
+from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
+from airflow_provider_chatwork.sandbox.seeding import seed
+from airflow_provider_chatwork.sandbox.serializers import Serializer
+from airflow_provider_chatwork.sandbox.store import Store
+from airflow_provider_chatwork.sandbox.user_actions import UserActions
 
 T = TypeVar("T")
 
@@ -36,7 +35,7 @@ FREE_PLAN_VIEW = 40 * 24 * 3600
 _LOG_LENGTH = 10_000
 
 
-class Sandbox(People):
+class Sandbox(UserActions):
     """One Chatwork with one small company in it (:mod:`~airflow_provider_chatwork.sandbox.company`).
 
     Safe to use from several threads.
@@ -48,7 +47,7 @@ class Sandbox(People):
     :param limits: the rate limits; may be exchanged at any time through :attr:`limits`.
     :param free_plan: whether messages older than 40 days are hidden.
     :param task_notices: whether ticking a task writes a system message into its room.
-    :param people_tick_after: seconds after which people tick the tasks they were given; ``None`` leaves it to you.
+    :param complete_tasks_after: seconds after which people tick the tasks they were given; ``None`` leaves it to you.
     """
 
     def __init__(
@@ -61,21 +60,21 @@ class Sandbox(People):
         limits: Limits | None = None,
         free_plan: bool = False,
         task_notices: bool = True,
-        people_tick_after: float | None = None,
+        complete_tasks_after: float | None = None,
     ) -> None:
         self.token = token
         self.account_id = company.BOT
         self.clock = clock
         self.free_plan = free_plan
         self.task_notices = task_notices
-        self.people_tick_after = people_tick_after
+        self.complete_tasks_after = complete_tasks_after
         self._sleep = sleep
         self._tokens = {**(tokens or {}), token: company.BOT}
         self._lock = threading.RLock()
         self._watchers: list[Callable[[int], None]] = []
-        self._told = 0
-        self._meter = Meter(limits or Limits())
-        self.world = World()
+        self._notified_revision = 0
+        self._rate_limiter = RateLimiter(limits or Limits())
+        self.store = Store()
         self.reset()
 
     # --- requests
@@ -103,24 +102,24 @@ class Sandbox(People):
             now = self.clock()
             self.advance()
             outcome = self._answer(read_request(request), now)
-        return self._noticed(outcome)
+        return self._notify(outcome)
 
     def advance(self) -> None:
-        """Let people tick what is due (``people_tick_after``). Every request does this by itself."""
-        if self.people_tick_after is None:
+        """Let people tick what is due (``complete_tasks_after``). Every request does this by itself."""
+        if self.complete_tasks_after is None:
             return
         with self._lock:
-            due = self.clock() - self.people_tick_after
+            due = self.clock() - self.complete_tasks_after
             bots = set(self._tokens.values())
-            for room in self.world.rooms.values():
+            for room in self.store.rooms.values():
                 for task in list(room.tasks.values()):
                     if task.status == "open" and task.created <= due and task.account_id not in bots:
-                        self._happen().set_status(room, task, task.account_id, "done")
-        self._noticed(None)
+                        self._changes().set_task_status(room, task, task.account_id, "done")
+        self._notify(None)
 
     # --- orders
 
-    def misbehave(self, fault: Fault) -> None:
+    def add_fault(self, fault: Fault) -> None:
         """Order misbehaviour; the oldest open order that matches a request is carried out."""
         with self._lock:
             self._faults.order(fault)
@@ -131,25 +130,25 @@ class Sandbox(People):
         with self._lock:
             return self._faults.open()
 
-    def behave(self) -> None:
-        """Forget all orders to misbehave."""
+    def clear_faults(self) -> None:
+        """Forget all orders to add_fault."""
         with self._lock:
             self._faults.clear()
 
     @property
     def limits(self) -> Limits:
         """The rate limits. Setting them starts all counts anew."""
-        return self._meter.limits
+        return self._rate_limiter.limits
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
         with self._lock:
-            self._meter = Meter(limits)
+            self._rate_limiter = RateLimiter(limits)
 
     def add_token(self, token: str, account_id: int) -> None:
         """Let a further token act for an account."""
         with self._lock:
-            self._tokens[token] = self.world.accounts[account_id].account_id
+            self._tokens[token] = self.store.accounts[account_id].account_id
 
     # --- looking back
 
@@ -159,31 +158,31 @@ class Sandbox(People):
         with self._lock:
             return list(self._log)
 
-    def acted(self, operation: str) -> int:
+    def write_count(self, operation: str) -> int:
         """Return how many requests of an operation really changed something."""
         with self._lock:
-            return self._acted[operation]
+            return self._write_counts[operation]
 
     # --- the whole state
 
     def reset(self) -> None:
         """Start anew with the seeded company: no requests, no faults, full limits. Tokens stay."""
         with self._lock:
-            fresh = World(revision=self.world.revision + 1)
-            company.found(fresh, self.clock())
+            fresh = Store(revision=self.store.revision + 1)
+            company.load_company(fresh, self.clock())
             self._start(fresh)
-        self._noticed(None)
+        self._notify(None)
 
     def seed(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Add accounts, rooms and messages; see :func:`~airflow_provider_chatwork.sandbox.seeding.plant`."""
+        """Add accounts, rooms and messages; see :func:`~airflow_provider_chatwork.sandbox.seeding.seed`."""
         with self._lock:
-            planted = plant(self.world, Happenings(self.world, self.clock(), self.task_notices), data)
-        return self._noticed(planted)
+            added = seed(self.store, RoomChanges(self.store, self.clock(), self.task_notices), data)
+        return self._notify(added)
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything people see as JSON-ready data (no tokens, no counts, no faults)."""
         with self._lock:
-            return snapshot.to_json(self.world)
+            return snapshot.to_json(self.store)
 
     def restore(self, data: dict[str, Any]) -> None:
         """Go back to a :meth:`snapshot`.
@@ -192,15 +191,15 @@ class Sandbox(People):
         """
         restored = snapshot.from_json(data)
         with self._lock:
-            restored.revision = self.world.revision + 1
+            restored.revision = self.store.revision + 1
             self._start(restored)
-        self._noticed(None)
+        self._notify(None)
 
     @contextlib.contextmanager
-    def at_rest(self) -> Iterator[World]:
-        """Let nothing change while somebody looks at the world."""
+    def locked(self) -> Iterator[Store]:
+        """Let nothing change while somebody looks at the store."""
         with self._lock:
-            yield self.world
+            yield self.store
 
     def watch(self, watcher: Callable[[int], None]) -> Callable[[], None]:
         """Call ``watcher`` with a growing number after every change; returns how to stop that.
@@ -212,19 +211,19 @@ class Sandbox(People):
 
     # --- inside
 
-    def _start(self, world: World) -> None:
-        self.world = world
-        self._meter = Meter(self._meter.limits)
+    def _start(self, store: Store) -> None:
+        self.store = store
+        self._rate_limiter = RateLimiter(self._rate_limiter.limits)
         self._faults = Faults()
         self._downloads = Downloads()
         self._log: deque[RequestRecord] = deque(maxlen=_LOG_LENGTH)
-        self._acted: Counter[str] = Counter()
+        self._write_counts: Counter[str] = Counter()
 
-    def _noticed(self, result: T) -> T:
-        if self._told != self.world.revision:
-            self._told = self.world.revision
+    def _notify(self, result: T) -> T:
+        if self._notified_revision != self.store.revision:
+            self._notified_revision = self.store.revision
             for watcher in list(self._watchers):
-                watcher(self.world.revision)
+                watcher(self.store.revision)
         return result
 
     @staticmethod
@@ -239,76 +238,76 @@ class Sandbox(People):
             raise ChatworkNetworkError("the connection ended in the middle of the answer")
         return outcome.response
 
-    def _answer(self, arrival: Arrival, now: float) -> Outcome:
-        account_id = self._tokens.get(arrival.token)
-        fault = self._faults.take(arrival.operation, arrival.method, arrival.path)
+    def _answer(self, parsed: ParsedRequest, now: float) -> Outcome:
+        account_id = self._tokens.get(parsed.token)
+        fault = self._faults.take(parsed.operation, parsed.method, parsed.path)
         response = None
-        if fault is None or fault.acts:
-            if arrival.is_download:
-                response = self._downloads.answer(arrival.path, now)
+        if fault is None or fault.executes:
+            if parsed.is_download:
+                response = self._downloads.answer(parsed.path, now)
             else:
-                response = self._execute(arrival, account_id, now)
+                response = self._execute(parsed, account_id, now)
         outcome = Outcome(response)
         if fault is not None:
             date = formatdate(now, usegmt=True)
-            outcome = spoil(fault, response, self._meter.headers(account_id, now), date)
+            outcome = apply_fault(fault, response, self._rate_limiter.headers(account_id, now), date)
         record = RequestRecord(
             now,
-            arrival.method,
-            arrival.path,
-            arrival.operation,
+            parsed.method,
+            parsed.path,
+            parsed.operation,
             outcome.response.status if outcome.response is not None else None,
             account_id,
             fault.kind if fault else None,
-            arrival.query,
-            arrival.form,
+            parsed.query,
+            parsed.form,
         )
         self._log.append(record)
         return outcome
 
-    def _execute(self, arrival: Arrival, account_id: int | None, now: float) -> Response:
+    def _execute(self, parsed: ParsedRequest, account_id: int | None, now: float) -> Response:
         headers = {"date": formatdate(now, usegmt=True)}
         try:
             if account_id is None:
-                raise _unauthorized(arrival.headers)
-            self._meter.count_request(account_id, now)
-            if isinstance(arrival.route, Refusal):
-                raise arrival.route
-            if isinstance(arrival.body, Refusal):
-                raise arrival.body
-            visit = self._visit(arrival, arrival.body, account_id, now)
-            before = self.world.revision
-            answer = arrival.route.act(visit, *arrival.route.ids)
-            self._acted[arrival.route.operation] += self.world.revision != before
-            headers.update(visit.headers)
+                raise _unauthorized(parsed.headers)
+            self._rate_limiter.count_request(account_id, now)
+            if isinstance(parsed.route, HttpError):
+                raise parsed.route
+            if isinstance(parsed.body, HttpError):
+                raise parsed.body
+            context = self._context(parsed, parsed.body, account_id, now)
+            before = self.store.revision
+            answer = parsed.route.handler(context, *parsed.route.ids)
+            self._write_counts[parsed.route.operation] += self.store.revision != before
+            headers.update(context.headers)
             status, content = (204, b"") if answer is None else (200, _json(answer))
-        except Refusal as refusal:
-            headers.update(refusal.headers)
-            status, content = refusal.status, _json({"errors": list(refusal.errors)})
-        headers.update(self._meter.headers(account_id, now))
+        except HttpError as error:
+            headers.update(error.headers)
+            status, content = error.status, _json({"errors": list(error.errors)})
+        headers.update(self._rate_limiter.headers(account_id, now))
         if content:
             headers["content-type"] = "application/json; charset=utf-8"
         return Response(status, headers, content)
 
-    def _visit(self, arrival: Arrival, body: Body, account_id: int, now: float) -> Visit:
-        return Visit(
-            world=self.world,
+    def _context(self, parsed: ParsedRequest, body: Body, account_id: int, now: float) -> RequestContext:
+        return RequestContext(
+            store=self.store,
             account_id=account_id,
             now=now,
-            query=Parameters(arrival.query),
+            query=Parameters(parsed.query),
             form=Parameters(body.fields),
             uploads=body.uploads,
-            happen=Happenings(self.world, now, self.task_notices),
-            shapes=Shapes(self.world, arrival.origin),
-            count_post=lambda room_id: self._meter.count_post(room_id, now),
-            download_url=lambda file: self._downloads.url(arrival.origin, file, now),
+            changes=RoomChanges(self.store, now, self.task_notices),
+            serializer=Serializer(self.store, parsed.origin),
+            count_post=lambda room_id: self._rate_limiter.count_post(room_id, now),
+            download_url=lambda file: self._downloads.url(parsed.origin, file, now),
             visible_from=now - FREE_PLAN_VIEW if self.free_plan else 0.0,
         )
 
 
-def _unauthorized(headers: Mapping[str, str]) -> Refusal:
+def _unauthorized(headers: Mapping[str, str]) -> HttpError:
     bearer = {"www-authenticate": 'Bearer error="invalid_token", error_description="Invalid access token"'}
-    return Refusal(401, "Invalid API token", headers=bearer if "authorization" in headers else None)
+    return HttpError(401, "Invalid API token", headers=bearer if "authorization" in headers else None)
 
 
 def _json(value: Any) -> bytes:

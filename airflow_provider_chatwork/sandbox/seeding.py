@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_chatwork.sandbox.company import BOT, ORGANIZATION, ORGANIZATION_ID
-from airflow_provider_chatwork.sandbox.room_changes import Happenings
-from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Room, World
+from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
+from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Room, Store
 
 
-def plant(world: World, happen: Happenings, data: Mapping[str, Any]) -> dict[str, Any]:
+def seed(store: Store, changes: RoomChanges, data: Mapping[str, Any]) -> dict[str, Any]:
     """Add what ``data`` describes and return the ids it got.
 
     ::
@@ -30,61 +30,61 @@ def plant(world: World, happen: Happenings, data: Mapping[str, Any]) -> dict[str
     if unknown:
         raise ValueError(f"cannot seed {', '.join(sorted(unknown))}: only accounts, rooms and requests")
     try:
-        planted = {
-            "accounts": [_account(world, happen, **account) for account in data.get("accounts", ())],
-            "rooms": [_room(world, happen, **room) for room in data.get("rooms", ())],
-            "requests": [_request(world, **request) for request in data.get("requests", ())],
+        added = {
+            "accounts": [_account(store, changes, **account) for account in data.get("accounts", ())],
+            "rooms": [_room(store, changes, **room) for room in data.get("rooms", ())],
+            "requests": [_request(store, **request) for request in data.get("requests", ())],
         }
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"cannot seed this: {error}") from error
-    world.touch()
-    return planted
+    store.touch()
+    return added
 
 
 def _account(
-    world: World, happen: Happenings, name: str, account_id: int = 0, colleague: bool = True, **more: Any
+    store: Store, changes: RoomChanges, name: str, account_id: int = 0, colleague: bool = True, **more: Any
 ) -> int:
-    account_id = account_id or world.new_id("account")
-    _free(world.accounts, "account_id", account_id)
+    account_id = account_id or store.new_id("account")
+    _free(store.accounts, "account_id", account_id)
     organization = {"organization_id": ORGANIZATION_ID, "organization_name": ORGANIZATION} if colleague else {}
-    world.accounts[account_id] = Account(account_id, name, **{**organization, **more})
-    room_id = world.new_id("room")
-    world.rooms[room_id] = Room(room_id, "マイチャット", "my", {account_id: "admin"})
+    store.accounts[account_id] = Account(account_id, name, **{**organization, **more})
+    room_id = store.new_id("room")
+    store.rooms[room_id] = Room(room_id, "マイチャット", "my", {account_id: "admin"})
     if colleague:
-        happen.befriend(BOT, account_id)
+        changes.add_contact(BOT, account_id)
     return account_id
 
 
 def _room(
-    world: World,
-    happen: Happenings,
+    store: Store,
+    changes: RoomChanges,
     name: str,
     roles: Mapping[str, str],
     room_id: int = 0,
     messages: list[dict[str, Any]] | None = None,
     **more: Any,
 ) -> int:
-    room_id = room_id or world.new_id("room")
-    _free(world.rooms, "room_id", room_id)
+    room_id = room_id or store.new_id("room")
+    _free(store.rooms, "room_id", room_id)
     members = {int(account_id): role for account_id, role in roles.items()}
     for account_id in members:
-        _known(world, account_id)
-    world.rooms[room_id] = room = Room(room_id, name, "group", members, **more)
+        _known(store, account_id)
+    store.rooms[room_id] = room = Room(room_id, name, "group", members, **more)
     for message in messages or ():
-        happen.say(room, _known(world, message["account_id"]), message["body"])
+        changes.add_message(room, _known(store, message["account_id"]), message["body"])
     return room_id
 
 
-def _request(world: World, account_id: int, to_account_id: int = BOT, message: str = "") -> int:
-    request_id = world.new_id("request")
-    world.requests[request_id] = ContactRequest(
-        request_id, _known(world, account_id), _known(world, to_account_id), message
+def _request(store: Store, account_id: int, to_account_id: int = BOT, message: str = "") -> int:
+    request_id = store.new_id("request")
+    store.requests[request_id] = ContactRequest(
+        request_id, _known(store, account_id), _known(store, to_account_id), message
     )
     return request_id
 
 
-def _known(world: World, account_id: int) -> int:
-    if account_id not in world.accounts:
+def _known(store: Store, account_id: int) -> int:
+    if account_id not in store.accounts:
         raise ValueError(f"account_id={account_id}: there is no such account in the sandbox")
     return account_id
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
 from typing import Any, TypeAlias
 
-from airflow_provider_chatwork.sandbox.mentions import mentions
-from airflow_provider_chatwork.sandbox.store import ContactRequest, Link, Message, Room, StoredFile, Task, World
+from airflow_provider_chatwork.sandbox.store import ContactRequest, Link, Message, Room, Store, StoredFile, Task
+
+_MENTIONS = re.compile(r"\[(?:(toall)|To:([0-9]+)|rp aid=([0-9]+)[^\]]*)\]", re.IGNORECASE)
 
 Json: TypeAlias = dict[str, Any]
 
 
-class Shapes:
-    """Builds response objects out of a world.
+class Serializer:
+    """Builds response objects out of a store.
 
     :param origin: scheme and host of the request, for the addresses of pictures.
     """
 
-    def __init__(self, world: World, origin: str) -> None:
-        self._world = world
+    def __init__(self, store: Store, origin: str) -> None:
+        self._store = store
         self._origin = origin
 
     def avatar(self, account_id: int) -> str:
@@ -26,37 +29,20 @@ class Shapes:
 
     def account(self, account_id: int) -> Json:
         """Return the short form that messages, tasks and files carry."""
-        known = self._world.accounts[account_id]
+        known = self._store.accounts[account_id]
         return {"account_id": account_id, "name": known.name, "avatar_image_url": self.avatar(account_id)}
 
     def me(self, account_id: int) -> Json:
         """Return an account's own profile."""
-        known = self._world.accounts[account_id]
         return {
-            "account_id": account_id,
-            "room_id": self._world.my_chat(account_id),
-            "name": known.name,
-            "chatwork_id": known.chatwork_id,
-            "organization_id": known.organization_id,
-            "organization_name": known.organization_name,
-            "department": known.department,
-            "title": known.title,
-            "url": known.url,
-            "introduction": known.introduction,
-            "mail": known.mail,
-            "tel_organization": known.tel_organization,
-            "tel_extension": known.tel_extension,
-            "tel_mobile": known.tel_mobile,
-            "skype": known.skype,
-            "facebook": known.facebook,
-            "twitter": known.twitter,
+            **asdict(self._store.accounts[account_id]),
+            "room_id": self._store.my_chat(account_id),
             "avatar_image_url": self.avatar(account_id),
-            "login_mail": known.login_mail,
         }
 
     def person(self, account_id: int) -> Json:
         """Return the fields contacts, members and contact requests have in common."""
-        known = self._world.accounts[account_id]
+        known = self._store.accounts[account_id]
         return {
             "account_id": account_id,
             "name": known.name,
@@ -86,7 +72,7 @@ class Shapes:
             name, icon = room.name, f"{self._origin}/sandbox/icons/{room.icon}.svg"
         else:
             other = room.other(viewer)
-            name, icon = (room.name if room.type == "my" else self._world.accounts[other].name), self.avatar(other)
+            name, icon = (room.name if room.type == "my" else self._store.accounts[other].name), self.avatar(other)
         return {
             "room_id": room.room_id,
             "name": name,
@@ -171,3 +157,8 @@ def unread_counts(room: Room, viewer: int) -> Json:
 def open_tasks(room: Room, account_id: int) -> list[Task]:
     """Return somebody's open tasks in a room."""
     return [task for task in room.tasks.values() if task.account_id == account_id and task.status == "open"]
+
+
+def mentions(body: str, account_id: int) -> bool:
+    """Return whether a body calls an account: by ``[To:id]``, by a reply, or by ``[toall]``."""
+    return any(everybody or account_id == int(to or replied) for everybody, to, replied in _MENTIONS.findall(body))

@@ -1,4 +1,4 @@
-"""A world as JSON and back."""
+"""A store as JSON and back."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from airflow_provider_chatwork.sandbox.store import (
     Link,
     Message,
     Room,
+    Store,
     StoredFile,
     Task,
-    World,
 )
 
 VERSION = 1
 
 
-def to_json(world: World) -> dict[str, Any]:
-    """Return everything a world holds as JSON-ready data; file contents are in Base64."""
+def to_json(store: Store) -> dict[str, Any]:
+    """Return everything a store holds as JSON-ready data; file contents are in Base64."""
     return {
         "version": VERSION,
-        "accounts": [asdict(account) for account in world.accounts.values()],
-        "rooms": [_room_to_json(room) for room in world.rooms.values()],
+        "accounts": [asdict(account) for account in store.accounts.values()],
+        "rooms": [_room_to_json(room) for room in store.rooms.values()],
         "contacts": {
             str(owner): {str(account_id): room_id for account_id, room_id in contacts.items()}
-            for owner, contacts in world.contacts.items()
+            for owner, contacts in store.contacts.items()
         },
-        "requests": [asdict(request) for request in world.requests.values()],
-        "last_ids": dict(world.last_ids),
+        "requests": [asdict(request) for request in store.requests.values()],
+        "last_ids": dict(store.last_ids),
     }
 
 
-def from_json(data: dict[str, Any]) -> World:
-    """Return the world that :func:`to_json` described.
+def from_json(data: dict[str, Any]) -> Store:
+    """Return the store that :func:`to_json` described.
 
     :raises ValueError: the data is of another version, or was not made by :func:`to_json`.
     """
     if data.get("version") != VERSION:
         raise ValueError(f"not a sandbox snapshot of version {VERSION}: version={data.get('version')!r}")
     try:
-        world = World(last_ids=dict(data["last_ids"]))
-        world.accounts = {account["account_id"]: Account(**account) for account in data["accounts"]}
-        world.rooms = {room["room_id"]: _room_from_json(room) for room in data["rooms"]}
-        world.requests = {request["request_id"]: ContactRequest(**request) for request in data["requests"]}
-        world.contacts = {int(owner): _int_keys(contacts) for owner, contacts in data["contacts"].items()}
+        store = Store(last_ids=dict(data["last_ids"]))
+        store.accounts = {account["account_id"]: Account(**account) for account in data["accounts"]}
+        store.rooms = {room["room_id"]: _room_from_json(room) for room in data["rooms"]}
+        store.requests = {request["request_id"]: ContactRequest(**request) for request in data["requests"]}
+        store.contacts = {int(owner): _int_keys(contacts) for owner, contacts in data["contacts"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a sandbox snapshot: {error!r}") from error
-    return world
+    return store
 
 
 def _room_to_json(room: Room) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 _EVERY = 1.0
 
 
-class Keeper:
+class StateFile:
     """Looks after a sandbox once a second.
 
     :param state_file: read now if it is there; written when something changed. ``None`` keeps nothing.
@@ -35,7 +35,7 @@ class Keeper:
 
     def save(self) -> None:
         """Write the file if something changed, in one step, so that it is never half there."""
-        revision = self._sandbox.world.revision
+        revision = self._sandbox.store.revision
         if self._file is None or revision == self._saved:
             return
         beside = self._file.with_name(self._file.name + ".new")

@@ -132,7 +132,7 @@ class Room:
 
 
 @dataclass(slots=True)
-class World:
+class Store:
     """Everything. ``revision`` grows with every change that anybody could see."""
 
     accounts: dict[int, Account] = field(default_factory=dict)

@@ -7,16 +7,16 @@ from threading import RLock
 from typing import TypeVar
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.room_changes import Happenings
-from airflow_provider_chatwork.sandbox.serializers import Json, Shapes
-from airflow_provider_chatwork.sandbox.store import Message, Room, Task, World
+from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
+from airflow_provider_chatwork.sandbox.serializers import Json, Serializer
+from airflow_provider_chatwork.sandbox.store import Message, Room, Store, Task
 
 T = TypeVar("T")
 
 DEFAULT_ORIGIN = "https://api.chatwork.com"
 
 
-class People:
+class UserActions:
     """The part of a sandbox that acts as people, and shows a test what is there.
 
     Nothing here counts against a limit, needs a token, or shows up in the log of requests. A room, message, task or
@@ -26,51 +26,51 @@ class People:
     #: Whether ticking a task writes a system message into its room.
     task_notices: bool
     clock: Callable[[], float]
-    world: World
+    store: Store
     _lock: RLock
 
-    def speak(self, room_id: int, account_id: int, body: str) -> str:
+    def post_message(self, room_id: int, account_id: int, body: str) -> str:
         """Say something as a member of a room; returns the message id."""
         with self._lock:
             room = self._room_of(room_id, account_id)
-            message = self._happen().say(room, account_id, body)
-        return self._noticed(str(message.message_id))
+            message = self._changes().add_message(room, account_id, body)
+        return self._notify(str(message.message_id))
 
     def reply(self, room_id: int, account_id: int, message_id: str, body: str) -> str:
         """Answer a message, as the reply button does: ``[rp ...]``, the name, a new line, the text."""
         with self._lock:
             to = self._message(room_id, message_id)
-            name = self.world.accounts[to.account_id].name
-            return self.speak(
+            name = self.store.accounts[to.account_id].name
+            return self.post_message(
                 room_id, account_id, f"[rp aid={to.account_id} to={room_id}-{message_id}]{name}さん\n{body}"
             )
 
-    def edit(self, room_id: int, message_id: str, body: str) -> None:
+    def edit_message(self, room_id: int, message_id: str, body: str) -> None:
         """Change a message as its author."""
         with self._lock:
-            self._happen().edit(self._message(room_id, message_id), body)
-        self._noticed(None)
+            self._changes().edit_message(self._message(room_id, message_id), body)
+        self._notify(None)
 
-    def delete(self, room_id: int, message_id: str) -> None:
+    def delete_message(self, room_id: int, message_id: str) -> None:
         """Delete a message as its author."""
         with self._lock:
-            self._happen().delete(self._room(room_id), self._message(room_id, message_id))
-        self._noticed(None)
+            self._changes().delete_message(self._room(room_id), self._message(room_id, message_id))
+        self._notify(None)
 
-    def assign(
+    def create_task(
         self, room_id: int, account_id: int, to_ids: list[int], body: str, limit: int = 0, limit_type: str = "none"
     ) -> list[int]:
         """Give tasks to members of a room; ``limit`` is in Unix seconds. Returns the task ids."""
         with self._lock:
             room = self._room_of(room_id, account_id)
-            tasks = self._happen().assign(room, account_id, to_ids, body, limit, limit_type)
-        return self._noticed([task.task_id for task in tasks])
+            tasks = self._changes().add_tasks(room, account_id, to_ids, body, limit, limit_type)
+        return self._notify([task.task_id for task in tasks])
 
-    def tick(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
+    def complete_task(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
         """Mark a task as done, by its assignee unless somebody else is named."""
         self._set_status(room_id, task_id, account_id, "done")
 
-    def untick(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
+    def reopen_task(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
         """Open a task again."""
         self._set_status(room_id, task_id, account_id, "open")
 
@@ -78,72 +78,72 @@ class People:
         """Remove a task, by its requester unless somebody else is named."""
         with self._lock:
             room, task = self._task(room_id, task_id)
-            self._happen().delete_task(room, task, account_id or task.assigned_by_account_id)
-        self._noticed(None)
+            self._changes().delete_task(room, task, account_id or task.assigned_by_account_id)
+        self._notify(None)
 
-    def share(self, room_id: int, account_id: int, upload: Upload, comment: str = "") -> int:
+    def upload_file(self, room_id: int, account_id: int, upload: Upload, comment: str = "") -> int:
         """Upload a file as a member of a room; returns the file id."""
         with self._lock:
             room = self._room_of(room_id, account_id)
-            file = self._happen().upload(room, account_id, upload, comment)
-        return self._noticed(file.file_id)
+            file = self._changes().add_file(room, account_id, upload, comment)
+        return self._notify(file.file_id)
 
     def add_member(self, room_id: int, account_id: int, role: str = "member") -> None:
         """Put somebody into a room, or give them another role there."""
         with self._lock:
             room = self._room(room_id)
             by = next(iter(room.roles), account_id)
-            self._happen().set_members(room, by, {**room.roles, self.world.accounts[account_id].account_id: role})
-        self._noticed(None)
+            self._changes().set_members(room, by, {**room.roles, self.store.accounts[account_id].account_id: role})
+        self._notify(None)
 
     def remove_member(self, room_id: int, account_id: int) -> None:
         """Throw somebody out of a room."""
         with self._lock:
             room = self._room_of(room_id, account_id)
             roles = {member: role for member, role in room.roles.items() if member != account_id}
-            self._happen().set_members(room, next(iter(roles), account_id), roles)
-        self._noticed(None)
+            self._changes().set_members(room, next(iter(roles), account_id), roles)
+        self._notify(None)
 
     def messages(self, room_id: int) -> list[Json]:
         """Return all messages of a room, oldest first, in the shape of the API; moves no cursor."""
         with self._lock:
-            return [self._shapes().message(message) for message in self._room(room_id).messages.values()]
+            return [self._serializer().message(message) for message in self._room(room_id).messages.values()]
 
     def tasks(self, room_id: int) -> list[Json]:
         """Return all tasks of a room, open and done, in the shape of the API."""
         with self._lock:
-            return [self._shapes().task(task) for task in self._room(room_id).tasks.values()]
+            return [self._serializer().task(task) for task in self._room(room_id).tasks.values()]
 
     def files(self, room_id: int) -> list[Json]:
         """Return all files of a room in the shape of the API."""
         with self._lock:
-            return [self._shapes().file(file) for file in self._room(room_id).files.values()]
+            return [self._serializer().file(file) for file in self._room(room_id).files.values()]
 
-    def content(self, room_id: int, file_id: int) -> bytes:
+    def file_content(self, room_id: int, file_id: int) -> bytes:
         """Return the bytes of a file."""
         with self._lock:
             return self._room(room_id).files[file_id].content
 
-    def _noticed(self, result: T) -> T:
+    def _notify(self, result: T) -> T:
         """Tell whoever watches, now that the lock is free; hands the result through."""
         raise NotImplementedError
 
-    def _happen(self) -> Happenings:
-        return Happenings(self.world, self.clock(), self.task_notices)
+    def _changes(self) -> RoomChanges:
+        return RoomChanges(self.store, self.clock(), self.task_notices)
 
-    def _shapes(self) -> Shapes:
-        return Shapes(self.world, DEFAULT_ORIGIN)
+    def _serializer(self) -> Serializer:
+        return Serializer(self.store, DEFAULT_ORIGIN)
 
     def _set_status(self, room_id: int, task_id: int, account_id: int | None, status: str) -> None:
         with self._lock:
             room, task = self._task(room_id, task_id)
-            self._happen().set_status(room, task, account_id or task.account_id, status)
-        self._noticed(None)
+            self._changes().set_task_status(room, task, account_id or task.account_id, status)
+        self._notify(None)
 
     def _room(self, room_id: int) -> Room:
-        if room_id not in self.world.rooms:
+        if room_id not in self.store.rooms:
             raise LookupError(f"room_id={room_id}: there is no such room in the sandbox")
-        return self.world.rooms[room_id]
+        return self.store.rooms[room_id]
 
     def _room_of(self, room_id: int, account_id: int) -> Room:
         room = self._room(room_id)

@@ -94,7 +94,7 @@ class Play:
     def _refuse(self, dag_id: str, status: int, *errors: str) -> None:
         body: Any = {"errors": errors} if errors else None
         path = rf"/rooms/{ROOMS[dag_id]}(/.*)?"
-        self._sandbox.order("misbehave", kind="status", status=status, body=body, path=path, times=None)
+        self._sandbox.order("add_fault", kind="status", status=status, body=body, path=path, times=None)
 
     def _all_told(self, seen: Evidence) -> bool:
         return all(seen.rooms[dag_id].messages and self._is(dag_id, "before", "failed")(seen) for dag_id in _BROKEN)
@@ -102,7 +102,7 @@ class Play:
     def _break(self) -> None:
         self._refuse("chatwork_down", 503)
         path = rf"/rooms/{ROOMS['chatwork_slow']}(/.*)?"
-        self._sandbox.order("misbehave", kind="timeout", act=False, path=path, times=None)
+        self._sandbox.order("add_fault", kind="timeout", executed=False, path=path, times=None)
         self._refuse("token_revoked", 401, "Invalid API token")
         self._sandbox.order("add_member", room_id=ROOMS["no_right"], account_id=BOT, role="readonly")
         self._signal("broken")
@@ -112,7 +112,7 @@ class Play:
         return over and (self._airflow.version < (3, 1) or self._is("asks_in_vain", "approve", *_PARKED)(seen))
 
     def _mend(self) -> None:
-        self._sandbox.order("behave")
+        self._sandbox.order("clear_faults")
         self._sandbox.order("add_member", room_id=ROOMS["no_right"], account_id=BOT, role="member")
         self._signal("mended")
 

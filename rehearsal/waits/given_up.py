@@ -46,7 +46,7 @@ def play(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> list[Finding]:
     watch.until(lambda: not _open(sandbox, first), lambda: "the tasks to be closed")
     left = [task["task_id"] for task in second if task["status"] != "open"]
     for task in second:
-        sandbox.tick(room(GIVEN_UP, "tasks"), task["task_id"])
+        sandbox.complete_task(room(GIVEN_UP, "tasks"), task["task_id"])
     watch.until(lambda: states() == _STATES, lambda: f"{states()}")
     said = _withdrawals(sandbox)
     again = f"{len(second)} given anew" if len(second) != 1 or left else ""

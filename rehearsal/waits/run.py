@@ -123,7 +123,7 @@ def _spread(rooms: list[int], count: int) -> list[int]:
 
 def _give(sandbox: Sandbox, room_id: int, number: int) -> int:
     order: dict[str, Any] = {"account_id": BOT, "to_ids": [ASSIGNEE], "body": f"納品書 {number} 番を確認する"}
-    [task_id] = sandbox.order("assign", room_id=room_id, **order)["task_ids"]
+    [task_id] = sandbox.order("create_task", room_id=room_id, **order)["task_ids"]
     return int(task_id)
 
 

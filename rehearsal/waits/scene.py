@@ -114,14 +114,14 @@ class Scene:
         """Kill a triggerer while a reminder is in the room and the answer to it is on its way."""
         rooms = "|".join(str(room(self.name, f"given_{number}")) for number in range(2))
         path = rf"/rooms/({rooms})/messages"
-        self.sandbox.order("misbehave", kind="delay", operation="post_message", path=path, seconds=_SLOW, times=None)
+        self.sandbox.order("add_fault", kind="delay", operation="post_message", path=path, seconds=_SLOW, times=None)
         before = self.reminded()
         self._watch.until(lambda: self.reminded() != before, lambda: "the next reminder")
         self.killed_at = time.time()
         self.airflow.kill(triggerer)
         self.before = self.reminded()
         self.under_way = self.before.total() - before.total()
-        self.sandbox.order("behave")
+        self.sandbox.order("clear_faults")
         self._watch.tell(f"{self.name}: killed the {triggerer} with {self.under_way} reminders unanswered")
 
     def go_on(self) -> None:
@@ -157,9 +157,9 @@ class Scene:
         """Do one half of what is waited for."""
         talk = room(self.name, "talk")
         for room_id, task_id in self._tasks[part::2]:
-            self.sandbox.tick(room_id, task_id)
+            self.sandbox.complete_task(room_id, task_id)
         for number in range(part * SAID // 2, (part + 1) * SAID // 2):
-            self.sandbox.order("speak", room_id=talk, account_id=YAMADA, body=f"入荷 {number} 番です")
+            self.sandbox.order("post_message", room_id=talk, account_id=YAMADA, body=f"入荷 {number} 番です")
         questions = [message for message in self.messages("talk") if "在庫の差異" in message["body"]]
         for question in questions:
             if "(any)" not in question["body"] or part:
@@ -174,7 +174,7 @@ class Scene:
             for each in self.sandbox.look("state")["rooms"]:
                 if each["room_id"] in (room(self.name, "given_0"), room(self.name, "given_1")):
                     for task in each["tasks"]:
-                        self.sandbox.tick(each["room_id"], task["task_id"])
+                        self.sandbox.complete_task(each["room_id"], task["task_id"])
 
     def _parked(self, dag_id: str, parking: Parking) -> bool:
         self.airflow.check_alive()

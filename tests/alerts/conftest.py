@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.sandbox import Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import one_server, sandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
+from tests.airflow_helpers import one_server, sandbox
 from tests.alerts.memory import Teller
 
 __all__ = ["one_server", "sandbox", "teller"]

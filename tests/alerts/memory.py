@@ -20,7 +20,7 @@ from airflow_provider_chatwork.alerts.time_limited_client import Budget
 from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 
 START = datetime(2026, 11, 2, 3, 0, tzinfo=UTC)
 DAG = "report"

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_chatwork.alerts.aggregation import LedgerError
 from airflow_provider_chatwork.alerts.airflow_store import XCOM_KEY, DatabaseLedger, SdkLedger, ledger_of, variable_name
 from airflow_provider_chatwork.alerts.alert_state import Entry
-from tests.airflow_side import VERSION, new_dag, run_dag
+from tests.airflow_helpers import VERSION, new_dag, run_dag
 
 DAG = "report"
 RUN = "scheduled__2026-11-01T00:00:00+00:00"

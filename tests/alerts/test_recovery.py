@@ -14,7 +14,7 @@ from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
 from airflow_provider_chatwork.sandbox import Fault, company
-from tests.airflow_side import connect
+from tests.airflow_helpers import connect
 from tests.alerts.memory import DAG, RUN, MemoryAirflow, Teller, failure, run_failure, run_success
 
 EN = alert_catalog("en").text
@@ -34,7 +34,7 @@ def hour_later(teller: Teller, **more: Any) -> Story:
 class TestTell:
     def test_marks_the_alert_and_answers_it(self, teller):
         message_id = teller.tell(failure())
-        teller.sandbox.behave()
+        teller.sandbox.clear_faults()
         teller.tell(hour_later(teller))
         assert teller.calls == ["post_message", *SUCCESS]
         first, answer = teller.messages().values()
@@ -166,7 +166,7 @@ class TestTell:
     def test_goes_on_where_the_message_is_gone(self, teller, act):
         message_id = teller.tell(failure())
         if act == "delete":
-            teller.sandbox.delete(company.DATA_ROOM, message_id)
+            teller.sandbox.delete_message(company.DATA_ROOM, message_id)
         else:
             teller.sandbox.remove_member(company.DATA_ROOM, company.BOT)
         teller.tell(hour_later(teller))
@@ -176,27 +176,27 @@ class TestTell:
     def test_marks_the_others_where_one_is_gone(self, teller):
         gone = teller.tell(failure())
         teller.tell(failure(run_id="scheduled__2026-11-02"))
-        teller.sandbox.delete(company.DATA_ROOM, gone)
+        teller.sandbox.delete_message(company.DATA_ROOM, gone)
         teller.tell(hour_later(teller))
         assert [text.startswith(EN("recovered", at="")) for text in teller.messages().values()] == [False, True, False]
 
     @pytest.mark.parametrize("operation", ["edit_message", "get_me", "post_message"])
     def test_leaves_the_alert_open_where_chatwork_is_down(self, teller, operation):
         teller.tell(failure())
-        teller.sandbox.misbehave(Fault("status", operation=operation, status=503, times=None))
+        teller.sandbox.add_fault(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(ChatworkError):
             teller.tell(hour_later(teller))
-        teller.sandbox.behave()
+        teller.sandbox.clear_faults()
         teller.tell(hour_later(teller))
         assert RECOVERED in [*teller.messages().values()][-1]
         assert teller.airflow.variables == {}
 
     def test_leaves_the_alert_open_where_the_token_is_refused(self, teller):
         teller.tell(failure())
-        teller.sandbox.misbehave(Fault("status", status=401, times=None))
+        teller.sandbox.add_fault(Fault("status", status=401, times=None))
         with pytest.raises(ChatworkAuthError):
             teller.tell(hour_later(teller))
-        teller.sandbox.behave()
+        teller.sandbox.clear_faults()
         teller.tell(hour_later(teller))
         assert RECOVERED in [*teller.messages().values()][-1]
 

@@ -14,7 +14,7 @@ from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.utils.quiet_hours import QuietHours
-from tests.airflow_side import connect
+from tests.airflow_helpers import connect
 from tests.alerts.memory import RUN, MemoryLedger, failure, run_failure, run_success
 
 EN = alert_catalog("en").text
@@ -160,7 +160,7 @@ class TestTell:
         assert teller.calls == ["post_message"]
 
     def test_raises_what_chatwork_says(self, teller):
-        teller.sandbox.misbehave(Fault("status", status=503, times=None))
+        teller.sandbox.add_fault(Fault("status", status=503, times=None))
         with pytest.raises(ChatworkError):
             teller.tell(failure())
 
@@ -262,7 +262,7 @@ class TestMentions:
         assert teller.text.startswith(f"{YAMADA}\n{unknown}\n")
 
     def test_tells_where_nobody_can_be_looked_up(self, teller):
-        teller.sandbox.misbehave(Fault("status", operation="list_members", status=403))
+        teller.sandbox.add_fault(Fault("status", operation="list_members", status=403))
         teller.tell(failure(), mentions="山田太郎")
         assert teller.text.startswith(f"{EN('people_not_looked_up', names='山田太郎')}\n")
         assert EN("failure", name="load") in teller.text
@@ -336,7 +336,7 @@ class TestAttach:
         assert teller.calls == ["post_message", "upload_file"]
         [*_, file] = teller.sandbox.files(company.DATA_ROOM)
         assert file["filename"] == "report-load-1.txt"
-        content = teller.sandbox.content(company.DATA_ROOM, file["file_id"])
+        content = teller.sandbox.file_content(company.DATA_ROOM, file["file_id"])
         assert content == b"Traceback\n  in load\nValueError: no rows"
 
     def test_adds_it_to_a_message_of_its_own(self, teller):
@@ -356,7 +356,7 @@ class TestAttach:
         assert teller.calls == ["post_message"]
 
     def test_loses_nothing_where_it_fails(self, teller, said):
-        teller.sandbox.misbehave(Fault("status", operation="upload_file", status=413, times=None))
+        teller.sandbox.add_fault(Fault("status", operation="upload_file", status=413, times=None))
         assert teller.tell(failure(traceback="x"), attach_traceback=True) in teller.messages()
         assert "The traceback could not be attached" in said()
 
@@ -415,7 +415,7 @@ class TestRefresh:
         assert teller.calls == ["post_message"]
 
     def test_has_told_a_retry_also_where_it_cannot_be_taken_back(self, teller, said):
-        teller.sandbox.misbehave(Fault("status", operation="edit_message", status=403))
+        teller.sandbox.add_fault(Fault("status", operation="edit_message", status=403))
         message_id = teller.tell(failure(kind=Kind.RETRY, tries=2), state="success")
         assert [*teller.messages()] == [message_id]
         assert "Whether the retry has succeeded meanwhile could not be told" in said()

@@ -12,7 +12,7 @@ from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNetworkE
 from airflow_provider_chatwork.api.retry import RetryPolicy
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from tests.alerts.memory import Clock
 
 ME = api.account.get_me
@@ -36,7 +36,7 @@ def settings(sandbox: ServedSandbox) -> Settings:
 
 def busy(sandbox: ServedSandbox, **more: Any) -> None:
     """Let Chatwork say that a room has had enough for the next ten seconds."""
-    sandbox.misbehave(
+    sandbox.add_fault(
         Fault("status", status=429, body={"errors": ["Rate limit for message posting per room exceeded."]}, **more)
     )
 

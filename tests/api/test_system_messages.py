@@ -61,8 +61,10 @@ class TestReadNotice:
 
     def test_reads_what_the_sandbox_writes(self) -> None:
         sandbox = Sandbox()
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認\n[code]x[/code]", 1_900_000_000, "time")
-        sandbox.tick(ROOM, task_id)
+        [task_id] = sandbox.create_task(
+            ROOM, company.BOT, [company.SATO], "確認\n[code]x[/code]", 1_900_000_000, "time"
+        )
+        sandbox.complete_task(ROOM, task_id)
         found = read_notice(sandbox.messages(ROOM)[-1]["body"])
         assert found == Notice("task_done", (Card(company.SATO, 1_900_000_000, "確認\n[code]x[/code]"),))
 
@@ -118,6 +120,6 @@ class TestMayTellOf:
 
     def test_is_so_of_what_the_sandbox_writes(self) -> None:
         sandbox = Sandbox()
-        sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], self.TEXT)
+        sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], self.TEXT)
         told = sandbox.messages(ROOM)[-1]["body"]
         assert (may_tell_of(self.TEXT, told), may_tell_of("別の作業", told)) == (True, False)

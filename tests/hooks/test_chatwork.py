@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api.call import Call, Upload
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkNetworkError, ChatworkParameterError
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.sandbox import Fault, company
-from tests.airflow_side import connect
+from tests.airflow_helpers import connect
 
 OPERATIONS = [name for name, value in vars(ChatworkHook).items() if type(value).__name__ == "_Operation"]
 
@@ -161,16 +161,16 @@ class TestDownloadFile:
         assert (tmp_path / "売上.csv").read_bytes() == b"1,2\n"
 
     def test_asks_for_the_address_again_where_a_download_breaks_off(self, chatwork_sandbox, tmp_path):
-        file_id = chatwork_sandbox.share(company.DATA_ROOM, company.SATO, Upload("a.bin", b"x" * 1000))
-        chatwork_sandbox.misbehave(Fault("cut", path="/sandbox/download/.*", times=2))
+        file_id = chatwork_sandbox.upload_file(company.DATA_ROOM, company.SATO, Upload("a.bin", b"x" * 1000))
+        chatwork_sandbox.add_fault(Fault("cut", path="/sandbox/download/.*", times=2))
         hook = ChatworkHook()
         hook.download_file(company.DATA_ROOM, file_id, tmp_path / "a.bin")
         assert (tmp_path / "a.bin").read_bytes() == b"x" * 1000
         assert sum(request.operation == "get_file" for request in chatwork_sandbox.requests) == 3
 
     def test_gives_up_after_three_tries_and_leaves_nothing(self, chatwork_sandbox, tmp_path):
-        file_id = chatwork_sandbox.share(company.DATA_ROOM, company.SATO, Upload("a.bin", b"x" * 1000))
-        chatwork_sandbox.misbehave(Fault("cut", path="/sandbox/download/.*", times=None))
+        file_id = chatwork_sandbox.upload_file(company.DATA_ROOM, company.SATO, Upload("a.bin", b"x" * 1000))
+        chatwork_sandbox.add_fault(Fault("cut", path="/sandbox/download/.*", times=None))
         with pytest.raises(ChatworkNetworkError):
             ChatworkHook().download_file(company.DATA_ROOM, file_id, tmp_path)
         assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.airflow_side import one_server, sandbox
+from tests.airflow_helpers import one_server, sandbox
 
 __all__ = ["one_server", "sandbox"]
 

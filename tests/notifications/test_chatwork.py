@@ -16,7 +16,7 @@ from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, Chatwor
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier, send_chatwork_notification
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from tests.airflow_side import VERSION, FakeTaskInstance, connect, new_dag, run_dag
+from tests.airflow_helpers import VERSION, FakeTaskInstance, connect, new_dag, run_dag
 
 ROOM = company.DATA_ROOM
 EVIL = f"[toall] [To:{company.YAMADA}] [rp aid=1 to=1-2] [info]x[/info] [/code] [hr]"
@@ -284,7 +284,7 @@ class TestCall:
         ChatworkNotifier(room_id=ROOM, attach_traceback=True, lang="en")(told(exception=caught.value))
         file = sandbox.files(ROOM)[-1]
         assert file["filename"] == "report-load-3.txt"
-        assert b"Traceback (most recent call last)" in sandbox.content(ROOM, file["file_id"])
+        assert b"Traceback (most recent call last)" in sandbox.file_content(ROOM, file["file_id"])
         assert "Raised at: test_chatwork.py, line" in posted(sandbox)[0]
 
     def test_tells_of_missed_slas_as_airflow_2_calls_for_them(self, sandbox):
@@ -353,7 +353,7 @@ class TestAwait:
         assert "apache/airflow#63929: give the connection in an environment variable" in said()
 
     def test_keeps_to_its_time(self, sandbox, said):
-        sandbox.misbehave(Fault("delay", operation="post_message", seconds=0.5, times=None))
+        sandbox.add_fault(Fault("delay", operation="post_message", seconds=0.5, times=None))
         asyncio.run(_await(ChatworkNotifier(room_id=ROOM, time_limit=0.1, context=told())))
         assert "Chatwork alert lost" in said()
 
@@ -365,17 +365,17 @@ async def _await(notifier: ChatworkNotifier) -> None:
 # What can be wrong with Chatwork, and the reason that the log gives.
 TROUBLES = {
     "down": (
-        lambda sandbox: sandbox.misbehave(Fault("status", status=503, times=None)),
+        lambda sandbox: sandbox.add_fault(Fault("status", status=503, times=None)),
         {},
         "perhaps lost: .*ChatworkUnknownOutcomeError",
     ),
     "unreachable": (
-        lambda sandbox: sandbox.misbehave(Fault("cut", times=None)),
+        lambda sandbox: sandbox.add_fault(Fault("cut", times=None)),
         {},
         "perhaps lost: .*ChatworkUnknownOutcomeError",
     ),
     "slow": (
-        lambda sandbox: sandbox.misbehave(Fault("delay", seconds=0.3, times=None)),
+        lambda sandbox: sandbox.add_fault(Fault("delay", seconds=0.3, times=None)),
         {"time_limit": 0.1},
         "perhaps lost: .*ChatworkUnknownOutcomeError|the time that an alert may take is over",
     ),
@@ -389,7 +389,7 @@ TROUBLES = {
         {},
         "ChatworkRateLimitError",
     ),
-    "revoked token": (lambda sandbox: sandbox.misbehave(Fault("status", status=401)), {}, "ChatworkAuthError"),
+    "revoked token": (lambda sandbox: sandbox.add_fault(Fault("status", status=401)), {}, "ChatworkAuthError"),
     "deleted room": (lambda sandbox: None, {"room_id": 1}, "ChatworkForbiddenError|ChatworkNotFoundError"),
     "no right to post": (lambda sandbox: None, {"room_id": company.PRIVATE_ROOM}, "ChatworkForbiddenError"),
     "no room": (lambda sandbox: None, {"room_id": None}, "room_id"),

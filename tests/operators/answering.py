@@ -19,9 +19,9 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.sandbox import Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.triggers._base import WorkerWait
-from tests.airflow_side import FakeTaskInstance
+from tests.airflow_helpers import FakeTaskInstance
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 MODES = ("worker", "triggerer")
@@ -83,15 +83,17 @@ class Office:
     def edit(self, person: int, text: str) -> None:
         """Write something else into the reply."""
         message = next(m for m in self.sandbox.messages(ROOM) if m["message_id"] == self.said[person])
-        self.sandbox.edit(ROOM, self.said[person], message["body"].partition("\n")[0] + f"\n{text}")
+        self.sandbox.edit_message(ROOM, self.said[person], message["body"].partition("\n")[0] + f"\n{text}")
 
     def chat(self, count: int) -> None:
         """Talk about something else."""
         for index in range(count):
-            self.sandbox.speak(ROOM, company.SUZUKI if self._has(company.SUZUKI) else company.YAMADA, f"雑談 {index}")
+            self.sandbox.post_message(
+                ROOM, company.SUZUKI if self._has(company.SUZUKI) else company.YAMADA, f"雑談 {index}"
+            )
 
     def _has(self, person: int) -> bool:
-        return person in self.sandbox.world.rooms[ROOM].roles
+        return person in self.sandbox.store.rooms[ROOM].roles
 
     # --- time
 

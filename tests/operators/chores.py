@@ -23,10 +23,10 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.sandbox.room_changes import Happenings
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.triggers._base import WorkerWait
-from tests.airflow_side import FakeTaskInstance
+from tests.airflow_helpers import FakeTaskInstance
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 MODES = ("worker", "triggerer")
@@ -100,22 +100,22 @@ class Office:
 
     def task(self, index: int) -> Any:
         """A task as the sandbox keeps it, to be edited."""
-        return self.sandbox.world.rooms[ROOM].tasks[self.tasks[index]]
+        return self.sandbox.store.rooms[ROOM].tasks[self.tasks[index]]
 
     def tick(self, *which: int) -> None:
         """Be done."""
         for index in which:
-            self.sandbox.tick(ROOM, self.tasks[index])
+            self.sandbox.complete_task(ROOM, self.tasks[index])
 
     def leave(self, person: int) -> None:
         """Leave the room, which deletes the tasks of who leaves."""
         assert self.tasks
-        with self.sandbox.at_rest() as world:
-            Happenings(world, self.now).leave(world.rooms[ROOM], person)
+        with self.sandbox.locked() as world:
+            RoomChanges(world, self.now).leave(world.rooms[ROOM], person)
 
     def break_down(self, **fault: Any) -> None:
         """Let Chatwork answer nothing but this."""
-        self.sandbox.misbehave(Fault(**{"kind": "status", "times": None, **fault}))
+        self.sandbox.add_fault(Fault(**{"kind": "status", "times": None, **fault}))
 
     @property
     def said(self) -> list[str]:

@@ -20,7 +20,7 @@ from airflow_provider_chatwork.operators.messages import (
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator, ChatworkSetTaskStatusOperator
 from airflow_provider_chatwork.provider_info import get_provider_info
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 
 #: Every operator of the provider.
 OPERATORS: list[type[ChatworkOperator]] = sorted(
@@ -55,19 +55,19 @@ def sample(operator: type[ChatworkOperator], sandbox: ServedSandbox, folder: Pat
     if operator is ChatworkPostMessageOperator:
         return Sample({"body": "夜間バッチ完了"}, "post_message")
     if operator is ChatworkEditMessageOperator:
-        message_id = sandbox.speak(room, company.BOT, "before")
+        message_id = sandbox.post_message(room, company.BOT, "before")
         return Sample({"message_id": message_id, "body": "after"}, "edit_message")
     if operator is ChatworkDeleteMessageOperator:
-        return Sample({"message_id": sandbox.speak(room, company.BOT, "before")}, "delete_message")
+        return Sample({"message_id": sandbox.post_message(room, company.BOT, "before")}, "delete_message")
     if operator is ChatworkCreateTaskOperator:
         return Sample({"body": "確認", "to_ids": [company.YAMADA, company.SATO]}, "create_task")
     if operator is ChatworkSetTaskStatusOperator:
-        [task_id] = sandbox.assign(room, company.BOT, [company.BOT], "確認")
+        [task_id] = sandbox.create_task(room, company.BOT, [company.BOT], "確認")
         return Sample({"chatwork_task_id": task_id}, "set_task_status")
     if operator is ChatworkUploadFileOperator:
         return Sample({"content": "日付,売上\n", "filename": "売上.csv"}, "upload_file")
     if operator is ChatworkDownloadFileOperator:
-        file_id = sandbox.share(room, company.SATO, Upload("指標.csv", b"1,2\n"))
+        file_id = sandbox.upload_file(room, company.SATO, Upload("指標.csv", b"1,2\n"))
         return Sample({"file_id": file_id, "destination": str(folder / "指標.csv")}, "get_file")
     if operator is ChatworkApprovalOperator:
         # Without time for an answer, so that nothing has to be waited for.

@@ -20,9 +20,9 @@ from airflow_provider_chatwork.api.errors import ChatworkParameterError, Chatwor
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE
-from tests.airflow_side import FakeStore, FakeTaskInstance, connect, context, new_dag, render
+from tests.airflow_helpers import FakeStore, FakeTaskInstance, connect, context, new_dag, render
 from tests.operators.answering import MODES, ROOM, End, Happening, Office
 
 SATO, YAMADA, TAKAHASHI, BOT = company.SATO, company.YAMADA, company.TAKAHASHI, company.BOT
@@ -71,11 +71,11 @@ def times_out(said: str, *happenings: Happening, **more: Any) -> Scenario:
 
 
 def break_down(**fault: Any) -> Any:
-    return lambda office: office.sandbox.misbehave(Fault(**{"kind": "status", "times": None, **fault}))
+    return lambda office: office.sandbox.add_fault(Fault(**{"kind": "status", "times": None, **fault}))
 
 
 def recover(office: Office) -> None:
-    office.sandbox.behave()
+    office.sandbox.clear_faults()
 
 
 UPLOAD = "[info][title][dtext:file_uploaded][/title][preview id=1 ht=100][download:1]a.png (1 KB)[/download][/info]"
@@ -154,7 +154,7 @@ SCENARIOS = {
         "却下",
         [YAMADA, TAKAHASHI],
         says(90, SATO, "却下"),
-        does(200, lambda office: office.sandbox.delete(ROOM, office.said[SATO])),
+        does(200, lambda office: office.sandbox.delete_message(ROOM, office.said[SATO])),
         says(300, YAMADA, "却下"),
         says(500, TAKAHASHI, "却下"),
         approvers=THREE,
@@ -215,7 +215,7 @@ SCENARIOS = {
         [SATO],
         does(
             90,
-            lambda office: office.sandbox.speak(
+            lambda office: office.sandbox.post_message(
                 ROOM,
                 SATO,
                 f"[rp aid={BOT} to={ROOM}-{office.question}]データ連携ボットさん\n[To:{YAMADA}]山田 太郎さん\n"
@@ -228,7 +228,7 @@ SCENARIOS = {
         [SATO],
         does(
             90,
-            lambda office: office.sandbox.speak(
+            lambda office: office.sandbox.post_message(
                 ROOM, SATO, f"[rp aid={BOT} to={ROOM}-{office.question}] データ連携ボットさん 承認"
             ),
         ),
@@ -238,7 +238,7 @@ SCENARIOS = {
         [SATO],
         does(
             90,
-            lambda office: office.sandbox.speak(
+            lambda office: office.sandbox.post_message(
                 ROOM,
                 SATO,
                 f"[rp aid={BOT} to={ROOM}-{office.sandbox.messages(ROOM)[0]['message_id']}]ボットさん\n承認\n\n"
@@ -260,7 +260,7 @@ SCENARIOS = {
         "no answer",
         does(
             90,
-            lambda office: office.sandbox.speak(
+            lambda office: office.sandbox.post_message(
                 ROOM, SATO, f"[rp aid={BOT} to={ROOM}-{office.question}] データ連携ボットさん まだです\n承認"
             ),
         ),
@@ -270,7 +270,7 @@ SCENARIOS = {
         "no answer",
         does(
             90,
-            lambda office: office.sandbox.speak(
+            lambda office: office.sandbox.post_message(
                 ROOM, SATO, f"[rp aid={BOT} to={ROOM}-{office.question}]まだ承認しないでください鈴木さん\n承認"
             ),
         ),
@@ -280,17 +280,18 @@ SCENARIOS = {
         "承認",
         [SATO, YAMADA],
         says(30, SATO, "承認"),
-        does(200, lambda office: setattr(office.sandbox.world.accounts[BOT], "name", "Robot")),
-        does(210, lambda office: office.sandbox.speak(ROOM, BOT, "改名しました")),
+        does(200, lambda office: setattr(office.sandbox.store.accounts[BOT], "name", "Robot")),
+        does(210, lambda office: office.sandbox.post_message(ROOM, BOT, "改名しました")),
         says(400, YAMADA, "承認"),
         approvers=THREE[:2],
         complete_when="all",
     ),
     "a stranger": times_out(f"no answer from {SATO}", says(90, YAMADA, "承認")),
     "a mention": times_out(
-        "no answer", does(90, lambda office: office.sandbox.speak(ROOM, SATO, f"[To:{BOT}]データ連携ボットさん\n承認"))
+        "no answer",
+        does(90, lambda office: office.sandbox.post_message(ROOM, SATO, f"[To:{BOT}]データ連携ボットさん\n承認")),
     ),
-    "a bare message": times_out("no answer", does(90, lambda office: office.sandbox.speak(ROOM, SATO, "承認"))),
+    "a bare message": times_out("no answer", does(90, lambda office: office.sandbox.post_message(ROOM, SATO, "承認"))),
     "a reply to something else": times_out(
         "no answer",
         does(90, lambda office: office.reply(SATO, "承認", to=office.sandbox.messages(ROOM)[0]["message_id"])),
@@ -314,10 +315,12 @@ SCENARIOS = {
         complete_when=2,
     ),
     "question deleted": fails(
-        "was deleted", does(90, lambda office: office.sandbox.delete(ROOM, office.question)), says(300, SATO, "承認")
+        "was deleted",
+        does(90, lambda office: office.sandbox.delete_message(ROOM, office.question)),
+        says(300, SATO, "承認"),
     ),
     "question deleted in a busy room": fails(
-        "was deleted", *BUSY, does(600, lambda office: office.sandbox.delete(ROOM, office.own[0]["message_id"]))
+        "was deleted", *BUSY, does(600, lambda office: office.sandbox.delete_message(ROOM, office.own[0]["message_id"]))
     ),
     "edited in a busy room": decided(
         "却下",
@@ -334,7 +337,7 @@ SCENARIOS = {
         f"'承認' by {YAMADA}; no answer from {SATO}",
         says(30, SATO, "承認"),
         *BUSY,
-        does(600, lambda office: office.sandbox.delete(ROOM, office.said[SATO])),
+        does(600, lambda office: office.sandbox.delete_message(ROOM, office.said[SATO])),
         says(700, YAMADA, "承認"),
         approvers=THREE[:2],
         complete_when="all",
@@ -386,7 +389,7 @@ SCENARIOS = {
         f"'承認' by {YAMADA}; no answer from {SATO}",
         says(70, SATO, "承認"),
         says(150, SATO, "すみません、取り消します"),
-        does(400, lambda office: office.sandbox.delete(ROOM, office.said[SATO])),
+        does(400, lambda office: office.sandbox.delete_message(ROOM, office.said[SATO])),
         says(500, YAMADA, "承認"),
         approvers=THREE[:2],
         complete_when="all",
@@ -458,7 +461,7 @@ SCENARIOS = {
     "hint delayed": decided(
         "承認",
         [SATO],
-        does(70, break_down(operation="post_message", status=503, act=False)),
+        does(70, break_down(operation="post_message", status=503, executed=False)),
         says(90, SATO, "いいです"),
         does(400, recover),
         says(900, SATO, "承認"),
@@ -502,7 +505,7 @@ SCENARIOS = {
         f"no answer from {SATO}",
         says(30, SATO, "承認"),
         *(does(150 + 60 * minute, lambda office: office.chat(40)) for minute in range(4)),
-        does(440, break_down(operation="post_message", status=503, act=False)),
+        does(440, break_down(operation="post_message", status=503, executed=False)),
         says(450, SATO, "取り消します"),
         does(900, recover),
         approvers=THREE[:2],
@@ -712,12 +715,12 @@ class TestTheQuestion:
                 ask(deferrable=True, timeout=600).execute({"ti": FakeTaskInstance(run_id=run_id)})
             asked.append(deferred.value.trigger.serialize()[1]["ask"]["message_id"])
             # The second is not posted at the first try, and looked for.
-            office.sandbox.misbehave(Fault("status", operation="post_message", status=503, act=False, times=1))
+            office.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=1))
         assert asked == [message["message_id"] for message in office.own]
         assert len({*asked}) == 2
 
     def test_keeps_the_authors_notation_and_breaks_that_of_names_and_options(self, office):
-        office.sandbox.world.accounts[SATO].name = "佐藤[toall]"
+        office.sandbox.store.accounts[SATO].name = "佐藤[toall]"
         text = self.text(office, question="[b]売上[hr]確認[/info]", options={"[toall]": True, "却下": False})
         assert "[b]売上[hr]確認[\u200b/info]" in text
         assert "1. [\u200btoall]" in text
@@ -848,11 +851,11 @@ class TestTries:
     @pytest.mark.parametrize("mode", MODES)
     def test_a_later_try_hears_the_answer_to_the_question_of_an_earlier_one(self, mode, office):
         store = FakeStore()
-        office.sandbox.misbehave(Fault("status", operation="list_messages", status=302, times=None))
+        office.sandbox.add_fault(Fault("status", operation="list_messages", status=302, times=None))
         known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": store}
         with pytest.raises(ChatworkUnexpectedResponseError):
             ask(timeout=600).execute(known)
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         office.now += 30
         office.reply(SATO, "承認")
         result = office.resume(ask(timeout=600, deferrable=mode == "triggerer"), known)
@@ -868,24 +871,24 @@ class TestTries:
         office.happenings = [(30, lambda o: o.reply(YAMADA, "承認")), (90, break_down(status=302))]
         with pytest.raises(ChatworkUnexpectedResponseError):
             office.resume(ask(**both), known)
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         office.sandbox.remove_member(ROOM, YAMADA)
         office.reply(SATO, "却下")
         assert office.resume(ask(**both), known)["choice"] == "却下"
         assert len(office.own) == 1
 
     def test_a_lost_list_of_members_is_not_taken_for_an_empty_room(self, office):
-        office.sandbox.misbehave(Fault("malformed", operation="list_members", shape="empty", times=None))
+        office.sandbox.add_fault(Fault("malformed", operation="list_members", shape="empty", times=None))
         with pytest.raises(ChatworkUnexpectedResponseError):
             ask().execute(context())
         assert not office.own
 
     def test_a_later_try_does_not_give_more_time(self, office):
         known = {"ti": FakeTaskInstance(max_tries=2), "task_state_store": FakeStore()}
-        office.sandbox.misbehave(Fault("status", operation="list_messages", status=302, times=None))
+        office.sandbox.add_fault(Fault("status", operation="list_messages", status=302, times=None))
         with pytest.raises(ChatworkUnexpectedResponseError):
             ask(timeout=600).execute(known)
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         begin, office.now = office.now, office.now + 400
         assert ask(timeout=600).execute(known)["outcome"] == "timeout_default"
         assert office.now == begin + 600
@@ -904,7 +907,7 @@ class TestTries:
         office.happenings = [(30, lambda o: o.reply(SATO, "承認")), (90, break_down(status=302))]
         with pytest.raises(ChatworkUnexpectedResponseError):
             office.resume(ask(**both), known)
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         office.chat(150)
         office.happenings = [(600, lambda o: o.reply(YAMADA, "承認", to=o.own[0]["message_id"]))]
         result = office.resume(ask(**both), known)
@@ -954,7 +957,7 @@ class TestTries:
         asked = [self.asked(office, known, to=to)]
         office.sandbox.add_member(ROOM, TAKAHASHI)
         asked.append(self.asked(office, known, to=to))
-        office.sandbox.world.accounts[SATO].name = "鈴木 花子"
+        office.sandbox.store.accounts[SATO].name = "鈴木 花子"
         asked.append(self.asked(office, known, to=to))
         assert asked == [1, 1, 1]
 

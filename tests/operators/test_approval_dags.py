@@ -10,8 +10,8 @@ from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup, task_gr
 
 from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import VERSION, new_dag, run_dag
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
+from tests.airflow_helpers import VERSION, new_dag, run_dag
 from tests.operators.answering import MODES, ROOM
 
 SATO, YAMADA = company.SATO, company.YAMADA
@@ -136,7 +136,7 @@ class TestInADag:
             monkeypatch, tmp_path, timeout=0, on_timeout=on_timeout, deferrable=deferrable, **again
         )
         assert (states["ask"], states["release"]) == (state, downstream)
-        assert sandbox.acted("post_message") == 1
+        assert sandbox.write_count("post_message") == 1
         assert [result and result["outcome"] for result in notes] == [
             "timeout_default" if on_timeout == "却下" else None
         ]
@@ -172,7 +172,7 @@ class TestInADag:
             "ask": "failed",
             "release": "upstream_failed",
         }
-        assert not sandbox.acted("post_message")
+        assert not sandbox.write_count("post_message")
 
     def test_a_mapped_task_stops_what_is_mapped_with_it(self, db, answers, monkeypatch, tmp_path):
         answers("却下")

@@ -23,7 +23,7 @@ from airflow_provider_chatwork.operators.messages import (
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator, ChatworkSetTaskStatusOperator
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
-from tests.airflow_side import FakeStore, FakeTaskInstance, connect, context, new_dag, render, run_dag
+from tests.airflow_helpers import FakeStore, FakeTaskInstance, connect, context, new_dag, render, run_dag
 from tests.operators.samples import CREATING, OPERATORS, Sample, sample
 
 ROOM = company.DATA_ROOM
@@ -43,7 +43,7 @@ class TestEveryOperator:
         done = operator(task_id="t", room_id=ROOM, **use.arguments).execute(context())
         assert done
         assert json.loads(json.dumps(done)) == done
-        assert sandbox.acted(use.operation) == (operator is not ChatworkDownloadFileOperator)
+        assert sandbox.write_count(use.operation) == (operator is not ChatworkDownloadFileOperator)
 
     @every_operator
     def test_stores_what_it_is_given_and_nothing_else(self, operator):
@@ -106,7 +106,7 @@ class TestEveryOperator:
     )
     def test_fails_for_good_where_chatwork_refuses_for_good(self, operator, status, error, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
-        sandbox.misbehave(refusal(status))
+        sandbox.add_fault(refusal(status))
         with pytest.raises(AirflowFailException, match="because") as caught:
             operator(task_id="t", room_id=ROOM, **use.arguments).execute(context())
         assert type(caught.value.__cause__) is error
@@ -124,7 +124,7 @@ class TestEveryOperator:
     )
     def test_leaves_what_may_pass_to_the_retries_of_airflow(self, operator, fault, error, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
-        sandbox.misbehave(fault)
+        sandbox.add_fault(fault)
         task = operator(task_id="t", room_id=ROOM, **use.arguments)
         # With a memory of what was sent, a later try can find out about a write of unknown fate.
         with pytest.raises(errors.ChatworkError) as caught:
@@ -158,7 +158,7 @@ class TestEveryOperator:
     )
     def test_succeeds_without_its_link_where_that_cannot_be_found(self, operator, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
-        sandbox.misbehave(Fault("status", method="GET", status=500, times=None))
+        sandbox.add_fault(Fault("status", method="GET", status=500, times=None))
         ti = FakeTaskInstance()
         assert operator(task_id="t", room_id=ROOM, **use.arguments).execute({"ti": ti})
         assert ti.xcoms[PLACE_KEY]["message_id"] is None
@@ -187,16 +187,16 @@ class TestCreatedOnce:
     def test_a_later_try_returns_what_an_earlier_one_has_created(self, operator, tries, sandbox):
         first = tries.once_more()
         assert tries.once_more() == first
-        assert sandbox.acted(CREATING[operator]) == 1
+        assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
     def test_a_later_try_finds_what_an_earlier_one_did_not_live_to_tell(self, operator, tries, sandbox):
-        sandbox.misbehave(Fault("lost_reply", operation=CREATING[operator]))
+        sandbox.add_fault(Fault("lost_reply", operation=CREATING[operator]))
         with pytest.raises(errors.ChatworkUnknownOutcomeError):
             tries.once_more()
-        assert sandbox.acted(CREATING[operator]) == 1
+        assert sandbox.write_count(CREATING[operator]) == 1
         found = tries.once_more()
-        assert sandbox.acted(CREATING[operator]) == 1
+        assert sandbox.write_count(CREATING[operator]) == 1
         there = {
             "post_message": lambda: sandbox.messages(ROOM)[-1]["message_id"],
             "create_task": lambda: sorted(task["task_id"] for task in sandbox.tasks(ROOM))[-2:],
@@ -207,12 +207,12 @@ class TestCreatedOnce:
 
     @every_creating_operator
     def test_a_later_try_creates_what_an_earlier_one_did_not(self, operator, tries, sandbox):
-        sandbox.misbehave(Fault("status", operation=CREATING[operator], status=500, act=False))
+        sandbox.add_fault(Fault("status", operation=CREATING[operator], status=500, executed=False))
         with pytest.raises(errors.ChatworkUnknownOutcomeError):
             tries.once_more()
-        assert sandbox.acted(CREATING[operator]) == 0
+        assert sandbox.write_count(CREATING[operator]) == 0
         tries.once_more()
-        assert sandbox.acted(CREATING[operator]) == 1
+        assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
     def test_finds_it_where_the_store_failed_after_the_creation(self, operator, tries, sandbox):
@@ -228,46 +228,46 @@ class TestCreatedOnce:
         with pytest.raises(ConnectionError):
             tries.once_more()
         assert tries.once_more()
-        assert sandbox.acted(CREATING[operator]) == 1
+        assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
     def test_another_request_is_carried_out(self, operator, tries, sandbox):
         tries.once_more()
         changed = "content" if operator is ChatworkUploadFileOperator else "body"
         tries.once_more(**{changed: "something else"})
-        assert sandbox.acted(CREATING[operator]) == 2
+        assert sandbox.write_count(CREATING[operator]) == 2
 
     @every_creating_operator
     def test_a_cleared_task_creates_anew(self, operator, tries, sandbox):
         first = tries.once_more()
         tries.ti.max_tries += 3
         assert tries.once_more() != first
-        assert sandbox.acted(CREATING[operator]) == 2
+        assert sandbox.write_count(CREATING[operator]) == 2
 
     @every_creating_operator
     def test_an_airflow_without_a_store_creates_on_every_try(self, operator, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
         for nothing in ({}, {"task_state_store": None}):
             operator(task_id="t", room_id=ROOM, **use.arguments).execute({"ti": FakeTaskInstance(), **nothing})
-        assert sandbox.acted(CREATING[operator]) == 2
+        assert sandbox.write_count(CREATING[operator]) == 2
 
     @every_creating_operator
     def test_an_airflow_without_a_store_does_not_retry_what_may_have_been_done(self, operator, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
-        sandbox.misbehave(Fault("lost_reply", operation=CREATING[operator]))
+        sandbox.add_fault(Fault("lost_reply", operation=CREATING[operator]))
         with pytest.raises(AirflowFailException, match="look into the room") as caught:
             operator(task_id="t", room_id=ROOM, **use.arguments).execute(context())
         assert type(caught.value.__cause__) is errors.ChatworkUnknownOutcomeError
-        assert sandbox.acted(CREATING[operator]) == 1
+        assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
     def test_does_not_take_for_its_own_what_another_task_created_while_it_was_refused(self, operator, tries, sandbox):
-        sandbox.misbehave(Fault("status", operation=CREATING[operator], status=429))
+        sandbox.add_fault(Fault("status", operation=CREATING[operator], status=429))
         with pytest.raises(errors.ChatworkRateLimitError):
             tries.once_more()
         other = Tries(operator, Sample(tries.arguments, "")).once_more()
         assert tries.once_more() != other
-        assert sandbox.acted(CREATING[operator]) == 2
+        assert sandbox.write_count(CREATING[operator]) == 2
 
     @pytest.mark.parametrize("due", [timedelta(hours=2), "PT2H"], ids=repr)
     def test_a_deadline_counted_from_each_try_is_the_same_request(self, due, sandbox, monkeypatch):
@@ -277,9 +277,9 @@ class TestCreatedOnce:
         clock = time.time
         monkeypatch.setattr(time, "time", lambda: clock() + 90)
         assert tries.once_more() == first
-        assert sandbox.acted("create_task") == 1
+        assert sandbox.write_count("create_task") == 1
         tries.once_more(due=timedelta(hours=3))
-        assert sandbox.acted("create_task") == 2
+        assert sandbox.write_count("create_task") == 2
 
     def test_only_what_creates_is_remembered(self, sandbox, tmp_path):
         # What asks creates as well; its own tests see to that.
@@ -327,7 +327,7 @@ class TestInADag:
             tell >> edit >> delete
             create >> tick >> wait
         # The first look of the sensor fails, so that it has to wait in the triggerer.
-        sandbox.misbehave(Fault("status", status=503, operation="list_tasks"))
+        sandbox.add_fault(Fault("status", status=503, operation="list_tasks"))
         run = run_dag(dag, monkeypatch, tmp_path / "dags")
         assert {(ti.task_id, str(ti.state)) for ti in run.get_task_instances()} == {
             (task.task_id, "success") for task in dag.tasks
@@ -351,7 +351,7 @@ class TestInADag:
             (task_id, "done", account_id) for task_id, account_id in zip(left("create"), people, strict=True)
         ]
         assert Path(left("download")).read_bytes() == b"1,2"
-        assert sandbox.content(ROOM, left("upload")) == b"1,2"
+        assert sandbox.file_content(ROOM, left("upload")) == b"1,2"
 
         links = {
             task.task_id: link_of(dag, run, task.task_id, "Chatwork message")
@@ -377,12 +377,12 @@ class TestInADag:
             ChatworkPostMessageOperator(task_id="tell", body="一度だけ", **again)
             ChatworkCreateTaskOperator(task_id="create", body="確認", to_ids=[company.SATO], due="P1D", **again)
             # The answer to the first try is lost, and the connection has no patience to look for it.
-            sandbox.misbehave(Fault("lost_reply", operation="upload_file"))
+            sandbox.add_fault(Fault("lost_reply", operation="upload_file"))
             ChatworkUploadFileOperator(task_id="upload", content="1", filename="a.csv", **again)
         run = run_dag(dag, monkeypatch, tmp_path)
         tries = {ti.task_id: (str(ti.state), ti.try_number) for ti in run.get_task_instances()}
         assert tries == {"tell": ("success", 2), "create": ("success", 2), "upload": ("success", 2)}
-        assert {name: sandbox.acted(name) for name in CREATING.values()} == dict.fromkeys(CREATING.values(), 1)
+        assert {name: sandbox.write_count(name) for name in CREATING.values()} == dict.fromkeys(CREATING.values(), 1)
         pulled = {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in run.get_task_instances()}
         assert str(pulled["tell"]) in [message["message_id"] for message in sandbox.messages(ROOM)]
         assert pulled["upload"] == sandbox.files(ROOM)[-1]["file_id"]

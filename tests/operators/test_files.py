@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api.errors import ChatworkNetworkError
 from airflow_provider_chatwork.api.validation import MAX_FILE
 from airflow_provider_chatwork.operators.files import ChatworkDownloadFileOperator, ChatworkUploadFileOperator
 from airflow_provider_chatwork.sandbox import Fault, company
-from tests.airflow_side import context
+from tests.airflow_helpers import context
 
 # Airflow's own object storage asks its library for what is to change there.
 pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath:PendingDeprecationWarning")
@@ -23,7 +23,7 @@ def upload(sandbox: Any, **arguments: Any) -> tuple[str, bytes]:
     """Execute the operator and return the name and the content people see."""
     file_id = ChatworkUploadFileOperator(task_id="t", room_id=ROOM, **arguments).execute(context())
     [name] = [file["filename"] for file in sandbox.files(ROOM) if file["file_id"] == file_id]
-    return name, sandbox.content(ROOM, file_id)
+    return name, sandbox.file_content(ROOM, file_id)
 
 
 class TestChatworkUploadFileOperator:
@@ -85,7 +85,7 @@ class TestChatworkUploadFileOperator:
 class TestChatworkDownloadFileOperator:
     @pytest.fixture
     def file_id(self, sandbox: Any) -> int:
-        return sandbox.share(ROOM, company.SATO, Upload("../指標 2026.csv", b"x" * 200_000))
+        return sandbox.upload_file(ROOM, company.SATO, Upload("../指標 2026.csv", b"x" * 200_000))
 
     def download(self, file_id: int, destination: Any) -> str:
         task = ChatworkDownloadFileOperator(task_id="t", room_id=ROOM, file_id=file_id, destination=destination)
@@ -113,7 +113,7 @@ class TestChatworkDownloadFileOperator:
 
     def test_leaves_what_is_there_where_the_download_breaks_off(self, file_id, sandbox, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"before")
-        sandbox.misbehave(Fault("cut", path="/sandbox/download/.*", times=None))
+        sandbox.add_fault(Fault("cut", path="/sandbox/download/.*", times=None))
         with pytest.raises(ChatworkNetworkError):
             self.download(file_id, tmp_path / "a.csv")
         assert (tmp_path / "a.csv").read_bytes() == b"before"

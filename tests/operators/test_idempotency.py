@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.waiting.reminders import Reminder
-from tests.airflow_side import FakeStore, connect
+from tests.airflow_helpers import FakeStore, connect
 from tests.operators.chores import MODES, PEOPLE, ROOM, End, Office
 from tests.virtual_time import START
 
@@ -42,7 +42,7 @@ class Runs:
         """Let a try fail with something that Airflow tries again."""
         end = self.go(*happenings, (at, redirect), **changed)
         assert end.how == "failed", end.error
-        self.office.sandbox.behave()
+        self.office.sandbox.clear_faults()
         self.office.ti.try_number += 1
         return end
 
@@ -62,7 +62,7 @@ def tick(*which: int) -> Callable[[Office], object]:
 
 def tick_newest(office: Office) -> None:
     for task in office.sandbox.tasks(ROOM)[-2:]:
-        office.sandbox.tick(ROOM, task["task_id"])
+        office.sandbox.complete_task(ROOM, task["task_id"])
 
 
 def new_tasks(office: Office) -> list[Any]:
@@ -163,7 +163,7 @@ class TestARetry:
         runs.go((100, interrupt))
         withdrawn = [task["task_id"] for task in new_tasks(office)]
         assert [task["status"] for task in new_tasks(office)].count("open") == 2 - closed
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         office.ti.try_number += 1
         end = runs.go((1000, tick_newest))
         assert end.how == "done"
@@ -178,7 +178,7 @@ class TestARetry:
         runs = Runs(office, memory, mode, withdraw=True)
         runs.go_and_fail()
         for index in range(101):
-            office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+            office.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
         assert runs.go((900, tick(0, 1))).how == "done"
         assert len(new_tasks(office)) == 2
 
@@ -198,7 +198,7 @@ class TestARetry:
         runs.go_and_fail()
         office.tick(0, 1)
         for index in range(101):
-            office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+            office.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
         end = runs.go()
         assert "look into the room" in end.error
         assert len(new_tasks(office)) == 2
@@ -229,7 +229,7 @@ class TestTheReference:
         first = runs.go().result
         office.ti.try_number += 1
         assert runs.go().result == first
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
     def test_is_looked_for_once_by_an_airflow_that_remembers(self, office: Office) -> None:
         runs = Runs(office, "reference", "worker", wait_for_completion=False)
@@ -246,7 +246,7 @@ class TestTheReference:
         assert "list_tasks" not in [request.operation for request in office.sandbox.requests]
         # The run was deleted and made anew.
         runs.go()
-        assert office.sandbox.acted("create_task") == 2
+        assert office.sandbox.write_count("create_task") == 2
 
     def test_of_another_task_is_not_taken(self, office: Office) -> None:
         runs = Runs(office, "reference", "worker", wait_for_completion=False)
@@ -254,24 +254,24 @@ class TestTheReference:
         office.ti.try_number += 1
         runs.go(reference="another")
         runs.go(body="別の作業")
-        assert office.sandbox.acted("create_task") == 3
+        assert office.sandbox.write_count("create_task") == 3
 
     def test_of_somebody_else_is_not_taken(self, office: Office) -> None:
-        office.sandbox.assign(ROOM, YAMADA, [SATO, YAMADA], "マスタを更新する\n参照: weekly/2026-11-23")
+        office.sandbox.create_task(ROOM, YAMADA, [SATO, YAMADA], "マスタを更新する\n参照: weekly/2026-11-23")
         runs = Runs(office, "reference", "worker", wait_for_completion=False)
         office.ti.try_number += 1
         runs.go()
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
     def test_finds_what_was_lost_on_the_way(self, office: Office) -> None:
         runs = Runs(office, "reference", "worker", wait_for_completion=False)
-        office.sandbox.misbehave(Fault("lost_reply", operation="create_task"))
-        office.sandbox.misbehave(Fault("status", method="GET", status=500, times=None))
+        office.sandbox.add_fault(Fault("lost_reply", operation="create_task"))
+        office.sandbox.add_fault(Fault("status", method="GET", status=500, times=None))
         assert runs.go().how == "failed"
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         office.ti.try_number += 1
         assert runs.go().how == "done"
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
     @in_both_modes
     def test_finds_the_rest_where_one_was_deleted(self, mode: str, office: Office) -> None:
@@ -309,7 +309,7 @@ class TestTheReference:
             fill(office, status, company.SUZUKI, 120)
         end = runs.go((900, tick(1)))
         assert end.how == "done"
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
     def test_behind_a_hundred_tasks_of_one_person_is_not_given_again(self, office: Office) -> None:
         runs = Runs(office, "reference", "worker", to_ids=[SATO])
@@ -317,16 +317,16 @@ class TestTheReference:
         fill(office, "open", SATO, 100)
         end = runs.go()
         assert "look into the room" in end.error
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
 
 def fill(office: Office, status: str, person: int, count: int) -> None:
     """Hide all tasks of the room behind as many others by the account of the token."""
-    room = office.sandbox.world.rooms[ROOM]
+    room = office.sandbox.store.rooms[ROOM]
     if person not in room.roles:
         office.sandbox.add_member(ROOM, person)
     for index in range(count):
-        [task_id] = office.sandbox.assign(ROOM, company.BOT, [person], f"{index}")
+        [task_id] = office.sandbox.create_task(ROOM, company.BOT, [person], f"{index}")
         room.tasks[task_id].status = status
         office.before.add(task_id)
 
@@ -381,7 +381,7 @@ class TestARoomFullOfDoneTasks:
         fill(office, "done", SATO, 100)
         office.now += 86400
         for index in range(5):
-            office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+            office.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
         return office
 
     def tick_later(self, office: Office) -> Any:
@@ -392,11 +392,11 @@ class TestARoomFullOfDoneTasks:
         self, memory: str, full: Office, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect(monkeypatch, full.sandbox, max_wait=300)
-        full.sandbox.misbehave(Fault("status", operation="create_task", status=503, times=1))
+        full.sandbox.add_fault(Fault("status", operation="create_task", status=503, times=1))
         runs = Runs(full, "reference" if memory == "none" else memory, "worker", to_ids=[SATO])
         end = runs.go(self.tick_later(full), **({"reference": None} if memory == "none" else {}))
         assert end.how == "done"
-        assert full.sandbox.acted("create_task") == 1
+        assert full.sandbox.write_count("create_task") == 1
 
     @pytest.mark.parametrize(
         "fault", [{"kind": "refuse"}, {"status": 429}, {"operation": "create_task", "status": 503}], ids=str
@@ -406,20 +406,20 @@ class TestARoomFullOfDoneTasks:
         runs = Runs(full, memory, "worker", to_ids=[SATO])
         full.break_down(**fault)
         assert runs.go().how == "failed"
-        full.sandbox.behave()
+        full.sandbox.clear_faults()
         full.ti.try_number += 1
         full.now += 60
         assert runs.go(self.tick_later(full)).how == "done"
-        assert full.sandbox.acted("create_task") == 1
+        assert full.sandbox.write_count("create_task") == 1
 
     @with_both_memories
     def test_is_not_given_another_where_the_answer_was_lost(self, memory: str, full: Office) -> None:
         runs = Runs(full, memory, "worker", to_ids=[SATO])
-        full.sandbox.misbehave(Fault("lost_reply", operation="create_task"))
-        full.sandbox.misbehave(Fault("status", method="GET", status=500, times=None))
+        full.sandbox.add_fault(Fault("lost_reply", operation="create_task"))
+        full.sandbox.add_fault(Fault("status", method="GET", status=500, times=None))
         assert runs.go().how == "failed"
-        full.sandbox.behave()
+        full.sandbox.clear_faults()
         full.ti.try_number += 1
         full.now += 60
         assert runs.go(self.tick_later(full)).how == "done"
-        assert full.sandbox.acted("create_task") == 1
+        assert full.sandbox.write_count("create_task") == 1

@@ -13,7 +13,7 @@ from airflow_provider_chatwork.operators.messages import (
     ChatworkPostMessageOperator,
 )
 from airflow_provider_chatwork.sandbox import company
-from tests.airflow_side import FakeTaskInstance, context
+from tests.airflow_helpers import FakeTaskInstance, context
 
 ROOM = company.DATA_ROOM
 
@@ -61,7 +61,7 @@ class TestChatworkPostMessageOperator:
 
 class TestChatworkEditMessageOperator:
     def test_replaces_the_body_and_returns_the_same_message_id(self, sandbox):
-        message_id = sandbox.speak(ROOM, company.BOT, "before")
+        message_id = sandbox.post_message(ROOM, company.BOT, "before")
         task = ChatworkEditMessageOperator(task_id="t", room_id=ROOM, message_id=message_id, body="after")
         assert task.execute(context()) == message_id
         assert body_of(sandbox, message_id) == "after"
@@ -74,7 +74,7 @@ class TestChatworkEditMessageOperator:
         assert not sandbox.requests
 
     def test_fails_for_good_on_somebody_elses_message(self, sandbox):
-        message_id = sandbox.speak(ROOM, company.SATO, "mine")
+        message_id = sandbox.post_message(ROOM, company.SATO, "mine")
         with pytest.raises(AirflowFailException):
             ChatworkEditMessageOperator(task_id="t", room_id=ROOM, message_id=message_id, body="x").execute(context())
         assert body_of(sandbox, message_id) == "mine"
@@ -82,26 +82,26 @@ class TestChatworkEditMessageOperator:
 
 class TestChatworkDeleteMessageOperator:
     def test_deletes_the_message_and_returns_its_id(self, sandbox):
-        message_id = sandbox.speak(ROOM, company.BOT, "before")
+        message_id = sandbox.post_message(ROOM, company.BOT, "before")
         task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id)
         assert task.execute(context()) == message_id
         assert body_of(sandbox, message_id) == "[deleted]"
 
     def test_fails_for_good_where_it_was_deleted_before(self, sandbox):
-        message_id = sandbox.speak(ROOM, company.BOT, "before")
-        sandbox.delete(ROOM, message_id)
+        message_id = sandbox.post_message(ROOM, company.BOT, "before")
+        sandbox.delete_message(ROOM, message_id)
         with pytest.raises(AirflowFailException) as caught:
             ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id).execute(context())
         assert isinstance(caught.value.__cause__, ChatworkNotFoundError)
 
     def test_succeeds_where_an_earlier_try_may_have_deleted_it(self, sandbox):
-        message_id = sandbox.speak(ROOM, company.BOT, "before")
-        sandbox.delete(ROOM, message_id)
+        message_id = sandbox.post_message(ROOM, company.BOT, "before")
+        sandbox.delete_message(ROOM, message_id)
         task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=f" {message_id} ")
         assert task.execute({"ti": FakeTaskInstance(try_number=2)}) == message_id
 
     def test_takes_it_for_deleted_where_an_earlier_try_may_have_done_it(self, sandbox):
-        message_id = sandbox.speak(ROOM, company.BOT, "before")
-        sandbox.delete(ROOM, message_id)
+        message_id = sandbox.post_message(ROOM, company.BOT, "before")
+        sandbox.delete_message(ROOM, message_id)
         task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id)
         assert task.execute({"ti": FakeTaskInstance(try_number=2)}) == message_id

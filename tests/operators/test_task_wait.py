@@ -20,10 +20,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
 from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
-from tests.airflow_side import FakeStore, connect, new_dag, render
+from tests.airflow_helpers import FakeStore, connect, new_dag, render
 from tests.operators.chores import MODES, PEOPLE, ROOM, Happening, Office
 from tests.virtual_time import START
 
@@ -56,7 +56,7 @@ def tick(*which: int) -> Callable[[Office], object]:
 
 
 def untick(index: int) -> Callable[[Office], object]:
-    return lambda office: office.sandbox.untick(ROOM, office.tasks[index])
+    return lambda office: office.sandbox.reopen_task(ROOM, office.tasks[index])
 
 
 def delete(index: int) -> Callable[[Office], object]:
@@ -99,7 +99,7 @@ def log_of(caplog: Any, capsys: Any) -> str:
 
 
 def recover(office: Office) -> None:
-    office.sandbox.behave()
+    office.sandbox.clear_faults()
 
 
 def lose_the_room(office: Office) -> None:
@@ -113,13 +113,13 @@ def reissue_the_token(office: Office) -> None:
 
 def withdraw_as_another(office: Office) -> None:
     message_id = office.sandbox.tasks(ROOM)[-1]["message_id"]
-    office.sandbox.speak(ROOM, company.BOT, f"依頼の取り下げ: https://example.com/#!rid{ROOM}-{message_id}")
+    office.sandbox.post_message(ROOM, company.BOT, f"依頼の取り下げ: https://example.com/#!rid{ROOM}-{message_id}")
     office.tick(0, 1, 2)
 
 
 def chat(office: Office) -> None:
     for index in range(120):
-        office.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+        office.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
 
 
 DONE3 = "done done done"
@@ -277,7 +277,7 @@ class TestBothModes:
         assert {at: task["why"] for at, task in enumerate(tasks) if task["why"]} == scenario.whys
         words = {"done": "done", "timed out": "timed_out", "skipped": "timed_out", "failed for good": "impossible"}
         assert end.outcome["outcome"] == (scenario.outcome or words[end.how])
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
 
 class TestTheResult:
@@ -317,7 +317,7 @@ class TestTheResult:
 
     @in_both_modes
     def test_is_as_good_where_the_room_cannot_be_read(self, mode: str, office: Office) -> None:
-        office.sandbox.misbehave(Fault("status", operation="list_members", status=500, times=None))
+        office.sandbox.add_fault(Fault("status", operation="list_members", status=500, times=None))
         people = {"to_ids": [SATO, YAMADA], "complete_when": "any"}
         end = office.ask(mode, [(100, delete(1)), (200, tick(0))], **people)
         assert [(task["status"], task["why"]) for task in end.result["tasks"]] == [
@@ -341,7 +341,7 @@ class TestTheResult:
     @in_both_modes
     def test_is_the_same_where_somebody_uploads_a_file_at_that_time(self, mode: str, office: Office) -> None:
         def upload(office: Office) -> None:
-            office.sandbox.share(ROOM, YAMADA, Upload("a.csv", b"1"))
+            office.sandbox.upload_file(ROOM, YAMADA, Upload("a.csv", b"1"))
 
         end = office.ask(mode, [(100, tick(0)), (101, upload)], to_ids=SATO)
         assert (end.how, end.result["tasks"][0]["status"]) == ("done", "done")
@@ -357,11 +357,11 @@ class TestTheResult:
 
     @in_both_modes
     def test_is_not_changed_by_an_outage_at_the_beginning(self, mode: str, office: Office) -> None:
-        office.sandbox.misbehave(Fault("status", method="GET", status=503, times=2))
+        office.sandbox.add_fault(Fault("status", method="GET", status=503, times=2))
         end = office.ask(mode, [(100, tick(0))], to_ids=SATO)
         assert end.how == "done"
         assert end.result["message_id"] == end.xcoms[PLACE_KEY]["message_id"]
-        assert office.sandbox.acted("create_task") == 1
+        assert office.sandbox.write_count("create_task") == 1
 
 
 class TestReminders:
@@ -438,7 +438,7 @@ class TestReminders:
 
     @in_both_modes
     def test_that_are_refused_do_not_end_the_wait(self, mode: str, office: Office) -> None:
-        office.sandbox.misbehave(Fault("status", operation="post_message", status=403, times=None))
+        office.sandbox.add_fault(Fault("status", operation="post_message", status=403, times=None))
         reminder = Reminder(after=600, **self.NAG)
         end = office.ask(mode, [(1000, tick(0, 1, 2))], reminders=reminder)
         assert (end.how, office.said) == ("done", [])
@@ -720,7 +720,7 @@ class TestTheDeferral:
         assert office.sandbox.token not in json.dumps(deferred.trigger.serialize())
 
     def test_does_not_happen_where_people_are_done_already(self, office: Office) -> None:
-        office.sandbox.people_tick_after = 0
+        office.sandbox.complete_tasks_after = 0
         assert office.operator("triggerer").execute({"ti": office.ti})["outcome"] == "done"
 
     def test_does_not_happen_unless_it_is_to_wait(self, office: Office) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from tests.airflow_side import new_dag, run_dag
+from tests.airflow_helpers import new_dag, run_dag
 
 ROOM = company.DATA_ROOM
 PEOPLE = [company.SATO, company.YAMADA]
@@ -22,9 +22,9 @@ class TestInADag:
     def test_waits_in_both_modes_and_hands_on_what_came_of_it(
         self, db: None, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        sandbox.people_tick_after = 0
+        sandbox.complete_tasks_after = 0
         # The first look fails, so that there is something to wait for.
-        sandbox.misbehave(Fault("status", status=503, operation="get_task", times=4))
+        sandbox.add_fault(Fault("status", status=503, operation="get_task", times=4))
         wait = {"room_id": ROOM, "wait_for_completion": True, "poke_interval": 1, "reference": "{{ run_id }}"}
         with new_dag("chores", params={"who": company.TAKAHASHI}) as dag:
             here = ChatworkCreateTaskOperator(
@@ -84,7 +84,7 @@ class TestInADag:
             "fail_True": ("failed", 1),
             "skip_True": ("skipped", 1),
         }
-        assert sandbox.acted("create_task") == 4
+        assert sandbox.write_count("create_task") == 4
         for ti in run.get_task_instances():
             outcome = ti.xcom_pull(task_ids=ti.task_id, key="chatwork_outcome")
             assert [task["status"] for task in outcome["tasks"]] == ["withdrawn", "withdrawn"]
@@ -104,8 +104,8 @@ class TestInADag:
             if context["ti"].try_number == 1:
                 raise ConnectionError("the worker lost its footing behind the door")
 
-        sandbox.people_tick_after = 0
-        sandbox.misbehave(Fault("status", status=503, operation="get_task"))
+        sandbox.complete_tasks_after = 0
+        sandbox.add_fault(Fault("status", status=503, operation="get_task"))
         with new_dag(f"again_{memory}_{deferrable}") as dag:
             ChatworkCreateTaskOperator(
                 task_id="ask",
@@ -124,6 +124,6 @@ class TestInADag:
 
         [ti] = run.get_task_instances()
         assert (str(ti.state), ti.try_number) == ("success", 2)
-        assert sandbox.acted("create_task") == 1
+        assert sandbox.write_count("create_task") == 1
         [task] = ti.xcom_pull(task_ids="ask")["tasks"]
         assert task["task_id"] == sandbox.tasks(ROOM)[-1]["task_id"]

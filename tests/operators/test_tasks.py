@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator, ChatworkSetTaskStatusOperator
 from airflow_provider_chatwork.sandbox import company
-from tests.airflow_side import connect, context, new_dag, render
+from tests.airflow_helpers import connect, context, new_dag, render
 
 ROOM = company.DATA_ROOM
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -140,20 +140,20 @@ class TestChatworkCreateTaskOperator:
 class TestChatworkSetTaskStatusOperator:
     @pytest.mark.parametrize("status", ["done", "open"])
     def test_sets_the_status_and_returns_the_task_id(self, status, sandbox):
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.BOT], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.BOT], "確認")
         if status == "open":
-            sandbox.tick(ROOM, task_id)
+            sandbox.complete_task(ROOM, task_id)
         task = ChatworkSetTaskStatusOperator(task_id="t", room_id=ROOM, chatwork_task_id=str(task_id), status=status)
         assert task.execute(context()) == task_id
         assert [task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] == task_id] == [status]
 
     def test_ticks_off_unless_told_otherwise(self, sandbox):
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.BOT], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.BOT], "確認")
         ChatworkSetTaskStatusOperator(task_id="t", room_id=ROOM, chatwork_task_id=task_id).execute(context())
         assert [task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] == task_id] == ["done"]
 
     def test_may_be_tried_again_where_it_was_done_before(self, sandbox):
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.BOT], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.BOT], "確認")
         task = ChatworkSetTaskStatusOperator(task_id="t", room_id=ROOM, chatwork_task_id=task_id)
         assert [task.execute(context()), task.execute(context())] == [task_id, task_id]
 

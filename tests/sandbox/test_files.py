@@ -34,7 +34,7 @@ class TestUploadFile:
     def test_keeps_every_byte(self, api: Any, sandbox: Sandbox) -> None:
         content = bytes(range(256)) + b"\r\n--\r\n\r\n--c"
         file_id = api.upload(FILES, content).json["file_id"]
-        assert sandbox.content(company.SALES_ROOM, file_id) == content
+        assert sandbox.file_content(company.SALES_ROOM, file_id) == content
 
     def test_a_percent_encoded_name_stays_as_it_is(self, api: Any) -> None:
         file_id = api.upload(FILES, b"x", "%E6%97%A5.csv").json["file_id"]
@@ -75,7 +75,7 @@ class TestUploadFile:
 
 class TestListFiles:
     def test_can_be_narrowed_to_an_uploader(self, api: Any, sandbox: Sandbox) -> None:
-        sandbox.share(company.SALES_ROOM, company.SATO, Upload("memo.txt", b"x"))
+        sandbox.upload_file(company.SALES_ROOM, company.SATO, Upload("memo.txt", b"x"))
         assert [file["filename"] for file in api.get(FILES, account_id=company.SATO).json] == ["memo.txt"]
 
     def test_is_204_where_there_are_none(self, api: Any) -> None:

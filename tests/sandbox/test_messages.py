@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
-from airflow_provider_chatwork.sandbox.mentions import mentions
+from airflow_provider_chatwork.sandbox.serializers import mentions
 
 ROOM = f"/rooms/{company.DATA_ROOM}"
 NOTICE = f"/rooms/{company.NOTICE_ROOM}"
@@ -50,7 +50,7 @@ class TestListMessages:
     def test_without_force_only_what_is_new_comes_and_then_204(self, api: Any, sandbox: Sandbox) -> None:
         assert api.get(f"{ROOM}/messages").status == 200
         assert api.get(f"{ROOM}/messages", force=0).status == 204
-        message_id = sandbox.speak(company.DATA_ROOM, company.YAMADA, "new")
+        message_id = sandbox.post_message(company.DATA_ROOM, company.YAMADA, "new")
         assert [message["message_id"] for message in api.get(f"{ROOM}/messages").json] == [message_id]
 
     def test_the_cursor_belongs_to_the_account(self, api: Any, sandbox: Sandbox) -> None:
@@ -66,13 +66,13 @@ class TestListMessages:
     @pytest.mark.parametrize("force", [0, 1])
     def test_the_newest_100_come_oldest_first(self, api: Any, sandbox: Sandbox, force: int) -> None:
         for number in range(101):
-            sandbox.speak(company.DATA_ROOM, company.YAMADA, str(number))
+            sandbox.post_message(company.DATA_ROOM, company.YAMADA, str(number))
         bodies = [message["body"] for message in api.get(f"{ROOM}/messages", force=force).json]
         assert bodies == [str(number) for number in range(1, 101)]
 
     def test_what_did_not_fit_is_passed_over(self, api: Any, sandbox: Sandbox) -> None:
         for number in range(150):
-            sandbox.speak(company.DATA_ROOM, company.YAMADA, str(number))
+            sandbox.post_message(company.DATA_ROOM, company.YAMADA, str(number))
         api.get(f"{ROOM}/messages")
         assert api.get(f"{ROOM}/messages").status == 204
 
@@ -95,7 +95,7 @@ class TestFreePlan:
         single = api.get(f"{ROOM}/messages/{old}")
         assert (single.status, single.headers["chatwork-message-limitation"]) == (404, "true")
         assert "chatwork-message-limitation" not in api.get(f"{ROOM}/messages/1").headers
-        sandbox.speak(company.DATA_ROOM, company.YAMADA, "new")
+        sandbox.post_message(company.DATA_ROOM, company.YAMADA, "new")
         part = api.get(f"{ROOM}/messages", force=1)
         assert (len(part.json), part.headers["chatwork-message-limitation"]) == (1, "true")
 
@@ -109,7 +109,7 @@ class TestEditMessage:
         assert (message["body"], message["update_time"], message["send_time"]) == ("two", clock.now, clock.now - 5)
 
     def test_is_for_the_author_only(self, api: Any, sandbox: Sandbox) -> None:
-        message_id = sandbox.speak(company.DATA_ROOM, company.YAMADA, "mine")
+        message_id = sandbox.post_message(company.DATA_ROOM, company.YAMADA, "mine")
         reply = api.put(f"{ROOM}/messages/{message_id}", body="yours")
         assert (reply.status, reply.errors) == (403, ["You don't have permission to send/edit message."])
 
@@ -130,14 +130,14 @@ class TestDeleteMessage:
         assert statuses == [200, 404]
 
     def test_is_for_the_author_only(self, api: Any, sandbox: Sandbox) -> None:
-        message_id = sandbox.speak(company.DATA_ROOM, company.YAMADA, "mine")
+        message_id = sandbox.post_message(company.DATA_ROOM, company.YAMADA, "mine")
         assert api.delete(f"{ROOM}/messages/{message_id}").status == 403
 
 
 class TestMarkMessagesRead:
     def test_reads_up_to_and_including_a_message(self, api: Any, sandbox: Sandbox) -> None:
         api.put(f"{ROOM}/messages/read")
-        ids = [sandbox.speak(company.DATA_ROOM, company.YAMADA, f"[To:{company.BOT}] {n}") for n in range(3)]
+        ids = [sandbox.post_message(company.DATA_ROOM, company.YAMADA, f"[To:{company.BOT}] {n}") for n in range(3)]
         assert api.put(f"{ROOM}/messages/read", message_id=ids[1]).json == {"unread_num": 1, "mention_num": 1}
 
     def test_reads_everything_without_an_id_and_then_there_is_nothing_to_read(self, api: Any) -> None:
@@ -150,8 +150,8 @@ class TestMarkMessagesRead:
 
 class TestMarkMessagesUnread:
     def test_marks_it_and_everything_after(self, api: Any, sandbox: Sandbox) -> None:
-        first = sandbox.speak(company.DATA_ROOM, company.YAMADA, "one")
-        sandbox.speak(company.DATA_ROOM, company.YAMADA, "[toall] two")
+        first = sandbox.post_message(company.DATA_ROOM, company.YAMADA, "one")
+        sandbox.post_message(company.DATA_ROOM, company.YAMADA, "[toall] two")
         api.put(f"{ROOM}/messages/read")
         assert api.put(f"{ROOM}/messages/unread", message_id=first).json == {"unread_num": 2, "mention_num": 1}
         assert api.put(f"{ROOM}/messages/unread", message_id=first).status == 400

@@ -20,7 +20,7 @@ class TestRequests:
         sandbox.limits = Limits(requests=1)
         api.get("/me")
         assert api.post(f"/rooms/{company.DATA_ROOM}/messages", body="x").status == 429
-        assert sandbox.acted("post_message") == 0
+        assert sandbox.write_count("post_message") == 0
 
     def test_all_tokens_of_an_account_share_them(self, api: Any, sandbox: Sandbox) -> None:
         sandbox.limits = Limits(requests=1)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_chatwork.sandbox.request_guard import refuse
+from airflow_provider_chatwork.sandbox.request_guard import rejection_reason
 
 JSON = "application/json"
 
 
 def verdict(host: str, bound: str = "127.0.0.1", allowed: tuple[str, ...] = (), **headers: str) -> str | None:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refuse({"host": host, **named}, "GET", "/sandbox/state", bound, allowed)
+    return rejection_reason({"host": host, **named}, "GET", "/sandbox/state", bound, allowed)
 
 
 class TestRefuse:
@@ -35,11 +35,13 @@ class TestRefuse:
         assert (verdict("localhost", sec_fetch_site=site) is None) is welcome
 
     def test_the_page_itself_may_be_linked_from_anywhere(self) -> None:
-        assert refuse({"host": "localhost", "sec-fetch-site": "cross-site"}, "GET", "/", "127.0.0.1", ()) is None
+        assert (
+            rejection_reason({"host": "localhost", "sec-fetch-site": "cross-site"}, "GET", "/", "127.0.0.1", ()) is None
+        )
 
     @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
     def test_orders_have_to_be_json(self, content_type: str) -> None:
         headers = {"host": "localhost", "content-type": content_type}
-        assert refuse(headers, "POST", "/sandbox/reset", "127.0.0.1", ()) is not None
+        assert rejection_reason(headers, "POST", "/sandbox/reset", "127.0.0.1", ()) is not None
         headers["content-type"] = "application/json; charset=utf-8"
-        assert refuse(headers, "POST", "/sandbox/reset", "127.0.0.1", ()) is None
+        assert rejection_reason(headers, "POST", "/sandbox/reset", "127.0.0.1", ()) is None

@@ -164,7 +164,7 @@ class TestCreateRoom:
     )
     def test_refuses_what_is_wrong(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
         assert api.post("/rooms", **{"name": "x", "members_admin_ids": company.BOT, **wrong}).status == 400
-        assert sandbox.acted("create_room") == 0
+        assert sandbox.write_count("create_room") == 0
 
 
 class TestUpdateRoom:
@@ -192,7 +192,7 @@ class TestDeleteRoom:
     def test_deleting_is_for_administrators(self, api: Any, sandbox: Sandbox) -> None:
         assert api.delete(SALES, action_type="delete").status == 403
         assert api.delete(ROOM, action_type="delete").status == 204
-        assert company.DATA_ROOM not in sandbox.world.rooms
+        assert company.DATA_ROOM not in sandbox.store.rooms
 
     def test_the_query_works_as_well(self, api: Any) -> None:
         assert api.send("DELETE", f"{ROOM}?action_type=delete").status == 204
@@ -210,7 +210,7 @@ class TestUpdateMembers:
     def test_replaces_everybody_and_tells_who_came_and_went(self, api: Any, sandbox: Sandbox) -> None:
         answer = api.put(f"{ROOM}/members", members_admin_ids=company.BOT, members_readonly_ids=company.SUZUKI).json
         assert answer == {"admin": [company.BOT], "member": [], "readonly": [company.SUZUKI]}
-        assert set(sandbox.world.rooms[company.DATA_ROOM].roles) == {company.BOT, company.SUZUKI}
+        assert set(sandbox.store.rooms[company.DATA_ROOM].roles) == {company.BOT, company.SUZUKI}
         came, went = (message["body"] for message in sandbox.messages(company.DATA_ROOM)[-2:])
         assert f"[piconname:{company.SUZUKI}][dtext:chatroom_added]" in came
         assert f"[piconname:{company.YAMADA}]" in went

@@ -61,7 +61,7 @@ class TestEndpoints:
     ) -> None:
         (request,) = api.get("/incoming_requests").json
         assert api.send(method, f"/incoming_requests/{request['request_id']}/{answer}").status == status
-        assert sandbox.acted(operation) == 1
+        assert sandbox.write_count(operation) == 1
         assert api.get("/incoming_requests").status == 204
 
     @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ class TestEndpoints:
         assert reply.headers["allow"] == "GET"
 
     def test_the_method_cannot_be_overridden_in_the_query(self, api: Any, sandbox: Sandbox) -> None:
-        message_id = sandbox.speak(company.DATA_ROOM, company.BOT, "stays")
+        message_id = sandbox.post_message(company.DATA_ROOM, company.BOT, "stays")
         assert api.send("GET", f"{ROOM}/messages/{message_id}?method=DELETE").json["body"] == "stays"
 
     @pytest.mark.parametrize("room_id", [company.PRIVATE_ROOM, 999])
@@ -178,46 +178,46 @@ class TestActed:
         api.post(f"{ROOM}/messages", body="one")
         api.post(f"{ROOM}/messages")
         api.get("/me")
-        assert (sandbox.acted("post_message"), sandbox.acted("get_me")) == (1, 0)
+        assert (sandbox.write_count("post_message"), sandbox.write_count("get_me")) == (1, 0)
 
     def test_setting_what_is_set_already_does_not_count(self, api: Any, sandbox: Sandbox) -> None:
         task_id = sandbox.tasks(company.DATA_ROOM)[0]["task_id"]
         for _ in range(2):
             assert api.put(f"{ROOM}/tasks/{task_id}/status", body="done").status == 200
-        assert sandbox.acted("set_task_status") == 1
+        assert sandbox.write_count("set_task_status") == 1
 
     def test_what_people_do_does_not_count(self, sandbox: Sandbox) -> None:
-        sandbox.speak(company.DATA_ROOM, company.YAMADA, "hi")
-        assert sandbox.acted("post_message") == 0
+        sandbox.post_message(company.DATA_ROOM, company.YAMADA, "hi")
+        assert sandbox.write_count("post_message") == 0
 
 
 class TestReset:
     def test_brings_back_the_company_and_forgets_everything_else(self, api: Any, sandbox: Sandbox) -> None:
         before = sandbox.messages(company.DATA_ROOM)
         api.post(f"{ROOM}/messages", body="hi")
-        sandbox.misbehave(Fault("delay"))
+        sandbox.add_fault(Fault("delay"))
         sandbox.reset()
         assert sandbox.messages(company.DATA_ROOM) == before
-        assert (sandbox.requests, sandbox.open_faults, sandbox.acted("post_message")) == ([], [], 0)
+        assert (sandbox.requests, sandbox.open_faults, sandbox.write_count("post_message")) == ([], [], 0)
 
 
 class TestWatch:
     def test_tells_every_change_until_it_is_stopped(self, sandbox: Sandbox, api: Any) -> None:
         told: list[int] = []
         unwatch = sandbox.watch(told.append)
-        sandbox.speak(company.DATA_ROOM, company.YAMADA, "one")
+        sandbox.post_message(company.DATA_ROOM, company.YAMADA, "one")
         api.get("/me")
         api.post(f"{ROOM}/messages", body="two")
         unwatch()
-        sandbox.speak(company.DATA_ROOM, company.YAMADA, "three")
+        sandbox.post_message(company.DATA_ROOM, company.YAMADA, "three")
         assert len(told) == 2
         assert told[0] < told[1]
 
 
 class TestPeopleTickAfter:
     def test_people_tick_their_tasks_in_time_and_the_bot_does_not(self, clock: Any, api: Any) -> None:
-        sandbox = Sandbox(clock=clock, people_tick_after=60)
-        mine, theirs = sandbox.assign(company.DATA_ROOM, company.YAMADA, [company.BOT, company.SATO], "look")
+        sandbox = Sandbox(clock=clock, complete_tasks_after=60)
+        mine, theirs = sandbox.create_task(company.DATA_ROOM, company.YAMADA, [company.BOT, company.SATO], "look")
         sandbox.advance()
         assert {task["task_id"]: task["status"] for task in sandbox.tasks(company.DATA_ROOM)}[theirs] == "open"
         clock.now += 60
@@ -233,7 +233,7 @@ class TestThreads:
 
         def talk() -> None:
             for _ in range(50):
-                sandbox.speak(company.DATA_ROOM, company.YAMADA, "hi")
+                sandbox.post_message(company.DATA_ROOM, company.YAMADA, "hi")
 
         threads = [threading.Thread(target=talk) for _ in range(4)]
         for thread in threads:

@@ -11,8 +11,7 @@ import httpx
 import pytest
 
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
-from airflow_provider_chatwork.sandbox.connection import Address
-from airflow_provider_chatwork.sandbox.serving import serve
+from airflow_provider_chatwork.sandbox.serving import Address, serve
 
 MESSAGES = f"/rooms/{company.DATA_ROOM}/messages"
 
@@ -66,43 +65,43 @@ class TestApi:
 
 
 class TestFaults:
-    @pytest.mark.parametrize(("kind", "acted"), [("lost_reply", 1), ("refuse", 0)])
+    @pytest.mark.parametrize(("kind", "writes"), [("lost_reply", 1), ("refuse", 0)])
     def test_the_connection_ends_without_an_answer(
-        self, client: httpx.Client, sandbox: Sandbox, kind: Any, acted: int
+        self, client: httpx.Client, sandbox: Sandbox, kind: Any, writes: int
     ) -> None:
-        sandbox.misbehave(Fault(kind))
+        sandbox.add_fault(Fault(kind))
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             client.post(MESSAGES, data={"body": "x"})
-        assert sandbox.acted("post_message") == acted
+        assert sandbox.write_count("post_message") == writes
         assert client.get("/me").status_code == 200
 
     def test_half_an_answer_is_noticed(self, client: httpx.Client, sandbox: Sandbox) -> None:
-        sandbox.misbehave(Fault("cut"))
+        sandbox.add_fault(Fault("cut"))
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             client.post(MESSAGES, data={"body": "x"})
-        assert sandbox.acted("post_message") == 1
+        assert sandbox.write_count("post_message") == 1
 
     def test_a_late_answer_lets_the_client_give_up(self, client: httpx.Client, sandbox: Sandbox) -> None:
-        sandbox.misbehave(Fault("timeout", seconds=600))
+        sandbox.add_fault(Fault("timeout", seconds=600))
         with pytest.raises(httpx.ReadTimeout):
             client.post(MESSAGES, data={"body": "x"}, timeout=0.05)
-        assert sandbox.acted("post_message") == 1
+        assert sandbox.write_count("post_message") == 1
 
     def test_a_late_answer_comes(self, client: httpx.Client, sandbox: Sandbox) -> None:
-        sandbox.misbehave(Fault("delay", seconds=0.01))
+        sandbox.add_fault(Fault("delay", seconds=0.01))
         assert client.get("/me").status_code == 200
 
 
 class TestControl:
     def test_orders_work_over_http(self, control: httpx.Client, client: httpx.Client) -> None:
         given = {"room_id": company.DATA_ROOM, "account_id": company.YAMADA, "body": "はい"}
-        message_id = control.post("/speak", json=given).json()["message_id"]
+        message_id = control.post("/post_message", json=given).json()["message_id"]
         assert client.get(f"{MESSAGES}/{message_id}").json()["body"] == "はい"
         assert control.get("/requests").json()[-1]["operation"] == "get_message"
 
     @pytest.mark.parametrize(("content", "status"), [("{", 400), ("[]", 400)])
     def test_wrong_orders_are_told(self, control: httpx.Client, content: str, status: int) -> None:
-        answer = control.post("/speak", content=content, headers={"content-type": "application/json"})
+        answer = control.post("/post_message", content=content, headers={"content-type": "application/json"})
         assert answer.status_code == status
         assert answer.json()["errors"]
 
@@ -116,7 +115,7 @@ class TestControl:
         with control.stream("GET", "/events") as stream:
             lines = stream.iter_lines()
             first = next(line for line in lines if line.startswith("data"))
-            sandbox.speak(company.DATA_ROOM, company.YAMADA, "hi")
+            sandbox.post_message(company.DATA_ROOM, company.YAMADA, "hi")
             assert next(line for line in lines if line.startswith("data")) != first
 
 
@@ -160,7 +159,7 @@ class TestServe:
         with serve(sandbox) as address:
             stream = httpx.stream("GET", f"{address}/sandbox/events")
             opened = stream.__enter__()
-            sandbox.misbehave(Fault("timeout", seconds=600))
+            sandbox.add_fault(Fault("timeout", seconds=600))
             headers = {"x-chatworktoken": sandbox.token}
             late = threading.Thread(target=lambda: httpx.get(f"{address.api}/me", headers=headers, timeout=60))
             late.start()
@@ -183,7 +182,7 @@ class TestServe:
         file = tmp_path / "state.json"
         with serve(Sandbox(clock=clock), state_file=file) as address:
             given = {"room_id": company.DATA_ROOM, "account_id": company.YAMADA, "body": "残る"}
-            httpx.post(f"{address}/sandbox/speak", json=given)
+            httpx.post(f"{address}/sandbox/post_message", json=given)
         assert json.loads(file.read_text(encoding="utf-8"))["version"] == 1
         again = Sandbox(clock=clock, limits=Limits.off())
         with serve(again, state_file=file):

@@ -13,7 +13,7 @@ class TestRestore:
     def test_brings_everything_back_through_json(self, sandbox: Sandbox, api: Any) -> None:
         api.get(f"/rooms/{company.DATA_ROOM}/messages")
         api.post(f"/rooms/{company.DATA_ROOM}/link", code="a")
-        sandbox.share(company.SALES_ROOM, company.SATO, Upload("bytes", bytes(range(256))))
+        sandbox.upload_file(company.SALES_ROOM, company.SATO, Upload("bytes", bytes(range(256))))
         saved = json.loads(json.dumps(sandbox.snapshot()))
         sandbox.reset()
         assert sandbox.snapshot() != saved
@@ -23,9 +23,9 @@ class TestRestore:
 
     def test_ids_go_on_where_they_were(self, sandbox: Sandbox) -> None:
         saved = sandbox.snapshot()
-        first = sandbox.speak(company.DATA_ROOM, company.YAMADA, "x")
+        first = sandbox.post_message(company.DATA_ROOM, company.YAMADA, "x")
         sandbox.restore(saved)
-        assert sandbox.speak(company.DATA_ROOM, company.YAMADA, "x") == first
+        assert sandbox.post_message(company.DATA_ROOM, company.YAMADA, "x") == first
 
     @pytest.mark.parametrize("data", [{}, {"version": 0}, {"version": 1}, {"version": 1, "last_ids": {}, "rooms": [1]}])
     def test_refuses_anything_else_and_changes_nothing(self, sandbox: Sandbox, data: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ class TestCreateTask:
     )
     def test_refuses_what_is_wrong(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
         assert api.post(f"{ROOM}/tasks", **{"body": "x", "to_ids": company.SATO, **wrong}).status == 400
-        assert sandbox.acted("create_task") == 0
+        assert sandbox.write_count("create_task") == 0
 
     def test_readers_may_not(self, api: Any) -> None:
         assert api.post(f"/rooms/{company.NOTICE_ROOM}/tasks", body="x", to_ids=company.SATO).status == 403
@@ -70,7 +70,7 @@ class TestListTasks:
 
     def test_ends_at_100(self, api: Any, sandbox: Sandbox) -> None:
         for _ in range(101):
-            sandbox.assign(company.DATA_ROOM, company.BOT, [company.SATO], "x")
+            sandbox.create_task(company.DATA_ROOM, company.BOT, [company.SATO], "x")
         assert len(api.get(f"{ROOM}/tasks", account_id=company.SATO).json) == 100
 
     def test_refuses_an_unknown_status(self, api: Any) -> None:

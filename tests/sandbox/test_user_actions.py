@@ -16,20 +16,20 @@ def last(sandbox: Sandbox) -> str:
 
 class TestSpeak:
     def test_is_heard_by_the_bot(self, sandbox: Sandbox, api: Any) -> None:
-        message_id = sandbox.speak(ROOM, company.YAMADA, "はい")
+        message_id = sandbox.post_message(ROOM, company.YAMADA, "はい")
         message = api.get(f"/rooms/{ROOM}/messages/{message_id}").json
         assert (message["account"]["account_id"], message["body"]) == (company.YAMADA, "はい")
 
     def test_somebody_outside_the_room_cannot(self, sandbox: Sandbox) -> None:
         with pytest.raises(LookupError, match="not in room"):
-            sandbox.speak(ROOM, company.SUZUKI, "hi")
+            sandbox.post_message(ROOM, company.SUZUKI, "hi")
         with pytest.raises(LookupError, match="no such room"):
-            sandbox.speak(1, company.YAMADA, "hi")
+            sandbox.post_message(1, company.YAMADA, "hi")
 
 
 class TestReply:
     def test_points_to_the_message_and_names_its_author(self, sandbox: Sandbox) -> None:
-        message_id = sandbox.speak(ROOM, company.BOT, "進めますか")
+        message_id = sandbox.post_message(ROOM, company.BOT, "進めますか")
         sandbox.reply(ROOM, company.YAMADA, message_id, "はい")
         assert last(sandbox) == f"[rp aid={company.BOT} to={ROOM}-{message_id}]データ連携ボットさん\nはい"
 
@@ -40,42 +40,42 @@ class TestReply:
 
 class TestEditAndDelete:
     def test_change_what_was_said(self, sandbox: Sandbox) -> None:
-        message_id = sandbox.speak(ROOM, company.YAMADA, "one")
-        sandbox.edit(ROOM, message_id, "two")
+        message_id = sandbox.post_message(ROOM, company.YAMADA, "one")
+        sandbox.edit_message(ROOM, message_id, "two")
         assert last(sandbox) == "two"
-        sandbox.delete(ROOM, message_id)
+        sandbox.delete_message(ROOM, message_id)
         assert last(sandbox) == "[deleted]"
 
 
 class TestTasks:
     def test_are_ticked_by_their_assignee_and_opened_again(self, sandbox: Sandbox) -> None:
-        (task_id,) = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
-        sandbox.tick(ROOM, task_id)
+        (task_id,) = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.complete_task(ROOM, task_id)
         assert sandbox.tasks(ROOM)[-1]["status"] == "done"
         assert sandbox.messages(ROOM)[-1]["account"]["account_id"] == company.SATO
-        sandbox.untick(ROOM, task_id, company.YAMADA)
+        sandbox.reopen_task(ROOM, task_id, company.YAMADA)
         assert sandbox.tasks(ROOM)[-1]["status"] == "open"
         assert sandbox.messages(ROOM)[-1]["account"]["account_id"] == company.YAMADA
 
     def test_can_be_deleted_which_the_api_answers_with_404(self, sandbox: Sandbox, api: Any) -> None:
-        (task_id,) = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        (task_id,) = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sandbox.delete_task(ROOM, task_id)
         assert api.get(f"/rooms/{ROOM}/tasks/{task_id}").status == 404
         assert "[dtext:task_deleted]" in last(sandbox)
         with pytest.raises(LookupError, match="no such task"):
-            sandbox.tick(ROOM, task_id)
+            sandbox.complete_task(ROOM, task_id)
 
 
 class TestMembers:
     def test_come_and_go(self, sandbox: Sandbox, api: Any) -> None:
         sandbox.add_member(ROOM, company.SUZUKI, "readonly")
-        assert sandbox.world.rooms[ROOM].roles[company.SUZUKI] == "readonly"
+        assert sandbox.store.rooms[ROOM].roles[company.SUZUKI] == "readonly"
         sandbox.remove_member(ROOM, company.BOT)
         assert api.get(f"/rooms/{ROOM}").status == 403
 
 
 class TestShare:
     def test_puts_a_file_into_the_room(self, sandbox: Sandbox) -> None:
-        file_id = sandbox.share(ROOM, company.SATO, Upload("memo.txt", b"x"), "読んでください")
-        assert sandbox.content(ROOM, file_id) == b"x"
+        file_id = sandbox.upload_file(ROOM, company.SATO, Upload("memo.txt", b"x"), "読んでください")
+        assert sandbox.file_content(ROOM, file_id) == b"x"
         assert last(sandbox).endswith("読んでください")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_chatwork.sandbox import company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from tests.airflow_side import connect
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
+from tests.airflow_helpers import connect
 from tests.sensors.waits import MODES, wait
 
 ROOM = company.DATA_ROOM
@@ -18,7 +18,7 @@ NEW = "another-token"
 class TestAReissuedToken:
     @pytest.fixture
     def task_id(self, db: None, sandbox: ServedSandbox) -> int:
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         return task_id
 
     @pytest.fixture
@@ -38,7 +38,7 @@ class TestAReissuedToken:
             reissue()
             connect(monkeypatch, sandbox, token=NEW)
 
-        steps = [replace, lambda: sandbox.tick(ROOM, task_id)]
+        steps = [replace, lambda: sandbox.complete_task(ROOM, task_id)]
         end = wait(mode, monkeypatch, sandbox, steps, room_id=ROOM, task_ids=task_id)
         assert (end.how, end.cause) == ("done", None)
 

@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.sensors.messages import ChatworkMessageSensor
-from tests.airflow_side import VERSION, FakeStore, FakeTaskInstance, connect, context, new_dag, render
+from tests.airflow_helpers import VERSION, FakeStore, FakeTaskInstance, connect, context, new_dag, render
 from tests.sensors.waits import MODES, End, wait
 
 ROOM = company.DATA_ROOM
@@ -31,26 +31,26 @@ class World:
         in_past(World.ask)(self)
 
     def ask(self) -> None:
-        self.question = self.last = self.sandbox.speak(ROOM, BOT, "リリースしますか？")
+        self.question = self.last = self.sandbox.post_message(ROOM, BOT, "リリースしますか？")
 
     def say(self, body: str, account_id: int = SATO) -> None:
-        self.last = self.sandbox.speak(ROOM, account_id, body)
+        self.last = self.sandbox.post_message(ROOM, account_id, body)
 
     def answer(self, body: str, account_id: int = SATO, to: str | None = None) -> None:
         self.last = self.sandbox.reply(ROOM, account_id, to or self.question, body)
 
     def edit(self, body: str) -> None:
-        self.sandbox.edit(ROOM, self.last, body)
+        self.sandbox.edit_message(ROOM, self.last, body)
 
     def delete(self) -> None:
-        self.sandbox.delete(ROOM, self.last)
+        self.sandbox.delete_message(ROOM, self.last)
 
     def chat(self, count: int) -> None:
         for index in range(count):
-            self.sandbox.speak(ROOM, YAMADA, f"雑談 {index}")
+            self.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
 
     def break_down(self, **fault: Any) -> None:
-        self.sandbox.misbehave(Fault(**{"kind": "status", "times": None, **fault}))
+        self.sandbox.add_fault(Fault(**{"kind": "status", "times": None, **fault}))
 
     def leave_the_room(self) -> None:
         self.sandbox.remove_member(ROOM, BOT)
@@ -128,7 +128,7 @@ def break_down(**fault: Any) -> Happening:
 
 
 def recover(world: World) -> None:
-    world.sandbox.behave()
+    world.sandbox.clear_faults()
 
 
 def question(world: World) -> str:
@@ -145,9 +145,9 @@ def edit(body: str) -> Happening:
 
 def work(world: World) -> None:
     """Let people do what Chatwork tells the room by itself."""
-    [task_id] = world.sandbox.assign(ROOM, SATO, [TAKAHASHI], "確認")
-    world.sandbox.tick(ROOM, task_id)
-    world.sandbox.share(ROOM, SATO, Upload("a.csv", b"1,2"))
+    [task_id] = world.sandbox.create_task(ROOM, SATO, [TAKAHASHI], "確認")
+    world.sandbox.complete_task(ROOM, task_id)
+    world.sandbox.upload_file(ROOM, SATO, Upload("a.csv", b"1,2"))
 
 
 SCENARIOS = {
@@ -194,7 +194,7 @@ SCENARIOS = {
     ),
     "no answer to another message": done(
         "はい",
-        lambda w: w.answer("いいえ", to=w.sandbox.speak(ROOM, YAMADA, "別の話")),
+        lambda w: w.answer("いいえ", to=w.sandbox.post_message(ROOM, YAMADA, "別の話")),
         answers("はい"),
         reply_to=question,
     ),
@@ -220,7 +220,7 @@ SCENARIOS = {
     "deleted before a look": done("はい", in_turn(says("いいえ"), World.delete), says("はい")),
     "not what Chatwork says": done("はい", work, says("はい")),
     "what somebody says with a file": done(
-        "どうぞ", lambda w: w.sandbox.share(ROOM, SATO, Upload("a.csv", b"1,2"), "どうぞ"), matches="^どうぞ$"
+        "どうぞ", lambda w: w.sandbox.upload_file(ROOM, SATO, Upload("a.csv", b"1,2"), "どうぞ"), matches="^どうぞ$"
     ),
     "an answer with a file": done(
         "却下",

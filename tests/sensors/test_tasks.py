@@ -18,10 +18,10 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from tests.airflow_side import VERSION, connect, context, new_dag, render
+from tests.airflow_helpers import VERSION, connect, context, new_dag, render
 from tests.sensors.waits import MODES, End, wait
 
 ROOM = company.DATA_ROOM
@@ -34,11 +34,11 @@ class World:
     def __init__(self, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox = sandbox
         self.monkeypatch = monkeypatch
-        self.tasks = sandbox.assign(ROOM, company.BOT, PEOPLE, "確認")
+        self.tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, "確認")
 
     def tick(self, *which: int) -> None:
         for index in which:
-            self.sandbox.tick(ROOM, self.tasks[index])
+            self.sandbox.complete_task(ROOM, self.tasks[index])
 
     def delete(self, index: int) -> None:
         self.sandbox.delete_task(ROOM, self.tasks[index])
@@ -50,10 +50,10 @@ class World:
         self.sandbox.add_member(ROOM, company.BOT, "member")
 
     def break_down(self, **fault: Any) -> None:
-        self.sandbox.misbehave(Fault(**{"kind": "status", "times": None, **fault}))
+        self.sandbox.add_fault(Fault(**{"kind": "status", "times": None, **fault}))
 
     def recover(self) -> None:
-        self.sandbox.behave()
+        self.sandbox.clear_faults()
 
     def lose_the_connection(self) -> None:
         self.monkeypatch.delenv("AIRFLOW_CONN_CHATWORK_DEFAULT")
@@ -63,9 +63,9 @@ class World:
 
     def fill_the_room(self) -> None:
         for index in range(60):
-            self.sandbox.assign(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], f"open {index}")
-            for task_id in self.sandbox.assign(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], "done"):
-                self.sandbox.tick(ROOM, task_id)
+            self.sandbox.create_task(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], f"open {index}")
+            for task_id in self.sandbox.create_task(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], "done"):
+                self.sandbox.complete_task(ROOM, task_id)
 
 
 Happening = Callable[[World], object]
@@ -119,7 +119,7 @@ SCENARIOS = {
     "two of three as text": done(lambda w: w.tick(2, 1), complete_when="2"),
     "reopened in between": done(
         lambda w: w.tick(0, 1),
-        lambda w: w.sandbox.untick(ROOM, w.tasks[0]),
+        lambda w: w.sandbox.reopen_task(ROOM, w.tasks[0]),
         lambda w: w.tick(2),
         lambda w: w.tick(0),
     ),
@@ -253,8 +253,8 @@ class TestRendering:
     @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
     def test_covers_every_argument_that_is_not_airflows(self, native, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_second")
-        tasks = sandbox.assign(ROOM, company.BOT, PEOPLE, "確認")
-        sandbox.tick(ROOM, tasks[1])
+        tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, "確認")
+        sandbox.complete_task(ROOM, tasks[1])
         given = {"room_id": ROOM, "task_ids": tasks, "complete_when": 1, "chatwork_conn_id": "chatwork_second"}
         with new_dag("d", render_template_as_native_obj=native):
             sensor = ChatworkTaskDoneSensor(
@@ -267,7 +267,7 @@ class TestRendering:
 
 class TestDeferral:
     def defer(self, sandbox: ServedSandbox, **arguments: Any) -> TaskDeferred:
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id, **arguments)
         with pytest.raises(TaskDeferred) as caught:
             sensor.execute(context())
@@ -282,8 +282,8 @@ class TestDeferral:
         connect(monkeypatch, sandbox, max_wait=300)
         monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"slept {seconds} s"))
         reset = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(time.time() + 200)}
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
-        sandbox.misbehave(Fault(kind="status", status=429, headers=reset, times=None))
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.add_fault(Fault(kind="status", status=429, headers=reset, times=None))
         sensor = ChatworkTaskDoneSensor(task_id="wait", room_id=ROOM, task_ids=task_id, **arguments)
         with pytest.raises(BaseException) as caught:  # noqa: PT011 # The SDK does not name that of a reschedule.
             sensor.execute(context())
@@ -338,15 +338,15 @@ class TestDeferral:
     )
     def test_takes_the_deadline_of_airflow_for_its_own(self, error, arguments, end, sandbox):
         # The first is how Airflow 3 says it, the second how 2.11 does.
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id, **arguments)
         with pytest.raises(end):
             sensor.resume_execution("__fail__", {"error": error}, context())
 
     def test_takes_what_was_done_while_no_triggerer_was_there(self, sandbox):
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id)
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         [state] = sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
         assert state["status"] == "done"
 

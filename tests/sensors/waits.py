@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_chatwork.sandbox import Sandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
-from tests.airflow_side import FakeTaskInstance
+from tests.airflow_helpers import FakeTaskInstance
 from tests.virtual_time import VirtualLoop, accounts, run_virtually
 
 MODES = ("poke", "reschedule", "deferrable")

@@ -57,7 +57,7 @@ class Room:
         self.sandbox = Sandbox(clock=lambda: self.now, limits=Limits.off())
         self.sandbox.add_member(ROOM, SATO)
         self.sandbox.add_member(ROOM, YAMADA)
-        self.question = self.sandbox.speak(ROOM, BOT, "公開してよいですか")
+        self.question = self.sandbox.post_message(ROOM, BOT, "公開してよいですか")
 
     def arguments(self, **more: Any) -> dict[str, Any]:
         return {
@@ -112,7 +112,7 @@ class Room:
 
     @property
     def posts(self) -> int:
-        return self.sandbox.acted("post_message")
+        return self.sandbox.write_count("post_message")
 
 
 @pytest.fixture
@@ -162,10 +162,10 @@ class TestRun:
         arguments = room.arguments(heard=event["heard"])
         assert room.wait(arguments, killed_at=300) is None
         for index in range(60):
-            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+            room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         assert room.wait(arguments, killed_at=600) is None
         for index in range(60):
-            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+            room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         event = room.wait(arguments, (900, lambda: room.reply(YAMADA, "承認")))
         assert (event["outcome"], event["choice"]) == ("decided", "承認")
 
@@ -184,7 +184,7 @@ class TestRun:
 
     def test_a_restart_does_not_repeat_the_hint(self, room):
         # The triggerer is killed right after the hint, before anybody heard of it.
-        room.sandbox.misbehave(Fault("lost_reply", operation="post_message"))
+        room.sandbox.add_fault(Fault("lost_reply", operation="post_message"))
         assert room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), killed_at=121) is None
         assert room.posts == 1
         event = room.wait(room.arguments())
@@ -195,7 +195,7 @@ class TestRun:
 
     def test_tries_the_hint_again_at_intervals_though_nobody_says_anything(self, room):
         def break_down() -> None:
-            room.sandbox.misbehave(Fault("status", operation="post_message", status=503, act=False, times=None))
+            room.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=None))
 
         event = room.wait(room.arguments(), (80, break_down), (90, lambda: room.reply(SATO, "良いです")))
         assert (event["status"], event["heard"]["hints"]) == ("timeout", {})
@@ -204,22 +204,22 @@ class TestRun:
 
     def test_does_not_take_a_try_to_help_for_the_last_look(self, room):
         def break_down() -> None:
-            room.sandbox.misbehave(Fault("refuse", times=None))
+            room.sandbox.add_fault(Fault("refuse", times=None))
 
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), (119, break_down))
         assert (event["status"], event["unseen"]) == ("timeout", True)
         other = Room()
-        other.sandbox.misbehave(Fault("status", operation="post_message", status=503, act=False, times=None))
+        other.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=None))
         event = other.wait(
             other.arguments(),
             (90, lambda: other.reply(SATO, "良いです")),
-            (3550, lambda: other.sandbox.misbehave(Fault("refuse", times=None))),
+            (3550, lambda: other.sandbox.add_fault(Fault("refuse", times=None))),
         )
         assert (event["status"], event["unseen"]) == ("timeout", True)
 
     def test_does_not_help_twice_where_the_page_is_older_than_the_hint(self, room):
         # The first trigger ends as its post has no answer; the next one is given the page from before it.
-        room.sandbox.misbehave(Fault("lost_reply", operation="post_message"))
+        room.sandbox.add_fault(Fault("lost_reply", operation="post_message"))
         room.reply(SATO, "承認")
         room.reply(SATO, "良いです")
         # Keeps the page where it is.
@@ -259,7 +259,7 @@ class TestRun:
     def test_says_whether_the_last_look_was_taken(self, room):
         assert room.wait(room.arguments())["unseen"] is False
         other = Room()
-        event = other.wait(other.arguments(), (90, lambda: other.sandbox.misbehave(Fault("refuse", times=None))))
+        event = other.wait(other.arguments(), (90, lambda: other.sandbox.add_fault(Fault("refuse", times=None))))
         assert event["unseen"] is True
 
     def test_all_questions_of_a_room_share_one_look(self, room):
@@ -295,7 +295,7 @@ class TestRun:
 
     def test_asks_again_at_the_next_interval_who_is_there(self, room):
         def break_down() -> None:
-            room.sandbox.misbehave(Fault("status", operation="list_members", status=503, times=3))
+            room.sandbox.add_fault(Fault("status", operation="list_members", status=503, times=3))
 
         event = room.wait(
             room.arguments(deadline=START + 30_000),
@@ -311,9 +311,9 @@ class TestRun:
         room.reply(SATO, "承認")
         event = room.wait(room.arguments())
         for index in range(120):
-            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+            room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         room.reply(YAMADA, "承認")
-        room.sandbox.misbehave(Fault("status", operation="get_message", status=503, times=3))
+        room.sandbox.add_fault(Fault("status", operation="get_message", status=503, times=3))
         event = room.wait(room.arguments(heard=event["heard"]))
         while event["status"] == "checkpoint":
             event = room.wait(room.arguments(heard=event["heard"]))
@@ -324,9 +324,9 @@ class TestRun:
         room.reply(SATO, "承認")
         heard = room.wait(room.arguments())["heard"]
         for index in range(120):
-            room.sandbox.speak(ROOM, company.TAKAHASHI, f"雑談 {index}")
+            room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         room.reply(YAMADA, "承認")
-        room.sandbox.misbehave(Fault("status", operation="get_message", status=503, times=None))
+        room.sandbox.add_fault(Fault("status", operation="get_message", status=503, times=None))
         event = room.wait(room.arguments(heard=heard))
         while event["status"] == "checkpoint":
             event = room.wait(room.arguments(heard=event["heard"]))

@@ -28,8 +28,8 @@ class TestConnection:
 
     @pytest.fixture
     def end(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float, list[float]]]:
-        (task_id,) = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
-        sandbox.tick(ROOM, task_id)
+        (task_id,) = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.complete_task(ROOM, task_id)
         whole = connection.get_async_connection
 
         def end(until: float, error: Exception, **changed: Any) -> tuple[Any, float, list[float]]:
@@ -107,8 +107,8 @@ class TestAttending:
                     raise ChatworkServerError("post_message", 503)
                 return await super().attend(wait)
 
-        (task_id,) = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
-        sandbox.tick(ROOM, task_id)
+        (task_id,) = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.complete_task(ROOM, task_id)
 
         async def main(loop: VirtualLoop) -> float:
             trigger = Helpful(
@@ -132,7 +132,7 @@ class TestWorkerWait:
 
     @pytest.fixture
     def task_id(self, sandbox: Any) -> int:
-        return sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0]
+        return sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0]
 
     @pytest.fixture
     def wait(self, task_id: int) -> WorkerWait:
@@ -158,7 +158,7 @@ class TestWorkerWait:
         threading.Timer(seconds, act).start()
 
     def test_returns_the_event_of_the_trigger(self, sandbox: Any, wait: WorkerWait, task_id: int) -> None:
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         event = wait.run()
         assert event is not None
         assert event["status"] == "done"
@@ -167,7 +167,7 @@ class TestWorkerWait:
         async def main() -> Any:
             return wait.run()
 
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         assert asyncio.run(main())["status"] == "done"
 
     def test_a_signal_handler_ends_it_by_cancel_even_twice(
@@ -194,7 +194,7 @@ class TestWorkerWait:
         assert len(sandbox.requests) == before
 
     def test_cancel_after_the_end_changes_nothing(self, sandbox: Any, wait: WorkerWait, task_id: int) -> None:
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         assert wait.run() is not None
         wait.cancel()
 
@@ -217,7 +217,7 @@ class TestWorkerWait:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            sandbox.tick(ROOM, task_id)
+            sandbox.complete_task(ROOM, task_id)
             wait.run()
             assert asyncio.get_event_loop_policy().get_event_loop() is loop
         finally:

@@ -14,7 +14,7 @@ from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.messages import ChatworkMessageTrigger
-from tests.airflow_side import connect
+from tests.airflow_helpers import connect
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 ROOM = company.DATA_ROOM
@@ -50,7 +50,7 @@ class Room:
         self.sandbox = sandbox
         sandbox.limits = Limits.off()
         sandbox.clock = lambda: START - 60
-        self.question = sandbox.speak(ROOM, BOT, "リリースしますか？")
+        self.question = sandbox.post_message(ROOM, BOT, "リリースしますか？")
         self.asked = 0
         connect(monkeypatch, sandbox)  # type: ignore[arg-type]
 
@@ -67,10 +67,10 @@ class Room:
         )
 
     def say(self, body: str, by: int = SATO) -> Happening:
-        return lambda: self.sandbox.speak(ROOM, by, body)
+        return lambda: self.sandbox.post_message(ROOM, by, body)
 
     def chat(self, count: int) -> Happening:
-        return lambda: [self.sandbox.speak(ROOM, YAMADA, f"雑談 {index}") for index in range(count)]
+        return lambda: [self.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}") for index in range(count)]
 
     def end(
         self, trigger: ChatworkMessageTrigger, *happenings: tuple[float, Happening], start: float = START
@@ -181,13 +181,13 @@ class TestRun:
 
     def test_asks_again_whose_account_it_is_where_nothing_else_happens(self, room):
         room.say("はい")()
-        room.sandbox.misbehave(Fault("status", operation="get_me", status=503, times=3))
+        room.sandbox.add_fault(Fault("status", operation="get_me", status=503, times=3))
         assert room.end(room.trigger(deadline=START + 30))["status"] == "done"
         assert room.operations().count("get_me") == 4
 
     def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, room):
         room.say("はい")()
-        room.sandbox.misbehave(Fault("status", operation="get_me", status=401, times=None))
+        room.sandbox.add_fault(Fault("status", operation="get_me", status=401, times=None))
         event = room.end(room.trigger())
         assert event["status"] == "error"
         assert type(from_plain(event["error"])) is ChatworkAuthError

@@ -11,7 +11,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccess
 from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from tests.airflow_side import connect
+from tests.airflow_helpers import connect
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 ROOM = company.DATA_ROOM
@@ -19,7 +19,7 @@ ROOM = company.DATA_ROOM
 
 @pytest.fixture
 def task_id(sandbox: Any) -> int:
-    return sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0]
+    return sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0]
 
 
 def trigger(task_ids: Any, **arguments: Any) -> ChatworkTaskDoneTrigger:
@@ -50,7 +50,7 @@ def event_of(waiting: ChatworkTaskDoneTrigger, sandbox: Any) -> tuple[Any, float
 
 class TestEndFromTrigger:
     def test_leaves_the_result_and_the_place_of_the_links(self, sandbox, task_id):
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         event, _ = event_of(trigger([task_id], end_from_trigger=True), sandbox)
         [task] = [task for task in sandbox.tasks(ROOM) if task["task_id"] == task_id]
         assert type(event) is TaskSuccessEvent
@@ -65,7 +65,7 @@ class TestEndFromTrigger:
         }
 
     def test_leaves_no_result_where_none_is_wanted(self, sandbox, task_id):
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         event, _ = event_of(trigger([task_id], end_from_trigger=True, do_xcom_push=False), sandbox)
         assert [*event.xcoms] == [PLACE_KEY]
 
@@ -83,7 +83,7 @@ class TestEndFromTrigger:
         [({}, TaskFailedEvent), ({"soft_fail": True}, TaskFailedEvent), ({"never_fail": True}, TaskSkippedEvent)],
     )
     def test_ends_as_it_would_in_a_worker_where_chatwork_refuses(self, arguments, end, sandbox, task_id):
-        sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
+        sandbox.add_fault(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
         event, _ = event_of(trigger([task_id], end_from_trigger=True, **arguments), sandbox)
         assert type(event) is end
 
@@ -92,12 +92,12 @@ class TestStartFromTrigger:
     """What Airflow gives to a trigger that no worker has made: text out of templates, and its own deadline."""
 
     def test_takes_what_templates_render_to(self, sandbox, task_id):
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         event, _ = event_of(trigger(f"[{task_id}]", room_id=str(ROOM), complete_when="1"), sandbox)
         assert event.payload["status"] == "done"
 
     def test_looks_into_the_room_of_the_connection(self, sandbox, task_id, monkeypatch):
-        sandbox.tick(ROOM, task_id)
+        sandbox.complete_task(ROOM, task_id)
         connect(monkeypatch, sandbox, default_room_id=ROOM)
         event, _ = event_of(trigger([task_id], room_id=None), sandbox)
         assert event.payload["status"] == "done"
@@ -126,7 +126,7 @@ class TestStartFromTrigger:
 
 class TestLastLook:
     def test_is_taken_where_others_have_looked_a_while_ago(self, sandbox):
-        first, second = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
+        first, second = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
 
         async def play(loop: VirtualLoop) -> Any:
             async def end(waiting: ChatworkTaskDoneTrigger) -> Any:
@@ -136,7 +136,7 @@ class TestLastLook:
             with accounts(sandbox, loop.unix_time):
                 other = asyncio.create_task(end(trigger([first, second], complete_when="all", deadline=START + 3600)))
                 await asyncio.sleep(10)
-                sandbox.tick(ROOM, first)
+                sandbox.complete_task(ROOM, first)
                 await asyncio.sleep(10)
                 # Its triggerer was down when its time was over; by what the others know, the task is open.
                 ended = await end(trigger([first], deadline=START + 15))

@@ -19,7 +19,7 @@ from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
 from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
 from airflow_provider_chatwork.waiting.tasks.tracking import new_track
-from tests.airflow_side import VERSION
+from tests.airflow_helpers import VERSION
 from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
 
 ROOM = company.DATA_ROOM
@@ -87,7 +87,7 @@ class TestSerialize:
 
     def test_keeps_them_as_they_were_while_it_runs(self, sandbox: Any) -> None:
         sandbox.limits = Limits.off()
-        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         waiting = trigger(tasks)
         before = json.dumps(waiting.serialize())
         events(sandbox, waiting)
@@ -96,16 +96,16 @@ class TestSerialize:
 
 class TestRun:
     def test_ends_with_one_event_of_plain_json(self, sandbox: Any) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
-        sandbox.tick(ROOM, tasks[0])
+        tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.complete_task(ROOM, tasks[0])
         [event] = events(sandbox, trigger(tasks))
         assert json.loads(json.dumps(event)) == event
         assert event["status"] == "done"
         assert [(track["task_id"], track["status"]) for track in event["given"]["tracks"]] == [(tasks[0], "done")]
 
     def test_tells_what_it_has_seen_where_it_ends_otherwise(self, sandbox: Any) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
-        sandbox.tick(ROOM, tasks[0])
+        tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
+        sandbox.complete_task(ROOM, tasks[0])
         [event] = events(sandbox, trigger(tasks))
         assert event["status"] == "timeout"
         assert [track["status"] for track in event["given"]["tracks"]] == ["done", "open"]
@@ -116,7 +116,7 @@ class TestRun:
 
     def test_shares_its_looks_with_all_who_wait_in_the_room(self, sandbox: Any) -> None:
         sandbox.limits = Limits.off()
-        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO] * 20, "確認")
+        tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO] * 20, "確認")
 
         async def main(loop: VirtualLoop) -> list[Any]:
             async def run(task_id: int) -> Any:
@@ -182,13 +182,13 @@ class TestManyReminders:
 
     def give(self, sandbox: Any, count: int) -> list[int]:
         sandbox.limits = Limits.off()
-        return [sandbox.assign(ROOM, company.BOT, [company.SATO], f"{number}")[0] for number in range(count)]
+        return [sandbox.create_task(ROOM, company.BOT, [company.SATO], f"{number}")[0] for number in range(count)]
 
     def test_are_sent_one_after_the_other_within_the_limits(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 60)
         for number in range(60):
             # They push each other out of the page.
-            sandbox.speak(ROOM, company.SATO, f"{number}")
+            sandbox.post_message(ROOM, company.SATO, f"{number}")
         counts = self.play(sandbox, tasks)
         assert len(counts) == 60
         assert set(counts.values()) == {1}
@@ -200,7 +200,7 @@ class TestManyReminders:
 
     def test_are_sent_within_the_limits_where_a_list_does_not_show_all_tasks(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 110)
-        done = lambda _: [sandbox.tick(ROOM, task_id) for task_id in tasks[:10]]  # noqa: E731
+        done = lambda _: [sandbox.complete_task(ROOM, task_id) for task_id in tasks[:10]]  # noqa: E731
         counts = self.play(sandbox, tasks, happenings={600.05: done})
         # They are read one by one, right before somebody would be reminded of them.
         assert len(counts) == 100
@@ -226,7 +226,7 @@ class TestManyReminders:
 
     def test_do_not_go_to_those_who_are_done_by_then(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 40)
-        done = lambda _: [sandbox.tick(ROOM, task_id) for task_id in tasks]  # noqa: E731
+        done = lambda _: [sandbox.complete_task(ROOM, task_id) for task_id in tasks]  # noqa: E731
         # A look is not older than 15 seconds, in which there are a dozen turns.
         assert 0 < len(self.play(sandbox, tasks, happenings={602: done})) < 20
 
@@ -247,12 +247,12 @@ class TestManyReminders:
 
 class TestTimes:
     def test_are_those_of_looks(self, sandbox: Any) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
+        tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         follow_up = FollowUp(reminders=Reminder(after=500, quiet_hours=None, business_days_only=False)).to_plain()
         waiting = trigger(tasks, follow_up=follow_up, poke_interval=900)
 
         async def main(loop: VirtualLoop) -> list[Any]:
-            loop.happens(100, lambda: sandbox.tick(ROOM, tasks[0]))
+            loop.happens(100, lambda: sandbox.complete_task(ROOM, tasks[0]))
             with accounts(sandbox, loop.unix_time):
                 return [event.payload async for event in waiting.run()]
 
@@ -285,7 +285,7 @@ class TestOnKillInATriggerer:
 
     @pytest.fixture
     def kill(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+        task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
 
         def kill(state: str | None, *, of: list[int] | None = None, done: bool = False, **changed: Any) -> list[str]:
             left = {"tracks": [new_track(task_id) for task_id in of or task_ids]}
@@ -295,7 +295,7 @@ class TestOnKillInATriggerer:
             killed._task_instance = SimpleNamespace(dag_id="inventory", run_id="r", task_id="count", map_index=2)
             if done:
                 killed.given["needed"] = 1
-                sandbox.tick(ROOM, task_ids[0])
+                sandbox.complete_task(ROOM, task_ids[0])
 
             async def main(loop: VirtualLoop) -> None:
                 with accounts(sandbox, loop.unix_time):
@@ -323,7 +323,7 @@ class TestOnKillInATriggerer:
 
 class TestOnKill:
     def test_goes_on_where_airflow_cancels_it_a_second_later(self, sandbox: Any) -> None:
-        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+        task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
 
         async def main(loop: VirtualLoop) -> None:
             # What Airflow 3.3 does: https://github.com/apache/airflow, TriggerRunner.cancel_triggers.
@@ -340,7 +340,7 @@ class TestOnKill:
         assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"done"}
 
     def test_says_in_the_log_what_nobody_else_hears(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
-        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI], "棚卸し")
+        task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI], "棚卸し")
         sandbox.remove_member(ROOM, company.BOT)
 
         async def main(loop: VirtualLoop) -> None:
@@ -352,9 +352,9 @@ class TestOnKill:
         assert "The open tasks could not be withdrawn" in caplog.text + shown.out + shown.err
 
     def test_says_which_tasks_it_knows_nothing_of(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
-        task_ids = sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
+        task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
         for operation in ("list_tasks", "get_task"):
-            sandbox.misbehave(Fault("status", operation=operation, status=503, times=None))
+            sandbox.add_fault(Fault("status", operation=operation, status=503, times=None))
 
         async def main(loop: VirtualLoop) -> None:
             with accounts(sandbox, loop.unix_time):

@@ -18,7 +18,7 @@ from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 from airflow_provider_chatwork.waiting.poller.registry import Accounts, accounts, replaced
-from tests.airflow_side import connect
+from tests.airflow_helpers import connect
 from tests.virtual_time import START, VirtualLoop, run_virtually
 
 ROOM = company.DATA_ROOM
@@ -87,7 +87,7 @@ class Room:
         self.sandbox = sandbox
         self.monkeypatch = monkeypatch
         self.ways: list[Way] = []
-        self.task_id = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0]
+        self.task_id = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0]
 
     def _open(self, settings: Any) -> Way:
         self.ways.append(Way(self.sandbox))
@@ -126,7 +126,7 @@ class Room:
         return dict(event)
 
     def tick(self) -> None:
-        self.sandbox.tick(ROOM, self.task_id)
+        self.sandbox.complete_task(ROOM, self.task_id)
 
     def looks(self) -> list[float]:
         """When it was asked for, in seconds since the first time."""
@@ -174,19 +174,19 @@ class TestRun:
         assert room.looks() == [0]
 
     def test_knows_whom_to_ask_for_in_a_large_room(self, room):
-        tasks = [room.sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(3)]
+        tasks = [room.sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(3)]
         for _ in range(100):
-            room.sandbox.assign(ROOM, company.YAMADA, [company.TAKAHASHI], "別件")
+            room.sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI], "別件")
         room.end(trigger(*tasks, assignees=dict.fromkeys(map(str, tasks), company.SATO), deadline=START + 3))
         first = [record for record in room.sandbox.requests if record.time < START + 2]
         assert [record.query.get("account_id") for record in first] == [None, str(company.SATO)]
 
     def test_shares_its_looks_with_all_others_in_the_room(self, room):
-        tasks = [room.sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(50)]
+        tasks = [room.sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(50)]
 
         async def main(loop: VirtualLoop) -> Any:
             for task_id in tasks:
-                loop.happens(8, lambda task_id=task_id: room.sandbox.tick(ROOM, task_id))
+                loop.happens(8, lambda task_id=task_id: room.sandbox.complete_task(ROOM, task_id))
             return await asyncio.gather(*(events(trigger(task_id)) for task_id in tasks))
 
         results = room.play(main)
@@ -231,29 +231,29 @@ class TestDeadline:
         assert room.end(trigger(room.task_id), start=START + 10_000)["status"] == "done"
 
     def test_comes_in_an_outage_as_well(self, room):
-        room.sandbox.misbehave(Fault("refuse", times=None))
+        room.sandbox.add_fault(Fault("refuse", times=None))
         assert room.end(trigger(room.task_id, deadline=START + 600)) == {"status": "timeout"}
 
     def test_is_met_by_a_look_even_where_an_outage_has_just_ended(self, room):
-        room.sandbox.misbehave(Fault("refuse", times=None))
-        happenings = [(2300, room.sandbox.behave), (2301, room.tick)]
+        room.sandbox.add_fault(Fault("refuse", times=None))
+        happenings = [(2300, room.sandbox.clear_faults), (2301, room.tick)]
         event = room.end(trigger(room.task_id, deadline=START + 2302), *happenings)
         assert event["status"] == "done"
 
     def test_does_not_hide_a_refusal_by_the_last_look(self, room):
-        refuse = lambda: room.sandbox.misbehave(Fault("status", status=403, times=None))  # noqa: E731
+        refuse = lambda: room.sandbox.add_fault(Fault("status", status=403, times=None))  # noqa: E731
         event = room.end(trigger(room.task_id, poke_interval=60.0, deadline=START + 33), (32, refuse))
         assert event["status"] == "error"
 
 
 class TestTrouble:
     def test_goes_on_through_an_outage(self, room):
-        room.sandbox.misbehave(Fault("status", status=503, times=3))
+        room.sandbox.add_fault(Fault("status", status=503, times=3))
         assert room.end(trigger(room.task_id), (8, room.tick))["status"] == "done"
         assert room.looks() == pytest.approx([0, 5, 15, 35], abs=1)
 
     def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, room):
-        room.sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
+        room.sandbox.add_fault(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
         event = room.end(trigger(room.task_id))
         assert event["status"] == "error"
         error = from_plain(event["error"])
@@ -262,12 +262,12 @@ class TestTrouble:
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_goes_on_after_a_refusal_where_it_shall(self, status, room):
-        room.sandbox.misbehave(Fault("status", status=status, times=2))
+        room.sandbox.add_fault(Fault("status", status=status, times=2))
         assert room.end(trigger(room.task_id, silent_fail=True), (8, room.tick))["status"] == "done"
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_does_not_go_on_for_ever_after_a_refusal(self, status, room):
-        room.sandbox.misbehave(Fault("status", status=status, times=None))
+        room.sandbox.add_fault(Fault("status", status=status, times=None))
         waiting = trigger(room.task_id, silent_fail=True, deadline=START + 100)
         assert room.end(waiting) == {"status": "timeout"}
         assert room.looks()[-1] < 120
@@ -357,9 +357,11 @@ class TestEnd:
 
 class TestEventLoop:
     async def test_is_left_to_others_while_an_answer_is_waited_for(self, chatwork_sandbox):
-        task_ids = chatwork_sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
+        task_ids = chatwork_sandbox.create_task(
+            ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認"
+        )
         for task_id in task_ids:
-            chatwork_sandbox.tick(ROOM, task_id)
+            chatwork_sandbox.complete_task(ROOM, task_id)
         beat, heard, real = threading.Event(), [], chatwork_sandbox.clock
 
         def answer_after_a_heartbeat() -> float:

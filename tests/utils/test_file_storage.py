@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.validation import MAX_FILE
 from airflow_provider_chatwork.utils import file_storage
-from tests.airflow_side import VERSION
+from tests.airflow_helpers import VERSION
 
 # Airflow's own object storage asks its library for what is to change there.
 pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath:PendingDeprecationWarning")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.utils.task_state import TaskState
-from tests.airflow_side import FakeStore, FakeTaskInstance
+from tests.airflow_helpers import FakeStore, FakeTaskInstance
 
 
 class TestNumbersOfTries:

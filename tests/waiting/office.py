@@ -68,13 +68,13 @@ class Office:
     def give(self, body: str = "数字を確認してください", *, due: float = 0, to: Iterable[int] = (YAMADA, SATO)) -> None:
         """Give a task, due so many seconds from the start."""
         limit = int(self.start + due) if due else 0
-        self.task_ids = self.sandbox.assign(DATA_ROOM, BOT, [*to], body, limit, "time" if due else "none")
+        self.task_ids = self.sandbox.create_task(DATA_ROOM, BOT, [*to], body, limit, "time" if due else "none")
         self.message_id = self.scene.run(get_task(DATA_ROOM, self.task_ids[0]))["message_id"]
 
     def move_due(self, seconds: float) -> None:
         """Let somebody set another due date, so many seconds from the start."""
         for task_id in self.task_ids:
-            moved = self.sandbox.world.rooms[DATA_ROOM].tasks[task_id]
+            moved = self.sandbox.store.rooms[DATA_ROOM].tasks[task_id]
             moved.limit_time, moved.limit_type = int(self.start + seconds), "time"
 
     def facts(self, **other: Any) -> Facts:
@@ -122,4 +122,4 @@ class Office:
     def chatter(self, count: int) -> None:
         """Let people talk."""
         for number in range(count):
-            self.sandbox.speak(DATA_ROOM, YAMADA, f"{number}")
+            self.sandbox.post_message(DATA_ROOM, YAMADA, f"{number}")

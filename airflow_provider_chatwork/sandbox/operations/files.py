@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.http_errors import Refusal, required
+from airflow_provider_chatwork.sandbox.http_errors import HttpError, required
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
-from airflow_provider_chatwork.sandbox.request_context import Answer, Visit, capped
+from airflow_provider_chatwork.sandbox.request_context import Answer, RequestContext, capped
 
 #: 5 MB are documented; clients take them for 5 * 1024 * 1024 bytes, and so does the sandbox. More is a 413.
 LARGEST_FILE = 5 * 1024 * 1024
 
 
-def list_files(visit: Visit, room_id: int) -> Answer:
+def list_files(context: RequestContext, room_id: int) -> Answer:
     """``GET /rooms/{room_id}/files``."""
-    room = visit.room(room_id)
-    uploader = visit.query.number("account_id")
-    return capped([visit.shapes.file(file) for file in room.files.values() if uploader in (None, file.account_id)])
+    room = context.room(room_id)
+    uploader = context.query.number("account_id")
+    return capped(
+        [context.serializer.file(file) for file in room.files.values() if uploader in (None, file.account_id)]
+    )
 
 
-def upload_file(visit: Visit, room_id: int) -> Answer:
+def upload_file(context: RequestContext, room_id: int) -> Answer:
     """``POST /rooms/{room_id}/files``: multipart, with the part ``file`` and perhaps ``message``."""
-    upload = visit.uploads.get("file")
+    upload = context.uploads.get("file")
     if upload is None:
         raise required("file")
-    comment = visit.form.text("message", BODY_LENGTH) or ""
+    comment = context.form.text("message", BODY_LENGTH) or ""
     if len(upload.content) > LARGEST_FILE:
-        raise Refusal(413, f"File must not be larger than {LARGEST_FILE} bytes")
-    room = visit.room_to_post_in(room_id)
-    return {"file_id": visit.happen.upload(room, visit.account_id, upload, comment).file_id}
+        raise HttpError(413, f"File must not be larger than {LARGEST_FILE} bytes")
+    room = context.room_to_post_in(room_id)
+    return {"file_id": context.changes.add_file(room, context.account_id, upload, comment).file_id}
 
 
-def get_file(visit: Visit, room_id: int, file_id: int) -> Answer:
+def get_file(context: RequestContext, room_id: int, file_id: int) -> Answer:
     """``GET /rooms/{room_id}/files/{file_id}``."""
-    file = visit.file(visit.room(room_id), file_id)
-    shown = visit.shapes.file(file)
-    if visit.query.flag("create_download_url", default=False):
-        shown["download_url"] = visit.download_url(file)
+    file = context.file(context.room(room_id), file_id)
+    shown = context.serializer.file(file)
+    if context.query.flag("create_download_url", default=False):
+        shown["download_url"] = context.download_url(file)
     return shown

@@ -5,19 +5,19 @@ from __future__ import annotations
 from airflow_provider_chatwork.sandbox.http_errors import invalid
 from airflow_provider_chatwork.sandbox.operations.account import STATUSES
 from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, LAST_TIME
-from airflow_provider_chatwork.sandbox.request_context import Answer, Visit, capped
+from airflow_provider_chatwork.sandbox.request_context import Answer, RequestContext, capped
 
 LIMIT_TYPES = ("none", "date", "time")
 
 
-def list_tasks(visit: Visit, room_id: int) -> Answer:
+def list_tasks(context: RequestContext, room_id: int) -> Answer:
     """``GET /rooms/{room_id}/tasks``."""
-    room = visit.room(room_id)
-    assignee = visit.query.number("account_id")
-    assigned_by = visit.query.number("assigned_by_account_id")
-    status = visit.query.choice("status", STATUSES) or "open"
+    room = context.room(room_id)
+    assignee = context.query.number("account_id")
+    assigned_by = context.query.number("assigned_by_account_id")
+    status = context.query.choice("status", STATUSES) or "open"
     found = [
-        visit.shapes.task(task)
+        context.serializer.task(task)
         for task in room.tasks.values()
         if task.status == status
         and assignee in (None, task.account_id)
@@ -26,34 +26,34 @@ def list_tasks(visit: Visit, room_id: int) -> Answer:
     return capped(found)
 
 
-def create_task(visit: Visit, room_id: int) -> Answer:
+def create_task(context: RequestContext, room_id: int) -> Answer:
     """``POST /rooms/{room_id}/tasks``.
 
     Without ``limit`` there is no deadline whatever ``limit_type`` says, and ``limit_type=none`` drops a ``limit``.
     """
-    body = visit.form.required_text("body", BODY_LENGTH)
-    to_ids = visit.form.required_ids("to_ids")
-    limit_time = visit.form.number("limit", largest=LAST_TIME) or 0
-    limit_type = visit.form.choice("limit_type", LIMIT_TYPES) or "time"
+    body = context.form.required_text("body", BODY_LENGTH)
+    to_ids = context.form.required_ids("to_ids")
+    limit_time = context.form.number("limit", largest=LAST_TIME) or 0
+    limit_type = context.form.choice("limit_type", LIMIT_TYPES) or "time"
     if not limit_time or limit_type == "none":
         limit_time, limit_type = 0, "none"
-    room = visit.room_to_post_in(room_id)
+    room = context.room_to_post_in(room_id)
     for account_id in to_ids:
         if account_id not in room.roles:
             raise invalid("to_ids", f"holds {account_id}, who is not in the room")
-    visit.count_post(room_id)
-    tasks = visit.happen.assign(room, visit.account_id, to_ids, body, limit_time, limit_type)
+    context.count_post(room_id)
+    tasks = context.changes.add_tasks(room, context.account_id, to_ids, body, limit_time, limit_type)
     return {"task_ids": [task.task_id for task in tasks]}
 
 
-def get_task(visit: Visit, room_id: int, task_id: int) -> Answer:
+def get_task(context: RequestContext, room_id: int, task_id: int) -> Answer:
     """``GET /rooms/{room_id}/tasks/{task_id}``."""
-    return visit.shapes.task(visit.task(visit.room(room_id), task_id))
+    return context.serializer.task(context.task(context.room(room_id), task_id))
 
 
-def set_task_status(visit: Visit, room_id: int, task_id: int) -> Answer:
+def set_task_status(context: RequestContext, room_id: int, task_id: int) -> Answer:
     """``PUT /rooms/{room_id}/tasks/{task_id}/status``. The parameter is called ``body``."""
-    status = visit.form.required_choice("body", STATUSES)
-    room = visit.room_to_post_in(room_id)
-    visit.happen.set_status(room, visit.task(room, task_id), visit.account_id, status)
+    status = context.form.required_choice("body", STATUSES)
+    room = context.room_to_post_in(room_id)
+    context.changes.set_task_status(room, context.task(room, task_id), context.account_id, status)
     return {"task_id": task_id}

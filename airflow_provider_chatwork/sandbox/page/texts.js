@@ -1,11 +1,11 @@
-// Every word the page says by itself, and the words behind Chatwork's [dtext:...].
+// The texts of the page in Japanese and English, and those of Chatwork's [dtext:...] tags.
 
 const JA = {
   language: "English", live: "接続中", offline: "再接続しています…", my: "マイチャット", group: "グループチャット",
   direct: "ダイレクトチャット", choose: "左の一覧から部屋を選んでください。", missing: "この部屋はありません。",
   empty: "まだメッセージはありません。", tasks: "タスク", files: "ファイル", noTasks: "タスクはありません",
   noFiles: "ファイルはありません", open: "未完了", done: "完了", due: "期限", noDue: "期限なし", overdue: "期限切れ",
-  by: "依頼者", reply: "返信", replyingTo: "返信先", cancel: "やめる", speaker: "発言者", mention: "宛先", nobody: "なし",
+  by: "依頼者", reply: "返信", replyingTo: "返信先", cancel: "やめる", sender: "発言者", mention: "宛先", nobody: "なし",
   everybody: "全員", write: "メッセージを入力（Ctrl+Enter で送信）", send: "送信", edited: "編集済み",
   deleted: "このメッセージは削除されました", side: "タスクとファイル", link: "このメッセージへのリンク",
   members: "人", failed: "送信できませんでした", bot: "Bot", replied: "返信元", quote: "引用",
@@ -16,7 +16,7 @@ const EN = {
   direct: "Direct chats", choose: "Choose a room from the list.", missing: "There is no such room.",
   empty: "No messages yet.", tasks: "Tasks", files: "Files", noTasks: "No tasks", noFiles: "No files",
   open: "Open", done: "Done", due: "Due", noDue: "No deadline", overdue: "Overdue", by: "by", reply: "Reply",
-  replyingTo: "Replying to", cancel: "Cancel", speaker: "Speak as", mention: "To", nobody: "nobody",
+  replyingTo: "Replying to", cancel: "Cancel", sender: "Send as", mention: "To", nobody: "nobody",
   everybody: "everybody", write: "Write a message (Ctrl+Enter sends)", send: "Send", edited: "edited",
   deleted: "This message was deleted", side: "Tasks and files", link: "Link to this message",
   members: "members", failed: "Not sent", bot: "Bot", replied: "Original message", quote: "Quote",
@@ -47,7 +47,7 @@ export function switchLanguage() {
   localStorage.setItem(KEY, language);
 }
 
-export const say = (key) => (language === "ja" ? JA : EN)[key] ?? key;
+export const label = (key) => (language === "ja" ? JA : EN)[key] ?? key;
 
 export const systemText = (key) => (language === "ja" ? SYSTEM_JA : SYSTEM_EN)[key] ?? `[${key}]`;
 
@@ -61,7 +61,7 @@ export function clock(seconds) {
 
 export function deadline(task) {
   const date = new Date(task.limit_time * 1000);
-  const shown = { month: "numeric", day: "numeric", weekday: "short" };
-  if (task.limit_type === "time") Object.assign(shown, { hour: "2-digit", minute: "2-digit" });
-  return date.toLocaleString(language, shown);
+  const format = { month: "numeric", day: "numeric", weekday: "short" };
+  if (task.limit_type === "time") Object.assign(format, { hour: "2-digit", minute: "2-digit" });
+  return date.toLocaleString(language, format);
 }

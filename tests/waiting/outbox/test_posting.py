@@ -120,7 +120,7 @@ class TestTwoProcesses:
     def test_of_which_one_lost_its_answer_leave_one_message(self, office, kind):
         trace = self.trace(office)
         body = trace.line("ja", WEB)
-        office.scene.misbehave(Fault(kind, operation="post_message"))
+        office.scene.add_faults(Fault(kind, operation="post_message"))
         outcomes = [
             office.scene.run_flow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome for _ in range(2)
         ]
@@ -130,6 +130,6 @@ class TestTwoProcesses:
     def test_hear_nothing_of_what_people_say(self, office):
         trace = self.trace(office)
         body = trace.line("ja", WEB)
-        office.sandbox.speak(DATA_ROOM, YAMADA, body)
+        office.sandbox.post_message(DATA_ROOM, YAMADA, body)
         assert office.scene.run_flow(post_once(DATA_ROOM, body, trace, since=office.start)).outcome == "sent"
         assert office.scene.operations[-3:] == ["list_messages", "post_message", "list_messages"]

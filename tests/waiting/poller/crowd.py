@@ -90,7 +90,7 @@ class Crowd:
         self.settings = Settings(self.sandbox.token)
         self.rooms = [company.DATA_ROOM, *(self._new_room(number) for number in range(1, self._rooms))]
         for _ in range(self._others):
-            self.sandbox.assign(self.rooms[0], company.YAMADA, [self.chance.choice(PEOPLE)], "of others")
+            self.sandbox.create_task(self.rooms[0], company.YAMADA, [self.chance.choice(PEOPLE)], "of others")
         handle = self.sandbox.ahandle
 
         async def count(request: HttpRequest) -> Any:
@@ -103,7 +103,7 @@ class Crowd:
         with accounts(self.sandbox, loop.unix_time, latency=LATENCY) as those:
             acts = [asyncio.create_task(self._act_for(seconds)), asyncio.create_task(self._be_a_guest(seconds, handle))]
             await asyncio.gather(*acts)
-            self.sandbox.behave()
+            self.sandbox.clear_faults()
             await asyncio.sleep(CALM)
             self._settle_truth()
             open_ = [wait for wait in self.waits if wait.task is not None and not wait.task.done()]
@@ -149,7 +149,7 @@ class Crowd:
             room_id, task_ids = other.room_id, other.task_ids
         else:
             people = self.chance.sample(PEOPLE, self.chance.randint(1, 3))
-            task_ids = self.sandbox.assign(room_id, company.BOT, people, "waited for")
+            task_ids = self.sandbox.create_task(room_id, company.BOT, people, "waited for")
         wait = Waiting(room_id, task_ids, self.chance.randint(1, len(task_ids)), self.loop.time())
         self.waits.append(wait)
         known = {task["task_id"]: task["account"]["account_id"] for task in self.sandbox.tasks(room_id)}
@@ -181,11 +181,11 @@ class Crowd:
     def _tick(self) -> None:
         for _ in range(self.chance.choice((1, 1, 1, 5, 30))):
             if found := self._some_task():
-                self.sandbox.tick(*found)
+                self.sandbox.complete_task(*found)
 
     def _untick(self) -> None:
         if found := self._some_task():
-            self.sandbox.untick(*found)
+            self.sandbox.reopen_task(*found)
 
     def _delete(self) -> None:
         if found := self._some_task():
@@ -206,10 +206,10 @@ class Crowd:
                 Fault("status", status=500, times=3),
             ]
         )
-        self.sandbox.misbehave(kind)
+        self.sandbox.add_fault(kind)
 
     def _recover(self) -> None:
-        self.sandbox.behave()
+        self.sandbox.clear_faults()
 
     def _flawed(self, request: HttpRequest) -> Response | None:
         """A bad answer in place of the right one, now and then."""

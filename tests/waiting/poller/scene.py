@@ -99,18 +99,18 @@ class Scene:
         """Put people into a room."""
         planted = self.sandbox.seed({"accounts": [{"name": f"p{number}"} for number in range(count)]})
         for account_id in planted["accounts"]:
-            self.sandbox.world.rooms[room_id].roles[account_id] = "member"
+            self.sandbox.store.rooms[room_id].roles[account_id] = "member"
         return list(planted["accounts"])
 
     def task(self, to: int = SATO, by: int = BOT, room_id: int = ROOM) -> int:
-        return self.sandbox.assign(room_id, by, [to], "確認")[0]
+        return self.sandbox.create_task(room_id, by, [to], "確認")[0]
 
     def fill(self, count: int = 100, *, to: int = YAMADA, by: int = TAKAHASHI, done: bool = False) -> None:
         """Put tasks of others into the room."""
         for _ in range(count):
             task_id = self.task(to, by)
             if done:
-                self.sandbox.tick(ROOM, task_id)
+                self.sandbox.complete_task(ROOM, task_id)
 
     def wait(self, *task_ids: int, **arguments: Any) -> TasksWait:
         arguments = {"settings": self.settings, "room_id": ROOM, **arguments}

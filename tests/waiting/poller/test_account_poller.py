@@ -81,7 +81,7 @@ class TestJoin:
                 async with scene.wait(task_id, interval=10.0) as impatient:
                     await impatient.news(EVER)
                     await asyncio.sleep(25)
-                    scene.sandbox.tick(ROOM, task_id)
+                    scene.sandbox.complete_task(ROOM, task_id)
                     began = scene.now
                     assert await patient.news(EVER)
                     assert scene.now - began < 11
@@ -174,7 +174,7 @@ class TestLeave:
             await asyncio.sleep(after)
             await leave([goes])
             await asyncio.sleep(61)
-            scene.sandbox.tick(ROOM, task_id)
+            scene.sandbox.complete_task(ROOM, task_id)
             began = scene.now
             assert await stays is not None
             assert scene.now - began < 61
@@ -187,7 +187,7 @@ class TestLeave:
             async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
                 await other.news(EVER)
                 async with scene.wait(scene.task()):
-                    scene.sandbox.misbehave(Fault("refuse"))
+                    scene.sandbox.add_fault(Fault("refuse"))
                     await asyncio.sleep(0.55)
                     assert scene.transports[0].under_way
                 await asyncio.sleep(100)
@@ -212,7 +212,7 @@ class TestLeave:
                 await other.news(EVER)
                 async with scene.wait(task_id):
                     await asyncio.sleep(0.6)
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
                 assert await end_of(scene.wait(task_id), scene.now + 10) is not None
 
         play(main)
@@ -311,7 +311,7 @@ class TestBudget:
             await asyncio.sleep(10)
             reset = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "290"}
             reset["x-ratelimit-reset"] = str(int(scene.now) + 200)
-            scene.sandbox.misbehave(Fault("status", status=429, headers=reset))
+            scene.sandbox.add_fault(Fault("status", status=429, headers=reset))
             await asyncio.sleep(30)
             before = len(scene.sandbox.requests)
             await asyncio.sleep(160)
@@ -415,7 +415,7 @@ class TestOutage:
                 for room_id, log in zip(rooms, logs, strict=True)
             ]
             await asyncio.sleep(30)
-            scene.sandbox.misbehave(Fault("status", status=503, times=None))
+            scene.sandbox.add_fault(Fault("status", status=503, times=None))
             await asyncio.sleep(HOUR)
             [line] = scene.lines
             assert line.startswith("WARNING Chatwork does not tell how things stand; all waits go on")
@@ -423,11 +423,11 @@ class TestOutage:
                 [line] = log.lines
                 assert line.startswith("Chatwork does not tell how things stand; the wait goes on. ")
                 assert "503" in line
-            scene.sandbox.behave()
+            scene.sandbox.clear_faults()
             await asyncio.sleep(HOUR)
             [_, line] = scene.lines
             assert line.startswith("INFO Chatwork tells how things stand again, after ")
-            scene.sandbox.misbehave(Fault("refuse", times=2))
+            scene.sandbox.add_fault(Fault("refuse", times=2))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 4
             # Single failures are no matter of the waits.
@@ -440,13 +440,13 @@ class TestOutage:
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(3)
             waits = many_waits(scene, rooms)
-            scene.sandbox.misbehave(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
+            scene.sandbox.add_fault(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 1
-            scene.sandbox.behave()
+            scene.sandbox.clear_faults()
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 2
-            scene.sandbox.misbehave(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
+            scene.sandbox.add_fault(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 3
             # Where nobody asks for that room any more, it is over as well.
@@ -462,13 +462,13 @@ class TestOutage:
             task_id = scene.task()
             ending = asyncio.create_task(end_of(scene.wait(task_id)))
             await asyncio.sleep(30)
-            scene.sandbox.misbehave(Fault("refuse", times=None))
+            scene.sandbox.add_fault(Fault("refuse", times=None))
             await asyncio.sleep(HOUR)
             _, *of_outage = pauses(scene)
             assert of_outage[:6] == [5, 10, 20, 40, 80, 160]
             assert {*of_outage[6:]} == {300}
-            scene.sandbox.behave()
-            scene.sandbox.tick(ROOM, task_id)
+            scene.sandbox.clear_faults()
+            scene.sandbox.complete_task(ROOM, task_id)
             began = scene.now
             assert await ending is not None
             assert scene.now - began < 301
@@ -480,8 +480,8 @@ class TestOutage:
             task_id = scene.task()
             ending = asyncio.create_task(end_of(scene.wait(task_id, interval=HOUR)))
             await asyncio.sleep(30)
-            scene.sandbox.tick(ROOM, task_id)
-            scene.sandbox.misbehave(Fault("status", status=502))
+            scene.sandbox.complete_task(ROOM, task_id)
+            scene.sandbox.add_fault(Fault("status", status=502))
             assert await ending is not None
             assert pauses(scene)[:2] == [HOUR, 5]
 
@@ -489,7 +489,7 @@ class TestOutage:
 
     def test_that_is_over_leaves_the_interval_as_it_is(self):
         async def main(scene: Scene) -> None:
-            scene.sandbox.misbehave(Fault("refuse", times=3))
+            scene.sandbox.add_fault(Fault("refuse", times=3))
             waits = many_waits(scene, [ROOM], interval=1000.0)
             await asyncio.sleep(HOUR)
             assert pauses(scene) == [5, 10, 20, 1000, 1000, 1000]
@@ -504,7 +504,7 @@ class TestRefusal:
             rooms = scene.rooms(3)
             waits = many_waits(scene, rooms)
             await asyncio.sleep(30)
-            scene.sandbox.misbehave(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
+            scene.sandbox.add_fault(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
             for result in await asyncio.gather(*waits, return_exceptions=True):
                 assert isinstance(result, ChatworkAuthError)
                 assert result.errors == ("Invalid API token",)
@@ -517,7 +517,7 @@ class TestRefusal:
             task_id = scene.task()
             waits = [asyncio.create_task(end_of(scene.wait(task_id))) for _ in range(50)]
             await asyncio.sleep(30)
-            scene.sandbox.misbehave(Fault("status", status=401, times=None))
+            scene.sandbox.add_fault(Fault("status", status=401, times=None))
             [error, *_] = await asyncio.gather(*waits, return_exceptions=True)
             assert isinstance(error, ChatworkAuthError)
             length, trace = 0, error.__traceback__
@@ -532,11 +532,11 @@ class TestRefusal:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
                 await wait.news(EVER)
-                scene.sandbox.misbehave(Fault("status", status=401, times=2))
+                scene.sandbox.add_fault(Fault("status", status=401, times=2))
                 for _ in range(2):
                     with pytest.raises(ChatworkAuthError):
                         await wait.news(EVER)
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
                 await wait.news(EVER)
                 assert wait.is_complete
 
@@ -621,9 +621,9 @@ class TestLog:
         async def main(scene: Scene) -> None:
             waits = [asyncio.create_task(one(scene, room_id)) for room_id in scene.rooms(50)]
             await asyncio.sleep(100)
-            scene.sandbox.misbehave(Fault("refuse", times=None))
+            scene.sandbox.add_fault(Fault("refuse", times=None))
             await asyncio.sleep(600)
-            scene.sandbox.behave()
+            scene.sandbox.clear_faults()
             await asyncio.sleep(600)
             await leave(waits)
 
@@ -653,7 +653,7 @@ class TestAccountId:
         async def main(scene: Scene) -> None:
             hasty = Settings(scene.sandbox.token, max_wait=0)
             async with scene.wait(scene.task(), settings=hasty) as wait:
-                scene.sandbox.misbehave(Fault("status", operation="get_me", status=503))
+                scene.sandbox.add_fault(Fault("status", operation="get_me", status=503))
                 with pytest.raises(ChatworkServerError):
                     await wait.account_id()
                 assert await wait.account_id() == scene.sandbox.account_id

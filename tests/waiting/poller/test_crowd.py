@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_chatwork.api.rate_limit import WINDOW
 from airflow_provider_chatwork.waiting.poller.rate_budget import REQUESTS, RESERVE
-from tests.airflow_side import VERSION
+from tests.airflow_helpers import VERSION
 from tests.waiting.poller.crowd import INTERVAL, Crowd
 
 HOUR = 3600.0

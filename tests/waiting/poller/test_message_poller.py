@@ -31,7 +31,7 @@ class TestWatchMessages:
 class TestPage:
     def test_is_there_with_the_first_look(self):
         async def main(scene: Scene) -> None:
-            scene.sandbox.speak(ROOM, SATO, "はい")
+            scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene) as wait:
                 assert wait.page == []
                 assert await wait.news(EVER)
@@ -65,7 +65,7 @@ class TestPage:
 
             hearing = [asyncio.create_task(hear(wait)) for wait in waits]
             await asyncio.sleep(10)
-            scene.sandbox.speak(ROOM, SATO, "はい")
+            scene.sandbox.post_message(ROOM, SATO, "はい")
             for heard in await asyncio.gather(*hearing):
                 assert heard[-1] == "はい"
             assert scene.asked() == ["list_messages"] * 2
@@ -83,16 +83,16 @@ class TestPage:
     @pytest.mark.parametrize("doing", ["speak", "edit", "delete"])
     def test_is_news_where_it_is_another_one_and_only_then(self, doing):
         async def main(scene: Scene) -> None:
-            message_id = scene.sandbox.speak(ROOM, YAMADA, "まえ")
+            message_id = scene.sandbox.post_message(ROOM, YAMADA, "まえ")
             async with watch(scene) as wait:
                 await wait.news(EVER)
                 assert not await wait.news(scene.now + 200)
                 if doing == "speak":
-                    scene.sandbox.speak(ROOM, BOT, "あと")
+                    scene.sandbox.post_message(ROOM, BOT, "あと")
                 elif doing == "edit":
-                    scene.sandbox.edit(ROOM, message_id, "あと")
+                    scene.sandbox.edit_message(ROOM, message_id, "あと")
                 else:
-                    scene.sandbox.delete(ROOM, message_id)
+                    scene.sandbox.delete_message(ROOM, message_id)
                 assert await wait.news(scene.now + 61)
                 assert bodies(wait)[-1] == ("[deleted]" if doing == "delete" else "あと")
 
@@ -102,10 +102,10 @@ class TestPage:
 class TestJoining:
     def test_takes_part_in_the_next_look_and_not_in_one_from_before_it(self):
         async def main(scene: Scene) -> None:
-            message_id = scene.sandbox.speak(ROOM, SATO, "はい")
+            message_id = scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene) as wait:
                 await wait.news(EVER)
-                scene.sandbox.edit(ROOM, message_id, "やはり、いいえ")
+                scene.sandbox.edit_message(ROOM, message_id, "やはり、いいえ")
                 await asyncio.sleep(20)
                 async with watch(scene) as other:
                     assert not await other.news(scene.now + 30)
@@ -117,7 +117,7 @@ class TestJoining:
 
     def test_waits_for_the_first_look_where_that_is_under_way(self):
         async def main(scene: Scene) -> None:
-            scene.sandbox.speak(ROOM, SATO, "はい")
+            scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene):
                 await asyncio.sleep(0.6)
                 assert scene.transports[0].under_way
@@ -134,11 +134,11 @@ class TestJoining:
             async with watch(scene, interval=600.0) as wait:
                 await wait.news(EVER)
                 if broken:
-                    scene.sandbox.misbehave(Fault("refuse"))
+                    scene.sandbox.add_fault(Fault("refuse"))
                     await asyncio.sleep(601)
                 else:
                     await asyncio.sleep(100)
-                scene.sandbox.speak(ROOM, SATO, "はい")
+                scene.sandbox.post_message(ROOM, SATO, "はい")
                 async with watch(scene) as other:
                     assert not await other.news(scene.now)
                     assert await other.news(EVER)
@@ -155,7 +155,7 @@ class TestSharing:
                     async with watch(scene):
                         await asyncio.sleep(after)
                 await wait.news(EVER)
-                scene.sandbox.speak(ROOM, SATO, "はい")
+                scene.sandbox.post_message(ROOM, SATO, "はい")
                 assert await wait.news(scene.now + 61)
 
         play(main)
@@ -184,7 +184,7 @@ class TestSharing:
             async with watch(scene) as wait:
                 await wait.news(EVER)
                 before = wait.page
-                scene.sandbox.misbehave(Fault("malformed", shape="empty"))
+                scene.sandbox.add_fault(Fault("malformed", shape="empty"))
                 assert not await wait.news(scene.now + 100)
                 assert wait.page is before
 

@@ -107,7 +107,7 @@ class TestReplaced:
             async with scene.wait(task_id) as wait:
                 with replaced(Accounts(lambda settings: _never)):
                     await wait.news(EVER)
-                    scene.sandbox.tick(ROOM, task_id)
+                    scene.sandbox.complete_task(ROOM, task_id)
                     await wait.news(EVER)
                     assert wait.is_complete
 

@@ -59,7 +59,7 @@ class TestNews:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
                 await wait.news(EVER)
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
                 await asyncio.sleep(1000)
                 assert await wait.news(scene.now)
                 assert wait.is_complete
@@ -69,16 +69,16 @@ class TestNews:
     def test_goes_on_through_an_outage_with_one_line_in_the_log(self):
         async def main(scene: Scene) -> None:
             task_id, log = scene.task(), Heard()
-            scene.sandbox.misbehave(Fault("status", status=500, times=5))
+            scene.sandbox.add_fault(Fault("status", status=500, times=5))
             async with scene.wait(task_id, log=log) as wait:
                 assert not await wait.news(scene.now + 30)
                 assert len(log.lines) == 1
                 assert await wait.news(EVER)
                 assert len(log.lines) == 1
-                scene.sandbox.misbehave(Fault("refuse"))
+                scene.sandbox.add_fault(Fault("refuse"))
                 assert not await wait.news(scene.now + 100)
                 assert len(log.lines) == 1
-                scene.sandbox.misbehave(Fault("refuse", times=2))
+                scene.sandbox.add_fault(Fault("refuse", times=2))
                 assert not await wait.news(scene.now + 100)
                 assert len(log.lines) == 2
 
@@ -143,7 +143,7 @@ class TestLook:
             async with scene.wait(task_id, interval=600.0) as wait:
                 await wait.news(EVER)
                 await asyncio.sleep(100)
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
                 began = scene.now
                 assert await wait.look(30)
                 assert scene.now - began < 1
@@ -167,7 +167,7 @@ class TestLook:
             async def late(request: HttpRequest) -> None:
                 # What was on its way back does not know of it any more.
                 if len(scene.sandbox.requests) == 1:
-                    asyncio.get_running_loop().call_later(0.05, scene.sandbox.tick, ROOM, task_id)
+                    asyncio.get_running_loop().call_later(0.05, scene.sandbox.complete_task, ROOM, task_id)
 
             scene.on_the_way = late  # type: ignore[method-assign]
             async with scene.wait(task_id, interval=60.0) as wait:
@@ -196,7 +196,7 @@ class TestLook:
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 await wait.news(EVER)
-                scene.sandbox.misbehave(Fault("refuse", times=None))
+                scene.sandbox.add_fault(Fault("refuse", times=None))
                 await wait.news(scene.now + 1000)
                 before, began = len(scene.sandbox.requests), scene.now
                 assert not await wait.look(30)
@@ -210,8 +210,8 @@ class TestLook:
             task_id = scene.task()
             async with scene.wait(task_id, interval=3600.0) as wait:
                 await wait.news(EVER)
-                scene.sandbox.tick(ROOM, task_id)
-                scene.sandbox.misbehave(Fault("status", status=502, times=2))
+                scene.sandbox.complete_task(ROOM, task_id)
+                scene.sandbox.add_fault(Fault("status", status=502, times=2))
                 assert await wait.look(30)
                 assert wait.is_complete
 
@@ -221,7 +221,7 @@ class TestLook:
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=60.0) as wait:
                 await wait.news(EVER)
-                scene.sandbox.misbehave(Fault("status", status=502))
+                scene.sandbox.add_fault(Fault("status", status=502))
                 await asyncio.sleep(59.97)
                 assert scene.transports[0].under_way
                 assert await wait.look(30)
@@ -249,10 +249,10 @@ class TestLook:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
                 await wait.news(EVER)
-                scene.sandbox.misbehave(Fault("refuse", times=None))
+                scene.sandbox.add_fault(Fault("refuse", times=None))
                 await wait.news(scene.now + 1000)
-                scene.sandbox.behave()
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.clear_faults()
+                scene.sandbox.complete_task(ROOM, task_id)
                 assert await wait.look(30)
                 assert wait.is_complete
 
@@ -263,7 +263,7 @@ class TestLook:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
                 await wait.news(EVER)
-                scene.sandbox.misbehave(Fault("status", status=401))
+                scene.sandbox.add_fault(Fault("status", status=401))
                 with pytest.raises(ChatworkAuthError):
                     await wait.look(30)
                 scene.sandbox.delete_task(ROOM, task_id)
@@ -281,7 +281,7 @@ class TestLook:
                 for _ in range(5):
                     assert await wait.look(30)
                 assert not other.done()
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
                 assert await other is not None
 
         play(main)
@@ -291,7 +291,7 @@ class TestRun:
     def test_has_the_patience_of_the_connection(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
-                scene.sandbox.misbehave(Fault("refuse", operation="post_message", times=2))
+                scene.sandbox.add_fault(Fault("refuse", operation="post_message", times=2))
                 posted = await wait.run(post_message(ROOM, "確認"))
                 assert scene.sandbox.messages(ROOM)[-1]["message_id"] == posted["message_id"]
 
@@ -313,7 +313,7 @@ class TestRun:
                 for wait in waits:
                     await stack.enter_async_context(wait)
                 await waits[0].news(EVER)
-                scene.sandbox.misbehave(Fault("refuse", times=None))
+                scene.sandbox.add_fault(Fault("refuse", times=None))
                 scene.asked()
 
                 async def want(wait: Any, delay: float) -> None:
@@ -332,7 +332,7 @@ class TestJoining:
             task_id = scene.task()
             async with scene.wait(scene.task(), scene.task(), interval=7200.0) as other:
                 await other.news(EVER)
-                scene.sandbox.misbehave(Fault("status", status=403))
+                scene.sandbox.add_fault(Fault("status", status=403))
                 with pytest.raises(ChatworkForbiddenError):
                     await other.news(EVER)
                 async with scene.wait(task_id, interval=5.0) as wait:

@@ -53,18 +53,18 @@ class TestOneLook:
             assert scene.asked() == ["open"]
             await asyncio.sleep(60)
             assert scene.asked() == ["open"]
-            scene.sandbox.tick(ROOM, tasks[5])
+            scene.sandbox.complete_task(ROOM, tasks[5])
             await asyncio.sleep(60)
             assert scene.asked() == ["open", "read"]
             assert [task_id for task_id, wait in zip(tasks, waits, strict=True) if wait.done()] == [tasks[5]]
             for task_id in tasks[50:]:
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
             await asyncio.sleep(60)
             assert scene.asked() == ["open", "done"]
             assert sum(wait.done() for wait in waits) == 41
             for task_id in tasks[:50]:
                 if task_id != tasks[5]:
-                    scene.sandbox.tick(ROOM, task_id)
+                    scene.sandbox.complete_task(ROOM, task_id)
             await asyncio.gather(*waits)
             assert scene.asked() == ["open", "done"]
 
@@ -81,7 +81,7 @@ class TestOneLook:
                 assert [await wait.news(EVER) for wait in (one, other, last)] == [True] * 3
                 assert [state["task_id"] for state in other.states] == [third, first]
                 assert [task["task_id"] for task in one.tasks if task] == [first, second]
-                scene.sandbox.tick(ROOM, first)
+                scene.sandbox.complete_task(ROOM, first)
                 assert await one.news(scene.now + 100)
                 assert await other.news(scene.now)
                 assert not await last.news(scene.now)
@@ -113,7 +113,7 @@ class TestOneLook:
                 await first.news(EVER)
                 async with scene.wait(task_id) as second:
                     await second.news(EVER)
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
                 assert await first.news(scene.now + 100)
                 assert first.is_complete == together
 
@@ -138,16 +138,16 @@ class TestJoining:
     def test_takes_a_second_look_before_it_ends_by_what_others_know(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
-            scene.sandbox.tick(ROOM, second)
+            scene.sandbox.complete_task(ROOM, second)
             async with scene.wait(first, second) as wait:
                 await wait.news(EVER)
                 await asyncio.sleep(20)
-                scene.sandbox.untick(ROOM, second)
+                scene.sandbox.reopen_task(ROOM, second)
                 async with scene.wait(second) as other:
                     assert not await other.news(scene.now)
                     assert await other.news(scene.now + 10)
                     assert not other.is_complete
-                scene.sandbox.tick(ROOM, second)
+                scene.sandbox.complete_task(ROOM, second)
                 await asyncio.sleep(120)
                 assert await end_of(scene.wait(second), scene.now + 10)
 
@@ -188,15 +188,15 @@ class TestJoining:
                 await wait.news(EVER)
                 await asyncio.sleep(580)
                 if why == "failed":
-                    scene.sandbox.misbehave(Fault("refuse", times=None))
+                    scene.sandbox.add_fault(Fault("refuse", times=None))
                 # Looks that go on with it follow 200 and 400 seconds later.
                 await asyncio.sleep(25 if why != "gone on" else 425)
                 for task_id in tasks:
-                    scene.sandbox.tick(ROOM, task_id)
+                    scene.sandbox.complete_task(ROOM, task_id)
                 async with scene.wait(tasks[-1], interval=60.0) as other:
                     assert not await other.news(scene.now)
                     assert other.seen_at is None
-                    scene.sandbox.behave()
+                    scene.sandbox.clear_faults()
                     while not other.is_complete:
                         assert await other.news(scene.now + 300)
 
@@ -212,7 +212,7 @@ class TestIsComplete:
                 await wait.news(EVER)
                 for done, task_id in enumerate(tasks[:ticks], start=1):
                     assert not wait.is_complete
-                    scene.sandbox.tick(ROOM, task_id)
+                    scene.sandbox.complete_task(ROOM, task_id)
                     await wait.news(EVER)
                     assert [state["status"] for state in wait.states].count("done") == done
                 assert wait.is_complete
@@ -224,11 +224,11 @@ class TestIsComplete:
         async def main(scene: Scene) -> None:
             first, second, other = scene.task(), scene.task(), scene.task()
             async with scene.wait(first, second) as wait, scene.wait(other):
-                scene.sandbox.tick(ROOM, first)
+                scene.sandbox.complete_task(ROOM, first)
                 await wait.news(EVER)
                 assert wait.states[0]["status"] == "done"
-                scene.sandbox.untick(ROOM, first)
-                scene.sandbox.tick(ROOM, second)
+                scene.sandbox.reopen_task(ROOM, first)
+                scene.sandbox.complete_task(ROOM, second)
                 await wait.news(EVER)
                 assert not wait.is_complete
                 assert [state["status"] for state in wait.states] == ["open", "done"]
@@ -239,10 +239,10 @@ class TestIsComplete:
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first, complete_when="any") as slow, scene.wait(second):
-                scene.sandbox.tick(ROOM, first)
+                scene.sandbox.complete_task(ROOM, first)
                 await asyncio.sleep(100)
                 assert slow.is_complete
-                scene.sandbox.untick(ROOM, first)
+                scene.sandbox.reopen_task(ROOM, first)
                 await asyncio.sleep(1000)
                 assert await slow.news(EVER)
                 assert not slow.is_complete
@@ -258,7 +258,7 @@ class TestIsComplete:
             ending = asyncio.create_task(end_of(scene.wait(*tasks), scene.now + 3600))
             await asyncio.sleep(10)
             for task_id in tasks:
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
             scene.fill(done=True)
             assert await ending is not None
 
@@ -272,15 +272,15 @@ class TestIsComplete:
             await asyncio.sleep(10)
             for first, *tasks in sets:
                 for task_id in tasks:
-                    scene.sandbox.tick(ROOM, task_id)
+                    scene.sandbox.complete_task(ROOM, task_id)
                 assert first
             await asyncio.sleep(60)
             scene.fill()
             scene.fill(done=True)
             # Nothing shows the one but reading it, and there are too many to be read for both waits in one look.
             for tasks in sets:
-                scene.sandbox.tick(ROOM, tasks[0])
-                scene.sandbox.untick(ROOM, tasks[-1])
+                scene.sandbox.complete_task(ROOM, tasks[0])
+                scene.sandbox.reopen_task(ROOM, tasks[-1])
             assert await asyncio.gather(*ending) == [None, None]
 
         play(main)
@@ -304,10 +304,10 @@ class TestOneBadAnswer:
                 scene.wait(other, log=heard_by_other) as quick,
             ):
                 await wait.news(EVER)
-                scene.sandbox.misbehave(broken_read(broken, status=500))
-                scene.sandbox.tick(ROOM, broken)
+                scene.sandbox.add_fault(broken_read(broken, status=500))
+                scene.sandbox.complete_task(ROOM, broken)
                 await asyncio.sleep(600)
-                scene.sandbox.tick(ROOM, other)
+                scene.sandbox.complete_task(ROOM, other)
                 await quick.news(EVER)
                 await quick.news(scene.now + 70)
                 assert quick.is_complete
@@ -321,7 +321,7 @@ class TestOneBadAnswer:
                 await asyncio.sleep(3600)
                 # It is no use to ask for it again and again; every tenth look reads the other one.
                 assert scene.asked().count("read") <= 60 + 6 + 1
-                scene.sandbox.behave()
+                scene.sandbox.clear_faults()
                 assert await wait.news(scene.now + 61)
                 assert wait.is_complete
 
@@ -333,8 +333,8 @@ class TestOneBadAnswer:
             broken, other = scene.task(), scene.task()
             async with scene.wait(broken, interval=600.0, log=(heard := Heard())) as wait, scene.wait(other):
                 await wait.news(EVER)
-                scene.sandbox.misbehave(broken_read(broken, status=500, times=times))
-                scene.sandbox.tick(ROOM, broken)
+                scene.sandbox.add_fault(broken_read(broken, status=500, times=times))
+                scene.sandbox.complete_task(ROOM, broken)
                 scene.asked()
                 assert await wait.news(scene.now + 100)
                 assert wait.is_complete
@@ -347,16 +347,16 @@ class TestOneBadAnswer:
         async def main(scene: Scene) -> None:
             first, second, third = scene.task(), scene.task(), scene.task()
             async with scene.wait(first, second) as wait, scene.wait(third):
-                scene.sandbox.tick(ROOM, first)
+                scene.sandbox.complete_task(ROOM, first)
                 await wait.news(EVER)
-                scene.sandbox.misbehave(broken_read(first, status=500))
-                scene.sandbox.tick(ROOM, second)
+                scene.sandbox.add_fault(broken_read(first, status=500))
+                scene.sandbox.complete_task(ROOM, second)
                 scene.asked()
                 await asyncio.sleep(3600)
                 assert not wait.is_complete
                 # One list and two reads in an interval, and a few more.
                 assert len(scene.asked()) <= 3 * 60 + 10
-                scene.sandbox.behave()
+                scene.sandbox.clear_faults()
                 await asyncio.sleep(61)
                 assert wait.is_complete
 
@@ -368,12 +368,12 @@ class TestOneBadAnswer:
             async with scene.wait(broken) as wait, scene.wait(other, third) as spared:
                 await wait.news(EVER)
                 seen_at = wait.seen_at
-                scene.sandbox.misbehave(broken_read(broken, status=500))
-                scene.sandbox.tick(ROOM, broken)
+                scene.sandbox.add_fault(broken_read(broken, status=500))
+                scene.sandbox.complete_task(ROOM, broken)
                 assert not await wait.look(30)
                 assert await spared.look(5)
                 assert wait.seen_at == seen_at
-                scene.sandbox.behave()
+                scene.sandbox.clear_faults()
                 assert await wait.look(30)
                 assert wait.is_complete
 
@@ -390,8 +390,8 @@ class TestOneBadAnswer:
                 await spared.news(EVER)
                 await second.news(EVER)
                 await first.news(EVER)
-                scene.sandbox.misbehave(broken_read(broken, status=400))
-                scene.sandbox.tick(ROOM, broken)
+                scene.sandbox.add_fault(broken_read(broken, status=400))
+                scene.sandbox.complete_task(ROOM, broken)
                 scene.asked()
                 for wait in (first, second):
                     with pytest.raises(ChatworkInvalidRequestError):
@@ -401,8 +401,8 @@ class TestOneBadAnswer:
                         await wait.news(scene.now + 70)
                 assert not await spared.news(scene.now + 300)
                 assert len(scene.asked()) <= 2 * 10
-                scene.sandbox.tick(ROOM, third)
-                scene.sandbox.tick(ROOM, other)
+                scene.sandbox.complete_task(ROOM, third)
+                scene.sandbox.complete_task(ROOM, other)
                 assert await spared.news(scene.now + 70)
                 assert spared.is_complete
 
@@ -413,8 +413,8 @@ class TestOneBadAnswer:
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(1 + others)]
             async with scene.wait(tasks[0]) as wait, scene.wait(*tasks):
-                scene.sandbox.misbehave(broken_read(tasks[0], status=404, times=1))
-                scene.sandbox.tick(ROOM, tasks[0])
+                scene.sandbox.add_fault(broken_read(tasks[0], status=404, times=1))
+                scene.sandbox.complete_task(ROOM, tasks[0])
                 # The second answer counts, and is asked for at once.
                 assert await wait.news(scene.now + 5)
                 assert wait.is_complete
@@ -427,8 +427,8 @@ class TestOneBadAnswer:
             async with scene.wait(broken) as wait, scene.wait(other):
                 await wait.news(EVER)
                 # Without the headers that tell how much is left.
-                scene.sandbox.misbehave(broken_read(broken, status=429, times=1, headers={}))
-                scene.sandbox.tick(ROOM, broken)
+                scene.sandbox.add_fault(broken_read(broken, status=429, times=1, headers={}))
+                scene.sandbox.complete_task(ROOM, broken)
                 await asyncio.sleep(62)
                 assert "read" in scene.asked()
                 assert not wait.is_complete
@@ -451,7 +451,7 @@ class TestHidden:
             await asyncio.sleep(3590)
             scene.asked()
             for task_id in tasks:
-                scene.sandbox.tick(ROOM, task_id)
+                scene.sandbox.complete_task(ROOM, task_id)
             for _ in range(60):
                 await asyncio.sleep(60)
                 assert len(scene.asked()) <= 2 * IN_TURN
@@ -521,7 +521,7 @@ class TestHidden:
                 await asyncio.sleep(67)
                 assert await wait.look(60)
                 assert not wait.is_complete
-                scene.sandbox.tick(ROOM, tasks[0])
+                scene.sandbox.complete_task(ROOM, tasks[0])
                 scene.asked()
                 assert await wait.look(20)
                 assert wait.is_complete
@@ -542,12 +542,12 @@ class TestLookThatIsWanted:
                 await waits[0].news(EVER)
                 for group in groups:
                     for task_id in group[:-1]:
-                        scene.sandbox.tick(ROOM, task_id)
+                        scene.sandbox.complete_task(ROOM, task_id)
                 await asyncio.sleep(300)
                 # Those done before are in no list any more, and are read one by one: too many for one look.
                 scene.fill(to=SATO, by=BOT, done=True)
                 for group in groups:
-                    scene.sandbox.tick(ROOM, group[-1])
+                    scene.sandbox.complete_task(ROOM, group[-1])
                 assert await asyncio.gather(*(wait.look(200) for wait in waits)) == [True] * 12
                 assert all(wait.is_complete for wait in waits)
 
@@ -591,7 +591,7 @@ class TestImpossible:
             for wait in waits:
                 with pytest.raises(ChatworkForbiddenError):
                     await wait
-            scene.sandbox.tick(other_room, elsewhere)
+            scene.sandbox.complete_task(other_room, elsewhere)
             assert await safe is not None
 
         play(main)

@@ -24,7 +24,7 @@ def statuses(office: Office) -> list[str]:
 
 class TestWithdrawSteps:
     def test_says_why_and_closes_what_is_open(self, office):
-        office.sandbox.tick(DATA_ROOM, office.task_ids[0])
+        office.sandbox.complete_task(DATA_ROOM, office.task_ids[0])
         result = withdraw(office)
         (body,) = office.said()
         assert f"理由: {WHY}\n担当: 佐藤 花子さん\n依頼の取り下げ: " in body
@@ -74,7 +74,7 @@ class TestWithdrawSteps:
     def test_says_it_again_when_it_is_about_another_time(self, office):
         withdraw(office)
         for task_id in office.task_ids:
-            office.sandbox.untick(DATA_ROOM, task_id)
+            office.sandbox.reopen_task(DATA_ROOM, task_id)
         office.scene.clock.now += HOUR
         assert withdraw(office, since=office.start + HOUR)["message_id"] is not None
         assert len(office.said()) == 2
@@ -86,13 +86,13 @@ class TestWithdrawSteps:
         assert (result["closed"], result["refused"]) == (office.task_ids[1:], [])
 
     def test_closes_the_others_where_chatwork_refuses_one(self, office):
-        office.scene.misbehave(Fault("status", operation="set_task_status", status=403))
+        office.scene.add_faults(Fault("status", operation="set_task_status", status=403))
         result = withdraw(office)
         assert result["closed"] == office.task_ids[1:]
         assert "403" in result["refused"][0]
 
     def test_closes_the_tasks_where_it_may_say_nothing(self, office):
-        office.scene.misbehave(Fault("status", operation="post_message", status=403))
+        office.scene.add_faults(Fault("status", operation="post_message", status=403))
         result = withdraw(office)
         assert result["closed"] == office.task_ids
         assert result["message_id"] is None
@@ -100,16 +100,16 @@ class TestWithdrawSteps:
 
     @pytest.mark.parametrize("operation", ["list_messages", "post_message", "set_task_status"])
     def test_tells_of_trouble_that_passes_so_that_it_can_be_tried_again(self, office, operation):
-        office.scene.misbehave(Fault("status", operation=operation, status=503, times=None))
+        office.scene.add_faults(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(errors.ChatworkServerError):
             withdraw(office)
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         withdraw(office)
         assert len(office.said()) == 1
         assert statuses(office) == ["done", "done"]
 
     def test_tells_how_far_it_came_where_it_ends_with_an_error(self, office):
-        office.scene.misbehave(Fault("status", operation="set_task_status", status=503, times=None, after=1))
+        office.scene.add_faults(Fault("status", operation="set_task_status", status=503, times=None, after=1))
         result = new_withdrawal()
         with pytest.raises(errors.ChatworkServerError):
             withdraw(office, result=result)

@@ -150,13 +150,13 @@ class TestReminding:
         assert drive(steps) == ([], [])
 
     def test_calls_only_those_who_have_not_done_it(self, office):
-        office.sandbox.tick(DATA_ROOM, office.task_ids[0])
+        office.sandbox.complete_task(DATA_ROOM, office.task_ids[0])
         office.follow(FollowUp(reminders=DAILY), DAY)
         assert f"[To:{YAMADA}]" not in office.said()[0]
         assert f"[To:{SATO}]" in office.said()[0]
 
     def test_reminds_nobody_where_all_is_done_or_deleted(self, office):
-        office.sandbox.tick(DATA_ROOM, office.task_ids[0])
+        office.sandbox.complete_task(DATA_ROOM, office.task_ids[0])
         facts = office.facts(tasks=[office.facts().tasks[0], None])
         assert drive(FollowUp(reminders=DAILY, escalation=LEAD).steps(facts, office.start + DAY)) == ([], [])
 
@@ -273,7 +273,7 @@ class TestEscalating:
 
     def test_names_only_those_whose_time_is_up(self, office):
         office.give(due=DAY)
-        office.sandbox.world.rooms[DATA_ROOM].tasks[office.task_ids[0]].limit_time += 9 * int(DAY)
+        office.sandbox.store.rooms[DATA_ROOM].tasks[office.task_ids[0]].limit_time += 9 * int(DAY)
         office.follow(self.FOLLOW_UP, DAY + HOUR)
         assert "担当: 佐藤 花子さん\n" in office.said()[0]
 
@@ -300,10 +300,10 @@ class TestTrouble:
 
     @pytest.mark.parametrize("operation", ["list_messages", "post_message"])
     def test_that_passes_is_told_so_that_it_can_be_tried_again(self, office, operation):
-        office.scene.misbehave(Fault("status", operation=operation, status=503, times=None))
+        office.scene.add_faults(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(errors.ChatworkServerError):
             office.follow(self.FOLLOW_UP, DAY)
-        office.sandbox.behave()
+        office.sandbox.clear_faults()
         assert outcomes(office.follow(self.FOLLOW_UP, DAY + 1)) == [("reminder", 1, "sent")]
         assert len(office.said()) == 1
 
@@ -322,20 +322,20 @@ class TestTrouble:
 
     def test_that_does_not_pass_does_not_end_the_wait(self, office):
         office.give(due=HOUR)
-        office.scene.misbehave(Fault("status", operation="post_message", status=403, times=None))
+        office.scene.add_faults(Fault("status", operation="post_message", status=403, times=None))
         reminder, escalation = office.follow(self.ESCALATED, DAY)
         assert reminder["outcome"] == escalation["outcome"] == "refused"
         assert "403" in reminder["error"]
 
     @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
     def test_after_a_reminder_was_posted_does_not_post_it_again(self, office, kind):
-        office.scene.misbehave(Fault(kind, operation="post_message"))
+        office.scene.add_faults(Fault(kind, operation="post_message"))
         for _ in range(2):
             office.follow(self.FOLLOW_UP, DAY)
         assert len(office.said()) == 1
 
     def test_of_not_knowing_whether_it_was_posted_is_told(self, office):
-        office.scene.misbehave(Fault("timeout", operation="post_message", act=False, times=None))
+        office.scene.add_faults(Fault("timeout", operation="post_message", executed=False, times=None))
         (done,) = office.follow(self.FOLLOW_UP, DAY)
         assert (done["outcome"], done["message_id"]) == ("unknown", None)
 

@@ -23,7 +23,7 @@ PEOPLE = [company.SATO, company.YAMADA]
 
 
 def given_tasks(sandbox: Sandbox) -> tuple[Given, dict[int, Any]]:
-    tasks = {number: task_of(sandbox, number) for number in sandbox.assign(ROOM, company.BOT, PEOPLE, "確認")}
+    tasks = {number: task_of(sandbox, number) for number in sandbox.create_task(ROOM, company.BOT, PEOPLE, "確認")}
     given: Given = {
         "room_id": ROOM,
         "message_id": next(iter(tasks.values()))["message_id"],
@@ -75,9 +75,9 @@ class TestWasWithdrawn:
         given, tasks = given_tasks(sandbox)
         link = f"https://example.com/#!rid{ROOM}-{given['message_id']}"
         if said is not None:
-            sandbox.speak(ROOM, by, said.format(link=link))
+            sandbox.post_message(ROOM, by, said.format(link=link))
         for index in range(chatter):
-            sandbox.speak(ROOM, company.YAMADA, str(index))
+            sandbox.post_message(ROOM, company.YAMADA, str(index))
         facts = facts_of(given, tasks, company.BOT, "https://example.com")
         page: Any = sandbox.messages(ROOM)[-100:]
         return was_withdrawn(facts, page)
@@ -108,7 +108,7 @@ class TestLastSeen:
     def test_is_what_the_tracks_still_tell(self, sandbox: Sandbox) -> None:
         given, tasks = given_tasks(sandbox)
         first, second = tasks
-        sandbox.tick(ROOM, second)
+        sandbox.complete_task(ROOM, second)
         note_all(given["tracks"], {number: task_of(sandbox, number) for number in tasks}, set(), 10.0)
         message_id = given["message_id"]
         assert last_seen(given["tracks"]) == {

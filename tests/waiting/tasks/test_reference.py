@@ -57,43 +57,43 @@ class TestFindGiven:
 
     def fill(self, sandbox: Sandbox, status: str, person: int, count: int = 100) -> None:
         for index in range(count):
-            [task_id] = sandbox.assign(ROOM, company.BOT, [person], str(index))
-            sandbox.world.rooms[ROOM].tasks[task_id].status = status
+            [task_id] = sandbox.create_task(ROOM, company.BOT, [person], str(index))
+            sandbox.store.rooms[ROOM].tasks[task_id].status = status
 
     @pytest.mark.parametrize("done", [[], [0], [0, 1]])
     def test_finds_open_and_done_ones_in_the_order_of_the_people(self, done: list[int], sandbox: Sandbox) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
+        tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         for index in done:
-            sandbox.tick(ROOM, tasks[index])
+            sandbox.complete_task(ROOM, tasks[index])
         assert self.find(sandbox) == tasks
         assert self.find(sandbox, PEOPLE[::-1]) == tasks[::-1]
 
     @pytest.mark.parametrize("body", ["確認", "確認\n参照: xy", "別\n参照: x", "参照: x"])
     def test_finds_no_other_text(self, body: str, sandbox: Sandbox) -> None:
-        sandbox.assign(ROOM, company.BOT, PEOPLE, body)
+        sandbox.create_task(ROOM, company.BOT, PEOPLE, body)
         assert self.find(sandbox) is None
 
     def test_finds_nothing_of_others(self, sandbox: Sandbox) -> None:
-        sandbox.assign(ROOM, company.YAMADA, PEOPLE, BODY)
+        sandbox.create_task(ROOM, company.YAMADA, PEOPLE, BODY)
         assert self.find(sandbox) is None
 
     def test_takes_the_newest(self, sandbox: Sandbox) -> None:
-        sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
-        newest = sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
+        sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
+        newest = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         assert self.find(sandbox) == newest
 
     def test_ignores_what_is_not_wanted_any_more(self, sandbox: Sandbox) -> None:
-        old = sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
+        old = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         assert self.find(sandbox, ignore=old) is None
 
     def test_leaves_a_gap_where_one_was_deleted(self, sandbox: Sandbox) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
+        tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         sandbox.delete_task(ROOM, tasks[0])
         assert self.find(sandbox) == [None, tasks[1]]
 
     def test_lets_one_that_was_handed_on_fill_the_gap(self, sandbox: Sandbox) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
-        sandbox.world.rooms[ROOM].tasks[tasks[1]].account_id = company.TAKAHASHI
+        tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
+        sandbox.store.rooms[ROOM].tasks[tasks[1]].account_id = company.TAKAHASHI
         assert self.find(sandbox) == tasks
 
     def test_asks_twice_where_the_lists_show_all(self, sandbox: Sandbox) -> None:
@@ -104,9 +104,9 @@ class TestFindGiven:
 
     @pytest.mark.parametrize("done", [[], [0], [0, 1]])
     def test_finds_them_behind_a_hundred_tasks_of_somebody_else(self, done: list[int], sandbox: Sandbox) -> None:
-        tasks = sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
+        tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         for index in done:
-            sandbox.tick(ROOM, tasks[index])
+            sandbox.complete_task(ROOM, tasks[index])
         for status in ("open", "done"):
             self.fill(sandbox, status, company.TAKAHASHI)
         assert self.find(sandbox) == tasks
@@ -117,7 +117,7 @@ class TestFindGiven:
 
     @pytest.mark.parametrize("status", ["open", "done"])
     def test_does_not_know_behind_a_hundred_tasks_of_the_same_person(self, status: str, sandbox: Sandbox) -> None:
-        sandbox.assign(ROOM, company.BOT, PEOPLE, BODY)
+        sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         self.fill(sandbox, status, company.SATO)
         if status == "done":
             assert self.find(sandbox) is not None
@@ -135,21 +135,21 @@ class TestFindGiven:
     @pytest.mark.parametrize("status", ["open", "done"])
     def test_knows_of_none_there_where_no_message_since_tells_of_it(self, status: str, sandbox: Sandbox) -> None:
         since = self.fill_and_wait(sandbox, status)
-        sandbox.speak(ROOM, company.YAMADA, "おはよう")
-        sandbox.assign(ROOM, company.BOT, [company.SATO], "別の作業\n参照: y")
+        sandbox.post_message(ROOM, company.YAMADA, "おはよう")
+        sandbox.create_task(ROOM, company.BOT, [company.SATO], "別の作業\n参照: y")
         assert self.find(sandbox, since=since) is None
 
     @pytest.mark.parametrize("told", ["確認\n参照: x", "[info][title][dtext:task_added][/title]...[/info]"])
     def test_does_not_know_where_a_message_since_may_tell_of_it(self, told: str, sandbox: Sandbox) -> None:
         since = self.fill_and_wait(sandbox, "done")
-        sandbox.speak(ROOM, company.YAMADA, told)
+        sandbox.post_message(ROOM, company.YAMADA, told)
         with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)):
             self.find(sandbox, since=since)
 
     def test_does_not_know_where_not_all_messages_since_are_shown(self, sandbox: Sandbox) -> None:
         since = self.fill_and_wait(sandbox, "done")
         for index in range(100):
-            sandbox.speak(ROOM, company.YAMADA, f"雑談 {index}")
+            sandbox.post_message(ROOM, company.YAMADA, f"雑談 {index}")
         with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)):
             self.find(sandbox, since=since)
 

@@ -41,11 +41,11 @@ class Room:
     def people(self, count: int) -> list[int]:
         found = self.sandbox.seed({"accounts": [{"name": f"p{number}"} for number in range(count)]})["accounts"]
         for account_id in found:
-            self.sandbox.world.rooms[ROOM].roles[account_id] = "member"
+            self.sandbox.store.rooms[ROOM].roles[account_id] = "member"
         return list(found)
 
     def assign(self, *people: int, by: int = BOT, done: bool = False) -> list[int]:
-        tasks = self.sandbox.assign(ROOM, by, [*people], "確認")
+        tasks = self.sandbox.create_task(ROOM, by, [*people], "確認")
         if done:
             self.tick(*tasks)
         return tasks
@@ -63,7 +63,7 @@ class Room:
 
     def tick(self, *task_ids: int) -> None:
         for task_id in task_ids:
-            self.sandbox.tick(ROOM, task_id)
+            self.sandbox.complete_task(ROOM, task_id)
 
     def delete(self, *task_ids: int) -> None:
         for task_id in task_ids:
@@ -81,7 +81,7 @@ class Room:
 
     def break_down(self, status: int = 503, **arguments: Any) -> None:
         """Let answers fail, with as many of them as ``times`` says."""
-        self.sandbox.misbehave(Fault("status", status=status, **arguments))
+        self.sandbox.add_fault(Fault("status", status=status, **arguments))
 
     def break_read(self, task_id: int, status: int = 503, times: int | None = None) -> None:
         """Let a task not be read."""
@@ -155,7 +155,7 @@ class TestLook:
         first, *others = room.want(SATO, YAMADA, TAKAHASHI)
         room.tick(first)
         room.look()
-        room.sandbox.untick(ROOM, first)
+        room.sandbox.reopen_task(ROOM, first)
         room.changed()
         assert room.look() == ["open"]
         assert room.status(first, *others) == ["open"] * 3
@@ -212,7 +212,7 @@ class TestLook:
         first, *_ = room.want(SATO, YAMADA, TAKAHASHI)
         room.tick(first)
         room.look()
-        act = room.sandbox.delete_task if doing == "delete" else room.sandbox.untick
+        act = room.sandbox.delete_task if doing == "delete" else room.sandbox.reopen_task
         act(ROOM, first)
         for _ in range(THOROUGH - 1):
             room.look()
@@ -236,10 +236,10 @@ class TestLook:
         task_id, *_ = room.want(SATO, YAMADA)
         room.look()
         room.changed()
-        room.sandbox.world.rooms[ROOM].tasks[task_id].body = "別件"
+        room.sandbox.store.rooms[ROOM].tasks[task_id].body = "別件"
         assert room.look() == ["open"]
         assert room.changed() == {task_id}
-        room.sandbox.world.rooms[ROOM].tasks[task_id].account_id = TAKAHASHI
+        room.sandbox.store.rooms[ROOM].tasks[task_id].account_id = TAKAHASHI
         assert room.look() == ["open"]
         assert room.tasks.tasks[task_id]["account"]["account_id"] == TAKAHASHI
 
@@ -281,7 +281,7 @@ class TestLook:
     def test_does_not_take_a_lost_body_for_an_empty_list(self, room):
         room.want(SATO, YAMADA, TAKAHASHI)
         room.look()
-        room.sandbox.misbehave(Fault("malformed", shape="empty"))
+        room.sandbox.add_fault(Fault("malformed", shape="empty"))
         with pytest.raises(ChatworkUnexpectedResponseError):
             room.look()
 
@@ -573,7 +573,7 @@ class TestAnswersThatTellNothing:
         room.changed()
         room.tick(broken, other)
         path = f"/rooms/{ROOM}/tasks/{broken}"
-        room.sandbox.misbehave(Fault(**{"kind": "status", "path": path, "times": 2, **fault}))
+        room.sandbox.add_fault(Fault(**{"kind": "status", "path": path, "times": 2, **fault}))
         assert room.look() == ["open", "read", "read"]
         assert room.status(broken, other) == ["open", "done"]
         assert room.changed() == {other}
@@ -630,7 +630,7 @@ class TestAnswersThatTellNothing:
         room.break_down(status, operation="list_tasks", after=1, times=None)
         assert room.look() == ["open to"] * (1 + asked)
         assert len(room.tasks.unanswered) == 14
-        room.sandbox.behave()
+        room.sandbox.clear_faults()
         room.go_on()
         assert not room.tasks.unseen
         assert room.status(*tasks) == ["open"] * 7 + ["done"] + ["open"] * 8
@@ -755,7 +755,7 @@ class TestEnding:
         room.look()
         room.delete(first)
         room.tick(third)
-        room.sandbox.untick(ROOM, second)
+        room.sandbox.reopen_task(ROOM, second)
         room.look([first, second, third])
         assert room.status(second, third) == ["open", "done"]
         assert room.tasks.unfinished

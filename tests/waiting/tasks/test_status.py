@@ -117,8 +117,8 @@ class TestObserveTasks:
         return client.run_flow(observe_tasks(ROOM, task_ids))
 
     def test_tells_of_each_task_who_has_it_and_how_it_stands(self, sandbox):
-        [first, second] = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
-        sandbox.tick(ROOM, second)
+        [first, second] = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
+        sandbox.complete_task(ROOM, second)
         message_id = next(task["message_id"] for task in sandbox.tasks(ROOM) if task["task_id"] == first)
         assert self.look(sandbox, second, first) == [
             {
@@ -141,22 +141,22 @@ class TestObserveTasks:
         ("count", "operations"), [(1, ["get_task"]), (2, ["get_task"] * 2), (3, ["list_tasks"] * 2)]
     )
     def test_asks_no_more_than_two_questions_for_tasks_of_a_small_room(self, count, operations, sandbox):
-        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
-        sandbox.tick(ROOM, task_ids[0])
+        task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        sandbox.complete_task(ROOM, task_ids[0])
         assert [state["status"] for state in self.look(sandbox, *task_ids)] == ["done", *["open"] * (count - 1)]
         assert [request.operation for request in sandbox.requests] == operations
 
     def test_calls_nothing_done_because_a_list_had_no_room_for_it(self, sandbox):
-        mine = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "mine")
-        sandbox.tick(ROOM, mine[1])
+        mine = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "mine")
+        sandbox.complete_task(ROOM, mine[1])
         for index in range(70):
-            others = sandbox.assign(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], f"later {index}")
+            others = sandbox.create_task(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], f"later {index}")
             if index % 2:
                 for task_id in others:
-                    sandbox.tick(ROOM, task_id)
+                    sandbox.complete_task(ROOM, task_id)
         for _ in range(40):
-            for task_id in sandbox.assign(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], "and later"):
-                sandbox.tick(ROOM, task_id)
+            for task_id in sandbox.create_task(ROOM, company.YAMADA, [company.SATO, company.TAKAHASHI], "and later"):
+                sandbox.complete_task(ROOM, task_id)
         seen = {task["task_id"] for status in ("open", "done") for task in self.listed(sandbox, status)}
         assert not set(mine) <= seen, "the lists show all of them, so that nothing is tested here"
         assert [state["status"] for state in self.look(sandbox, *mine)] == ["open", "done", "open"]
@@ -167,11 +167,11 @@ class TestObserveTasks:
         return Client(Settings(token=sandbox.token), sandbox.handle).run(list_tasks(ROOM, status=status))
 
     def test_sees_a_task_that_is_ticked_between_its_two_questions(self, sandbox):
-        task_ids = sandbox.assign(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
+        task_ids = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
         client = Client(Settings(token=sandbox.token), sandbox.handle)
         steps = observe_tasks(ROOM, task_ids)
         first = client.run(next(steps))
-        sandbox.tick(ROOM, task_ids[0])
+        sandbox.complete_task(ROOM, task_ids[0])
         second = client.run(steps.send(first))
         with pytest.raises(StopIteration) as end:
             steps.send(second)
@@ -179,7 +179,7 @@ class TestObserveTasks:
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_says_that_a_task_was_deleted(self, count, sandbox):
-        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.delete_task(ROOM, task_ids[0])
         found = self.look(sandbox, *task_ids)
         assert [state["status"] for state in found] == ["deleted"] + ["open"] * (count - 1)
@@ -187,14 +187,14 @@ class TestObserveTasks:
 
     @pytest.mark.parametrize("count", [1, 2, 3])
     def test_does_not_say_so_of_what_one_answer_did_not_know(self, count, sandbox):
-        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         # The lists of tasks are behind as well.
-        sandbox.misbehave(Fault("malformed", operation="list_tasks", body=[], times=None))
-        sandbox.misbehave(Fault("status", status=404, path=f"/rooms/{ROOM}/tasks/{task_ids[0]}"))
+        sandbox.add_fault(Fault("malformed", operation="list_tasks", body=[], times=None))
+        sandbox.add_fault(Fault("status", status=404, path=f"/rooms/{ROOM}/tasks/{task_ids[0]}"))
         assert [state["status"] for state in self.look(sandbox, *task_ids)] == ["open"] * count
 
     def test_asks_again_for_nothing_but_what_is_missing(self, sandbox):
-        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(2)]
+        task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(2)]
         sandbox.delete_task(ROOM, task_ids[0])
         self.look(sandbox, *task_ids)
         asked = [request.path for request in sandbox.requests]
@@ -210,13 +210,13 @@ class TestObserveTasks:
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_passes_on_that_the_room_is_lost(self, count, sandbox):
-        task_ids = [sandbox.assign(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
+        task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.remove_member(ROOM, company.BOT)
         with pytest.raises(ChatworkForbiddenError):
             self.look(sandbox, *task_ids)
 
     def test_passes_every_other_error_on(self, sandbox):
-        [task_id] = sandbox.assign(ROOM, company.BOT, [company.SATO], "確認")
-        sandbox.misbehave(Fault("status", status=503))
+        [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
+        sandbox.add_fault(Fault("status", status=503))
         with pytest.raises(ChatworkServerError):
             self.look(sandbox, task_id)

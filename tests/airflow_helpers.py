@@ -16,8 +16,7 @@ import pytest
 from airflow import __version__
 
 from airflow_provider_chatwork.sandbox import Limits
-from airflow_provider_chatwork.sandbox.served import ServedSandbox
-from airflow_provider_chatwork.sandbox.serving import serve
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox, serve
 
 #: The running Airflow, (major, minor).
 VERSION = tuple(int(part) for part in __version__.split(".")[:2])
@@ -37,7 +36,7 @@ def sandbox(one_server: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> Serve
     one_server.clock = time.time
     one_server.reset()
     one_server.limits = Limits()
-    one_server.people_tick_after = None
+    one_server.complete_tasks_after = None
     one_server.task_notices = True
     connect(monkeypatch, one_server)
     return one_server
