@@ -1,4 +1,4 @@
-"""The clients: they send calls, and wait and retry by the rules in ``api/retry.py``. Nothing else in the package sleeps.
+"""The clients: they send calls, and retry by the rules in ``api/retry.py``.
 
 A caller that needs other limits does not subclass a client. It passes another policy and a transport that wraps one of
 those in ``transports.py``::
@@ -203,8 +203,8 @@ class Client(_ClientBase):
 class AsyncClient(_ClientBase):
     """:class:`Client` for an event loop.
 
-    The parameters are those of :class:`Client`, with an asynchronous transport and sleep. A client belongs to the loop it
-    is first used in.
+    The parameters are those of :class:`Client`, with an asynchronous transport and sleep. A client belongs to the loop
+    it is first used in.
     """
 
     def __init__(

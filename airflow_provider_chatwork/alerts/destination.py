@@ -134,7 +134,7 @@ def plan(
     if quiet is not None and quiet.applies(severity_of(wishes, story), now.astimezone(ZoneInfo(settings.timezone))):
         note = catalog.text("quiet") if mentions and rings else note
         mentions = ()
-    room = _given(route.room_id, api.validation.given(wishes.room_id), settings.default_room_id)
+    room = _given(route.room_id, api.validation.none_if_blank(wishes.room_id), settings.default_room_id)
     if switch.room_id is not None:
         note = catalog.text("moved", switch="[chatwork] alerts", room=room if room is not None else "?")
         mentions, room = (), switch.room_id

@@ -17,7 +17,7 @@ from airflow_provider_chatwork.alerts.alert_state import LONGEST_TEXT, Board, En
 from airflow_provider_chatwork.alerts.event import Kind, Story
 from airflow_provider_chatwork.alerts.texts import duration
 from airflow_provider_chatwork.api.notation import code, fit, hr, info, safe
-from airflow_provider_chatwork.api.notation_parser import balanced
+from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.utils.i18n import Catalog
 
@@ -123,9 +123,9 @@ class Writer:
 
     def _authors(self, run: RunPart) -> list[str]:
         """What the author has written of each failure, and the names of those for which there is no room."""
-        told = [balanced(entry.text) if entry.text else safe(self._item(entry)) for entry in run.details]
+        told = [break_unpaired_tags(entry.text) if entry.text else safe(self._item(entry)) for entry in run.details]
         if run.ended and run.text:
-            return [*told, *map(safe, self._unshown(run)), balanced(run.text)]
+            return [*told, *map(safe, self._unshown(run)), break_unpaired_tags(run.text)]
         return [*told, *map(safe, _filled(*self._unshown(run), *self._end(run)))]
 
     def _alone(self, run: RunPart, dag_id: str) -> str | None:

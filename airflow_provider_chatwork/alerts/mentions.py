@@ -146,7 +146,7 @@ def _mention(parameter: str, item: object) -> int | str | None:
     if isinstance(item, bool) or not isinstance(item, (int, str)):
         raise ChatworkParameterError(parameter, item, _REMEDY)
     text = unicodedata.normalize("NFKC", str(item)).strip()
-    if validation.given(text) is None:
+    if validation.none_if_blank(text) is None:
         return None
     if re.fullmatch(r"[+-]?[0-9]+", text):
         return validation.identifier(parameter, text)

@@ -1,9 +1,9 @@
-"""What Chatwork is: its 32 operations, its rules and its notation, as plain values and functions.
+"""Chatwork's API: its 32 operations, rate limits, notation and webhook, as plain values and functions.
 
-Nothing below this package reads a clock, a file, the environment or a socket, and nothing in it knows Airflow.
+No module in this package reads a clock, a file, the environment or a socket, or imports Airflow.
 
-The modules named here are loaded when something of them is used (``api.messages.post_message``), so that a DAG file,
-which is parsed again and again and sends nothing, does not load them.
+The modules named here are imported on first use (``api.messages.post_message``), so that parsing a DAG file does not
+import them.
 """
 
 from __future__ import annotations

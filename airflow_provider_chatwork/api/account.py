@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request
-from airflow_provider_chatwork.api.response_parsing import many, one
+from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
 
 
 def get_me() -> Call[models.Me]:
     """Who the token belongs to. The cheapest call there is, and it changes nothing."""
-    return Call("get_me", Request("GET", "/me"), one(models.Me))
+    return Call("get_me", Request("GET", "/me"), parse_object(models.Me))
 
 
 def get_my_status() -> Call[models.MyStatus]:
     """How many messages are unread and how many tasks are open, over all rooms."""
-    return Call("get_my_status", Request("GET", "/my/status"), one(models.MyStatus))
+    return Call("get_my_status", Request("GET", "/my/status"), parse_object(models.MyStatus))
 
 
 def get_my_tasks(
@@ -30,4 +30,4 @@ def get_my_tasks(
         query["assigned_by_account_id"] = str(validation.identifier("assigned_by_account_id", assigned_by_account_id))
     if status is not None:
         query["status"] = validation.choice("status", status, validation.TASK_STATUSES)
-    return Call("get_my_tasks", Request("GET", "/my/tasks", query=query), many(models.MyTask))
+    return Call("get_my_tasks", Request("GET", "/my/tasks", query=query), parse_list(models.MyTask))

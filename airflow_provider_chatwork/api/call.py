@@ -1,7 +1,7 @@
 """The types between an operation and HTTP.
 
-An operation (a function in ``api/rooms.py``, ``api/messages.py`` ...) returns a :class:`Call`. ``api/http.py`` encodes its
-:class:`Request` as an :class:`HttpRequest`, a transport returns a :class:`Response`, ``api/http.py`` decodes it.
+An operation (a function in ``api/rooms.py``, ``api/messages.py`` ...) returns a :class:`Call`. ``api/http.py`` encodes
+its :class:`Request` as an :class:`HttpRequest`, a transport returns a :class:`Response`, ``api/http.py`` decodes it.
 """
 
 from __future__ import annotations

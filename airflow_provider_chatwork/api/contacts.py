@@ -5,19 +5,19 @@ from __future__ import annotations
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.response_parsing import many, nothing, one
+from airflow_provider_chatwork.api.response_parsing import parse_list, parse_none, parse_object
 
 _REQUESTS = "/incoming_requests"
 
 
 def list_contacts() -> Call[list[models.Contact]]:
     """All contacts. The ``room_id`` of each is the direct chat with them."""
-    return Call("list_contacts", Request("GET", "/contacts"), many(models.Contact))
+    return Call("list_contacts", Request("GET", "/contacts"), parse_list(models.Contact))
 
 
 def list_incoming_requests() -> Call[list[models.IncomingRequest]]:
     """The contact requests that wait for an answer, at most 100."""
-    return Call("list_incoming_requests", Request("GET", _REQUESTS), many(models.IncomingRequest))
+    return Call("list_incoming_requests", Request("GET", _REQUESTS), parse_list(models.IncomingRequest))
 
 
 def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
@@ -33,7 +33,9 @@ def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
             raise ChatworkUnknownOutcomeError("accept_incoming_request", reason)
         return []
 
-    return Call("accept_incoming_request", request, one(models.Contact), repeatable=False, find_executed=find_executed)
+    return Call(
+        "accept_incoming_request", request, parse_object(models.Contact), repeatable=False, find_executed=find_executed
+    )
 
 
 def reject_incoming_request(request_id: int | str) -> Call[None]:
@@ -45,4 +47,4 @@ def reject_incoming_request(request_id: int | str) -> Call[None]:
         return [None] if isinstance(refusal, ChatworkNotFoundError) else []
 
     request = Request("DELETE", f"{_REQUESTS}/{request_id}")
-    return Call("reject_incoming_request", request, nothing, confirm_already_done=confirm_already_done)
+    return Call("reject_incoming_request", request, parse_none, confirm_already_done=confirm_already_done)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong with Chatwork, as classes a caller can tell apart.
+"""The errors of this package.
 
 ::
 
@@ -6,8 +6,8 @@
     ├── ChatworkParameterError            an argument is wrong; nothing was sent          (also a ValueError)
     ├── ChatworkNetworkError              no usable answer came back
     ├── ChatworkUnknownOutcomeError       a write may or may not have happened
-    ├── ChatworkUnexpectedResponseError   an answer came back that this client cannot read
-    └── ChatworkApiError                  Chatwork refused: status and its own words
+    ├── ChatworkUnexpectedResponseError   an answer came back that cannot be decoded
+    └── ChatworkApiError                  Chatwork refused the request: status and error messages
         ├── ChatworkInvalidRequestError   400 and the other 4xx
         ├── ChatworkAuthError             401
         ├── ChatworkForbiddenError        403
@@ -15,7 +15,7 @@
         ├── ChatworkRateLimitError        429, with ``retry_after``
         └── ChatworkServerError           5xx
 
-No message ever holds the API token.
+No error text contains the API token.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from typing import Any
 
 
 class ChatworkError(Exception):
-    """The root of the tree."""
+    """The base class of all errors of this package."""
 
 
 class ChatworkParameterError(ChatworkError, ValueError):
-    """An argument cannot be right. Raised before anything is sent.
+    """An argument is invalid. Raised before anything is sent.
 
-    :param parameter: the argument's name.
-    :param value: what was given.
-    :param remedy: what to give instead, as a sentence.
+    :param parameter: the name of the argument.
+    :param value: its value.
+    :param remedy: what to give instead.
     """
 
     def __init__(self, parameter: str, value: object, remedy: str) -> None:
@@ -53,8 +53,9 @@ class ChatworkNetworkError(ChatworkError):
     """The connection failed before a whole answer arrived.
 
     :param reason: what happened, without the token.
-    :param sent: ``False`` where it is certain that Chatwork never got the request (refused, no route, no name, TLS).
-    :param timed_out: ``True`` where waiting ended on our side, so that Chatwork may still act on the request.
+    :param sent: ``False`` if it is certain that Chatwork did not receive the request (connection refused, no route,
+        unknown host, TLS).
+    :param timed_out: ``True`` if this side stopped waiting, so Chatwork may still execute the request.
     """
 
     def __init__(self, reason: str, sent: bool = True, timed_out: bool = False) -> None:
@@ -68,12 +69,12 @@ class ChatworkNetworkError(ChatworkError):
 
 
 class ChatworkUnknownOutcomeError(ChatworkError):
-    """A write was sent, its answer was lost, and what Chatwork shows does not decide whether it happened.
+    """A write was sent, its answer was lost, and Chatwork does not show whether the write was executed.
 
-    The write is not repeated by itself, as that could do it twice. The ``__cause__`` says how the answer was lost.
+    The write is not sent again, because it could then be executed twice. The ``__cause__`` is the lost answer.
 
-    :param operation: the operation's name.
-    :param reason: why it could not be decided.
+    :param operation: the name of the operation.
+    :param reason: why the outcome is unknown.
     """
 
     def __init__(self, operation: str, reason: str) -> None:
@@ -84,14 +85,14 @@ class ChatworkUnknownOutcomeError(ChatworkError):
     def __str__(self) -> str:
         return (
             f"{self.operation} was sent to Chatwork and its answer was lost; {self.reason}. "
-            "It was not sent again, as it could then happen twice: look into the room before you repeat it."
+            "It was not sent again, because it could then be executed twice: look into the room before you repeat it."
         )
 
 
 class ChatworkUnexpectedResponseError(ChatworkError):
-    """Chatwork (or something between) answered with what this client cannot read.
+    """An answer of Chatwork, or of a proxy, cannot be decoded.
 
-    :param operation: the operation's name.
+    :param operation: the name of the operation.
     :param status: the HTTP status.
     :param reason: what is wrong with the answer.
     """
@@ -107,14 +108,14 @@ class ChatworkUnexpectedResponseError(ChatworkError):
 
 
 class ChatworkApiError(ChatworkError):
-    """Chatwork refused.
+    """Chatwork refused the request.
 
-    :param operation: the operation's name.
+    :param operation: the name of the operation.
     :param status: the HTTP status.
-    :param errors: Chatwork's own words, possibly none.
+    :param errors: the error messages of Chatwork; may be empty.
     """
 
-    #: What to do about it, as a sentence.
+    #: What to do about it.
     remedy = ""
 
     def __init__(self, operation: str, status: int, errors: Sequence[str] = ()) -> None:
@@ -124,34 +125,34 @@ class ChatworkApiError(ChatworkError):
         self.errors = tuple(errors)
 
     def __str__(self) -> str:
-        said = "; ".join(self.errors).rstrip(".") or "no reason given"
-        return f"{self.operation}: Chatwork answered {self.status}: {said}" + (
+        messages = "; ".join(self.errors).rstrip(".") or "no reason given"
+        return f"{self.operation}: Chatwork answered {self.status}: {messages}" + (
             f". {self.remedy}" if self.remedy else ""
         )
 
 
 class ChatworkInvalidRequestError(ChatworkApiError):
-    """400, and every other 4xx without a class of its own: the request as it stands will never be accepted."""
+    """400, and every 4xx without a class of its own: the same request will always be refused."""
 
-    remedy = "Chatwork does not take the request as it is: check its arguments, and the state of what it is about"
+    remedy = "Check the arguments of the request, and the state of the room, message or task"
 
 
 class ChatworkAuthError(ChatworkApiError):
-    """401: the API token is wrong, was re-issued, or was withdrawn by an administrator."""
+    """401: the API token is wrong, was re-issued, or was revoked by an administrator."""
 
     remedy = "Check the password (the API token) of the connection; re-issuing a token ends the earlier ones"
 
 
 class ChatworkForbiddenError(ChatworkApiError):
-    """403: the account of the token may not do this, mostly because it is not in the room or only reads there."""
+    """403: the account has no permission. Often it is not in the room, or has the role readonly there."""
 
-    remedy = "Check that the account of the token is in the room and may do this there"
+    remedy = "Check that the account of the token is in the room and has the permission"
 
 
 class ChatworkNotFoundError(ChatworkApiError):
     """404: the room, message, task, file or request does not exist for this account.
 
-    :param hidden_by_plan: whether Chatwork said that it exists or existed, but is hidden by the Free plan.
+    :param hidden_by_plan: whether the item is hidden by the limits of the Free plan.
     """
 
     def __init__(self, operation: str, status: int, errors: Sequence[str] = (), hidden_by_plan: bool = False) -> None:
@@ -161,15 +162,15 @@ class ChatworkNotFoundError(ChatworkApiError):
         self.remedy = (
             "It is hidden by the limits of the Free plan"
             if hidden_by_plan
-            else "Check the ids: it was deleted, never was, or is in a room that the account of the token is not in"
+            else "Check the ids: the item was deleted, never existed, or the account of the token is not in its room"
         )
 
 
 class ChatworkRateLimitError(ChatworkApiError):
     """429: too many requests. The request was not executed.
 
-    :param retry_after: seconds until it is worth trying again.
-    :param per_room: whether it was the posting limit of the room (10 in 10 seconds) and not that of the account.
+    :param retry_after: seconds to wait before the next try.
+    :param per_room: whether it is the posting limit of a room (10 in 10 seconds) and not the limit of the account.
     """
 
     def __init__(
@@ -188,23 +189,23 @@ class ChatworkRateLimitError(ChatworkApiError):
 
 
 class ChatworkServerError(ChatworkApiError):
-    """5xx: Chatwork failed. Of a write it is not known whether it was executed."""
+    """5xx: Chatwork failed. A write may have been executed."""
 
 
 def to_plain(error: ChatworkError) -> dict[str, Any]:
-    """Write an error as plain JSON, as it travels from the triggerer to a worker."""
+    """Convert an error to plain JSON, to send it from the triggerer to a worker."""
     return {"class": type(error).__name__, "args": [_plain(arg) for arg in error.args]}
 
 
 def from_plain(plain: Mapping[str, Any]) -> ChatworkError:
-    """Read what :func:`to_plain` has written."""
+    """Convert the result of :func:`to_plain` back to an error."""
     return _CLASSES[plain["class"]](*plain["args"])
 
 
 def _plain(arg: object) -> object:
     if isinstance(arg, (list, tuple)):
         return [_plain(item) for item in arg]
-    # The value of a wrong argument can be anything.
+    # The value of an invalid argument can have any type.
     return arg if arg is None or isinstance(arg, (str, int, float)) else repr(arg)
 
 

@@ -8,7 +8,7 @@ from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request, Upload, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.response_parsing import many, one
+from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
 
 
 def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Call[list[models.File]]:
@@ -17,7 +17,7 @@ def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Ca
     :param account_id: only those this account uploaded.
     """
     query = {} if account_id is None else {"account_id": str(validation.identifier("account_id", account_id))}
-    return Call("list_files", Request("GET", _path(room_id), query=query), many(models.File))
+    return Call("list_files", Request("GET", _path(room_id), query=query), parse_list(models.File))
 
 
 def upload_file(room_id: int | str, upload: Upload, *, message: str | None = None) -> Call[models.UploadedFile]:
@@ -48,7 +48,9 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
         return [{"file_id": file["file_id"]} for file in sorted(ours, key=lambda file: file["file_id"])]
 
     request = Request("POST", _path(room_id), form=form, upload=upload)
-    return Call("upload_file", request, one(models.UploadedFile), repeatable=False, find_executed=find_executed)
+    return Call(
+        "upload_file", request, parse_object(models.UploadedFile), repeatable=False, find_executed=find_executed
+    )
 
 
 def get_file(room_id: int | str, file_id: int | str, *, create_download_url: bool = False) -> Call[models.File]:
@@ -59,7 +61,7 @@ def get_file(room_id: int | str, file_id: int | str, *, create_download_url: boo
     """
     path = f"{_path(room_id)}/{validation.identifier('file_id', file_id)}"
     query = {"create_download_url": validation.flag("create_download_url", create_download_url)}
-    return Call("get_file", Request("GET", path, query=query), one(models.File))
+    return Call("get_file", Request("GET", path, query=query), parse_object(models.File))
 
 
 def _shown_name(filename: str) -> str:

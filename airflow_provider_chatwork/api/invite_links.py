@@ -5,12 +5,12 @@ from __future__ import annotations
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
-from airflow_provider_chatwork.api.response_parsing import one
+from airflow_provider_chatwork.api.response_parsing import parse_object
 
 
 def get_invite_link(room_id: int | str) -> Call[models.InviteLink]:
     """The invite link of a room; only ``{"public": False}`` where there is none."""
-    return Call("get_invite_link", Request("GET", _path(room_id)), one(models.InviteLink))
+    return Call("get_invite_link", Request("GET", _path(room_id)), parse_object(models.InviteLink))
 
 
 def create_invite_link(
@@ -38,7 +38,7 @@ def create_invite_link(
     return Call(
         "create_invite_link",
         request,
-        one(models.InviteLink),
+        parse_object(models.InviteLink),
         repeatable=False,
         find_executed=find_executed,
         has_unique_id=False,
@@ -54,14 +54,14 @@ def update_invite_link(
     ``need_acceptance`` it is on again. The parameters are those of :func:`create_invite_link`.
     """
     request = Request("PUT", _path(room_id), form=_form(code, need_acceptance, description))
-    return Call("update_invite_link", request, one(models.InviteLink))
+    return Call("update_invite_link", request, parse_object(models.InviteLink))
 
 
 def delete_invite_link(room_id: int | str) -> Call[models.InviteLink]:
     """Take the invite link of a room away; Chatwork answers 400 where there is none."""
 
     def read(value: object) -> models.InviteLink:
-        return {"public": False} if value is None else one(models.InviteLink)(value)
+        return {"public": False} if value is None else parse_object(models.InviteLink)(value)
 
     def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.InviteLink]:
         if not isinstance(refusal, ChatworkInvalidRequestError):
@@ -83,5 +83,5 @@ def _form(code: str | None, need_acceptance: bool, description: str | None) -> d
     if code is not None:
         form["code"] = validation.link_code("code", code)
     if description is not None:
-        form["description"] = validation.encodable("description", description)
+        form["description"] = validation.require_utf8("description", description)
     return form

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.notation_parser import Block, Tag, outline
+from airflow_provider_chatwork.api.notation_parser import Block, Tag, parse_tags
 
 #: What accounts are called, by their ids: each by a name or by any of several.
 Names: TypeAlias = Mapping[int, str | tuple[str, ...]]
@@ -136,12 +136,12 @@ class _Parts:
 # All waits of a triggerer on one room ask about the same messages.
 @lru_cache(maxsize=2 * PAGE)
 def _parts(body: str) -> _Parts:
-    found = outline(body)
+    found = parse_tags(body)
     inert = _Blocks(block for block in found.blocks if block.opening.name in ("qt", "code"))
-    tags = [tag for tag in found.tags if not inert.hold(tag.start)]
+    tags = [tag for tag in found.tags if not inert.contain(tag.start)]
     frames = (block for block in found.blocks if block.opening.name == "info")
     notices = _Blocks(frame for frame in frames if _NOTICE.match(body, frame.opening.end))
-    written = [tag for tag in tags if not notices.hold(tag.start)]
+    written = [tag for tag in tags if not notices.contain(tag.start)]
     cuts: list[tuple[int, int, int | None]] = [
         (block.opening.start, block.closing.end, None)
         for block in (*notices.outer, *(block for block in inert.outer if block.opening.name == "qt"))
@@ -184,11 +184,11 @@ class _Blocks:
     def __init__(self, blocks: Iterable[Block]) -> None:
         self.outer: list[Block] = []
         for block in blocks:
-            if not (self.outer and self.outer[-1].holds(block.opening.start)):
+            if not (self.outer and self.outer[-1].contains(block.opening.start)):
                 self.outer.append(block)
         self._starts = [block.opening.start for block in self.outer]
 
-    def hold(self, position: int) -> bool:
+    def contain(self, position: int) -> bool:
         """Whether something at a position is inside one of them."""
         behind = bisect(self._starts, position)
-        return bool(behind) and self.outer[behind - 1].holds(position)
+        return bool(behind) and self.outer[behind - 1].contains(position)

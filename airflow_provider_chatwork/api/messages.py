@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkNotFoundError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.response_parsing import many, one
+from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
 
 #: The most items Chatwork puts into one list. There is no second page.
 PAGE = 100
@@ -24,7 +24,7 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
         call *of anybody with this token* and moves that mark on, so an answer that gets lost is lost for good: the
         call is not repeated.
     """
-    read_page = many(models.Message)
+    read_page = parse_list(models.Message)
 
     def read(value: object) -> list[models.Message]:
         return sorted(read_page(value), key=lambda message: (message["send_time"], int(message["message_id"])))
@@ -57,12 +57,14 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
         return ours
 
     request = Request("POST", path(room_id), form=form)
-    return Call("post_message", request, one(models.ChangedMessage), repeatable=False, find_executed=find_executed)
+    return Call(
+        "post_message", request, parse_object(models.ChangedMessage), repeatable=False, find_executed=find_executed
+    )
 
 
 def get_message(room_id: int | str, message_id: str) -> Call[models.Message]:
     """One message."""
-    return Call("get_message", Request("GET", _path_of_one(room_id, message_id)), one(models.Message))
+    return Call("get_message", Request("GET", _path_of_one(room_id, message_id)), parse_object(models.Message))
 
 
 def edit_message(room_id: int | str, message_id: str, body: str) -> Call[models.ChangedMessage]:
@@ -71,7 +73,7 @@ def edit_message(room_id: int | str, message_id: str, body: str) -> Call[models.
     :param body: 1 to 65535 characters.
     """
     request = Request("PUT", _path_of_one(room_id, message_id), form={"body": validation.text("body", body)})
-    return Call("edit_message", request, one(models.ChangedMessage))
+    return Call("edit_message", request, parse_object(models.ChangedMessage))
 
 
 def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMessage]:
@@ -80,7 +82,7 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
 
     def read(value: object) -> models.ChangedMessage:
         # Described as 200 with the id and, in one place, as 204 without.
-        return {"message_id": message_id} if value is None else one(models.ChangedMessage)(value)
+        return {"message_id": message_id} if value is None else parse_object(models.ChangedMessage)(value)
 
     def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.ChangedMessage]:
         yield from ()

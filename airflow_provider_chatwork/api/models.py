@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, NotRequired, TypeAlias, TypedDict
 
-from airflow_provider_chatwork.api.response_parsing import NEEDED
+from airflow_provider_chatwork.api.response_parsing import REQUIRED
 
 #: The id of an account, room, task, file or contact request.
-Id: TypeAlias = Annotated[int, NEEDED]
+Id: TypeAlias = Annotated[int, REQUIRED]
 #: How many there are of something.
-Count: TypeAlias = Annotated[int, NEEDED]
+Count: TypeAlias = Annotated[int, REQUIRED]
 #: The id of a message: text, as it has more digits than a float keeps.
-MessageId: TypeAlias = Annotated[str, NEEDED]
+MessageId: TypeAlias = Annotated[str, REQUIRED]
 
 
 class Account(TypedDict):
@@ -73,12 +73,12 @@ class MyTask(TypedDict):
     """A task of mine."""
 
     task_id: Id
-    room: Annotated[RoomOfTask, NEEDED]
+    room: Annotated[RoomOfTask, REQUIRED]
     assigned_by_account: Account
     message_id: MessageId
     body: str
     limit_time: int
-    status: Annotated[str, NEEDED]
+    status: Annotated[str, REQUIRED]
     limit_type: str
 
 
@@ -141,18 +141,18 @@ class Member(TypedDict):
 class MemberRoles(TypedDict):
     """The account ids of a room, by role."""
 
-    admin: Annotated[list[int], NEEDED]
-    member: Annotated[list[int], NEEDED]
-    readonly: Annotated[list[int], NEEDED]
+    admin: Annotated[list[int], REQUIRED]
+    member: Annotated[list[int], REQUIRED]
+    readonly: Annotated[list[int], REQUIRED]
 
 
 class Message(TypedDict):
     """A message."""
 
     message_id: MessageId
-    account: Annotated[Account, NEEDED]
-    body: Annotated[str, NEEDED]
-    send_time: Annotated[int, NEEDED]
+    account: Annotated[Account, REQUIRED]
+    body: Annotated[str, REQUIRED]
+    send_time: Annotated[int, REQUIRED]
     update_time: int
 
 
@@ -173,19 +173,19 @@ class Task(TypedDict):
     """A task. ``status``: open, done. ``limit_type``: none, date, time. ``account`` is who has to do it."""
 
     task_id: Id
-    account: Annotated[Account, NEEDED]
+    account: Annotated[Account, REQUIRED]
     assigned_by_account: Account
     message_id: MessageId
     body: str
     limit_time: int
-    status: Annotated[str, NEEDED]
+    status: Annotated[str, REQUIRED]
     limit_type: str
 
 
 class CreatedTasks(TypedDict):
     """The tasks that were created, one for each assignee."""
 
-    task_ids: Annotated[list[int], NEEDED]
+    task_ids: Annotated[list[int], REQUIRED]
 
 
 class ChangedTask(TypedDict):
@@ -200,8 +200,8 @@ class File(TypedDict):
     file_id: Id
     account: Account
     message_id: MessageId
-    filename: Annotated[str, NEEDED]
-    filesize: Annotated[int, NEEDED]
+    filename: Annotated[str, REQUIRED]
+    filesize: Annotated[int, REQUIRED]
     upload_time: int
     download_url: NotRequired[str]
 
@@ -215,7 +215,7 @@ class UploadedFile(TypedDict):
 class InviteLink(TypedDict):
     """A room's invite link. Where ``public`` is false there is none, and the other fields are missing."""
 
-    public: Annotated[bool, NEEDED]
+    public: Annotated[bool, REQUIRED]
     url: NotRequired[str]
     need_acceptance: NotRequired[bool]
     description: NotRequired[str]

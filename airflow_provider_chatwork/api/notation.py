@@ -33,7 +33,7 @@ from typing import TypeAlias
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.notation_escaping import break_tags, clean, safe
-from airflow_provider_chatwork.api.notation_parser import balanced
+from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
 from airflow_provider_chatwork.api.truncation import LEFT_OUT, fit
 
 __all__ = [
@@ -109,7 +109,9 @@ def quote(body: str, account_id: Id, time: Id | None = None) -> str:
     :param time: when, in Unix seconds.
     """
     when = "" if time is None else f" time={validation.limit('time', time)}"
-    return f"[qt][qtmeta aid={validation.identifier('account_id', account_id)}{when}]{balanced(str(body))}[/qt]"
+    return (
+        f"[qt][qtmeta aid={validation.identifier('account_id', account_id)}{when}]{break_unpaired_tags(str(body))}[/qt]"
+    )
 
 
 def info(body: str, title: str | None = None) -> str:
@@ -118,7 +120,7 @@ def info(body: str, title: str | None = None) -> str:
     :param body: notation; enclosing tags without a partner are broken.
     :param title: what :func:`title` takes; an empty one is left away.
     """
-    return f"[info]{_title(title) if title else ''}{balanced(str(body))}[/info]"
+    return f"[info]{_title(title) if title else ''}{break_unpaired_tags(str(body))}[/info]"
 
 
 def title(text: str) -> str:
@@ -129,7 +131,7 @@ def title(text: str) -> str:
     pieces = _INLINE_TAG.split(_one_line(clean(text)))
     # Whatever is not known to be inline is broken, and not the reverse: that stays right for tags written oddly.
     inline = "".join(piece if at % 2 else break_tags(piece) for at, piece in enumerate(pieces))
-    return f"[title]{balanced(inline)}[/title]"
+    return f"[title]{break_unpaired_tags(inline)}[/title]"
 
 
 _title = title
@@ -212,7 +214,7 @@ def task(
         attributes.append(f"lt={validation.limit('limit', limit)}")
     if limit_type is not None:
         attributes.append(f"ltype={validation.choice('limit_type', limit_type, ('date', 'time'))}")
-    return f"[task {' '.join(attributes)}]{balanced(str(body))}[/task]"
+    return f"[task {' '.join(attributes)}]{break_unpaired_tags(str(body))}[/task]"
 
 
 def dtext(key: str) -> str:

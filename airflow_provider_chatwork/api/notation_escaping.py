@@ -1,26 +1,25 @@
-"""Text in which nothing may act as notation.
+"""Make text safe to post: nothing in it acts as notation.
 
-Chatwork knows no escape, so a tag is broken instead: a zero-width space (U+200B) behind its ``[`` leaves every visible
-character where it was, yet the text no longer holds the tag. Nothing is cut out to break a tag, so no new tag can
-close up around a removed one. This takes for granted that Chatwork leaves U+200B where it is, of which its
-documentation says nothing.
+Chatwork has no escape character. A tag is broken by a zero-width space (U+200B) after its ``[``: all visible characters
+stay, but the text no longer contains the tag. Nothing is removed, so no new tag can form around a gap. This relies on
+Chatwork keeping U+200B, which is not documented.
 
-No tag begins with a digit or with ASCII punctuation other than ``/``. A bracket followed by one of these stays as it
-is, so that ``rows[0]`` and ``["a"]`` can be copied back into an editor.
+No tag begins with a digit or with ASCII punctuation other than ``/``. A bracket before one of these is not changed, so
+that ``rows[0]`` and ``["a"]`` can be copied back into an editor.
 """
 
 from __future__ import annotations
 
 import re
 
-#: U+200B ZERO WIDTH SPACE, what breaks a tag.
+#: U+200B ZERO WIDTH SPACE, which breaks a tag.
 BREAK = "\u200b"
 
-# A bracket at the very end is broken too: whatever the text is put in front of could complete a tag.
+# A bracket at the end of the text is broken too: text that is appended later could complete a tag.
 _TAG_START = re.compile(rf"\[(?!{BREAK}|[!-.0-@\[-^`{{-~])")
 
-# Only the first character of an emoticon is consumed, so that those that overlap, like `;)` in `(^^;)`, are all found.
-# Links are matched first and left alone: a link that holds `(y)` must stay a link. Possessive, hence linear.
+# Only the first character of an emoticon is consumed, so that overlapping ones are found, like `;)` in `(^^;)`.
+# Links are matched first and not changed: a link that contains `(y)` must stay a link.
 _EMOTICON = re.compile(
     rf"""
     https?://[!-~{BREAK}]*+
@@ -45,28 +44,27 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def safe(text: object) -> str:
-    """Return untrusted text such that nothing in it acts: no mention, no frame, no other tag, no emoticon.
+    """Return untrusted text with every tag and emoticon broken: no mention, no frame, no link by a tag.
 
-    Meant for what people and machines wrote without knowing of Chatwork: exception texts, SQL, log lines, display
-    names. It reads as before; taking U+200B out again gives the original. Exceptions: CR LF and CR become LF,
-    terminal colours go, and every other control character and lone surrogate becomes U+FFFD, so that the result can
-    be sent. Emoticons inside an http(s) link are left alone. ``safe(safe(x)) == safe(x)``.
+    For text that was not written for Chatwork: exception texts, SQL, log lines, display names. The visible text stays
+    the same, with these exceptions: CR LF and CR become LF, terminal colours are removed, and other control characters
+    and lone surrogates become U+FFFD. Emoticons inside an http(s) link are not changed. ``safe(safe(x)) == safe(x)``.
 
-    :param text: any value; it is turned into text with ``str``.
+    :param text: any value; it is converted with ``str``.
     """
     return break_tags(_EMOTICON.sub(_break_emoticon, clean(text)))
 
 
 def break_tags(text: str) -> str:
-    """Break every tag, known or not, and leave emoticons as they are."""
+    """Break every tag, known or unknown. Emoticons are not changed."""
     return _TAG_START.sub(f"[{BREAK}", text)
 
 
 def clean(text: object) -> str:
-    """Return text that can be sent: LF line ends, no control characters but tab and LF, encodable as UTF-8."""
+    """Return text with LF line ends, without control characters other than tab and LF, encodable as UTF-8."""
     text = str(text)
     if _SURROGATE.search(text):
-        # Two halves that stand side by side are one character that was decoded wrongly, not two errors.
+        # Two adjacent halves of a surrogate pair are one character that was decoded wrongly.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("\ufffd", _TERMINAL_COLOUR.sub("", text))

@@ -1,4 +1,4 @@
-"""Where the tags of a text are, and which of them belong together."""
+"""A parser of Chatwork's message notation: it finds tags, and pairs those that enclose text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from itertools import pairwise
 
 from airflow_provider_chatwork.api.notation_escaping import BREAK
 
-#: The tags that enclose something. One of them left alone swallows or ends what other people wrote.
+#: The tags that enclose text. An unpaired one changes how the text around it is displayed.
 ENCLOSING = frozenset({"info", "title", "code", "qt", "url", "task", "download"})
 
-# Wider than what Chatwork writes, as its own tolerance for case and blanks is not documented. The data of a quote is
-# taken as part of the quote's opening tag. Every repetition is possessive or ends at the next bracket, hence linear.
+# This accepts more than Chatwork writes, because it is not documented which case and spaces Chatwork accepts. The
+# [qtmeta] of a quote is part of its opening tag. Possessive repetitions keep the matching linear in the text's length.
 _TAG = re.compile(
     r"\[\s*+(?P<slash>/?)\s*+(?P<name>[a-z]++)(?:[:\s][^\[\]]{0,200}+)?\](?:(?<=\[qt\])\[qtmeta\s[^\[\]]{0,200}+\])?",
     re.IGNORECASE,
@@ -22,7 +22,7 @@ _TAG = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag: ``text[start:end]``, its name in lower case, and whether it closes."""
+    """One tag: ``text[start:end]``, its name in lower case, and whether it is a closing tag."""
 
     start: int
     end: int
@@ -32,65 +32,65 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Two tags that belong together, and so what is between them."""
+    """An opening tag with its closing tag."""
 
     opening: Tag
     closing: Tag
 
-    def holds(self, position: int) -> bool:
-        """Whether something put at this position would be inside the block."""
+    def contains(self, position: int) -> bool:
+        """Whether a position is inside the block."""
         return self.opening.end <= position <= self.closing.start
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class ParsedTags:
     """The tags of a text.
 
     :param tags: all of them, in order.
-    :param blocks: the pairs, an outer one before those inside it.
-    :param strays: enclosing tags without a partner, in order.
+    :param blocks: the pairs of enclosing tags; an outer pair comes before the pairs inside it.
+    :param unpaired: enclosing tags without a partner, in order.
     """
 
     tags: list[Tag]
     blocks: list[Block]
-    strays: list[Tag]
+    unpaired: list[Tag]
 
 
-def outline(text: str) -> Outline:
-    """Find the tags of a text and pair the enclosing ones. In ``[code]`` all tags but the one that ends it are text."""
+def parse_tags(text: str) -> ParsedTags:
+    """Find the tags of a text and pair the enclosing ones. Inside ``[code]`` only the tag that ends it is a tag."""
     tags = [
         Tag(match.start(), match.end(), match["name"].lower(), bool(match["slash"])) for match in _TAG.finditer(text)
     ]
     blocks: list[Block] = []
-    strays: list[Tag] = []
+    unpaired: list[Tag] = []
     pending: list[Tag] = []
     pending_names: Counter[str] = Counter()
     enclosing = [tag for tag in tags if tag.name in ENCLOSING]
-    last_end_of_code = max((tag.start for tag in enclosing if _ends_code(tag)), default=-1)
+    last_end_of_code = max((tag.start for tag in enclosing if _is_end_of_code(tag)), default=-1)
     remaining = iter(enclosing)
     for tag in remaining:
         if tag.closes and pending_names[tag.name]:
             while (opening := pending.pop()).name != tag.name:
                 pending_names[opening.name] -= 1
-                strays.append(opening)
+                unpaired.append(opening)
             pending_names[tag.name] -= 1
             blocks.append(Block(opening, tag))
         elif tag.closes:
-            strays.append(tag)
+            unpaired.append(tag)
         elif tag.name == "code" and tag.start < last_end_of_code:
-            blocks.append(Block(tag, next(filter(_ends_code, remaining))))
+            blocks.append(Block(tag, next(filter(_is_end_of_code, remaining))))
         else:
             pending.append(tag)
             pending_names[tag.name] += 1
     blocks.sort(key=lambda block: block.opening.start)
-    return Outline(tags, blocks, sorted(strays + pending, key=lambda tag: tag.start))
+    return ParsedTags(tags, blocks, sorted(unpaired + pending, key=lambda tag: tag.start))
 
 
-def balanced(text: str) -> str:
-    """Break every enclosing tag that has no partner, so that the text can neither end nor outlast a frame around it."""
-    cuts = [0, *(tag.start + 1 for tag in outline(text).strays), len(text)]
+def break_unpaired_tags(text: str) -> str:
+    """Break every unpaired enclosing tag, so that the text cannot end a frame around it or leave one open."""
+    cuts = [0, *(tag.start + 1 for tag in parse_tags(text).unpaired), len(text)]
     return BREAK.join(text[start:end] for start, end in pairwise(cuts))
 
 
-def _ends_code(tag: Tag) -> bool:
+def _is_end_of_code(tag: Tag) -> bool:
     return tag.closes and tag.name == "code"

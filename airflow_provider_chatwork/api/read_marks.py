@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_chatwork.api import messages, models, rooms, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
-from airflow_provider_chatwork.api.response_parsing import one
+from airflow_provider_chatwork.api.response_parsing import parse_object
 
 
 def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Call[models.Unread]:
@@ -16,7 +16,10 @@ def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Cal
     form = {} if message_id is None else {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/read"), form=form)
     return Call(
-        "mark_messages_read", request, one(models.Unread), confirm_already_done=lambda error: _unread(room_id, error)
+        "mark_messages_read",
+        request,
+        parse_object(models.Unread),
+        confirm_already_done=lambda error: _unread(room_id, error),
     )
 
 
@@ -25,7 +28,10 @@ def mark_messages_unread(room_id: int | str, message_id: str) -> Call[models.Unr
     form = {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/unread"), form=form)
     return Call(
-        "mark_messages_unread", request, one(models.Unread), confirm_already_done=lambda error: _unread(room_id, error)
+        "mark_messages_unread",
+        request,
+        parse_object(models.Unread),
+        confirm_already_done=lambda error: _unread(room_id, error),
     )
 
 

@@ -1,7 +1,7 @@
-"""Turns decoded JSON into the types of ``models.py``, strict where it matters and nowhere else.
+"""Check decoded JSON against the types of ``models.py``.
 
-A field marked ``NEEDED`` must be there and be of its type, as later calls are built on it. All other fields are passed
-on as they came: a profile without a phone number, an unknown role or a new field must not stop anybody's work.
+A field marked ``REQUIRED`` must be present and have its type, because later calls need it. All other fields are passed
+on unchecked: a missing phone number, an unknown role or a new field must not fail a task.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
-#: Marks a field the client cannot do without.
-NEEDED = "needed"
+#: Marks a field that must be present.
+REQUIRED = "required"
 
 
-def one(model: type[T]) -> Callable[[object], T]:
-    """Read one object of ``model``."""
+def parse_object(model: type[T]) -> Callable[[object], T]:
+    """Return a function that parses one object of ``model``."""
     return lambda value: _read(model, value, model.__name__)
 
 
-def many(model: type[T]) -> Callable[[object], list[T]]:
-    """Read a list of ``model``. Chatwork answers 204 without a body where the list is empty."""
+def parse_list(model: type[T]) -> Callable[[object], list[T]]:
+    """Return a function that parses a list of ``model``. No body (``None``) is an empty list."""
 
     def read(value: object) -> list[T]:
         if value is None:
@@ -32,17 +32,17 @@ def many(model: type[T]) -> Callable[[object], list[T]]:
     return read
 
 
-def nothing(value: object) -> None:
-    """Read an answer that says no more than that it was done."""
+def parse_none(value: object) -> None:
+    """Ignore the content of an answer."""
 
 
 @cache
-def _needed_fields(model: type[Any]) -> Mapping[str, Any]:
+def _required_fields(model: type[Any]) -> Mapping[str, Any]:
     hints = get_type_hints(model, include_extras=True)
     return {
         name: get_args(hint)[0]
         for name, hint in hints.items()
-        if get_origin(hint) is Annotated and NEEDED in get_args(hint)[1:]
+        if get_origin(hint) is Annotated and REQUIRED in get_args(hint)[1:]
     }
 
 
@@ -51,7 +51,7 @@ def _read(kind: Any, value: object, where: str) -> Any:
         if not isinstance(value, dict):
             raise ValueError(f"{where} is {_kind_of(value)}, not an object")
         result = dict(value)
-        for name, field_kind in _needed_fields(kind).items():
+        for name, field_kind in _required_fields(kind).items():
             if name not in value:
                 raise ValueError(f"{where}.{name} is missing")
             result[name] = _read(field_kind, value[name], f"{where}.{name}")
@@ -63,7 +63,7 @@ def _read(kind: Any, value: object, where: str) -> Any:
         return [_read(item_kind, item, f"{where}[{index}]") for index, item in enumerate(value)]
     if kind is int and isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
-    # A message id outgrows a float, so it is text; some descriptions of the API still show a number.
+    # A message id is text, because a float cannot hold it. Some pages of the API reference still show a number.
     if kind is str and where.endswith("message_id") and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if type(value) is not kind:

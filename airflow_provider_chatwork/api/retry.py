@@ -14,9 +14,9 @@ any other refusal                give up             give up
 
 The number of lookups depends on what the error proves. An answer proves that Chatwork has finished the request, so a
 result that is not found was not created. A cut connection does not quite prove it: a proxy may have cut it while
-Chatwork was still working. Idle connections end the same way, so a second lookup some seconds later has to do. A timeout
-proves nothing. A 2xx says that the call was executed, whatever the lookup shows. After the last try there is one more
-lookup, so that the caller learns the outcome.
+Chatwork was still working. Idle connections end the same way, so a second lookup some seconds later has to do. A
+timeout proves nothing. A 2xx says that the call was executed, whatever the lookup shows. After the last try there is
+one more lookup, so that the caller learns the outcome.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LOOKUPS_AFTER_CUT = 2
 def is_retryable(error: BaseException) -> bool:
     """Whether the same request may succeed a little later: network errors, 429, 5xx, answers that cannot be decoded.
 
-    :func:`is_transient` is stricter by one case. A client retries a redirect a few times within its ``max_wait``; a wait
-    of days does not go on after it. Chatwork never redirects, so another server answers at the connection's address.
+    :func:`is_transient` is stricter by one case. A client retries a redirect a few times within its ``max_wait``; a
+    wait of days does not go on after it. Chatwork never redirects, so another server answers at the connection's URL.
     """
     return isinstance(
         error,

@@ -13,7 +13,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.response_parsing import many, nothing, one
+from airflow_provider_chatwork.api.response_parsing import parse_list, parse_none, parse_object
 
 #: Account ids: numbers, or one comma-separated text.
 AccountIds: TypeAlias = "Iterable[int | str] | int | str"
@@ -24,7 +24,7 @@ _MEMBER_PARAMETERS = ("members_admin_ids", "members_member_ids", "members_readon
 
 def list_rooms() -> Call[list[models.Room]]:
     """All rooms the account is in. The answer grows with their number: it is not capped and not paged."""
-    return Call("list_rooms", Request("GET", _ROOMS), many(models.Room))
+    return Call("list_rooms", Request("GET", _ROOMS), parse_list(models.Room))
 
 
 def create_room(
@@ -54,7 +54,7 @@ def create_room(
     form = {"name": validation.text("name", name, longest=validation.MAX_NAME)}
     form |= _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
     if description is not None:
-        form["description"] = validation.encodable("description", description)
+        form["description"] = validation.require_utf8("description", description)
     if icon_preset is not None:
         form["icon_preset"] = validation.choice("icon_preset", icon_preset, validation.ICON_PRESETS)
     if link_code is not None and not link:
@@ -78,12 +78,12 @@ def create_room(
         return found
 
     request = Request("POST", _ROOMS, form=form)
-    return Call("create_room", request, one(models.ChangedRoom), repeatable=False, find_executed=find_executed)
+    return Call("create_room", request, parse_object(models.ChangedRoom), repeatable=False, find_executed=find_executed)
 
 
 def get_room(room_id: int | str) -> Call[models.RoomWithDescription]:
     """One room with its description."""
-    return Call("get_room", Request("GET", _path(room_id)), one(models.RoomWithDescription))
+    return Call("get_room", Request("GET", _path(room_id)), parse_object(models.RoomWithDescription))
 
 
 def update_room(
@@ -99,12 +99,12 @@ def update_room(
     if name is not None:
         form["name"] = validation.text("name", name, longest=validation.MAX_NAME)
     if description is not None:
-        form["description"] = validation.encodable("description", description)
+        form["description"] = validation.require_utf8("description", description)
     if icon_preset is not None:
         form["icon_preset"] = validation.choice("icon_preset", icon_preset, validation.ICON_PRESETS)
     if not form:
         raise ChatworkParameterError("name", name, "give at least one of name, description and icon_preset")
-    return Call("update_room", Request("PUT", _path(room_id), form=form), one(models.ChangedRoom))
+    return Call("update_room", Request("PUT", _path(room_id), form=form), parse_object(models.ChangedRoom))
 
 
 def delete_room(room_id: int | str, action_type: str) -> Call[None]:
@@ -121,12 +121,12 @@ def delete_room(room_id: int | str, action_type: str) -> Call[None]:
         return [None] if all(room["room_id"] != room_id for room in rooms) else []
 
     request = Request("DELETE", _path(room_id), form=form)
-    return Call("delete_room", request, nothing, repeatable=False, find_executed=find_executed, has_unique_id=False)
+    return Call("delete_room", request, parse_none, repeatable=False, find_executed=find_executed, has_unique_id=False)
 
 
 def list_members(room_id: int | str) -> Call[list[models.Member]]:
     """Everybody in a room, with their roles."""
-    return Call("list_members", Request("GET", _path(room_id, "/members")), many(models.Member))
+    return Call("list_members", Request("GET", _path(room_id, "/members")), parse_list(models.Member))
 
 
 def update_members(
@@ -162,7 +162,7 @@ def update_members(
         return [roles]
 
     request = Request("PUT", _path(room_id, "/members"), form=form)
-    return Call("update_members", request, one(models.MemberRoles), confirm_already_done=confirm_already_done)
+    return Call("update_members", request, parse_object(models.MemberRoles), confirm_already_done=confirm_already_done)
 
 
 def _path(room_id: int | str, rest: str = "") -> str:

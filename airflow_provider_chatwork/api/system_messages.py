@@ -1,95 +1,64 @@
-"""What a room tells of its tasks by itself: the lines Chatwork writes when somebody gives, ticks or deletes one.
+"""The messages that Chatwork itself posts about tasks (a task was assigned, completed, deleted).
 
-That they look like this is known from what people have seen in their rooms and is in no description of the API. So
-whatever is built on them has to do without them, too, and anything unexpected is no line at all.
+Their form is not documented; it was read from real rooms. Code that uses them must work without them, so everything
+unexpected counts as "may mention the task".
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-# What every such line holds, whatever else may be different in it.
+# Part of every system message about tasks.
 _ABOUT_TASKS = "[dtext:task"
-_KEY = re.compile(r"\A\s*\[info\]\s*\[title\]\s*\[dtext:(?P<key>[a-z0-9_]{1,50})\]\s*\[/title\]")
-_CUT = re.compile(r"(\[?(\.{2,}|…+)\]?)\Z")
-_OPENING = re.compile(r"\[task (?P<attributes>[^\[\]]{0,200})\]")
-_ATTRIBUTE = re.compile(r"(?P<name>[a-z]{1,10})=(?P<value>[^ ]{1,30})")
+_HEADING = re.compile(r"\A\s*\[info\]\s*\[title\]\s*\[dtext:[a-z0-9_]{1,50}\]\s*\[/title\]")
+_TRUNCATION_MARK = re.compile(r"(\[?(\.{2,}|…+)\]?)\Z")
+_CARD = re.compile(r"\[task (?P<attributes>[^\[\]]{0,200})\]")
+_ACCOUNT = re.compile(r"(?:^| )aid=[0-9]{1,18}(?= |$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A task as such a line shows it. ``limit_time`` is in Unix seconds, 0 without a deadline."""
+def may_mention_task(text: str, message: str) -> bool:
+    """Whether a message may be about a task with this text.
 
-    account_id: int
-    limit_time: int
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One such line: what it says (``task_done``), and of which tasks."""
-
-    key: str
-    cards: tuple[Card, ...]
-
-
-def read_notice(body: str) -> Notice | None:
-    """Read a message that Chatwork wrote about tasks; ``None`` for every other.
-
-    The text of a task may hold anything, such as tags that look like another card. A card ends where the next begins.
-    """
-    heading = _KEY.match(body)
-    if heading is None:
-        return None
-    openings = list(_OPENING.finditer(body, heading.end()))
-    # A line may have none, such as that of a file.
-    bounds = [*(opening.start() for opening in openings), len(body)]
-    cards = [
-        _card(opening["attributes"], body[opening.end() : end])
-        for opening, end in zip(openings, bounds[1:], strict=True)
-    ]
-    return Notice(heading["key"], tuple(card for card in cards if card is not None))
-
-
-def may_tell_of(text: str, message: str) -> bool:
-    """Whether a message may be the line that tells of a task with this text.
-
-    In doubt it may: what holds the text does, whatever became of its white space, or its beginning and a sign that it
-    was cut; and so does a line about tasks that cannot be read.
+    True for a message that contains the text, or its beginning and a truncation mark; white space is ignored. Also true
+    for a system message about tasks that cannot be parsed.
 
     :param text: the whole text of the task.
     :param message: the body of the message.
     """
-    wanted = _letters(text)
-    holds = wanted in _letters(message)
+    wanted = _without_spaces(text)
+    contains = wanted in _without_spaces(message)
     if _ABOUT_TASKS not in message:
-        return holds
-    notice = read_notice(message)
-    # A text with tags of its own may look like several cards.
-    if notice is None or not notice.cards or (holds and "[" in wanted):
+        return contains
+    shown = _task_texts(message)
+    # A task text that contains tags may be parsed as several cards.
+    if not shown or (contains and "[" in wanted):
         return True
-    return any(_may_show(wanted, _letters(card.body)) for card in notice.cards)
+    return any(_is_same_or_truncated(wanted, _without_spaces(each)) for each in shown)
 
 
-def _may_show(wanted: str, shown: str) -> bool:
-    beginning = _CUT.sub("", shown)
-    # Without such a sign it is another text that begins alike: one reference may end in 1, and another in 10.
+def _task_texts(message: str) -> list[str]:
+    """The texts of the task cards of a system message. Empty if it cannot be parsed.
+
+    A task text may contain tags like those of a card, so a card ends where the next one begins.
+    """
+    heading = _HEADING.match(message)
+    if heading is None:
+        return []
+    cards = list(_CARD.finditer(message, heading.end()))
+    ends = [*(card.start() for card in cards), len(message)][1:]
+    texts = []
+    for card, end in zip(cards, ends, strict=True):
+        text, closing, _ = message[card.end() : end].rpartition("[/task]")
+        if closing and _ACCOUNT.search(card["attributes"]):
+            texts.append(text)
+    return texts
+
+
+def _is_same_or_truncated(wanted: str, shown: str) -> bool:
+    beginning = _TRUNCATION_MARK.sub("", shown)
+    # Without a truncation mark, a text with the same beginning is another one: a reference may end in 1 or in 10.
     return shown == wanted or ((not shown or beginning != shown) and wanted.startswith(beginning))
 
 
-def _letters(text: str) -> str:
+def _without_spaces(text: str) -> str:
     return "".join(text.split())
-
-
-def _card(attributes: str, rest: str) -> Card | None:
-    named = {match["name"]: match["value"] for match in _ATTRIBUTE.finditer(attributes)}
-    account, limit = named.get("aid", ""), named.get("lt", "0")
-    body, closing, _ = rest.rpartition("[/task]")
-    if not (closing and _is_number(account) and _is_number(limit)):
-        return None
-    return Card(int(account), int(limit), body)
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch("[0-9]{1,18}", text) is not None

@@ -13,9 +13,9 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.response_parsing import many, one
+from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
 from airflow_provider_chatwork.api.rooms import AccountIds
-from airflow_provider_chatwork.api.system_messages import may_tell_of
+from airflow_provider_chatwork.api.system_messages import may_mention_task
 
 
 def list_tasks(
@@ -38,7 +38,7 @@ def list_tasks(
         query["assigned_by_account_id"] = str(validation.identifier("assigned_by_account_id", assigned_by_account_id))
     if status is not None:
         query["status"] = validation.choice("status", status, validation.TASK_STATUSES)
-    return Call("list_tasks", Request("GET", _path(room_id), query=query), many(models.Task))
+    return Call("list_tasks", Request("GET", _path(room_id), query=query), parse_list(models.Task))
 
 
 def create_task(
@@ -81,7 +81,7 @@ def create_task(
 
     def check_now(now: float) -> None:
         if deadline is not None:
-            validation.limit_is_ahead("limit", deadline, kind, now)
+            validation.require_future_deadline("limit", deadline, kind, now)
 
     def find_executed(since: float, account_id: int) -> Lookup[models.CreatedTasks]:
         # A task carries no time of its own, but its message does.
@@ -103,7 +103,7 @@ def create_task(
             raise ChatworkUnknownOutcomeError(
                 "create_task", f"only these tasks of it were found: {sorted(chain(*found))}"
             )
-        if sets == 0 and hidden and whole_view and not is_told_of(page, since, body, account_id):
+        if sets == 0 and hidden and whole_view and not may_be_announced(page, since, body, account_id):
             return []
         if sets == 0 and (hidden or not whole_view):
             raise ChatworkUnknownOutcomeError("create_task", f"the room shows no more than {messages.PAGE} items")
@@ -111,7 +111,12 @@ def create_task(
 
     request = Request("POST", _path(room_id), form=form)
     return Call(
-        "create_task", request, one(models.CreatedTasks), repeatable=False, find_executed=find_executed, check=check_now
+        "create_task",
+        request,
+        parse_object(models.CreatedTasks),
+        repeatable=False,
+        find_executed=find_executed,
+        check=check_now,
     )
 
 
@@ -148,7 +153,7 @@ def search_tasks(
     return list(found.values()), [each for each in dict.fromkeys(hidden) if not is_found(each)]
 
 
-def is_told_of(page: Sequence[models.Message], since: float, body: str, account_id: int) -> bool:
+def may_be_announced(page: Sequence[models.Message], since: float, body: str, account_id: int) -> bool:
     """Whether messages of a room may tell of a task with a text that an account has given since a Unix time.
 
     A task is not given without a message. Where those since then tell of none, there is none behind lists that end at
@@ -157,7 +162,8 @@ def is_told_of(page: Sequence[models.Message], since: float, body: str, account_
     return any(
         message["send_time"] >= since
         and (
-            may_tell_of(body, message["body"]) or (message["account"]["account_id"] == account_id and _changed(message))
+            may_mention_task(body, message["body"])
+            or (message["account"]["account_id"] == account_id and _changed(message))
         )
         for message in page
     )
@@ -169,7 +175,7 @@ def _changed(message: models.Message) -> bool:
 
 def get_task(room_id: int | str, task_id: int | str) -> Call[models.Task]:
     """One task."""
-    return Call("get_task", Request("GET", _path_of_one(room_id, task_id)), one(models.Task))
+    return Call("get_task", Request("GET", _path_of_one(room_id, task_id)), parse_object(models.Task))
 
 
 def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call[models.ChangedTask]:
@@ -187,7 +193,7 @@ def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call
 
     # The vendor's name for the new status really is `body`.
     request = Request("PUT", f"{_path_of_one(room_id, task_id)}/status", form={"body": status})
-    return Call("set_task_status", request, one(models.ChangedTask), confirm_already_done=confirm_already_done)
+    return Call("set_task_status", request, parse_object(models.ChangedTask), confirm_already_done=confirm_already_done)
 
 
 def _path(room_id: int | str) -> str:

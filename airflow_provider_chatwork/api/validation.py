@@ -1,7 +1,7 @@
-"""The arguments of the operations, checked before anything is sent.
+"""Checks of the operations' arguments, made before anything is sent.
 
-Values may come from templates, so numbers are accepted as text too. Every function returns the value in the form the
-wire wants and raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` otherwise.
+Numbers are accepted as text, because templates render text. Every function returns the value in the form that Chatwork
+expects, or raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_FILE = 5 * 1024 * 1024
 
 LIMIT_TYPES = ("none", "date", "time")
 TASK_STATUSES = ("open", "done")
-#: The languages in which this package speaks to people.
+#: The languages of the texts that this package posts.
 LANGUAGES = ("ja", "en")
 ICON_PRESETS = (
     *("group", "check", "document", "meeting", "event", "project", "business", "study", "security", "star", "idea"),
@@ -33,19 +33,19 @@ ICON_PRESETS = (
 
 _LINK_CODE = re.compile(r"[A-Za-z0-9_-]{1,50}")
 _MEDIA_TYPE = re.compile(r"[!#$&^\w.+-]+/[!#$&^\w.+-]+(;[ -~]*)?", re.ASCII)
-# Unix seconds reach this in the year 5138, Unix milliseconds did in 1973.
+# As Unix seconds this is the year 5138, as Unix milliseconds 1973.
 _MILLISECONDS = 10**11
-# Chatwork dates its `date` tasks by the Japanese day, wherever the caller is.
+# The deadline of a `date` task is a day in Japan, in whatever time zone the caller is.
 _JAPAN = timezone(timedelta(hours=9))
 
 
-def given(value: T) -> T | None:
-    """The value of an optional argument; ``None`` for what a template of nothing renders to, too."""
+def none_if_blank(value: T) -> T | None:
+    """An optional argument. ``None`` also for ``""`` and ``"None"``, which templates render for no value."""
     return None if value in ("", "None") else value
 
 
 def identifier(parameter: str, value: object) -> int:
-    """A room, account, task, file or request id: a positive whole number."""
+    """Check the id of a room, account, task, file or request: a positive whole number."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
         value = int(value.strip())
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
@@ -54,9 +54,9 @@ def identifier(parameter: str, value: object) -> int:
 
 
 def identifiers(parameter: str, value: object, *, required: bool = True) -> list[int]:
-    """Several ids, as an iterable or as one comma-separated text; each once, in the order given.
+    """Check several ids, given as an iterable or as one comma-separated text. Returns each once, in the order given.
 
-    The text may be what a template makes of a list: ``[1, 2]``, ``['1', '2']``.
+    The text may also be a rendered list: ``[1, 2]``, ``['1', '2']``.
     """
     if isinstance(value, str):
         bare = (item.strip().strip("'\"") for item in value.strip().strip("[]()").split(","))
@@ -72,7 +72,7 @@ def identifiers(parameter: str, value: object, *, required: bool = True) -> list
 
 
 def message_identifier(parameter: str, value: object) -> str:
-    """A message id: digits, kept as text because it does not fit a float."""
+    """Check a message id: digits, kept as text because a float cannot hold it."""
     text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"[0-9]{1,20}", text):
         raise ChatworkParameterError(parameter, value, "give the message id as a text of digits")
@@ -80,7 +80,7 @@ def message_identifier(parameter: str, value: object) -> str:
 
 
 def text(parameter: str, value: object, *, longest: int = MAX_BODY) -> str:
-    """A text of 1 to ``longest`` characters that can be sent as UTF-8."""
+    """Check a text of 1 to ``longest`` characters that can be encoded as UTF-8."""
     if not isinstance(value, str):
         raise ChatworkParameterError(parameter, value, f"give a text, not {type(value).__name__}")
     if not value:
@@ -89,11 +89,11 @@ def text(parameter: str, value: object, *, longest: int = MAX_BODY) -> str:
         raise ChatworkParameterError(
             parameter, value, f"give at most {longest} characters; shorten it with notation.fit or upload it as a file"
         )
-    return encodable(parameter, value)
+    return require_utf8(parameter, value)
 
 
-def encodable(parameter: str, value: object) -> str:
-    """A text of any length that can be sent as UTF-8."""
+def require_utf8(parameter: str, value: object) -> str:
+    """Check a text of any length that can be encoded as UTF-8."""
     if not isinstance(value, str):
         raise ChatworkParameterError(parameter, value, f"give a text, not {type(value).__name__}")
     try:
@@ -108,37 +108,37 @@ def encodable(parameter: str, value: object) -> str:
 
 
 def choice(parameter: str, value: object, allowed: tuple[str, ...]) -> str:
-    """One of the words Chatwork knows."""
+    """Check that a value is one of the ``allowed`` words."""
     if not isinstance(value, str) or value not in allowed:
         raise ChatworkParameterError(parameter, value, f"give one of {', '.join(allowed)}")
     return value
 
 
 def flag(parameter: str, value: object) -> str:
-    """A yes or no, as Chatwork writes it: ``1`` or ``0``."""
+    """Check a boolean. Returns it as Chatwork expects it: ``1`` or ``0``."""
     if value not in (True, False):
         raise ChatworkParameterError(parameter, value, "give True or False")
     return "1" if value else "0"
 
 
 def link_code(parameter: str, value: object) -> str:
-    """The last part of an invite link. https://developer.chatwork.com/reference/post-rooms-room_id-link"""
+    """Check the last part of an invite link. https://developer.chatwork.com/reference/post-rooms-room_id-link"""
     if not isinstance(value, str) or not _LINK_CODE.fullmatch(value):
         raise ChatworkParameterError(parameter, value, "give 1 to 50 of the characters A-Z a-z 0-9 _ -")
     return value
 
 
 def media_type(parameter: str, value: object) -> str:
-    """A file's media type, such as ``text/csv``."""
+    """Check the media type of a file, such as ``text/csv``."""
     if not isinstance(value, str) or not _MEDIA_TYPE.fullmatch(value):
         raise ChatworkParameterError(parameter, value, "give a media type such as text/csv")
     return value
 
 
 def file_size(parameter: str, size: int, value: object = None) -> None:
-    """A file's size in bytes.
+    """Check the size of a file in bytes.
 
-    :param value: what the error shows; the size if not given.
+    :param value: the value that the error shows; the size if not given.
     """
     if size > MAX_FILE:
         raise ChatworkParameterError(
@@ -149,7 +149,7 @@ def file_size(parameter: str, size: int, value: object = None) -> None:
 
 
 def limit(parameter: str, value: object) -> int:
-    """A task's deadline in Unix seconds."""
+    """Check the deadline of a task in Unix seconds."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
         value = int(value.strip())
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
@@ -159,12 +159,12 @@ def limit(parameter: str, value: object) -> int:
     return value
 
 
-def limit_is_ahead(parameter: str, value: int, limit_type: str, now: float) -> None:
-    """Refuse a deadline in the past. A ``date`` task is still good until its day ends in Japan."""
+def require_future_deadline(parameter: str, value: int, limit_type: str, now: float) -> None:
+    """Refuse a deadline in the past. That of a ``date`` task passes when its day ends in Japan."""
     if limit_type == "date":
-        ahead = datetime.fromtimestamp(value, _JAPAN).date() >= datetime.fromtimestamp(now, _JAPAN).date()
+        is_future = datetime.fromtimestamp(value, _JAPAN).date() >= datetime.fromtimestamp(now, _JAPAN).date()
     else:
-        ahead = value > now
-    if not ahead:
+        is_future = value > now
+    if not is_future:
         when = datetime.fromtimestamp(value, _JAPAN).isoformat()
         raise ChatworkParameterError(parameter, value, f"{when} is in the past; give a later deadline or none")

@@ -1,7 +1,8 @@
-"""What Chatwork sends by itself: check who sent it, and read it. https://developer.chatwork.com/docs/webhook
+"""Chatwork's webhooks: verify the signature, and parse the body. https://developer.chatwork.com/docs/webhook
 
-A receiver answers 200 at once, with at most 2,048 bytes, and works later: what it misses is not sent again. It leaves
-out what its own account posted, and drops repetitions by ``message_id``, ``update_time`` and ``webhook_event_type``.
+A receiver must answer 200 at once, with at most 2,048 bytes, and do its work later: Chatwork does not send an event
+again. A receiver should ignore messages of its own account, and recognise repeated events by ``message_id``,
+``update_time`` and ``webhook_event_type``.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ from typing import Annotated, TypeAlias, TypedDict
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.models import Id, MessageId
-from airflow_provider_chatwork.api.response_parsing import NEEDED, one
+from airflow_provider_chatwork.api.response_parsing import REQUIRED, parse_object
 
 
 class _Event(TypedDict):
     message_id: MessageId
     room_id: Id
-    body: Annotated[str, NEEDED]
-    send_time: Annotated[int, NEEDED]
-    update_time: Annotated[int, NEEDED]
+    body: Annotated[str, REQUIRED]
+    send_time: Annotated[int, REQUIRED]
+    update_time: Annotated[int, REQUIRED]
 
 
 class MessageEvent(_Event):
-    """A message that was created or updated. ``account_id`` is who wrote it; times are Unix seconds."""
+    """A message that was created or updated. ``account_id`` is its author; times are Unix seconds."""
 
     account_id: Id
 
 
 class MentionEvent(_Event):
-    """A message that mentions the webhook's account (``to_account_id``). ``from_account_id`` wrote it."""
+    """A message that mentions the webhook's account (``to_account_id``). ``from_account_id`` is its author."""
 
     from_account_id: Id
     to_account_id: Id
@@ -42,38 +43,38 @@ class MentionEvent(_Event):
 
 class _Envelope(TypedDict):
     webhook_setting_id: str
-    webhook_event_type: Annotated[str, NEEDED]
-    webhook_event_time: Annotated[int, NEEDED]
+    webhook_event_type: Annotated[str, REQUIRED]
+    webhook_event_time: Annotated[int, REQUIRED]
 
 
 class MessageWebhook(_Envelope):
     """The types ``message_created`` and ``message_updated``."""
 
-    webhook_event: Annotated[MessageEvent, NEEDED]
+    webhook_event: Annotated[MessageEvent, REQUIRED]
 
 
 class MentionWebhook(_Envelope):
     """The type ``mention_to_me``."""
 
-    webhook_event: Annotated[MentionEvent, NEEDED]
+    webhook_event: Annotated[MentionEvent, REQUIRED]
 
 
 Webhook: TypeAlias = MessageWebhook | MentionWebhook
 
-_READERS: Mapping[str, Callable[[object], Webhook]] = {
-    "message_created": one(MessageWebhook),
-    "message_updated": one(MessageWebhook),
-    "mention_to_me": one(MentionWebhook),
+_PARSERS: Mapping[str, Callable[[object], Webhook]] = {
+    "message_created": parse_object(MessageWebhook),
+    "message_updated": parse_object(MessageWebhook),
+    "mention_to_me": parse_object(MentionWebhook),
 }
 
 
 def verify(body: bytes, signature: str, token: str) -> bool:
-    """Whether a request body was signed with a webhook's token.
+    """Whether a request body was signed with the token of a webhook.
 
-    :param body: the raw bytes of the request, as they came.
+    :param body: the raw bytes of the request.
     :param signature: the header ``x-chatworkwebhooksignature``, or the query parameter ``chatwork_webhook_signature``.
     :param token: the token on the webhook's edit page. It is not the API token.
-    :raises ChatworkParameterError: for a token that is no Base64.
+    :raises ChatworkParameterError: if the token is not Base64.
     """
     try:
         key = base64.b64decode(token.strip(), validate=True)
@@ -88,14 +89,14 @@ def verify(body: bytes, signature: str, token: str) -> bool:
 
 
 def parse_event(body: bytes) -> Webhook:
-    """Read a request body, after :func:`verify` has said yes to it.
+    """Parse a request body. Call :func:`verify` first.
 
-    :raises ChatworkParameterError: for anything but a webhook of one of the three types Chatwork has.
+    :raises ChatworkParameterError: if the body is not a webhook of one of the three types.
     """
     try:
         decoded = json.loads(body)
         kind = decoded["webhook_event_type"]
-        return _READERS[kind](decoded)
+        return _PARSERS[kind](decoded)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        remedy = f"this is no webhook of Chatwork ({type(error).__name__}: {error})"
+        remedy = f"this is not a webhook of Chatwork ({type(error).__name__}: {error})"
         raise ChatworkParameterError("body", body[:100], remedy) from None

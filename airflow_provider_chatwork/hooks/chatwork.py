@@ -234,7 +234,7 @@ class ChatworkHook(BaseHook):
 
         :raises ChatworkParameterError: where there is neither.
         """
-        chosen = api.validation.given(room_id)
+        chosen = api.validation.none_if_blank(room_id)
         if chosen is None:
             chosen = self.settings.default_room_id
         if chosen is None:

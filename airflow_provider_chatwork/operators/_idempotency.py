@@ -56,9 +56,9 @@ def create_once(
 ) -> Created:
     """Run a call that creates something, unless an earlier try of the task instance has run it since the last clear.
 
-    The request is recorded before it is sent. A later try that finds a record without a result looks in Chatwork for the
-    result, and sends the request only if there is none. Without a state store (before Airflow 3.3) the request is sent on
-    each try, and a try that ends with an unknown outcome is the last one.
+    The request is recorded before it is sent. A later try that finds a record without a result looks in Chatwork for
+    the result, and sends the request only if there is none. Without a state store (before Airflow 3.3) the request is
+    sent on each try, and a try that ends with an unknown outcome is the last one.
 
     :param fingerprint_fields: see :meth:`ChatworkOperator.create_once`.
     :param find_existing: see :meth:`ChatworkOperator.create_once`.
@@ -133,9 +133,9 @@ def creation(
 
     :param body: the whole text, with its reference.
     """
-    due = validation.given(operator.due)
-    limit = validation.given(operator.limit)
-    limit_type = validation.given(operator.limit_type)
+    due = validation.none_if_blank(operator.due)
+    limit = validation.none_if_blank(operator.limit)
+    limit_type = validation.none_if_blank(operator.limit_type)
     fingerprint_fields = {}
     if due is not None:
         if limit is not None or limit_type is not None:

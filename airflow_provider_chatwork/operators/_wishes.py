@@ -44,8 +44,8 @@ def wishes_of(operator: ChatworkCreateTaskOperator) -> Wishes:
         interval=max(interval, SHORTEST_INTERVAL),
         timeout=duration("timeout", operator.timeout, least=timedelta(0)).total_seconds(),
         follow_up=FollowUp(
-            reminders=validation.given(operator.reminders),
-            escalation=validation.given(operator.escalation),
+            reminders=validation.none_if_blank(operator.reminders),
+            escalation=validation.none_if_blank(operator.escalation),
             zone=settings.timezone,
             lang=settings.lang,
         ),

@@ -208,7 +208,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
         state = TaskState(context, self.retries)
         to_ids = api.validation.identifiers("to_ids", self.to_ids)
-        reference = api.validation.given(self.reference)
+        reference = api.validation.none_if_blank(self.reference)
         body = self.body
         if reference is not None:
             body = with_reference(body, reference, self.hook.settings.lang, state.first_try_of_clear)
@@ -329,7 +329,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException):
             raise
         except Exception as error:
-            if context.get("task_state_store") is not None or api.validation.given(self.reference) is not None:
+            if context.get("task_state_store") is not None or api.validation.none_if_blank(self.reference) is not None:
                 raise
             said = str(error).rstrip(". ") or type(error).__name__
             raise AirflowFailException(f"{said}. It is not tried again, as people would get the task twice.") from error

@@ -105,10 +105,10 @@ class ChatworkMessageSensor(ChatworkSensor):
 
         room_id = self.room_number
         account_ids = api.validation.identifiers(
-            "from_account_ids", api.validation.given(self.from_account_ids), required=False
+            "from_account_ids", api.validation.none_if_blank(self.from_account_ids), required=False
         )
-        matches = api.validation.given(self.matches)
-        reply_to = api.validation.given(self.reply_to)
+        matches = api.validation.none_if_blank(self.matches)
+        reply_to = api.validation.none_if_blank(self.reply_to)
         found = {"from_account_ids": account_ids, "matches": matches, "reply_to": reply_to}
         for name in self._conditions:
             if not found[name]:
@@ -179,7 +179,7 @@ class ChatworkMessageSensor(ChatworkSensor):
         # Not asked in vain: only a moment without a zone needs the connection.
         from airflow_provider_chatwork.utils import since as time_arguments
 
-        if api.validation.given(self.since) is not None:
+        if api.validation.none_if_blank(self.since) is not None:
             since = time_arguments.read_since(self.since, self.hook.settings.timezone)
             if since is not None:
                 return since

@@ -76,7 +76,7 @@ class ChatworkSensorTrigger(ChatworkTrigger[W]):
 
         :raises ChatworkParameterError: where neither the sensor nor the connection names one.
         """
-        given = validation.given(self.room_id)
+        given = validation.none_if_blank(self.room_id)
         if given is None and settings.default_room_id is None:
             remedy = f"give a room, or set default_room_id in the connection {self.chatwork_conn_id}"
             raise ChatworkParameterError("room_id", self.room_id, remedy)

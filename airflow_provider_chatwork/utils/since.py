@@ -31,7 +31,7 @@ def read_since(since: object, timezone: str) -> Since | None:
     :param timezone: IANA name of the zone where a day, or a moment without a zone of its own, is meant.
     :raises ChatworkParameterError: for anything else, for a Unix time in milliseconds, and for one before 2001.
     """
-    value = validation.given(since.strip() if isinstance(since, str) else since)
+    value = validation.none_if_blank(since.strip() if isinstance(since, str) else since)
     if value is None:
         return None
     if isinstance(value, str) and not _NUMBER.fullmatch(value):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.rate_limit import (
+    DEFAULT_RETRY_AFTER,
     ROOM_WINDOW,
     WINDOW,
-    WITHOUT_RESET,
     RateLimit,
     is_room_limit,
     seconds_to_wait,
@@ -96,7 +96,7 @@ class TestSecondsToWait:
 
     @pytest.mark.parametrize("found", [{}, headers("soon"), headers(NOW + 301), headers(NOW - 11), headers(0)])
     def test_is_a_guess_where_the_headers_say_nothing_credible(self, found):
-        assert seconds_to_wait(found, ["Rate limit exceeded"], NOW) == WITHOUT_RESET
+        assert seconds_to_wait(found, ["Rate limit exceeded"], NOW) == DEFAULT_RETRY_AFTER
 
     @pytest.mark.parametrize("reset", [NOW, NOW - 10])
     def test_is_over_where_the_reset_has_just_passed(self, reset):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.response_parsing import NEEDED, many, nothing, one
+from airflow_provider_chatwork.api.response_parsing import REQUIRED, parse_list, parse_none, parse_object
 from tests.clients import Scene
 from tests.operations import CASES, MODULES
 
@@ -33,7 +33,7 @@ JSON = st.recursive(
 
 def needed(model: Any) -> list[str]:
     hints = get_type_hints(model, include_extras=True)
-    return [name for name, hint in hints.items() if NEEDED in get_args(hint)[1:]]
+    return [name for name, hint in hints.items() if REQUIRED in get_args(hint)[1:]]
 
 
 def without(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -42,114 +42,116 @@ def without(value: dict[str, Any], name: str) -> dict[str, Any]:
 
 class TestOne:
     def test_hands_on_what_is_right(self):
-        assert one(models.Task)(TASK) == TASK
+        assert parse_object(models.Task)(TASK) == TASK
 
     @pytest.mark.parametrize("name", needed(models.Task))
     def test_names_the_needed_field_that_is_missing(self, name):
         with pytest.raises(ValueError, match=rf"^Task\.{name} is missing$"):
-            one(models.Task)(without(TASK, name))
+            parse_object(models.Task)(without(TASK, name))
 
     @pytest.mark.parametrize("name", [name for name in TASK if name not in needed(models.Task)])
     def test_does_without_every_other_field(self, name):
-        assert one(models.Task)(without(TASK, name)) == without(TASK, name)
+        assert parse_object(models.Task)(without(TASK, name)) == without(TASK, name)
 
     @given(st.dictionaries(st.text().filter(lambda name: name not in TASK), JSON))
     def test_hands_on_fields_it_does_not_know(self, more):
-        assert one(models.Task)({**more, **TASK}) == {**more, **TASK}
+        assert parse_object(models.Task)({**more, **TASK}) == {**more, **TASK}
 
     @given(st.text(), st.text())
     def test_hands_on_words_it_does_not_know(self, status, limit_type):
         task = {**TASK, "status": status, "limit_type": limit_type}
-        assert one(models.Task)(task) == task
+        assert parse_object(models.Task)(task) == task
 
     @given(JSON)
     def test_hands_on_whatever_is_in_a_field_that_is_not_needed(self, value):
         task = {**TASK, "body": value, "assigned_by_account": value}
-        assert one(models.Task)(task) == task
+        assert parse_object(models.Task)(task) == task
 
     @given(JSON.filter(lambda value: not isinstance(value, dict)))
     def test_refuses_what_is_no_object(self, value):
         with pytest.raises(ValueError, match=r"^Task is .*not an object$"):
-            one(models.Task)(value)
+            parse_object(models.Task)(value)
 
     @given(JSON)
     def test_takes_an_id_only_as_a_number_or_its_digits(self, value):
         digits = isinstance(value, str) and value.isascii() and value.isdigit()
         if type(value) is int or digits:
-            assert one(models.Task)({**TASK, "task_id": value})["task_id"] == int(value)
+            assert parse_object(models.Task)({**TASK, "task_id": value})["task_id"] == int(value)
         else:
             with pytest.raises(ValueError, match=r"^Task\.task_id is "):
-                one(models.Task)({**TASK, "task_id": value})
+                parse_object(models.Task)({**TASK, "task_id": value})
 
     @given(JSON)
     def test_takes_a_message_id_only_as_text_or_as_a_number(self, value):
         if isinstance(value, str) or type(value) is int:
-            assert one(models.Task)({**TASK, "message_id": value})["message_id"] == str(value)
+            assert parse_object(models.Task)({**TASK, "message_id": value})["message_id"] == str(value)
         else:
             with pytest.raises(ValueError, match=r"^Task\.message_id is "):
-                one(models.Task)({**TASK, "message_id": value})
+                parse_object(models.Task)({**TASK, "message_id": value})
 
     @pytest.mark.parametrize("value", ["１", "²", " 1", "1.0", "-1", ""])
     def test_takes_no_other_text_for_a_number(self, value):
         with pytest.raises(ValueError, match=r"^ChangedTask\.task_id is str, not int$"):
-            one(models.ChangedTask)({"task_id": value})
+            parse_object(models.ChangedTask)({"task_id": value})
 
     def test_does_not_turn_a_number_into_any_other_text(self):
         with pytest.raises(ValueError, match=r"^Task\.status is int, not str$"):
-            one(models.Task)({**TASK, "status": 1})
+            parse_object(models.Task)({**TASK, "status": 1})
 
     def test_keeps_all_digits_of_a_message_id(self):
-        assert one(models.ChangedMessage)({"message_id": 1234567890123456789}) == {"message_id": "1234567890123456789"}
+        assert parse_object(models.ChangedMessage)({"message_id": 1234567890123456789}) == {
+            "message_id": "1234567890123456789"
+        }
 
     def test_looks_into_the_objects_of_an_object(self):
         with pytest.raises(ValueError, match=r"^Task\.account\.account_id is missing$"):
-            one(models.Task)({**TASK, "account": {"name": "山田"}})
+            parse_object(models.Task)({**TASK, "account": {"name": "山田"}})
 
     def test_looks_into_the_lists_of_an_object(self):
-        assert one(models.CreatedTasks)({"task_ids": ["1", 2]}) == {"task_ids": [1, 2]}
+        assert parse_object(models.CreatedTasks)({"task_ids": ["1", 2]}) == {"task_ids": [1, 2]}
         with pytest.raises(ValueError, match=r"^CreatedTasks\.task_ids\[1\] is float, not int$"):
-            one(models.CreatedTasks)({"task_ids": [1, 2.0]})
+            parse_object(models.CreatedTasks)({"task_ids": [1, 2.0]})
 
     def test_takes_no_truth_for_a_number(self):
         with pytest.raises(ValueError, match=r"^ChangedTask\.task_id is bool, not int$"):
-            one(models.ChangedTask)({"task_id": True})
+            parse_object(models.ChangedTask)({"task_id": True})
         with pytest.raises(ValueError, match=r"^InviteLink\.public is int, not bool$"):
-            one(models.InviteLink)({"public": 1})
+            parse_object(models.InviteLink)({"public": 1})
 
     def test_changes_nothing_in_what_it_was_given(self):
         given = {"task_id": "3"}
-        assert one(models.ChangedTask)(given) == {"task_id": 3}
+        assert parse_object(models.ChangedTask)(given) == {"task_id": 3}
         assert given == {"task_id": "3"}
 
     @given(st.sampled_from(MODELS), JSON)
     def test_fails_with_value_error_or_not_at_all(self, model, value):
-        for read in (one(model), many(model)):
+        for read in (parse_object(model), parse_list(model)):
             with contextlib.suppress(ValueError):
                 read(value)
 
 
 class TestMany:
     def test_reads_every_item(self):
-        assert many(models.ChangedTask)([{"task_id": 1}, {"task_id": "2"}]) == [{"task_id": 1}, {"task_id": 2}]
+        assert parse_list(models.ChangedTask)([{"task_id": 1}, {"task_id": "2"}]) == [{"task_id": 1}, {"task_id": 2}]
 
     @pytest.mark.parametrize("empty", [None, []])
     def test_is_empty_without_a_body_and_for_an_empty_list(self, empty):
-        assert many(models.Task)(empty) == []
+        assert parse_list(models.Task)(empty) == []
 
     @pytest.mark.parametrize("value", [{}, {"items": []}, "[]", 1, True])
     def test_refuses_what_is_no_list(self, value):
         with pytest.raises(ValueError, match=r"^list of Task is .*, not a list$"):
-            many(models.Task)(value)
+            parse_list(models.Task)(value)
 
     def test_names_the_item_that_is_wrong(self):
         with pytest.raises(ValueError, match=r"^list of Task\[1\]\.task_id is null, not int$"):
-            many(models.Task)([TASK, {**TASK, "task_id": None}])
+            parse_list(models.Task)([TASK, {**TASK, "task_id": None}])
 
 
 class TestNothing:
     @given(JSON)
     def test_reads_anything_and_says_nothing(self, value):
-        assert nothing(value) is None
+        assert parse_none(value) is None
 
 
 class TestModels:

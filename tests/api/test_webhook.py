@@ -77,7 +77,7 @@ class TestParseEvent:
         ],
     )
     def test_says_of_anything_else_that_it_is_no_webhook(self, body):
-        with pytest.raises(ChatworkParameterError, match="no webhook of Chatwork"):
+        with pytest.raises(ChatworkParameterError, match="not a webhook of Chatwork"):
             parse_event(body)
 
 

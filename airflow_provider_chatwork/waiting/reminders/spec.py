@@ -72,7 +72,7 @@ class Reminder:
     def __post_init__(self) -> None:
         _refuse_templates(self)
         for name, least in (("after", _SECOND), ("every", _SECOND), ("before_due", _NOTHING)):
-            value = validation.given(getattr(self, name))
+            value = validation.none_if_blank(getattr(self, name))
             _set(self, name, None if value is None else duration(name, value, least=least))
         if self.after is self.every is self.before_due is None:
             raise ChatworkParameterError("after", None, "say when to remind: give after, every or before_due")
@@ -118,9 +118,9 @@ class Escalation:
     def __post_init__(self) -> None:
         _refuse_templates(self)
         _set(self, "grace", duration("grace", self.grace, least=_NOTHING))
-        mentions = validation.identifiers("mentions", validation.given(self.mentions), required=False)
+        mentions = validation.identifiers("mentions", validation.none_if_blank(self.mentions), required=False)
         _set(self, "mentions", tuple(mentions))
-        room_id = validation.given(self.room_id)
+        room_id = validation.none_if_blank(self.room_id)
         _set(self, "room_id", None if room_id is None else validation.identifier("room_id", room_id))
         if not self.mentions and self.room_id is None:
             raise ChatworkParameterError("mentions", self.mentions, "say whom to tell: give mentions, room_id or both")
@@ -160,12 +160,12 @@ def _check_manner(value: Reminder | Escalation) -> None:
     _set(value, "quiet_hours", quiet)
     if quiet is not None and not _leaves_time(quiet, value.business_days_only):
         raise ChatworkParameterError("quiet_hours", value.quiet_hours, "leave some hours of the business days open")
-    text = validation.given(value.text)
+    text = validation.none_if_blank(value.text)
     _set(value, "text", None if text is None else validation.text("text", text, longest=_LONGEST_TEXT))
 
 
 def _quiet_hours(value: object) -> QuietHours | None:
-    value = validation.given(value)
+    value = validation.none_if_blank(value)
     if value is None or isinstance(value, QuietHours):
         return value
     if isinstance(value, Mapping) and {*value} <= {field.name for field in fields(QuietHours)}:

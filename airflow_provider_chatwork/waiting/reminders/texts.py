@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from airflow_provider_chatwork.api.models import Task
 from airflow_provider_chatwork.api.notation import fit, quote, safe, to
-from airflow_provider_chatwork.api.notation_parser import balanced
+from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.waiting.reminders.schedule import Due, earliest_due, task_due
 from airflow_provider_chatwork.waiting.reminders.words import polite, say, when
@@ -88,7 +88,7 @@ class Writer:
         if text is None:
             return say(self.lang, name, **values)
         # Not `str.format`: braces are common in what authors write, and a name must not be read as a format.
-        return _PLACEHOLDER.sub(lambda match: values[match[1]], balanced(text))
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], break_unpaired_tags(text))
 
     def _quote(self, tasks: Sequence[Task], created_at: float) -> str:
         task = tasks[0]

@@ -12,7 +12,7 @@ from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE, list_messages, reaches_back, same_text
 from airflow_provider_chatwork.api.notation_escaping import safe
-from airflow_provider_chatwork.api.tasks import is_told_of, search_tasks
+from airflow_provider_chatwork.api.tasks import may_be_announced, search_tasks
 
 #: Longest reference, in characters: names of DAGs, tasks and runs have up to 250 each.
 LONGEST = 1_000
@@ -69,7 +69,7 @@ def find_given(
     found, hidden = yield from search_tasks(room_id, account_id, to_ids, is_it)
     if hidden and not found:
         page = yield strict_empty_list(list_messages(room_id))
-        if reaches_back(page, since) and not is_told_of(page, since, body, account_id):
+        if reaches_back(page, since) and not may_be_announced(page, since, body, account_id):
             return None
     if hidden:
         people = ", ".join(map(str, hidden))
