@@ -17,7 +17,7 @@ from airflow_provider_chatwork.client import AsyncTransport
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 from airflow_provider_chatwork.waiting.poller.account_poller import Account
-from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
+from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
 from benchmarks.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
@@ -107,15 +107,15 @@ class Crowd:
                 )
                 yield Given(room_id, task_id, person)
 
-    def reachable(self, *, each_for_itself: bool = False) -> AbstractContextManager[Accounts]:
+    def reachable(self, *, each_for_itself: bool = False) -> AbstractContextManager[PollerRegistry]:
         """Let waits talk to the sandbox.
 
         :param each_for_itself: whether each of them polls alone.
         """
         clock = self.loop.unix_time
         if each_for_itself:
-            return replaced(_EachForItself(self._send, clock))
-        return replaced(Accounts(lambda settings: self._send, clock))
+            return override_registry(_EachForItself(self._send, clock))
+        return override_registry(PollerRegistry(lambda settings: self._send, clock))
 
     async def _send(self, request: HttpRequest) -> Response:
         self.calls.append((self.loop.time(), int(request.url.split("/rooms/")[1].split("/")[0])))
@@ -175,7 +175,7 @@ class Crowd:
             self.sandbox.complete_task(given.room_id, given.task_id)
 
 
-class _EachForItself(Accounts):
+class _EachForItself(PollerRegistry):
     """Shares nothing: each wait has an account, a budget and a poll of its own."""
 
     def __init__(self, transport: AsyncTransport, clock: Callable[[], float]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.sandbox import Sandbox
-from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
+from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
 
 T = TypeVar("T")
 L = TypeVar("L", bound="VirtualLoop")
@@ -114,8 +114,8 @@ def run_in(loop: L, main: Callable[[L], Coroutine[Any, Any, T]]) -> T:
 
 
 @contextmanager
-def accounts(sandbox: Sandbox, clock: Callable[[], float], *, latency: float = 0.0) -> Iterator[Accounts]:
-    """Let all waits talk to a sandbox, in the same process and the same time.
+def sandbox_pollers(sandbox: Sandbox, clock: Callable[[], float], *, latency: float = 0.0) -> Iterator[PollerRegistry]:
+    """Let all subscriptions poll a sandbox in this process, with the same clock.
 
     :param clock: the Unix time, which becomes the sandbox's.
     :param latency: how long a request is on its way, in seconds.
@@ -129,7 +129,7 @@ def accounts(sandbox: Sandbox, clock: Callable[[], float], *, latency: float = 0
 
     before, sandbox.clock = sandbox.clock, clock
     try:
-        with replaced(Accounts(lambda settings: send, clock)) as those:
-            yield those
+        with override_registry(PollerRegistry(lambda settings: send, clock)) as registry:
+            yield registry
     finally:
         sandbox.clock = before

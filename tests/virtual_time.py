@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.virtual_time import START, VirtualLoop, accounts, run_virtually
+from benchmarks.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
-__all__ = ["START", "VirtualLoop", "accounts", "run_virtually"]
+__all__ = ["START", "VirtualLoop", "run_virtually", "sandbox_pollers"]

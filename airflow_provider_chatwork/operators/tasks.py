@@ -286,9 +286,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         )
 
     def _trigger(self, given: Given, wishes: Wishes) -> Any:
-        from airflow_provider_chatwork.triggers.task_completion import ChatworkFollowUpTrigger
+        from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
 
-        return ChatworkFollowUpTrigger(
+        return ChatworkTaskCompletionTrigger(
             chatwork_conn_id=self.chatwork_conn_id,
             given=given,
             follow_up=wishes.follow_up.to_plain(),

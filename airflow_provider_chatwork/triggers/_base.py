@@ -1,4 +1,4 @@
-"""What the triggers share: a wait with a deadline, together with all other waits of the triggerer."""
+"""What the triggers share: the wait loop, with a deadline, over a subscription to the polls of a room."""
 
 from __future__ import annotations
 
@@ -8,46 +8,43 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Generic, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
+from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.triggers._connection_cache import CACHE_TTL, FRESH_TTL, get_settings
 from airflow_provider_chatwork.triggers._event import EventStatus, error_event, new_event
-from airflow_provider_chatwork.waiting.poller.registry import accounts
-from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE, LONGEST_PAUSE
-from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL
+from airflow_provider_chatwork.waiting.poller.registry import poller_registry
+from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF, LONGEST_BACKOFF
+from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Subscription
 from airflow_provider_chatwork.waiting.tasks.status import LAST_LOOK
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
-    from airflow_provider_chatwork.waiting.poller.subscription import Wait
+S = TypeVar("S", bound=Subscription)
 
-W = TypeVar("W", bound="Wait")
-
-# How long the first look of a wait may take, in seconds, where its deadline is nearer.
-_FIRST_LOOK = 30.0
-# How long to go on while the connection cannot be read, and how long to wait before the next try, in seconds.
-_UNREADABLE = 600.0
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
+# How many seconds the first poll may take if the deadline is nearer.
+_FIRST_POLL_TIMEOUT = 30.0
+# For how many seconds to try to read the connection, and the back-off between the tries, in seconds.
+_CONNECTION_TIMEOUT = 600.0
+_FIRST_CONNECTION_BACKOFF = 1.0
+_LONGEST_CONNECTION_BACKOFF = 60.0
 
 
-class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
+class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
     """Wait for people, and yield one event of plain JSON.
 
     Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`.
 
     :param chatwork_conn_id: id of the connection.
-    :param poke_interval: seconds between two looks, which are shared with all waits on the same room; longer where
-        the budget of the account is not enough for all of them.
-    :param deadline: Unix time when the wait is over, whatever happened. It survives a restart of the triggerer.
-    :param exponential_backoff: whether to double the interval each time.
-    :param max_interval: where the doubling ends, in seconds.
-    :param silent_fail: whether to go on even where Chatwork refuses for good.
+    :param poke_interval: seconds between two polls, at least 1. All waits on the same room share the polls. The
+        interval is longer while the rate limit of the account is not enough for all of them.
+    :param deadline: Unix time when the wait ends. It survives a restart of the triggerer.
+    :param exponential_backoff: whether to double the interval with each poll.
+    :param max_interval: the longest interval of the doubling, in seconds.
+    :param silent_fail: whether to go on although Chatwork refuses for good.
     """
 
     def __init__(
@@ -69,11 +66,11 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
         self.silent_fail = silent_fail
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments: all a restarted triggerer has."""
+        """Return the class path and the arguments, from which Airflow makes the trigger again."""
         return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments that make another one, as plain JSON."""
+        """Return the arguments of the constructor, as plain JSON."""
         return {
             "chatwork_conn_id": self.chatwork_conn_id,
             "poke_interval": self.poke_interval,
@@ -84,125 +81,129 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[W]):
         }
 
     @abc.abstractmethod
-    def watch(self, settings: Settings) -> W:
-        """Begin to look; the wait is not entered yet."""
+    def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[S]:
+        """Return the subscription to wait with."""
 
     @abc.abstractmethod
-    async def attend(self, wait: W) -> dict[str, Any] | None:
-        """See to what there is to see to, and return the event where the wait is over.
+    async def on_change(self, subscription: S) -> dict[str, Any] | None:
+        """React to a change, and return the event if the wait has ended.
 
-        Called when there is something new, and when :meth:`attend_at` says so. Errors of Chatwork that pass may come
-        out of it; it is called again a while later.
+        It is also called at the time of :meth:`next_action_at`. If it raises an error of Chatwork that may pass, it is
+        called again after a back-off.
         """
 
-    def attend_at(self) -> float:
-        """The Unix time at which :meth:`attend` wants to be called though nothing is new."""
+    def next_action_at(self) -> float:
+        """Return the Unix time at which to call :meth:`on_change` without a change."""
         return float("inf")
 
-    async def give_up(self, wait: W) -> dict[str, Any]:
-        """Return the event of a wait whose time is over."""
+    async def on_timeout(self, subscription: S) -> dict[str, Any]:
+        """Return the event of a wait whose deadline has passed."""
         return new_event(EventStatus.TIMEOUT)
 
     @property
+    def interval(self) -> float:
+        """Seconds between two polls."""
+        return max(self.poke_interval, SHORTEST_INTERVAL)
+
+    @property
     def longest_interval(self) -> float | None:
-        """Where the doubling of the intervals ends; ``None`` where they are not doubled."""
+        """The longest interval of the doubling; ``None`` if intervals are not doubled."""
         return (self.max_interval or float("inf")) if self.exponential_backoff else None
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the wait is over."""
-        yield TriggerEvent(await self.end())
+        """Wait, and yield the event."""
+        yield TriggerEvent(await self.wait())
 
-    async def end(self) -> dict[str, Any]:
-        """Look until the wait is over, and return the event that says how it ended."""
+    async def wait(self) -> dict[str, Any]:
+        """Wait, and return the event."""
         settings = await self._settings()
         while settings is not None:
             try:
-                async with self.watch(settings) as wait:
-                    return await self._end_of(wait)
+                async with self.subscribe(settings) as subscription:
+                    return await self._wait_loop(subscription)
             except ChatworkAuthError as error:
-                # Whoever has re-issued the token may have put the new one into the connection by now.
-                newer = await self._settings(CURRENT)
+                # A token that was issued again may be in the connection by now.
+                newer = await self._settings(FRESH_TTL)
                 if newer is not None and newer.token != settings.token:
-                    self.log.info("The connection %s has another token by now", self.chatwork_conn_id)
+                    self.log.info("Connection %s has a new token; the wait continues with it", self.chatwork_conn_id)
                 elif not self.silent_fail:
                     return error_event(error)
-                elif not await self._stay(error):
+                elif not await self._keep_waiting(error):
                     break
                 settings = newer
             except ChatworkError as error:
                 return error_event(error)
         return new_event(EventStatus.TIMEOUT)
 
-    async def _settings(self, max_age: float = LASTING) -> Settings | None:
-        """What the connection says; ``None`` where it could not be read up to the deadline."""
-        now = accounts().clock()
-        until = min(now + _UNREADABLE, max(self.deadline, now + _FIRST_LOOK))
-        pause = _FIRST_PAUSE
+    async def _settings(self, max_age: float = CACHE_TTL) -> Settings | None:
+        """Read the connection; ``None`` if it could not be read before the deadline."""
+        clock = poller_registry().clock
+        now = clock()
+        until = min(now + _CONNECTION_TIMEOUT, max(self.deadline, now + _FIRST_POLL_TIMEOUT))
+        backoff = _FIRST_CONNECTION_BACKOFF
         while True:
             try:
-                return await settings_of(self.chatwork_conn_id, max_age)
+                return await get_settings(self.chatwork_conn_id, max_age)
             except Exception as error:
-                # The connection may have been removed. The worker goes on there, too.
                 if self.silent_fail:
-                    if not await self._stay(error):
+                    if not await self._keep_waiting(error):
                         return None
                     continue
-                left = until - accounts().clock()
-                # What it says does not get right by itself. Everything else may be an API server or a secrets backend
-                # that is out of order, which Airflow may call a connection that is not there.
+                left = until - clock()
+                # Invalid fields stay invalid. Other errors may be an outage of the API server or of a secrets backend.
+                # Airflow may report such an outage as a connection that does not exist.
                 if isinstance(error, ChatworkParameterError) or left <= 0:
                     raise
-                if pause == _FIRST_PAUSE:
-                    told = "The connection %s cannot be read; the wait goes on for now. %s"
-                    self.log.warning(told, self.chatwork_conn_id, error)
-                await asyncio.sleep(min(pause, left))
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                if backoff == _FIRST_CONNECTION_BACKOFF:
+                    message = "Reading connection %s failed; retrying with back-off: %s"
+                    self.log.warning(message, self.chatwork_conn_id, error)
+                await asyncio.sleep(min(backoff, left))
+                backoff = min(backoff * 2, _LONGEST_CONNECTION_BACKOFF)
 
-    async def _stay(self, error: Exception) -> bool:
-        """Go on in spite of an error, an interval later; ``False`` where the time is over by then."""
+    async def _keep_waiting(self, error: Exception) -> bool:
+        """Log an error and wait for an interval; return whether there is time left."""
         self.log.error("Sensor poke failed: %s", error)
-        await asyncio.sleep(self._until_next())
-        return accounts().clock() < self.deadline
+        await asyncio.sleep(self._next_interval())
+        return poller_registry().clock() < self.deadline
 
-    def _until_next(self) -> float:
-        left = self.deadline - accounts().clock()
-        return max(0.0, min(max(self.poke_interval, SHORTEST_INTERVAL), left))
+    def _next_interval(self) -> float:
+        return max(0.0, min(self.interval, self.deadline - poller_registry().clock()))
 
-    async def _end_of(self, wait: W) -> dict[str, Any]:
-        patience = wait.now() + _FIRST_LOOK
+    async def _wait_loop(self, subscription: S) -> dict[str, Any]:
+        first_poll_until = max(self.deadline, subscription.now() + _FIRST_POLL_TIMEOUT)
         is_first = True
-        # When to attend again where that has failed, whatever else it is time for.
-        again_at: float | None = None
-        pause = 0.0
+        # When to call `on_change` again after it has failed; `next_action_at` does not count until then.
+        retry_at: float | None = None
+        backoff = 0.0
         while True:
             event = None
-            is_late = wait.now() >= self.deadline
+            is_late = subscription.now() >= self.deadline
             try:
                 if is_late:
-                    # What was done in time counts, even where no triggerer was there and the deadline has passed since.
-                    seen = await wait.look(LAST_LOOK)
-                elif is_first:
-                    seen = await wait.news(max(self.deadline, patience))
+                    # What was done in time counts, also if no triggerer was running then.
+                    has_change = await subscription.refresh(LAST_LOOK)
                 else:
-                    seen = await wait.news(min(self.deadline, self.attend_at() if again_at is None else again_at))
+                    action_at = self.next_action_at() if retry_at is None else retry_at
+                    until = first_poll_until if is_first else min(self.deadline, action_at)
+                    has_change = await subscription.wait_for_change(until)
                 is_first = False
-                if seen or wait.now() >= (self.attend_at() if again_at is None else again_at):
-                    event = await self.attend(wait)
-                    again_at, pause = None, 0.0
+                if has_change or subscription.now() >= (self.next_action_at() if retry_at is None else retry_at):
+                    event = await self.on_change(subscription)
+                    retry_at, backoff = None, 0.0
             except ChatworkError as error:
                 if is_transient(error):
-                    self.log.warning("Chatwork did not do what was asked; the wait goes on. %s", error)
-                    pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+                    self.log.warning("A request to Chatwork failed; retrying with back-off: %s", error)
+                    backoff = min(max(2 * backoff, FIRST_BACKOFF), LONGEST_BACKOFF)
                 elif self.silent_fail and not isinstance(error, ChatworkAuthError):
                     self.log.error("Sensor poke failed: %s", error)
-                    pause = self._until_next()
+                    backoff = self._next_interval()
                 else:
                     raise
-                again_at = wait.now() + pause
+                retry_at = subscription.now() + backoff
             if event is not None:
                 return event
             if is_late:
-                return await self.give_up(wait)
+                return await self.on_timeout(subscription)
 
 
 class WorkerWait:
@@ -245,7 +246,7 @@ class WorkerWait:
         if self._cancelled.is_set():
             return None
         try:
-            return await self._trigger.end()
+            return await self._trigger.wait()
         except asyncio.CancelledError:
             if not self._cancelled.is_set():
                 raise

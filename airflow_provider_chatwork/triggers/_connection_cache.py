@@ -1,53 +1,48 @@
-"""What connections say, read once for all waits of an event loop that want to know at the same time.
+"""A cache of connections for the waits of one event loop.
 
-Thousands of waits may begin within a second, with one and the same connection, and in a triggerer each reading is a
-question to the API server.
+Thousands of waits with the same connection may begin in the same second, and a triggerer reads each connection from the
+API server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
-
-#: For how many seconds what a connection said is taken for true.
-LASTING = 60.0
-#: The same for whoever has a reason to believe that it says something else by now.
-CURRENT = 1.0
+#: How long a connection is cached, in seconds.
+CACHE_TTL = 60.0
+#: The same for a caller that expects the connection to have changed.
+FRESH_TTL = 1.0
 
 
-class _Connection:
-    """What a connection said last, and the queue of those who want to know."""
-
+class _Entry:
     def __init__(self) -> None:
-        # It lets one go on in each turn of the loop, so that an answer for thousands does not hold up everybody else.
-        self.queue = asyncio.Lock()
+        # It lets one waiting caller continue per turn of the loop, so that thousands of them do not block the loop.
+        self.lock = asyncio.Lock()
         self.settings: Settings | None = None
         self.read_at = 0.0
 
 
-_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Connection]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Entry]] = WeakKeyDictionary()
 
 
-async def settings_of(chatwork_conn_id: str, max_age: float = LASTING) -> Settings:
-    """What a connection says, or said not longer than ``max_age`` seconds ago.
+async def get_settings(chatwork_conn_id: str, max_age: float = CACHE_TTL) -> Settings:
+    """Return the settings of a connection, read not more than ``max_age`` seconds ago.
 
-    :raises AirflowNotFoundException: where there is no such connection. Nothing that is raised is remembered.
+    :raises AirflowNotFoundException: the connection does not exist. Errors are not cached.
     """
     loop = asyncio.get_running_loop()
-    # A lock that somebody had to wait for keeps its loop alive, also when nobody runs that any more.
-    for closed in [other for other in _connections if other.is_closed()]:
-        del _connections[closed]
-    known = _connections.setdefault(loop, {}).setdefault(chatwork_conn_id, _Connection())
-    # By the time they asked, whoever waits in the queue need not read again what was read meanwhile.
-    asked = loop.time()
-    async with known.queue:
+    # A lock that a caller has waited for keeps its loop alive, so closed loops are removed here.
+    for closed in [other for other in _cache if other.is_closed()]:
+        del _cache[closed]
+    entry = _cache.setdefault(loop, {}).setdefault(chatwork_conn_id, _Entry())
+    called_at = loop.time()
+    async with entry.lock:
         began = loop.time()
-        if known.settings is None or asked - known.read_at > max_age:
-            known.settings, known.read_at = await ChatworkHook(chatwork_conn_id).asettings(), began
-        return known.settings
+        # Callers that waited for the lock use what was read meanwhile.
+        if entry.settings is None or called_at - entry.read_at > max_age:
+            entry.settings, entry.read_at = await ChatworkHook(chatwork_conn_id).asettings(), began
+        return entry.settings

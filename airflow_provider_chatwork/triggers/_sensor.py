@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
+from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.links import PLACE_KEY, place
-from airflow_provider_chatwork.triggers._base import ChatworkTrigger
+from airflow_provider_chatwork.triggers._base import ChatworkTrigger, S
 from airflow_provider_chatwork.triggers._event import EventStatus
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
-    from airflow_provider_chatwork.waiting.poller.subscription import Wait
 
-W = TypeVar("W", bound="Wait")
-
-
-class ChatworkSensorTrigger(ChatworkTrigger[W]):
+class ChatworkSensorTrigger(ChatworkTrigger[S]):
     """The base of the sensors' triggers.
 
     :param room_id: the room; the connection's ``default_room_id`` if not given.
-    :param deadline: Unix time when the wait is over, whatever happened. If not given, so many seconds before Airflow's
-        own deadline, which is all there is where a task starts in the triggerer. Both survive a restart.
-    :param before_timeout: how many seconds that is.
-    :param end_from_trigger: whether to end the task here, without a worker, instead of yielding an event for one.
-    :param soft_fail: whether such a task is skipped where its time is over.
-    :param never_fail: whether such a task is skipped where it would fail.
-    :param do_xcom_push: whether such a task leaves its result.
+    :param deadline: Unix time when the wait ends. If not given, it ends ``before_timeout`` seconds before the timeout
+        of the Airflow trigger, for a task that starts in the triggerer. Both survive a restart.
+    :param before_timeout: see ``deadline``.
+    :param end_from_trigger: whether to end the task here instead of yielding an event for a worker.
+    :param soft_fail: whether such a task is skipped at the deadline.
+    :param never_fail: whether such a task is skipped when it would fail.
+    :param do_xcom_push: whether such a task pushes its result.
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
 
@@ -59,7 +54,7 @@ class ChatworkSensorTrigger(ChatworkTrigger[W]):
         self._room_id = 0
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments that make another one, as plain JSON."""
+        """Return the arguments of the constructor, as plain JSON."""
         return {
             **super().arguments(),
             "room_id": self.room_id,
@@ -72,9 +67,9 @@ class ChatworkSensorTrigger(ChatworkTrigger[W]):
         }
 
     def room(self, settings: Settings) -> int:
-        """The room to look into.
+        """Return the id of the room.
 
-        :raises ChatworkParameterError: where neither the sensor nor the connection names one.
+        :raises ChatworkParameterError: neither the sensor nor the connection names a room.
         """
         given = validation.none_if_blank(self.room_id)
         if given is None and settings.default_room_id is None:
@@ -85,16 +80,16 @@ class ChatworkSensorTrigger(ChatworkTrigger[W]):
         return self._room_id
 
     def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
-        """What a task that ends here leaves, out of an event of status ``done``, and the message its link leads to."""
+        """Return the result of a task that ends here, and the message id for its link, from the event of a wait."""
         raise NotImplementedError
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the wait is over."""
-        # Airflow sets it before it runs a trigger, by what the database has.
-        airflows: datetime | None = getattr(self, "timeout_after", None)
-        if self._given_deadline is None and airflows is not None:
-            self.deadline = airflows.timestamp() - self.before_timeout
-        event = await self.end()
+        """Wait, and yield the event."""
+        # Airflow sets `timeout_after` before it runs a trigger.
+        timeout: datetime | None = getattr(self, "timeout_after", None)
+        if self._given_deadline is None and timeout is not None:
+            self.deadline = timeout.timestamp() - self.before_timeout
+        event = await self.wait()
         yield self._task_end(event) if self.end_from_trigger else TriggerEvent(event)
 
     def _task_end(self, event: dict[str, Any]) -> TriggerEvent:

@@ -1,8 +1,9 @@
-"""Waiting for the answers to a question in the triggerer."""
+"""The trigger that waits for the votes on a question."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from airflow_provider_chatwork.api.settings import Settings
@@ -10,31 +11,27 @@ from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard, Look, is_worth_keeping, listen
 from airflow_provider_chatwork.waiting.approvals.recheck import MEMBERS_EVERY
-from airflow_provider_chatwork.waiting.poller.registry import accounts
-from airflow_provider_chatwork.waiting.poller.subscribe import MessagesWait, watch_messages
-from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL
+from airflow_provider_chatwork.waiting.poller.registry import poller_registry
+from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
 
-# How long to wait for a look before a hint is posted, in seconds. Without it, the hint waits for the next one.
-_FRESH_LOOK = 30.0
+# How many seconds to wait for the poll before a hint is posted. If it takes longer, the hint waits for the next poll.
+_FRESH_POLL_TIMEOUT = 30.0
 
 
-class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
-    """Wait until people have answered a question, and yield one event of plain JSON.
+class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
+    """Wait until a question is decided, and yield one event of plain JSON.
 
-    Its ``status`` is that of a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Look` (with ``choice``), ``heard``,
-    ``timeout`` or ``refused`` (with ``error``, written by :func:`~airflow_provider_chatwork.api.errors.to_plain`). But
-    where Chatwork refused, it comes with ``heard``, what was answered so far, and with the ``ask`` and ``deadline`` of
-    the trigger.
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. ``done`` comes with the
+    ``outcome`` and ``choice`` of a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Look`, ``timeout`` with
+    ``unseen``: whether the last messages could not be read, or the votes not be checked again. All but ``error`` come
+    with ``heard``, the votes so far, and with the ``ask`` and ``deadline`` of the trigger.
 
-    An event of the status ``heard`` decides nothing. It asks for another trigger with what was heard in its arguments,
-    so that an answer outlives a restart of the triggerer, even where it is by then behind the 100 messages that can be
-    read. A ``timeout`` is ``unseen`` where Chatwork could not be asked for what came last, or whether what was answered
-    still stands.
+    ``checkpoint`` asks for another trigger with these votes in its arguments. So a vote survives a restart of the
+    triggerer, even if it is by then older than the 100 messages that can be read.
 
-    :param ask: the question, as :meth:`~airflow_provider_chatwork.waiting.approvals.poll.Ask.to_plain` wrote it.
-    :param heard: what was heard before, a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Heard`.
-    :param chatwork_conn_id: and the rest are those of
-        :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
+    :param ask: the question, written by :meth:`~airflow_provider_chatwork.waiting.approvals.poll.Ask.to_plain`.
+    :param heard: the votes so far, a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Heard`.
+    :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
 
     def __init__(self, *, ask: Mapping[str, Any], heard: Heard, **kwargs: Any) -> None:
@@ -43,62 +40,64 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessagesWait]):
         self.heard = heard
         self._ask = Ask(**ask)
         self._now_heard = heard
-        self._looked_at = float("-inf")
-        self._owes_help = False
-        self._is_unsure = False
-        # Another triggerer, or a post without an answer, may have given a hint that the shared page does not show yet.
-        self._may_have_helped = True
+        self._polled_at = float("-inf")
+        self._hint_pending = False
+        self._is_stale = False
+        # Another triggerer, or a post whose answer was lost, may have posted a hint that the shared page does not show
+        # yet.
+        self._may_have_posted_hints = True
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments that make another one, as plain JSON."""
+        """Return the arguments of the constructor, as plain JSON."""
         return {**super().arguments(), "ask": self.ask, "heard": self.heard}
 
-    def watch(self, settings: Settings) -> MessagesWait:
-        """Begin to look."""
-        return watch_messages(
-            settings,
-            self._ask.room_id,
-            interval=self.poke_interval,
-            max_interval=self.longest_interval,
-            log=self.log,
+    def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[MessageSubscription]:
+        """Return the subscription to wait with."""
+        return subscribe_messages(
+            settings, self._ask.room_id, interval=self.interval, max_interval=self.longest_interval, log=self.log
         )
 
-    async def attend(self, wait: MessagesWait) -> dict[str, Any] | None:
-        """Hear what was answered."""
-        self._looked_at = wait.now()
-        look = await self._listen(wait, helps=not self._may_have_helped)
-        if look.owes_help and self._may_have_helped and await wait.look(_FRESH_LOOK):
-            look = await self._listen(wait, helps=True)
-        self._owes_help = self._may_have_helped = look.owes_help
-        self._is_unsure = look.is_unsure
+    async def on_change(self, subscription: MessageSubscription) -> dict[str, Any] | None:
+        """Collect the votes, and return the event if the question is decided or votes have to be saved."""
+        self._polled_at = subscription.now()
+        look = await self._poll(subscription, may_post_hints=not self._may_have_posted_hints)
+        if look.owes_help and self._may_have_posted_hints and await subscription.refresh(_FRESH_POLL_TIMEOUT):
+            look = await self._poll(subscription, may_post_hints=True)
+        self._hint_pending = self._may_have_posted_hints = look.owes_help
+        self._is_stale = look.is_unsure
         if look.outcome != "open":
             return self._event(EventStatus.DONE, outcome=look.outcome, choice=look.choice)
         if is_worth_keeping(self.heard, look.heard):
             return self._event(EventStatus.CHECKPOINT)
         return None
 
-    def attend_at(self) -> float:
-        """When the members are looked at; an interval after the last attempt, where that left something to do."""
-        # After the deadline nothing but a look that went well may pass for one.
-        if self._looked_at == float("-inf") or accounts().clock() >= self.deadline:
-            return super().attend_at()
-        next_attempt = self._looked_at + max(self.poke_interval, SHORTEST_INTERVAL)
-        if self._owes_help or self._is_unsure:
+    def next_action_at(self) -> float:
+        """Return when the members are read again; an interval after the last attempt, if that was incomplete."""
+        # After the deadline only a successful poll counts.
+        if self._polled_at == float("-inf") or poller_registry().clock() >= self.deadline:
+            return super().next_action_at()
+        next_attempt = self._polled_at + self.interval
+        if self._hint_pending or self._is_stale:
             return next_attempt
         return max(next_attempt, self._now_heard["members_at"] + MEMBERS_EVERY)
 
-    async def give_up(self, wait: MessagesWait) -> dict[str, Any]:
-        """Return the event of a wait whose time is over."""
-        return self._event(EventStatus.TIMEOUT, unseen=self._is_unsure or self._looked_at < self.deadline)
+    async def on_timeout(self, subscription: MessageSubscription) -> dict[str, Any]:
+        """Return the event of a wait whose deadline has passed."""
+        return self._event(EventStatus.TIMEOUT, unseen=self._is_stale or self._polled_at < self.deadline)
 
-    async def _listen(self, wait: MessagesWait, *, helps: bool) -> Look:
-        steps = listen(self._ask, wait.page, self._now_heard, deadline=self.deadline, now=wait.now(), helps=helps)
-        look = await wait.run_flow(steps)
+    async def _poll(self, subscription: MessageSubscription, *, may_post_hints: bool) -> Look:
+        flow = listen(
+            *(self._ask, subscription.page, self._now_heard),
+            deadline=self.deadline,
+            now=subscription.now(),
+            helps=may_post_hints,
+        )
+        look = await subscription.run_flow(flow)
         self._now_heard = look.heard
-        for remark in look.remarks:
-            self.log.warning("%s", remark)
+        for warning in look.remarks:
+            self.log.warning("%s", warning)
         return look
 
     def _event(self, status: EventStatus, **more: Any) -> dict[str, Any]:
-        # Not left to the arguments of the deferral, which `dag.test()` of some Airflows forgets.
+        # `dag.test()` of some Airflow versions loses the arguments of a deferral, so the event has them as well.
         return new_event(status, ask=self.ask, deadline=self.deadline, heard=self._now_heard, **more)

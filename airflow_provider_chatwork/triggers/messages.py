@@ -1,8 +1,9 @@
-"""Waiting for messages in the triggerer."""
+"""The trigger that waits for a message."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from airflow_provider_chatwork.api import validation
@@ -11,24 +12,23 @@ from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.utils.since import Since
 from airflow_provider_chatwork.waiting.message_filter import MessageLooks, Wanted, first_by_others, found_message
-from airflow_provider_chatwork.waiting.poller.subscribe import MessagesWait, watch_messages
+from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
 
 
-class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
+class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
     """Wait for a message, and yield one event of plain JSON.
 
-    Its ``status`` is ``done`` (with ``message``, a :class:`~airflow_provider_chatwork.waiting.message_filter.FoundMessage`),
-    ``timeout``, or ``refused`` (with ``error``, written by :func:`~airflow_provider_chatwork.api.errors.to_plain`).
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. ``done`` comes with
+    ``message``, a :class:`~airflow_provider_chatwork.waiting.message_filter.FoundMessage`.
 
     :param since: where the wait begins: a message id as text, or a Unix time in seconds. It survives a restart of the
         triggerer.
-    :param from_account_ids: by whom; by anybody but the account of the token if empty.
-    :param matches: a regular expression for what the author wrote, with ``reply_to`` in answer to that.
-    :param reply_to: the id of the message that it answers.
-    :param seen: where the newest message stands that was seen before: the second it was sent in, and its id.
-    :param possible_loss: whether messages may have gone by unseen before.
-    :param chatwork_conn_id: and the rest are those of
-        :class:`~airflow_provider_chatwork.triggers._sensor.ChatworkSensorTrigger`.
+    :param from_account_ids: the senders; anybody but the account of the token if empty.
+    :param matches: a regular expression that the text has to match.
+    :param reply_to: the id of the message that it has to reply to.
+    :param seen: the newest message that was read before: the second it was sent in, and its id.
+    :param possible_loss: whether messages may have been missed before.
+    :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._sensor.ChatworkSensorTrigger`.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
         wanted = Wanted(room_id, since, tuple(from_account_ids), matches, reply_to)
         before = None if seen is None else (seen[0], seen[1])
         self._looks = MessageLooks(wanted, before, possible_loss)
-        self._is_asking = False
+        self._needs_account_id = False
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments that make another one, as plain JSON."""
+        """Return the arguments of the constructor, as plain JSON."""
         return {
             **super().arguments(),
             "since": self.since,
@@ -67,31 +67,30 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
             "possible_loss": self.possible_loss,
         }
 
-    def watch(self, settings: Settings) -> MessagesWait:
-        """Begin to look."""
-        return watch_messages(
-            settings, self.room(settings), interval=self.poke_interval, max_interval=self.longest_interval, log=self.log
+    def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[MessageSubscription]:
+        """Return the subscription to wait with."""
+        return subscribe_messages(
+            settings, self.room(settings), interval=self.interval, max_interval=self.longest_interval, log=self.log
         )
 
-    def attend_at(self) -> float:
-        """At once, where a message was seen and whose account the token is could not be asked."""
-        return 0.0 if self._is_asking else super().attend_at()
+    def next_action_at(self) -> float:
+        """Return the Unix time at which to call :meth:`on_change`: at once if the account id is still to be read."""
+        return 0.0 if self._needs_account_id else super().next_action_at()
 
-    async def attend(self, wait: MessagesWait) -> dict[str, Any] | None:
-        """See whether the message has come."""
-        candidates = self._looks.look(wait.page, self.log.warning)
+    async def on_change(self, subscription: MessageSubscription) -> dict[str, Any] | None:
+        """Return the event if the message has come."""
+        candidates = self._looks.look(subscription.page, self.log.warning)
+        self._needs_account_id = bool(candidates)
         if not candidates:
-            self._is_asking = False
             return None
-        self._is_asking = True
-        own_account_id = await wait.account_id()
-        self._is_asking = False
+        own_account_id = await subscription.account_id()
+        self._needs_account_id = False
         message = first_by_others(candidates, self._looks.wanted, own_account_id)
         if message is None:
             return None
         found = found_message(
             message,
-            wait.page,
+            subscription.page,
             self._looks.wanted,
             possible_loss=self._looks.possible_loss,
             web_url=self._web_url,
@@ -99,5 +98,5 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessagesWait]):
         return new_event(EventStatus.DONE, message=found)
 
     def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
-        """The message, and its id."""
+        """Return the message, and its id."""
         return event["message"], event["message"]["message_id"]

@@ -1,10 +1,10 @@
-"""Waiting in the triggerer for people who were given a task: reminding them, and withdrawing what nobody wants."""
+"""The trigger that waits for assigned tasks, sends reminders, and cancels the tasks if the wait is ended in Airflow."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
 from typing import Any
 
@@ -13,12 +13,11 @@ from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.triggers._elsewhere import goes_on_elsewhere
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
-from airflow_provider_chatwork.waiting.outbox.delivery import tell
-from airflow_provider_chatwork.waiting.outbox.outbox import LOOK_AGE
-from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_PAUSE
-from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks
+from airflow_provider_chatwork.waiting.outbox.delivery import log_report
+from airflow_provider_chatwork.waiting.outbox.outbox import MAX_PAGE_AGE, OutboxSender
+from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_BACKOFF
+from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
 from airflow_provider_chatwork.waiting.reminders.cancellation import withdraw_steps
 from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
 from airflow_provider_chatwork.waiting.reminders.progress import Progress
@@ -32,32 +31,31 @@ from airflow_provider_chatwork.waiting.tasks.given_tasks import (
 )
 from airflow_provider_chatwork.waiting.tasks.tracking import Given, assignees_of, ids_of, message_of
 
-# How long a look may take before somebody is reminded or a task is withdrawn, in seconds.
-_LOOK = 15.0
-# How many requests such a look may take; rather than that, the tasks of the wait alone are read.
-_CHEAP = 3.0
-# An event loop keeps no task from being collected.
-_withdrawals: set[asyncio.Task[None]] = set()
+# How many seconds to wait for the poll before a reminder or a cancellation.
+_POLL_TIMEOUT = 15.0
+# How many requests that poll may take. If it takes more, only the tasks of this wait are read.
+_MAX_POLL_COST = 3.0
+# Event loops hold tasks weakly, so that a task without another reference may be collected.
+_cancellations: set[asyncio.Task[None]] = set()
 
 
-class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
-    """Wait until people are done with the tasks they were given, remind them, and yield one event of plain JSON.
+class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
+    """Wait until assigned tasks are done, send reminders, and yield one event of plain JSON.
 
-    Its ``status`` is ``done``, ``timeout`` or ``refused`` (with ``error``, written by
-    :func:`~airflow_provider_chatwork.api.errors.to_plain`). ``given`` is always with it,
-    with all that was seen of the tasks.
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. Every event comes with
+    ``given``, the tasks as they were last seen.
 
-    A restart of the triggerer makes another one from the arguments alone. What was said in the room by then is found
-    there, and not said again.
+    After a restart of the triggerer, Airflow makes the trigger again from its arguments. Messages that were sent before
+    are found in the room and not sent again.
 
-    :param given: the tasks, a :class:`~airflow_provider_chatwork.waiting.tasks.tracking.Given`; its ``deadline`` counts.
-    :param follow_up: reminders and escalation, as
-        :meth:`~airflow_provider_chatwork.waiting.reminders.FollowUp.to_plain` wrote them.
-    :param withdraw: whether to close the open tasks, and say why, where a user ends the Airflow task while it waits.
-        Airflow 3.3 tells of that; earlier ones do not.
-    :param chatwork_conn_id: and the rest are those of
-        :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
+    :param given: the tasks, a :class:`~airflow_provider_chatwork.waiting.tasks.tracking.Given`.
+    :param follow_up: reminders and escalation, written by
+        :meth:`~airflow_provider_chatwork.waiting.reminders.plan.FollowUp.to_plain`.
+    :param withdraw: whether to cancel the open tasks if a user ends the Airflow task while it waits. Needs Airflow 3.3.
+    :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
+
+    _outbox: OutboxSender
 
     def __init__(
         self, *, given: Given, follow_up: Mapping[str, Any] | None = None, withdraw: bool = False, **kwargs: Any
@@ -66,18 +64,18 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
         self.given = given
         self.follow_up = dict(follow_up or {})
         self.withdraw = withdraw
-        # What is seen is not noted in the arguments, which are those of a trigger that has seen nothing.
+        # A copy, as the arguments stay those of a trigger that has not begun.
         self._seen = deepcopy(given)
-        self._rules = FollowUp.from_plain(self.follow_up)
-        self._progress = Progress(self._rules, given["created_at"])
-        self._due = float("inf")
+        self._plan = FollowUp.from_plain(self.follow_up)
+        self._sent = Progress(self._plan, given["created_at"])
+        # When the next message is due, and the earliest time of the next attempt to send.
+        self._due_at = float("inf")
         self._not_before = 0.0
-        self._pause = 0.0
+        self._backoff = 0.0
         self._web_url = ""
-        self._wait: TasksWait | None = None
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments that make another one, as plain JSON."""
+        """Return the arguments of the constructor, as plain JSON."""
         return {
             **super().arguments(),
             "given": self.given,
@@ -85,132 +83,162 @@ class ChatworkFollowUpTrigger(ChatworkTrigger[TasksWait]):
             "withdraw": self.withdraw,
         }
 
-    def watch(self, settings: Settings) -> TasksWait:
-        """Begin to look."""
+    @asynccontextmanager
+    async def subscribe(self, settings: Settings) -> AsyncIterator[TaskSubscription]:
+        """Return the subscription to wait with."""
         self._web_url = settings.web_url
-        self._wait = watch_tasks(
+        async with subscribe_tasks(
             *(settings, self.given["room_id"], ids_of(self.given["tracks"])),
             complete_when=self.given["needed"],
-            interval=self.poke_interval,
+            interval=self.interval,
             max_interval=self.longest_interval,
             assignees=assignees_of(self.given["tracks"]),
             log=self.log,
-        )
-        return self._wait
+        ) as subscription:
+            self._outbox = OutboxSender(subscription)
+            try:
+                yield subscription
+            finally:
+                self._update(subscription)
 
-    async def attend(self, wait: TasksWait) -> dict[str, Any] | None:
-        """See whether the tasks are done, and remind people of them where it is time to."""
-        self._note(wait)
-        if (end := self._end(wait)) is not None:
-            return end
-        if wait.now() < self._not_before or not await self._is_time(wait):
-            return None
-        self._not_before = wait.may_post_at()
-        if self._not_before > wait.now():
-            return None
-        # Nobody is to be reminded of what they have done by the time it is due, or since then but for a moment.
-        since = max(min(self._due, wait.now()), wait.now() - LOOK_AGE)
-        is_cheap = wait.look_cost <= _CHEAP
-        if is_cheap and not await wait.look(_LOOK, since):
-            self._pause = min(max(2 * self._pause, LOOK_AGE), LONGEST_PAUSE)
-            self._not_before = wait.now() + self._pause
-        else:
-            self._pause = 0.0
-            if await self._is_time(wait):
-                await self._follow_up(wait, None if is_cheap else wait.still_open)
-        self._note(wait)
-        return self._end(wait)
+    async def wait(self) -> dict[str, Any]:
+        """Wait, and return the event."""
+        return {**await super().wait(), "given": self._seen}
 
-    def _end(self, wait: TasksWait) -> dict[str, Any] | None:
-        return new_event(EventStatus.DONE) if wait.is_complete else None
+    async def on_change(self, subscription: TaskSubscription) -> dict[str, Any] | None:
+        """Return the event if enough tasks are done; send what is due otherwise."""
+        self._update(subscription)
+        if not subscription.is_complete and subscription.now() >= self._not_before:
+            await self._send_due(subscription)
+            self._update(subscription)
+        return new_event(EventStatus.DONE) if subscription.is_complete else None
 
-    async def _follow_up(self, wait: TasksWait, is_true: Callable[[], Awaitable[bool]] | None) -> None:
-        facts, now = await self._facts(wait), wait.now()
-        later = []
-        for letter in self._progress.letters(facts, now):
-            done = await wait.deliver(letter, is_true)
-            if isinstance(done, float):
-                later.append(done)
+    def next_action_at(self) -> float:
+        """Return when the next message is due, or the next attempt to send."""
+        return max(self._due_at, self._not_before)
+
+    async def _send_due(self, subscription: TaskSubscription) -> None:
+        if not await self._is_due(subscription):
+            return
+        self._not_before = self._outbox.may_send_at()
+        if self._not_before > subscription.now():
+            return
+        # Nobody is reminded of a task that was done before the reminder was due, or more than a few seconds ago.
+        max_age = min(max(subscription.now() - self._due_at, 0.0), MAX_PAGE_AGE)
+        is_cheap = subscription.poll_cost <= _MAX_POLL_COST
+        if is_cheap and not await subscription.refresh(_POLL_TIMEOUT, max_age):
+            self._backoff = min(max(2 * self._backoff, MAX_PAGE_AGE), LONGEST_BACKOFF)
+            self._not_before = subscription.now() + self._backoff
+            return
+        self._backoff = 0.0
+        if not await self._is_due(subscription):
+            return
+        facts, now = await self._facts(subscription), subscription.now()
+        retry_times = []
+        for message in self._sent.letters(facts, now):
+            report = await self._outbox.send(message, None if is_cheap else subscription.still_open)
+            if isinstance(report, float):
+                retry_times.append(report)
             else:
-                self._progress.said(letter)
-                tell(self.log, done)
-        if later:
-            self._not_before = min(later)
+                self._sent.said(message)
+                log_report(self.log, report)
+        if retry_times:
+            self._not_before = min(retry_times)
         else:
-            self._progress.through(now)
-            self._plan(facts)
+            self._sent.through(now)
+            self._schedule(facts)
 
-    async def _is_time(self, wait: TasksWait) -> bool:
-        """Whether people have to be reminded now."""
-        if not self._rules or wait.is_complete or wait.now() >= self.deadline:
+    async def _is_due(self, subscription: TaskSubscription) -> bool:
+        if not self._plan or subscription.is_complete or subscription.now() >= self.deadline:
             return False
-        self._plan(await self._facts(wait))
-        return self._due <= wait.now()
+        self._schedule(await self._facts(subscription))
+        return self._due_at <= subscription.now()
 
-    def _plan(self, facts: Facts) -> None:
-        due = self._progress.next_due(facts)
-        self._due = float("inf") if due is None else due
+    def _schedule(self, facts: Facts) -> None:
+        due_at = self._sent.next_due(facts)
+        self._due_at = float("inf") if due_at is None else due_at
 
-    def attend_at(self) -> float:
-        """When there is somebody to remind next, or to try to again where no look could be had."""
-        return max(self._due, self._not_before)
+    async def _facts(self, subscription: TaskSubscription) -> Facts:
+        tasks = self._update(subscription)
+        return facts_of(self._seen, tasks, await subscription.account_id(), self._web_url)
 
-    async def on_kill(self) -> None:
-        """Withdraw the open tasks where a user marks or clears the task. Airflow 3.3 calls it then, and too often."""
-        if self.withdraw:
-            # Airflow cancels the trigger again a second later, and thereby this. What was begun goes on all the same.
-            withdrawal = asyncio.create_task(self._withdraw_open())
-            _withdrawals.add(withdrawal)
-            withdrawal.add_done_callback(_withdrawals.discard)
-            await asyncio.shield(withdrawal)
-
-    async def _withdraw_open(self) -> None:
-        try:
-            if await goes_on_elsewhere(self.task_instance, WAIT_KEY, self._is_same):
-                self.log.info("Another triggerer goes on with this wait")
-                return
-            await self._withdraw()
-        except Exception as error:
-            # Nobody else may be there any more to hear of it.
-            self.log.error("The open tasks could not be withdrawn: %s", error)
-
-    def _is_same(self, given: Given) -> bool:
-        return ids_of(given["tracks"]) == ids_of(self.given["tracks"])
-
-    async def _withdraw(self) -> None:
-        settings = await ChatworkHook(self.chatwork_conn_id).asettings()
-        async with self.watch(settings) as wait:
-            # Too few are left, which is no reason to leave those open.
-            with suppress(ChatworkNotFoundError):
-                await wait.look(_LOOK)
-            if wait.is_complete:
-                # Another triggerer may have seen that, and the task has gone on.
-                return
-            reason = reason_of("killed", settings.lang)
-            tasks = self._note(wait)
-            tasks = {**last_seen(self._seen["tracks"]), **tasks}
-            facts = facts_of(self._seen, tasks, await wait.account_id(), self._web_url)
-            withdrawal = await wait.run_flow(withdraw_steps(facts, reason, lang=settings.lang))
-        for refused in withdrawal["refused"]:
-            self.log.error("A task could not be withdrawn: %s", refused)
-        if unseen := never_seen(self._seen["tracks"]):
-            self.log.error("The open tasks could not be withdrawn: nothing is known of %s", unseen)
-        self.log.info("Withdrawn: %s", withdrawal)
-
-    async def end(self) -> dict[str, Any]:
-        """Look until the wait is over, and return the event with all that was seen."""
-        event = await super().end()
-        if self._wait is not None:
-            self._note(self._wait)
-        return {**event, "given": self._seen}
-
-    def _note(self, wait: TasksWait) -> dict[int, models.Task]:
-        tasks = {task["task_id"]: task for task in wait.tasks if task is not None}
-        deleted = {state["task_id"] for state in wait.states if state["status"] == "deleted"}
-        note_all(self._seen["tracks"], tasks, deleted, wait.now())
+    def _update(self, subscription: TaskSubscription) -> dict[int, models.Task]:
+        """Note the tasks as they were last read, and return them."""
+        tasks = {task["task_id"]: task for task in subscription.tasks if task is not None}
+        deleted = {state["task_id"] for state in subscription.states if state["status"] == "deleted"}
+        # An open task was open when the poll began, and may have been done since.
+        still_open = {task_id: task for task_id, task in tasks.items() if task["status"] == "open"}
+        others = {task_id: task for task_id, task in tasks.items() if task_id not in still_open}
+        seen_at = subscription.now() if subscription.seen_at is None else subscription.seen_at
+        note_all(self._seen["tracks"], still_open, set(), seen_at)
+        note_all(self._seen["tracks"], others, deleted, subscription.now())
         self._seen["message_id"] = self._seen["message_id"] or message_of(self._seen["tracks"])
         return tasks
 
-    async def _facts(self, wait: TasksWait) -> Facts:
-        tasks = self._note(wait)
-        return facts_of(self._seen, tasks, await wait.account_id(), self._web_url)
+    async def on_kill(self) -> None:
+        """Cancel the open tasks when a user marks or clears the Airflow task.
+
+        Airflow 3.3 calls it then, but also when another triggerer takes over.
+        """
+        if self.withdraw:
+            # Airflow cancels the trigger again a second later. The cancellation of the tasks goes on.
+            cancellation = asyncio.create_task(self._cancel_tasks())
+            _cancellations.add(cancellation)
+            cancellation.add_done_callback(_cancellations.discard)
+            await asyncio.shield(cancellation)
+
+    async def _cancel_tasks(self) -> None:
+        try:
+            if await _is_running_in_another_triggerer(self.task_instance, self.given):
+                self.log.info("Another triggerer continues this wait; tasks %s stay open", ids_of(self.given["tracks"]))
+                return
+            settings = await ChatworkHook(self.chatwork_conn_id).asettings()
+            async with self.subscribe(settings) as subscription:
+                # If too few tasks are left, the others are cancelled all the same.
+                with suppress(ChatworkNotFoundError):
+                    await subscription.refresh(_POLL_TIMEOUT)
+                if subscription.is_complete:
+                    # Another triggerer may have seen that, and the Airflow task continues.
+                    return
+                tasks = {**last_seen(self._seen["tracks"]), **self._update(subscription)}
+                facts = facts_of(self._seen, tasks, await subscription.account_id(), self._web_url)
+                flow = withdraw_steps(facts, reason_of("killed", settings.lang), lang=settings.lang)
+                result = await subscription.run_flow(flow)
+        except Exception as error:
+            # Airflow would not log it.
+            self.log.error("Tasks %s could not be cancelled: %s", ids_of(self.given["tracks"]), error)
+            return
+        for refused in result["refused"]:
+            self.log.error("A task could not be cancelled: %s", refused)
+        if unseen := never_seen(self._seen["tracks"]):
+            self.log.error("Tasks %s could not be cancelled, as they were never read", unseen)
+        self.log.info("Cancelled: %s", result)
+
+
+async def _is_running_in_another_triggerer(instance: Any, given: Given) -> bool:
+    """Return whether the Airflow task still waits for the same tasks.
+
+    Airflow 3.3 calls ``on_kill`` of every trigger that must not run here any more: after a user has ended the task, and
+    when another triggerer takes over because this one seemed to be dead.
+
+    :param instance: the task instance of the trigger; ``None`` without a task.
+    :param given: the tasks. A task that was cleared may wait for other ones.
+    :raises Exception: Airflow did not answer.
+    """
+    if instance is None:
+        return False
+    return await asyncio.to_thread(_is_waiting_for, instance, given)
+
+
+def _is_waiting_for(instance: Any, given: Given) -> bool:
+    # Modules of Airflow 3.3, the first one that calls `on_kill`.
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
+
+    dag_id, run_id, task_id, map_index = instance.dag_id, instance.run_id, instance.task_id, instance.map_index
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id])
+    name = task_id if map_index < 0 else f"{task_id}_{map_index}"
+    if states.get(run_id, {}).get(name) != "deferred":
+        return False
+    shared = XCom.get_one(key=WAIT_KEY, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    return shared is None or ids_of(shared["tracks"]) == ids_of(given["tracks"])

@@ -22,7 +22,7 @@ from airflow_provider_chatwork.sandbox import Limits, company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.triggers._base import WorkerWait
 from tests.airflow_helpers import FakeTaskInstance
-from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 MODES = ("worker", "triggerer")
 ROOM = company.DATA_ROOM
@@ -183,7 +183,7 @@ class Office:
 
             for at, _ in self.happenings:
                 loop.happens(max(START + at - begun, 0.0), happen)
-            with accounts(self.sandbox, now):
+            with sandbox_pollers(self.sandbox, now):
                 events = [event.payload async for event in trigger.run()]
             now()
             assert len(events) == 1

@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_chatwork.sandbox import Sandbox
 from airflow_provider_chatwork.sensors.tasks import ChatworkTaskDoneSensor
 from tests.airflow_helpers import FakeTaskInstance
-from tests.virtual_time import VirtualLoop, accounts, run_virtually
+from tests.virtual_time import VirtualLoop, run_virtually, sandbox_pollers
 
 MODES = ("poke", "reschedule", "deferrable")
 TRIGGER_FAILED = {"error": "Trigger failure"}
@@ -138,7 +138,7 @@ def _defer(sensor: Callable[[], Any], context: Any, script: Script, sandbox: San
 
 def _event(trigger: Any, sandbox: Sandbox, script: Script) -> Any:
     async def first(loop: VirtualLoop) -> Any:
-        with accounts(sandbox, loop.unix_time):
+        with sandbox_pollers(sandbox, loop.unix_time):
             events = [event.payload async for event in trigger.run()]
         assert len(events) == 1
         return events[0]

@@ -13,7 +13,7 @@ from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
 from airflow_provider_chatwork.waiting.approvals.poll import nothing_heard
-from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM, BOT, SATO, YAMADA = company.DATA_ROOM, company.BOT, company.SATO, company.YAMADA
 ASK: dict[str, Any] = {
@@ -91,7 +91,7 @@ class Room:
             async def events() -> list[Any]:
                 return [event.payload async for event in ChatworkApprovalTrigger(**arguments).run()]
 
-            with accounts(self.sandbox, now):
+            with sandbox_pollers(self.sandbox, now):
                 waiting = asyncio.create_task(events())
                 left = None if killed_at is None else START + killed_at - begun
                 done, _ = await asyncio.wait([waiting], timeout=left)
@@ -230,7 +230,7 @@ class TestRun:
                 room.now = loop.unix_time()
                 return room.now
 
-            with accounts(room.sandbox, now):
+            with sandbox_pollers(room.sandbox, now):
                 events = []
 
                 async def stay() -> None:
@@ -265,7 +265,7 @@ class TestRun:
     def test_all_questions_of_a_room_share_one_look(self, room):
         def both() -> Any:
             async def main(loop: VirtualLoop) -> list[Any]:
-                with accounts(room.sandbox, loop.unix_time):
+                with sandbox_pollers(room.sandbox, loop.unix_time):
                     waits = [ChatworkApprovalTrigger(**room.arguments()) for _ in range(20)]
 
                     async def first(trigger: ChatworkApprovalTrigger) -> Any:

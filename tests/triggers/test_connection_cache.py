@@ -8,7 +8,7 @@ import pytest
 
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-from airflow_provider_chatwork.triggers._connection_cache import CURRENT, LASTING, settings_of
+from airflow_provider_chatwork.triggers._connection_cache import CACHE_TTL, FRESH_TTL, get_settings
 from tests.virtual_time import VirtualLoop, run_virtually
 
 
@@ -27,7 +27,7 @@ def says(monkeypatch):
 class TestSettingsOf:
     def test_are_read_once_for_all_who_want_to_know(self, says):
         async def ask(loop: VirtualLoop) -> None:
-            ours = await asyncio.gather(*(settings_of("chatwork_office") for _ in range(20)))
+            ours = await asyncio.gather(*(get_settings("chatwork_office") for _ in range(20)))
             assert ours[0].token == "first"
             assert all(one is ours[0] for one in ours)
 
@@ -37,20 +37,20 @@ class TestSettingsOf:
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_SHOP", json.dumps({"conn_type": "chatwork", "password": "shop"}))
 
         async def ask(loop: VirtualLoop) -> None:
-            ours = await asyncio.gather(settings_of("chatwork_office"), settings_of("chatwork_shop"))
+            ours = await asyncio.gather(get_settings("chatwork_office"), get_settings("chatwork_shop"))
             assert [one.token for one in ours] == ["first", "shop"]
 
         run_virtually(ask)
 
-    @pytest.mark.parametrize("age", [LASTING, CURRENT])
+    @pytest.mark.parametrize("age", [CACHE_TTL, FRESH_TTL])
     def test_may_be_so_old_and_no_older(self, says, age):
         async def ask(loop: VirtualLoop) -> None:
-            await settings_of("chatwork_office", age)
+            await get_settings("chatwork_office", age)
             says("second")
             await asyncio.sleep(age - 0.1)
-            assert (await settings_of("chatwork_office", age)).token == "first"
+            assert (await get_settings("chatwork_office", age)).token == "first"
             await asyncio.sleep(0.2)
-            assert (await settings_of("chatwork_office", age)).token == "second"
+            assert (await get_settings("chatwork_office", age)).token == "second"
 
         run_virtually(ask)
 
@@ -59,20 +59,20 @@ class TestSettingsOf:
 
         async def slow(hook: ChatworkHook) -> Settings:
             readings.append(asyncio.get_running_loop().time())
-            await asyncio.sleep(2 * CURRENT)
+            await asyncio.sleep(2 * FRESH_TTL)
             return Settings("slow")
 
         monkeypatch.setattr(ChatworkHook, "asettings", slow)
 
         async def ask(loop: VirtualLoop) -> None:
-            await asyncio.gather(*(settings_of("chatwork_office", CURRENT) for _ in range(20)))
+            await asyncio.gather(*(get_settings("chatwork_office", FRESH_TTL) for _ in range(20)))
             assert len(readings) == 1
 
         run_virtually(ask)
 
     def test_are_read_anew_in_another_loop(self, says):
         async def ask(loop: VirtualLoop) -> str:
-            return (await settings_of("chatwork_office")).token
+            return (await get_settings("chatwork_office")).token
 
         assert run_virtually(ask) == "first"
         says("second")
@@ -80,7 +80,7 @@ class TestSettingsOf:
 
     def test_are_not_lost_with_the_one_who_asked_first(self, says):
         async def ask(loop: VirtualLoop) -> None:
-            first, *others = [asyncio.create_task(settings_of("chatwork_office")) for _ in range(3)]
+            first, *others = [asyncio.create_task(get_settings("chatwork_office")) for _ in range(3)]
             await asyncio.sleep(0)
             first.cancel()
             assert [one.token for one in await asyncio.gather(*others)] == ["first", "first"]
@@ -93,15 +93,15 @@ class TestSettingsOf:
 
         async def ask(loop: VirtualLoop) -> None:
             with pytest.raises(Exception, match="chatwork_office"):
-                await settings_of("chatwork_office")
+                await get_settings("chatwork_office")
             says("second")
-            assert (await settings_of("chatwork_office")).token == "second"
+            assert (await get_settings("chatwork_office")).token == "second"
 
         run_virtually(ask)
 
     def test_let_one_go_on_in_each_turn_of_the_loop(self, says):
         async def ask(loop: VirtualLoop) -> None:
-            asking = [asyncio.create_task(settings_of("chatwork_office")) for _ in range(20)]
+            asking = [asyncio.create_task(get_settings("chatwork_office")) for _ in range(20)]
             known = [0]
             while known[-1] < len(asking):
                 await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.messages import ChatworkMessageTrigger
 from tests.airflow_helpers import connect
-from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM = company.DATA_ROOM
 BOT, SATO, YAMADA = company.BOT, company.SATO, company.YAMADA
@@ -86,7 +86,7 @@ class Room:
         async def main(loop: VirtualLoop) -> Sequence[TriggerEvent]:
             for at, happen in happenings:
                 loop.happens(at, happen)
-            with accounts(self.sandbox, loop.unix_time):
+            with sandbox_pollers(self.sandbox, loop.unix_time):
                 return [event async for event in trigger.run()]
 
         [event] = run_virtually(main, start=start)

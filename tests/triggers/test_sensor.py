@@ -12,7 +12,7 @@ from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 from tests.airflow_helpers import connect
-from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM = company.DATA_ROOM
 
@@ -41,7 +41,7 @@ def event_of(waiting: ChatworkTaskDoneTrigger, sandbox: Any) -> tuple[Any, float
     """The event, and after how many seconds it came."""
 
     async def first(loop: VirtualLoop) -> Any:
-        with accounts(sandbox, loop.unix_time):
+        with sandbox_pollers(sandbox, loop.unix_time):
             [event] = [event async for event in waiting.run()]
         return event, loop.time()
 
@@ -133,7 +133,7 @@ class TestLastLook:
                 [event] = [event.payload async for event in waiting.run()]
                 return event
 
-            with accounts(sandbox, loop.unix_time):
+            with sandbox_pollers(sandbox, loop.unix_time):
                 other = asyncio.create_task(end(trigger([first, second], complete_when="all", deadline=START + 3600)))
                 await asyncio.sleep(10)
                 sandbox.complete_task(ROOM, first)

@@ -14,13 +14,13 @@ import pytest
 
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.triggers.task_completion import ChatworkFollowUpTrigger
-from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
+from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
+from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
 from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
 from airflow_provider_chatwork.waiting.tasks.tracking import new_track
 from tests.airflow_helpers import VERSION
-from tests.virtual_time import START, VirtualLoop, accounts, run_virtually
+from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM = company.DATA_ROOM
 FOLLOW_UP = FollowUp(reminders=Reminder(every=60), escalation=Escalation(mentions=3), zone="UTC", lang="en")
@@ -45,7 +45,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def trigger(task_ids: list[int], **changed: Any) -> ChatworkFollowUpTrigger:
+def trigger(task_ids: list[int], **changed: Any) -> ChatworkTaskCompletionTrigger:
     given = {
         "room_id": ROOM,
         "message_id": None,
@@ -62,12 +62,12 @@ def trigger(task_ids: list[int], **changed: Any) -> ChatworkFollowUpTrigger:
         "deadline": START + 3600,
         **changed,
     }
-    return ChatworkFollowUpTrigger(**json.loads(json.dumps(arguments)))
+    return ChatworkTaskCompletionTrigger(**json.loads(json.dumps(arguments)))
 
 
-def events(sandbox: Any, waiting: ChatworkFollowUpTrigger) -> list[Any]:
+def events(sandbox: Any, waiting: ChatworkTaskCompletionTrigger) -> list[Any]:
     async def main(loop: VirtualLoop) -> list[Any]:
-        with accounts(sandbox, loop.unix_time):
+        with sandbox_pollers(sandbox, loop.unix_time):
             return [event.payload async for event in waiting.run()]
 
     return run_virtually(main)
@@ -75,15 +75,15 @@ def events(sandbox: Any, waiting: ChatworkFollowUpTrigger) -> list[Any]:
 
 class TestSerialize:
     def test_keeps_every_argument(self) -> None:
-        own = inspect.signature(ChatworkFollowUpTrigger.__init__).parameters
+        own = inspect.signature(ChatworkTaskCompletionTrigger.__init__).parameters
         parameters = {**inspect.signature(ChatworkTrigger.__init__).parameters, **own}
         assert set(ARGUMENTS) == set(parameters) - {"self", "kwargs"}
         for name, parameter in parameters.items():
             assert name not in ARGUMENTS or parameter.default != ARGUMENTS[name], f"{name} is what it is by itself"
-        path, arguments = json.loads(json.dumps(ChatworkFollowUpTrigger(**ARGUMENTS).serialize()))
-        assert path == f"{ChatworkFollowUpTrigger.__module__}.{ChatworkFollowUpTrigger.__name__}"
+        path, arguments = json.loads(json.dumps(ChatworkTaskCompletionTrigger(**ARGUMENTS).serialize()))
+        assert path == f"{ChatworkTaskCompletionTrigger.__module__}.{ChatworkTaskCompletionTrigger.__name__}"
         assert arguments == ARGUMENTS
-        assert ChatworkFollowUpTrigger(**arguments).serialize() == (path, ARGUMENTS)
+        assert ChatworkTaskCompletionTrigger(**arguments).serialize() == (path, ARGUMENTS)
 
     def test_keeps_them_as_they_were_while_it_runs(self, sandbox: Any) -> None:
         sandbox.limits = Limits.off()
@@ -122,7 +122,7 @@ class TestRun:
             async def run(task_id: int) -> Any:
                 return [event.payload async for event in trigger([task_id]).run()]
 
-            with accounts(sandbox, loop.unix_time):
+            with sandbox_pollers(sandbox, loop.unix_time):
                 return await asyncio.gather(*map(run, tasks))
 
         assert {event["status"] for [event] in run_virtually(main)} == {"timeout"}
@@ -158,10 +158,10 @@ class TestManyReminders:
             waits: list[asyncio.Task[Any]] = []
             for at, act in (happenings or {}).items():
                 loop.happens(at, lambda act=act: act(waits))
-            with accounts(sandbox, loop.unix_time, latency=0.1) as first:
+            with sandbox_pollers(sandbox, loop.unix_time, latency=0.1) as first:
                 for number in range(times):
-                    # Another process has accounts of its own.
-                    with replaced(Accounts(first._transport, loop.unix_time) if number else first):
+                    # Another process has pollers of its own.
+                    with override_registry(PollerRegistry(first._new_transport, loop.unix_time) if number else first):
                         waits += [asyncio.create_task(run(task_id)) for task_id in tasks]
                         await asyncio.sleep(0.3)
                 await asyncio.sleep(until)
@@ -253,7 +253,7 @@ class TestTimes:
 
         async def main(loop: VirtualLoop) -> list[Any]:
             loop.happens(100, lambda: sandbox.complete_task(ROOM, tasks[0]))
-            with accounts(sandbox, loop.unix_time):
+            with sandbox_pollers(sandbox, loop.unix_time):
                 return [event.payload async for event in waiting.run()]
 
         [event] = run_virtually(main)
@@ -298,7 +298,7 @@ class TestOnKillInATriggerer:
                 sandbox.complete_task(ROOM, task_ids[0])
 
             async def main(loop: VirtualLoop) -> None:
-                with accounts(sandbox, loop.unix_time):
+                with sandbox_pollers(sandbox, loop.unix_time):
                     await killed.on_kill()
 
             run_virtually(main)
@@ -327,7 +327,7 @@ class TestOnKill:
 
         async def main(loop: VirtualLoop) -> None:
             # What Airflow 3.3 does: https://github.com/apache/airflow, TriggerRunner.cancel_triggers.
-            with accounts(sandbox, loop.unix_time, latency=0.6):
+            with sandbox_pollers(sandbox, loop.unix_time, latency=0.6):
                 killing = asyncio.ensure_future(trigger(task_ids, withdraw=True).on_kill())
                 await asyncio.sleep(1)
                 killing.cancel()
@@ -344,12 +344,12 @@ class TestOnKill:
         sandbox.remove_member(ROOM, company.BOT)
 
         async def main(loop: VirtualLoop) -> None:
-            with accounts(sandbox, loop.unix_time):
+            with sandbox_pollers(sandbox, loop.unix_time):
                 await trigger(task_ids, withdraw=True).on_kill()
 
         run_virtually(main)
         shown = capsys.readouterr()
-        assert "The open tasks could not be withdrawn" in caplog.text + shown.out + shown.err
+        assert f"Tasks {task_ids} could not be cancelled: " in caplog.text + shown.out + shown.err
 
     def test_says_which_tasks_it_knows_nothing_of(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
         task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
@@ -357,10 +357,10 @@ class TestOnKill:
             sandbox.add_fault(Fault("status", operation=operation, status=503, times=None))
 
         async def main(loop: VirtualLoop) -> None:
-            with accounts(sandbox, loop.unix_time):
+            with sandbox_pollers(sandbox, loop.unix_time):
                 await trigger(task_ids, withdraw=True).on_kill()
 
         run_virtually(main)
         shown = capsys.readouterr()
-        assert f"The open tasks could not be withdrawn: nothing is known of {task_ids}" in caplog.text + "".join(shown)
+        assert f"Tasks {task_ids} could not be cancelled, as they were never read" in caplog.text + "".join(shown)
         assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"open"}

@@ -17,7 +17,7 @@ from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from airflow_provider_chatwork.waiting.poller.registry import Accounts, accounts, replaced
+from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry, poller_registry
 from tests.airflow_helpers import connect
 from tests.virtual_time import START, VirtualLoop, run_virtually
 
@@ -98,7 +98,7 @@ class Room:
 
         async def run(loop: VirtualLoop) -> Any:
             self.sandbox.clock = loop.unix_time
-            with replaced(Accounts(self._open, loop.unix_time)) as those:
+            with override_registry(PollerRegistry(self._open, loop.unix_time)) as those:
                 result = await main(loop)
                 assert not len(those)
                 await asyncio.sleep(0.1)
@@ -344,7 +344,7 @@ class TestEnd:
         async def main(loop: VirtualLoop) -> None:
             running = asyncio.create_task(events(trigger(room.task_id)))
             # It is some way until then, through a thread.
-            while not len(accounts()):  # noqa: ASYNC110
+            while not len(poller_registry()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await asyncio.sleep(after)
             assert not room.ways[0].is_closed

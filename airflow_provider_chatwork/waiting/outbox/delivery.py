@@ -1,46 +1,66 @@
-"""What is to be said, and what became of it."""
+"""Messages that are sent once, also when two processes send them and when a process starts again."""
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
-from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
+from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.messages import delete_message, list_messages, post_message, reaches_back
+from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace
-from airflow_provider_chatwork.waiting.outbox.posting import Posted
+from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
+
+#: How many seconds the clock of this machine may be ahead of Chatwork's.
+CLOCK_SKEW = 60.0
 
 
 class Log(Protocol):
-    """A logger, of the standard library or of Airflow."""
+    """A logger of the standard library or of Airflow."""
 
     def info(self, event: Any, /, *values: Any) -> Any:
-        """Tell how things go."""
+        """Log an information."""
 
     def warning(self, event: Any, /, *values: Any) -> Any:
-        """Tell what somebody should look into."""
+        """Log a warning."""
 
 
-class Done(TypedDict):
-    """What became of something that was due, as plain JSON.
+class DeliveryOutcome(enum.StrEnum):
+    """What happened to a message."""
 
-    ``kind`` is ``reminder`` or ``escalation``, ``number`` that in its message, ``moment`` the Unix time when it was
-    due, ``message_id`` the message that tells it, if there is one. ``outcome`` is
+    SENT = "sent"
+    #: It was sent before, by an earlier run or another process.
+    FOUND = "found"
+    #: It was sent and deleted again, as another process had sent it at the same time.
+    DUPLICATE_DELETED = "duplicate_deleted"
+    #: It was not sent. It may have been sent before the 100 messages that the room shows.
+    NOT_SENT = "not_sent"
+    #: The answer was lost, so it may have been sent. It is not sent again.
+    UNKNOWN = "unknown"
+    #: Chatwork refused it for good.
+    REJECTED = "rejected"
 
-    * ``sent``;
-    * ``found``: sent before, by an earlier run or another process;
-    * ``withdrawn``: sent, and deleted again, as another process had sent it at the same time;
-    * ``untold``: not sent, as the room shows no more than 100 messages, and it may have been sent before these;
-    * ``unknown``: perhaps sent; the answer was lost, and it is not sent again;
-    * ``refused``: Chatwork refused for good.
 
-    ``error`` says why Chatwork refused it, or, with another ``outcome``, why it went to the room of the tasks instead
-    of the one that it was meant for.
+class PostResult(NamedTuple):
+    """What happened to a message, and its id if it is in the room."""
+
+    outcome: DeliveryOutcome
+    message_id: str | None
+
+
+class DeliveryReport(TypedDict):
+    """What happened to an :class:`OutboxMessage`, as plain JSON; ``outcome`` is a :class:`DeliveryOutcome`.
+
+    ``error`` says why Chatwork rejected it. With another ``outcome`` it says why the message went to the room of the
+    tasks instead of its own.
     """
 
     kind: str
     number: int
-    moment: float
+    due_at: float
     room_id: int
     message_id: str | None
     outcome: str
@@ -48,72 +68,134 @@ class Done(TypedDict):
 
 
 @dataclass(frozen=True)
-class Letter:
-    """Something to say, once.
+class OutboxMessage:
+    """A message to be sent once.
 
     :param kind: ``reminder`` or ``escalation``.
-    :param number: that in its message.
-    :param moment: the Unix time when it was due.
-    :param room_id: where to say it.
-    :param home: the room of the tasks.
-    :param body: the whole message, which ends with the line of the trace.
-    :param trace: how to know it again.
-    :param error: why it does not go to the room it was meant for.
+    :param number: the number in its text.
+    :param due_at: the Unix time when it was due.
+    :param room_id: where to send it.
+    :param fallback_room_id: where to send it if Chatwork refuses the other room: the room of the tasks.
+    :param body: the whole message. Its last line is that of the key.
+    :param dedup_key: finds it in the room.
+    :param error: why it does not go to its own room.
     """
 
     kind: str
     number: int
-    moment: float
+    due_at: float
     room_id: int
-    home: int
+    fallback_room_id: int
     body: str
-    trace: Trace
+    dedup_key: DedupKey
     error: str | None = None
 
     @property
     def key(self) -> tuple[str, float]:
-        """What it is, whatever it says."""
-        return self.kind, self.moment
+        """What it is, whatever its text is."""
+        return self.kind, self.due_at
 
-    def done(self, posted: Posted) -> Done:
-        """What became of it."""
-        return Done(
+    def report(self, result: PostResult) -> DeliveryReport:
+        """Return the report about it."""
+        return DeliveryReport(
             kind=self.kind,
             number=self.number,
-            moment=self.moment,
+            due_at=self.due_at,
             room_id=self.room_id,
-            message_id=posted.message_id,
-            outcome=posted.outcome,
+            message_id=result.message_id,
+            outcome=result.outcome.value,
             error=self.error,
         )
 
-    def failed(self, error: ChatworkError) -> Letter | Done:
-        """What to do about an error: say it in the room of the tasks instead, or nothing any more.
+    def after_error(self, error: ChatworkError) -> OutboxMessage | DeliveryReport:
+        """Return the message to send to the fallback room instead, or the report if there is no other room.
 
-        :raises ChatworkError: one that passes.
+        :raises ChatworkError: the error may pass, or there may be another token by now.
         """
-        # Another token may be there, and the letter is still to be said.
         if is_transient(error) or isinstance(error, ChatworkAuthError):
             raise error
-        if self.room_id != self.home:
-            return replace(self, room_id=self.home, error=str(error))
+        if self.room_id != self.fallback_room_id:
+            return replace(self, room_id=self.fallback_room_id, error=str(error))
         reasons = [reason for reason in (self.error, str(error)) if reason]
-        return replace(self, error="; ".join(dict.fromkeys(reasons))).done(Posted("refused", None))
+        rejected = PostResult(DeliveryOutcome.REJECTED, None)
+        return replace(self, error="; ".join(dict.fromkeys(reasons))).report(rejected)
 
 
-def tell(log: Log, done: Done) -> None:
-    """Say in a log what became of something that was due: a warning where somebody may not have heard of it."""
-    what = f"{done['kind'].capitalize()} {done['number']}"
-    error = done["error"]
-    match done["outcome"]:
-        case "untold":
+def log_report(log: Log, report: DeliveryReport) -> None:
+    """Log what happened to a message, as a warning if it may not have reached people."""
+    what = f"{report['kind'].capitalize()} {report['number']}"
+    error = report["error"]
+    match report["outcome"]:
+        case DeliveryOutcome.NOT_SENT:
             reason = "the room shows no more than 100 messages, and it may have been sent before these"
-            log.warning("%s was not sent: %s. %s", what, reason, done)
-        case "unknown":
-            log.warning("%s may not have been sent: the answer was lost, and it is not sent again. %s", what, done)
-        case "refused":
-            log.warning("%s was not sent, as Chatwork refused it: %s. %s", what, error, done)
+            log.warning("%s was not sent: %s. %s", what, reason, report)
+        case DeliveryOutcome.UNKNOWN:
+            log.warning("%s may not have been sent: the answer was lost, and it is not sent again. %s", what, report)
+        case DeliveryOutcome.REJECTED:
+            log.warning("%s was not sent, as Chatwork refused it: %s. %s", what, error, report)
         case _ if error is not None:
-            log.warning("%s went to the room of the task, as the other room refused it: %s. %s", what, error, done)
+            log.warning("%s went to the room of the task, as the other room refused it: %s. %s", what, error, report)
         case _:
-            log.info("Followed up: %s", done)
+            log.info("%s: %s. %s", what, report["outcome"], report)
+
+
+def post_once(room_id: int, body: str, dedup_key: DedupKey, *, since: float | None) -> CallFlow[PostResult]:
+    """Post a message unless the room has one with the same key.
+
+    :param body: ends with the line of the key.
+    :param since: Unix time before which it cannot have been sent. If the room does not show messages back to then, it
+        is not sent. ``None`` sends it also then.
+    """
+    page = yield strict_empty_list(list_messages(room_id))
+    sent = find_sent(dedup_key, page, is_complete=since is None or reaches_back(page, since - CLOCK_SKEW))
+    if sent is not None:
+        return sent
+    message_id = yield from post(room_id, body)
+    if message_id is None:
+        return PostResult(DeliveryOutcome.UNKNOWN, None)
+    try:
+        page = yield list_messages(room_id)
+    except ChatworkError:
+        # The message was sent. Only a duplicate cannot be found.
+        return PostResult(DeliveryOutcome.SENT, message_id)
+    return (yield from delete_duplicate(room_id, dedup_key, message_id, page))
+
+
+def find_sent(dedup_key: DedupKey, messages: Sequence[Message], *, is_complete: bool) -> PostResult | None:
+    """Return the result for a message that is not to be sent; ``None`` for one that is.
+
+    :param is_complete: whether it would be among the messages if it had been sent.
+    """
+    found = dedup_key.find(messages)
+    if found:
+        return PostResult(DeliveryOutcome.FOUND, found[0]["message_id"])
+    return None if is_complete else PostResult(DeliveryOutcome.NOT_SENT, None)
+
+
+def post(room_id: int, body: str) -> CallFlow[str | None]:
+    """Post a message, and return its id; ``None`` if it is unknown whether it was posted."""
+    try:
+        message_id: str = (yield post_message(room_id, body))["message_id"]
+    except ChatworkUnknownOutcomeError:
+        return None
+    return message_id
+
+
+def delete_duplicate(
+    room_id: int, dedup_key: DedupKey, message_id: str, page: Sequence[Message]
+) -> CallFlow[PostResult]:
+    """Delete a message if another process has sent the same one a little earlier.
+
+    Two triggerers may run one wait for a moment, and send in the same second. Both find both messages here, and both
+    keep the older one.
+
+    :param page: the messages of the room after it was sent.
+    """
+    first = next(iter(dedup_key.find(page)), None)
+    if first is None or first["message_id"] == message_id:
+        return PostResult(DeliveryOutcome.SENT, message_id)
+    try:
+        yield delete_message(room_id, message_id)
+    except ChatworkError:
+        return PostResult(DeliveryOutcome.SENT, message_id)
+    return PostResult(DeliveryOutcome.DUPLICATE_DELETED, first["message_id"])

@@ -1,4 +1,4 @@
-"""What is known of a room by several looks at it, each of which shows no more than 100 messages."""
+"""What an account has sent to a room, from several pages of at most 100 messages each."""
 
 from __future__ import annotations
 
@@ -7,63 +7,62 @@ from collections.abc import Sequence
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.models import Message
 
-# How many messages of the account are kept, as a triggerer may run for months.
-_KEPT = 1_000
+# How many messages are kept, as a triggerer may run for months.
+_MAX_MESSAGES = 1_000
 
 
-class Record:
-    """What an account has said in a room, without a gap.
+class SentLog:
+    """The messages that an account has sent to a room, without a gap since some time.
 
-    :param me: the account.
+    :param account_id: the account.
     """
 
-    def __init__(self, me: int) -> None:
-        self._me = me
+    def __init__(self, account_id: int) -> None:
+        self._account_id = account_id
         self._page_ids: set[str] = set()
-        self._in_pages: list[Message] = []
-        # What no page shows yet, each with the number of the last look that had begun before.
-        self._since_then: list[tuple[int, Message]] = []
-        self._begins = float("inf")
+        self._from_pages: list[Message] = []
+        # Messages that no page shows yet, each with the number of the last page that was requested before.
+        self._not_in_pages: list[tuple[int, Message]] = []
+        self._begins_at = float("inf")
 
     @property
     def messages(self) -> list[Message]:
-        """What the account has said, oldest first."""
-        return [*self._in_pages, *(message for _, message in self._since_then)]
+        """The messages, oldest first."""
+        return [*self._from_pages, *(message for _, message in self._not_in_pages)]
 
     def reaches_back(self, since: float) -> bool:
-        """Whether it holds all that the account has said since a Unix time."""
-        return self._begins < since
+        """Return whether it has every message since a Unix time."""
+        return self._begins_at < since
 
-    def add_page(self, page: Sequence[Message], look: int) -> None:
-        """Take note of the newest messages, oldest first.
+    def add_page(self, page: Sequence[Message], number: int) -> None:
+        """Add the newest messages of the room, oldest first.
 
-        :param look: the number of the look.
+        :param number: the number of the page.
         """
         ids = {message["message_id"] for message in page}
-        ours = [message for message in page if message["account"]["account_id"] == self._me]
+        own = [message for message in page if message["account"]["account_id"] == self._account_id]
         if len(page) < PAGE:
-            self._begins, earlier = float("-inf"), []
+            self._begins_at, earlier = float("-inf"), []
         elif ids & self._page_ids:
-            # Between a message that two looks have seen and the newest one there is nothing that is not known.
+            # The pages overlap, so no message between them is missing.
             oldest = _order(page[0])
-            earlier = [message for message in self._in_pages if _order(message) < oldest]
+            earlier = [message for message in self._from_pages if _order(message) < oldest]
         else:
-            self._begins, earlier = page[0]["send_time"], []
-        self._in_pages = (earlier + ours)[-_KEPT:]
-        if len(earlier) + len(ours) > _KEPT:
-            self._begins = self._in_pages[0]["send_time"]
+            self._begins_at, earlier = page[0]["send_time"], []
+        self._from_pages = (earlier + own)[-_MAX_MESSAGES:]
+        if len(earlier) + len(own) > _MAX_MESSAGES:
+            self._begins_at = self._from_pages[0]["send_time"]
         self._page_ids = ids
-        self._since_then = [(after, message) for after, message in self._since_then if after >= look]
+        self._not_in_pages = [(after, message) for after, message in self._not_in_pages if after >= number]
 
     def add(self, message_id: str, body: str, unix_now: float, after: int) -> None:
-        """Take note of what was just said.
+        """Add a message that was just sent.
 
-        :param unix_now: the Unix time.
-        :param after: the number of the last look that has begun.
+        :param after: the number of the last page that was requested before.
         """
-        account = {"account_id": self._me, "name": "", "avatar_image_url": ""}
+        account = {"account_id": self._account_id, "name": "", "avatar_image_url": ""}
         message = {"message_id": message_id, "account": account, "body": body, "send_time": int(unix_now)}
-        self._since_then.append((after, {**message, "update_time": 0}))  # type: ignore[typeddict-item]
+        self._not_in_pages.append((after, {**message, "update_time": 0}))  # type: ignore[typeddict-item]
 
 
 def _order(message: Message) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What waits share, kept by event loop and account."""
+"""The pollers of this process, one per account and event loop."""
 
 from __future__ import annotations
 
@@ -11,67 +11,69 @@ from weakref import WeakKeyDictionary
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncTransport
 from airflow_provider_chatwork.transports import HttpxTransport
-from airflow_provider_chatwork.waiting.poller.account_poller import Account
+from airflow_provider_chatwork.waiting.poller.account_poller import AccountPoller
 
 
-def _open(settings: Settings) -> AsyncTransport:
+def _new_transport(settings: Settings) -> AsyncTransport:
     return HttpxTransport(settings.proxy)
 
 
-class Accounts:
-    """The accounts that are waited on, by event loop.
+class PollerRegistry:
+    """The pollers, by event loop and account.
 
-    :param transport: opens a way to Chatwork.
-    :param clock: the Unix time in seconds; ``time.time`` if not given.
+    :param new_transport: makes the transport of a poller.
+    :param clock: returns the Unix time in seconds; ``time.time`` if not given.
     """
 
     def __init__(
-        self, transport: Callable[[Settings], AsyncTransport] = _open, clock: Callable[[], float] | None = None
+        self,
+        new_transport: Callable[[Settings], AsyncTransport] = _new_transport,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self._transport = transport
+        self._new_transport = new_transport
         self.clock = clock or time.time
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, Account]] = WeakKeyDictionary()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, AccountPoller]] = WeakKeyDictionary()
 
-    def of(self, settings: Settings) -> Account:
-        """The account of a connection in the running event loop.
+    def get(self, settings: Settings) -> AccountPoller:
+        """Return the poller of an account in the running event loop.
 
-        Connections with one token share one account, as Chatwork counts their requests together.
+        Connections with the same token share one poller, as Chatwork counts their requests together.
         """
         loop = asyncio.get_running_loop()
-        # A loop may be gone before anybody leaves, as `dag.test()` has one for each trigger.
-        for gone in [other for other in self._by_loop if other.is_closed()]:
-            del self._by_loop[gone]
-        here = self._by_loop.setdefault(loop, {})
+        # A loop may be closed before its subscriptions end: `dag.test()` has one loop per trigger.
+        for closed in [other for other in self._by_loop if other.is_closed()]:
+            del self._by_loop[closed]
+        pollers = self._by_loop.setdefault(loop, {})
         key = (settings.base_url, settings.token, settings.proxy)
-        account = here.get(key)
-        if account is None:
+        poller = pollers.get(key)
+        if poller is None:
 
-            def forget() -> None:
-                if here.get(key) is account:
-                    del here[key]
+            def remove() -> None:
+                if pollers.get(key) is poller:
+                    del pollers[key]
 
-            account = here[key] = Account(settings, self._transport(settings), self.clock, forget)
-        return account
+            poller = pollers[key] = AccountPoller(settings, self._new_transport(settings), self.clock, remove)
+        return poller
 
     def __len__(self) -> int:
-        """How many there are, in all event loops."""
+        """Return how many there are, in all event loops."""
         return sum(map(len, self._by_loop.values()))
 
 
-_accounts = Accounts()
+_registry = PollerRegistry()
 
 
-def accounts() -> Accounts:
-    """The accounts of this process."""
-    return _accounts
+def poller_registry() -> PollerRegistry:
+    """Return the registry of this process."""
+    return _registry
 
 
 @contextmanager
-def replaced(other: Accounts) -> Iterator[Accounts]:
-    """Let all waits that begin inside use another transport and clock: for tests and simulations."""
-    global _accounts
-    before, _accounts = _accounts, other
+def override_registry(registry: PollerRegistry) -> Iterator[PollerRegistry]:
+    """Use another registry inside the context, with its own transport and clock, for tests and simulations."""
+    global _registry
+    before, _registry = _registry, registry
     try:
-        yield other
+        yield registry
     finally:
-        _accounts = before
+        _registry = before

@@ -1,136 +1,136 @@
-"""What waits share: something of a room that they look at together."""
+"""What the subscriptions of one room share: one kind of poll, its result, and when the next one is due."""
 
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from airflow_provider_chatwork.api.call import CallFlow
+from airflow_provider_chatwork.waiting.poller.subscription import Subscription
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.waiting.poller.subscription import Wait
+S = TypeVar("S", bound=Subscription)
 
-W = TypeVar("W", bound="Wait")
-
-#: How long the first look of a room waits for others that want the same, in seconds.
+#: How many seconds the first poll of a room waits for further subscriptions.
 GATHERING = 0.5
-#: The pause after a failed look, which is doubled with each further one, and where the doubling ends, in seconds,
-#: however long the interval is: what was missed is a look that was due.
-FIRST_PAUSE = 5.0
-LONGEST_PAUSE = 300.0
-#: Where the doubling ends while somebody waits for a look, in seconds.
-LONGEST_HURRY = 20.0
-#: Seconds between two looks where the first has left something.
-HURRY = 1.0
-# How much the latest look weighs in what looks are expected to cost.
+#: Back-off after a failed poll, in seconds, whatever the interval is. It doubles with each failure up to the longest.
+FIRST_BACKOFF = 5.0
+LONGEST_BACKOFF = 300.0
+#: The longest back-off while a subscription waits for a poll.
+LONGEST_URGENT_BACKOFF = 20.0
+#: Seconds between a poll and another one that is requested at once, for each request of a poll.
+URGENT_SPACING = 1.0
+# The weight of the latest poll in the average cost.
 _WEIGHT = 0.3
 
 
-class Subject(abc.ABC, Generic[W]):
-    """Something of a room that waits look at together.
+class RoomPoller(abc.ABC, Generic[S]):
+    """One kind of poll of one room. The times are those of the loop's clock.
 
-    :param key: what it is; equal ones are looked at once.
+    :param room_id: the room.
     """
 
-    def __init__(self, key: object) -> None:
-        self.key = key
-        self.waits: set[W] = set()
-        #: Those of them that cannot do without a look now.
-        self.wanting: set[W] = set()
-        #: When the last look began, by the loop's clock.
-        self.looked_at: float | None = None
-        #: Until when it is left alone, by the loop's clock, whatever the waits want.
+    def __init__(self, room_id: int) -> None:
+        self.room_id = room_id
+        self.subscriptions: set[S] = set()
+        #: The subscriptions that wait for a poll now.
+        self.waiting_for_poll: set[S] = set()
+        #: When the last poll began.
+        self.polled_at: float | None = None
+        #: The earliest time of the next poll, after a failure.
         self.not_before = 0.0
-        self.looking = False
-        #: How many looks in a row failed.
+        self.is_polling = False
+        #: How many polls in a row failed.
         self.failures = 0
-        #: How many requests a look takes.
-        self.cost = 1.0
-        #: Whether another look is wanted as soon as it can be had.
-        self.hurried = False
+        #: How many requests a poll takes on average.
+        self.poll_cost = 1.0
+        #: Whether another poll is wanted as soon as possible.
+        self.poll_now = False
         self._interval: float | None = None
-        self._is_refused = False
+        self._is_rejected = False
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks, as the most impatient of its waits wants it."""
+        """The shortest interval of the subscriptions, in seconds."""
         if self._interval is None:
-            self._interval = min(wait.interval for wait in self.waits)
+            self._interval = min(subscription.interval for subscription in self.subscriptions)
         return self._interval
 
     @property
-    def _hurry(self) -> float:
-        # Many may want a look one after the other, and the reserve is to last: an expensive one serves more of them.
-        return min(HURRY * max(self.cost, 1.0), LONGEST_HURRY)
-
-    @property
-    def rhythm(self) -> float:
-        """Seconds between two looks where nothing hurries."""
+    def interval_between_polls(self) -> float:
+        """Seconds between two polls when nothing is urgent."""
         return self.interval
 
-    def due(self, stretch: float) -> float:
-        """When to look next, by the loop's clock."""
-        if self.looked_at is None or self.failures:
+    @property
+    def _urgent_spacing(self) -> float:
+        # Expensive polls have more space, so that the reserve of the rate budget lasts.
+        return min(URGENT_SPACING * max(self.poll_cost, 1.0), LONGEST_URGENT_BACKOFF)
+
+    def due_at(self, slowdown: float) -> float:
+        """Return when the next poll is due."""
+        if self.polled_at is None or self.failures:
             return self.not_before
-        return max(self.not_before, self.looked_at + (self._hurry if self.hurried else self.rhythm * stretch))
+        interval = self._urgent_spacing if self.poll_now else self.interval_between_polls * slowdown
+        return max(self.not_before, self.polled_at + interval)
 
-    def add(self, wait: W, now: float) -> None:
-        """Let a wait take part."""
-        if not self.waits or self._is_refused:
-            # What was refused to others may be possible by now.
-            self.not_before = min(self.not_before, now + GATHERING) if self.waits else now + GATHERING
-        self.waits.add(wait)
+    def add(self, subscription: S, now: float) -> None:
+        """Add a subscription."""
+        if not self.subscriptions:
+            self.not_before = now + GATHERING
+        elif self._is_rejected:
+            # What was refused before may be possible by now.
+            self.not_before = min(self.not_before, now + GATHERING)
+        self.subscriptions.add(subscription)
         if self._interval is not None:
-            self._interval = min(self._interval, wait.interval)
+            self._interval = min(self._interval, subscription.interval)
 
-    def remove(self, wait: W) -> None:
-        """Let a wait go."""
-        self.waits.discard(wait)
-        self.wanting.discard(wait)
-        if wait.interval == self._interval:
+    def remove(self, subscription: S) -> None:
+        """Remove a subscription."""
+        self.subscriptions.discard(subscription)
+        self.waiting_for_poll.discard(subscription)
+        if subscription.interval == self._interval:
             self._interval = None
 
     @abc.abstractmethod
-    def look(self) -> CallFlow[None]:
-        """Look once. Yields the calls to run."""
+    def poll(self) -> CallFlow[None]:
+        """Poll once."""
 
     @abc.abstractmethod
-    def tell(self) -> None:
-        """Tell the waits what was seen."""
+    def notify(self) -> None:
+        """Give the subscriptions what the last poll has read."""
 
     @property
-    def seen_since(self) -> float:
-        """When the look began that has seen what is known, by the loop's clock."""
-        return self.looked_at or 0.0
+    def data_since(self) -> float:
+        """When the poll began that has read all that is known."""
+        return self.polled_at or 0.0
 
-    def unserved(self) -> set[W]:
-        """The waits that the last look has not seen all for, well as it went for others."""
+    def not_covered(self) -> set[S]:
+        """Return the subscriptions for which the last poll has not read everything."""
         return set()
 
-    def looked(self, calls: int) -> None:
-        """Note that a look went well."""
+    def poll_succeeded(self, requests: int) -> None:
+        """Note that a poll succeeded, and notify the subscriptions."""
         self.failures = 0
-        self._is_refused = False
-        self.cost += (max(calls, 1) - self.cost) * _WEIGHT
-        for wait in self.waits - self.unserved():
-            wait.looked(self.seen_since)
+        self._is_rejected = False
+        self.poll_cost += (max(requests, 1) - self.poll_cost) * _WEIGHT
+        for subscription in self.subscriptions - self.not_covered():
+            subscription.poll_succeeded(self.data_since)
         self._interval = None
-        self.tell()
+        self.notify()
 
-    def failed(self, error: Exception, now: float) -> None:
-        """Note that a look did not tell anything, for a reason that passes; the next one waits longer each time."""
+    def poll_failed(self, error: Exception, now: float) -> None:
+        """Note that a poll failed with an error that may pass. Back-off doubles with each failure."""
         self.failures += 1
-        pause = FIRST_PAUSE * 2.0 ** min(self.failures - 1, 30)
-        self.hurried = self.hurried or bool(self.wanting)
-        self.not_before = now + min(pause, LONGEST_HURRY if self.wanting else LONGEST_PAUSE)
+        backoff = FIRST_BACKOFF * 2.0 ** min(self.failures - 1, 30)
+        self.poll_now = self.poll_now or bool(self.waiting_for_poll)
+        self.not_before = now + min(backoff, LONGEST_URGENT_BACKOFF if self.waiting_for_poll else LONGEST_BACKOFF)
         if self.failures > 1:
-            for wait in self.waits:
-                wait.troubled(error)
+            for subscription in self.subscriptions:
+                subscription.poll_failed(error)
 
-    def refused(self, error: Exception, now: float) -> None:
-        """Note that looking is no use any more. Waits that stay all the same look again as after a failure."""
+    def poll_rejected(self, error: Exception, now: float) -> None:
+        """Note that Chatwork refused for good. Subscriptions that stay are polled for again after an interval."""
         self.failures += 1
-        self._is_refused = True
+        self._is_rejected = True
         self.not_before = now + self.interval
-        for wait in self.waits:
-            wait.refused(error)
+        for subscription in self.subscriptions:
+            subscription.reject(error)

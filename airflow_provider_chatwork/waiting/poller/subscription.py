@@ -1,257 +1,216 @@
-"""What each wait has to itself."""
+"""One wait of an event loop. It shares the polls of a room with all other subscriptions to that room."""
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.call import Call, CallFlow
-from airflow_provider_chatwork.api.errors import ChatworkError
-from airflow_provider_chatwork.waiting.outbox.delivery import Done, Letter
-from airflow_provider_chatwork.waiting.outbox.posting import Posted
-from airflow_provider_chatwork.waiting.poller.registry import accounts
-from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_PAUSE
-
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
-    from airflow_provider_chatwork.waiting.poller.room_poller import Subject
+from airflow_provider_chatwork.client import AsyncClient
 
 T = TypeVar("T")
 
-#: However often a wait may look, the account's budget is shared with everything else that uses it; in seconds.
+#: Lower limit of all intervals, in seconds, as the rate limit of the account is shared.
 SHORTEST_INTERVAL = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Log(Protocol):
-    """A logger, of the standard library or of Airflow."""
+    """A logger of the standard library or of Airflow."""
 
     def warning(self, message: str, /, *values: Any) -> object:
-        """Tell what whoever waits should know."""
+        """Log a warning."""
 
 
-class Wait(abc.ABC):
-    """One wait, as an asynchronous context: inside of it, it takes part in the looks of others.
+class Poller(Protocol):
+    """What a subscription uses of the poller of its account."""
 
-    :param settings: the connection's.
-    :param interval: seconds between two looks.
-    :param max_interval: doubles them each time, up to so many.
-    :param log: gets what whoever waits should know.
+    #: Returns the Unix time.
+    clock: Callable[[], float]
+    #: Sends at once, with the retries of the connection.
+    client: AsyncClient
+    #: Sends when the rate budget allows it, with the retries of the connection.
+    paced_client: AsyncClient
+
+    async def account_id(self) -> int:
+        """Return the account id of the token."""
+
+    def attached(self, factory: Callable[[Any], T]) -> T:
+        """Return what ``factory`` makes of this poller, always the same object."""
+
+    def request_poll(self, subscription: Any) -> None:
+        """Poll as soon as possible."""
+
+    def cancel_poll_request(self, subscription: Any) -> None:
+        """Take :meth:`request_poll` back."""
+
+    def poll_cost(self, subscription: Any) -> float:
+        """Return how many requests a poll takes on average."""
+
+
+class Subscription:
+    """One wait. ``subscribe.py`` makes it and connects it with the poller of its account.
+
+    :param interval: seconds between two polls; at least :data:`SHORTEST_INTERVAL`.
+    :param max_interval: if given, the interval doubles with each poll up to so many seconds.
+    :param log: gets the warnings about this wait.
     """
 
-    def __init__(self, settings: Settings, interval: float, max_interval: float | None, log: Log | None) -> None:
+    poller: Poller
+
+    def __init__(self, room_id: int | str, interval: float, max_interval: float | None, log: Log | None) -> None:
+        self.room_id = validation.identifier("room_id", room_id)
         self.interval = max(interval, SHORTEST_INTERVAL)
-        self._settings = settings
+        #: The Unix time of the state that is known: when the poll that read it began.
+        self.seen_at: float | None = None
         self._max_interval = max_interval
         self._log = log or _log
-        self._waker: asyncio.Future[None] | None = None
-        self._has_news = False
-        self._refusal: tuple[Exception, TracebackType | None] | None = None
-        self._trouble: Exception | None = None
-        self._in_trouble = False
-        # False while somebody waits for a look, news or none, that begins at a time of the loop or later.
-        self._looked = True
-        self._look_wanted_at = 0.0
-        self._counted_look: float | None = None
-        self._last_look = float("-inf")
-        #: The Unix time up to which what is known was true: the beginning of the look that has told it.
-        self.seen_at: float | None = None
-        # When it has its turn to post, by room and by the loop's clock.
-        self._turns: dict[int, float] = {}
-
-    async def __aenter__(self) -> Self:
-        self._account = accounts().of(self._settings)
-        self._subject = self._account.join(self)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._account.leave(self, self._subject)
-
-    @property
-    @abc.abstractmethod
-    def key(self) -> object:
-        """What it looks at."""
-
-    @abc.abstractmethod
-    def new_subject(self) -> Subject[Any]:
-        """What it looks at, where nobody else does yet."""
+        self._waiter: asyncio.Future[None] | None = None
+        self._has_change = False
+        self._rejection: tuple[Exception, TracebackType | None] | None = None
+        self._failure: Exception | None = None
+        self._is_failing = False
+        # False while `refresh` waits for a poll that begins at `_refresh_since` or later, by the loop's clock.
+        self._is_refreshed = True
+        self._refresh_since = 0.0
+        self._last_poll_at = float("-inf")
+        self._last_counted_poll_at: float | None = None
 
     def now(self) -> float:
-        """The Unix time."""
-        return self._account.clock()
+        """Return the Unix time."""
+        return self.poller.clock()
 
     async def run(self, call: Call[T]) -> T:
-        """Run an operation with the patience of the connection, and return its result.
+        """Run an operation, with the retries of the connection, and return its result.
 
         :raises ChatworkError: one of the classes of ``api/errors.py``.
         """
-        return await self._account.client.run(call)
+        return await self.poller.client.run(call)
 
     async def run_flow(self, flow: CallFlow[T]) -> T:
         """Run the calls of ``flow`` one after the other, and return its value."""
-        return await self._account.client.run_flow(flow)
-
-    def may_post_at(self) -> float:
-        """The Unix time at which to ask again for a turn to :meth:`deliver`; not in the future where there is one."""
-        return self.now() + self._account.turn_to_post()
-
-    async def deliver(self, letter: Letter, is_true: Callable[[], Awaitable[bool]] | None = None) -> Done | float:
-        """Say something, unless it was said before, when it is this wait's turn among all that post in that room.
-
-        :param is_true: asked when the turn has come; where it is not, the wait has another turn an interval later.
-        :return: what became of it, or the Unix time at which to call it again, with the letter as it is by then.
-        :raises ChatworkError: one that passes.
-        """
-        while True:
-            try:
-                posted = await self._post(letter, is_true)
-            except ChatworkError as error:
-                next_try = letter.failed(error)
-                if not isinstance(next_try, Letter):
-                    return next_try
-                letter = next_try
-            else:
-                return posted if isinstance(posted, float) else letter.done(posted)
-
-    async def _post(self, letter: Letter, is_true: Callable[[], Awaitable[bool]] | None) -> Posted | float:
-        outbox = await self._account.outbox(letter.room_id)
-        earlier = await outbox.said_earlier(letter.trace, letter.moment)
-        if earlier is not None:
-            return earlier
-        turn = self._turns.pop(letter.room_id, None)
-        if turn is None or outbox.is_missed(turn):
-            turn = outbox.turn()
-        if not outbox.is_time(turn):
-            self._turns[letter.room_id] = turn
-            return self.now() + turn - asyncio.get_running_loop().time()
-        if (pause := self._account.pause_of_posts()) > 0:
-            return self.now() + pause
-        posted = await outbox.post(letter.trace, letter.body, is_true)
-        return self.now() + min(self.interval, LONGEST_PAUSE) if posted is None else posted
+        return await self.poller.client.run_flow(flow)
 
     async def account_id(self) -> int:
-        """The account id of the token, which is asked for once."""
-        return await self._account.account_id()
+        """Return the account id of the token. All subscriptions of an account share one request."""
+        return await self.poller.account_id()
 
     @property
-    def look_cost(self) -> float:
-        """How many requests a look takes."""
-        return self._subject.cost
+    def poll_cost(self) -> float:
+        """How many requests a poll takes on average."""
+        return self.poller.poll_cost(self)
 
-    async def news(self, until: float) -> bool:
-        """Wait until there is something new.
+    async def wait_for_change(self, until: float) -> bool:
+        """Wait until something has changed. An outage of Chatwork does not end the wait; it is logged once.
 
-        An outage of Chatwork does not end it; it is one line in the log.
-
-        :param until: the Unix time to wait for at the longest.
-        :return: whether there is something new, and not only so much time over.
-        :raises ChatworkError: where Chatwork refuses for good. Waiting on is possible, and looks again.
+        :param until: the Unix time at which to stop waiting.
+        :return: whether something has changed.
+        :raises ChatworkError: Chatwork refused for good. It may be called again, and then waits for the next poll.
         """
         while True:
-            self._log_trouble()
-            self._raise_refusal()
-            if self._has_news:
-                self._has_news = False
+            self._log_failure()
+            self._raise_rejection()
+            if self._has_change:
+                self._has_change = False
                 return True
             left = until - self.now()
             if left <= 0:
                 return False
             await self._sleep(left)
 
-    async def look(self, within: float, since: float | None = None) -> bool:
-        """Have a look taken now, instead of when it is due, and again where it fails.
+    async def refresh(self, timeout: float, max_age: float | None = None) -> bool:  # noqa: ASYNC109
+        """Poll now instead of when the next poll is due, and again if it fails.
 
-        It may use the part of the account's budget that other looks leave alone.
+        The poll may use the share of the rate budget that polls leave to others.
 
-        :param within: how many seconds to wait for it.
-        :param since: the Unix time since which another one does as well; now if not given.
-        :return: whether it was taken, and so whether what is known is true by now.
-        :raises ChatworkError: where Chatwork refuses for good.
+        :param timeout: how many seconds to wait for the poll.
+        :param max_age: a poll that began not more than so many seconds ago is enough; if not given, the poll has to
+            begin now.
+        :return: whether the poll succeeded.
+        :raises ChatworkError: Chatwork refused for good.
         """
-        began = self.now()
-        until = began + within
-        age = 0.0 if since is None else max(began - since, 0.0)
-        wanted_at = asyncio.get_running_loop().time() - age
-        if self._last_look >= wanted_at and since is not None:
-            self._raise_refusal()
+        until = self.now() + timeout
+        since = asyncio.get_running_loop().time() - (max_age or 0.0)
+        if max_age is not None and self._last_poll_at >= since:
+            self._raise_rejection()
             return True
-        self._looked, self._look_wanted_at = False, wanted_at
-        self._account.hurry(self._subject, self)
+        self._is_refreshed, self._refresh_since = False, since
+        self.poller.request_poll(self)
         try:
-            while not self._looked and (left := until - self.now()) > 0:
-                self._raise_refusal()
+            while not self._is_refreshed and (left := until - self.now()) > 0:
+                self._raise_rejection()
                 await self._sleep(left)
         finally:
-            self._subject.wanting.discard(self)
-        self._raise_refusal()
-        return self._looked
+            self.poller.cancel_poll_request(self)
+        self._raise_rejection()
+        return self._is_refreshed
 
-    async def _sleep(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._waker = loop.create_future()
-        alarm = loop.call_later(seconds, self._wake) if seconds != float("inf") else None
-        try:
-            await self._waker
-        finally:
-            self._waker = None
-            if alarm is not None:
-                alarm.cancel()
+    # --- called by the poller
 
-    def _wake(self) -> None:
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
-
-    def _raise_refusal(self) -> None:
-        if self._refusal is not None:
-            (refusal, trace), self._refusal = self._refusal, None
-            # It is raised in all waits, and would remember the way through each of them.
-            raise refusal.with_traceback(trace)
-
-    def _log_trouble(self) -> None:
-        if self._trouble is not None:
-            trouble, self._trouble = self._trouble, None
-            self._log.warning("Chatwork does not tell how things stand; the wait goes on. %s", trouble)
-
-    def told(self) -> None:
-        """Note that there is something new."""
-        self._has_news = True
+    def notify(self) -> None:
+        """Note that something has changed."""
+        self._has_change = True
         self._wake()
 
-    def seen(self, since: float) -> None:
-        """Note that it is told all that a look has seen that began then, by the loop's clock."""
-        self.seen_at = self.now() - (asyncio.get_running_loop().time() - since)
+    def mark_seen(self, polled_at: float) -> None:
+        """Note that the state is that of a poll that began at a time of the loop."""
+        self.seen_at = self.now() - (asyncio.get_running_loop().time() - polled_at)
 
-    def looked(self, since: float) -> None:
-        """Note that a look went well that began then, by the loop's clock."""
-        self._in_trouble = False
-        self._last_look = since
-        if not self._looked and since >= self._look_wanted_at:
-            self._looked = True
+    def poll_succeeded(self, polled_at: float) -> None:
+        """Note that a poll succeeded that began at a time of the loop."""
+        self._is_failing = False
+        self._last_poll_at = polled_at
+        if not self._is_refreshed and polled_at >= self._refresh_since:
+            self._is_refreshed = True
             self._wake()
         if self._max_interval is None:
             return
-        if self._counted_look is None:
-            self._counted_look = since
-        # A look that another wait wanted sooner is none of its own; the margin is for timers that are not exact.
-        elif since - self._counted_look >= self.interval - SHORTEST_INTERVAL / 2:
-            self._counted_look = since
+        if self._last_counted_poll_at is None:
+            self._last_counted_poll_at = polled_at
+        # A poll that another subscription requested early does not double the interval. Timers are not exact.
+        elif polled_at - self._last_counted_poll_at >= self.interval - SHORTEST_INTERVAL / 2:
+            self._last_counted_poll_at = polled_at
             self.interval = min(self.interval * 2, max(self._max_interval, SHORTEST_INTERVAL))
 
-    def troubled(self, error: Exception) -> None:
-        """Note that a look failed. Only the first one after a good one is worth a word."""
-        if not self._in_trouble:
-            self._in_trouble = True
-            self._trouble = error
+    def poll_failed(self, error: Exception) -> None:
+        """Note that a poll failed. Only the first failure after a success is logged."""
+        if not self._is_failing:
+            self._is_failing = True
+            self._failure = error
             self._wake()
 
-    def refused(self, error: Exception) -> None:
-        """Note that Chatwork refuses for good."""
-        self._refusal = error, error.__traceback__
+    def reject(self, error: Exception) -> None:
+        """Note that Chatwork refused for good."""
+        self._rejection = error, error.__traceback__
         self._wake()
+
+    async def _sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake) if seconds != float("inf") else None
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _raise_rejection(self) -> None:
+        if self._rejection is not None:
+            (error, trace), self._rejection = self._rejection, None
+            # All subscriptions raise the same error. Without this its traceback would grow with each of them.
+            raise error.with_traceback(trace)
+
+    def _log_failure(self) -> None:
+        if self._failure is not None:
+            error, self._failure = self._failure, None
+            self._log.warning("Polling room %s failed; retrying with back-off: %s", self.room_id, error)

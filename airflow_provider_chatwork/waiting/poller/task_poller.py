@@ -1,18 +1,21 @@
-"""Waiting for tasks."""
+"""Polls for the tasks of a room that somebody waits for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from airflow_provider_chatwork.api import models, validation
+from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.api.tasks import get_task
-from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE, LONGEST_HURRY, LONGEST_PAUSE, Subject
-from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Log, Wait
+from airflow_provider_chatwork.waiting.poller.room_poller import (
+    FIRST_BACKOFF,
+    LONGEST_BACKOFF,
+    LONGEST_URGENT_BACKOFF,
+    RoomPoller,
+)
+from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Log, Subscription
 from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN, RoomTasks
 from airflow_provider_chatwork.waiting.tasks.status import (
     TaskState,
@@ -22,41 +25,16 @@ from airflow_provider_chatwork.waiting.tasks.status import (
     tasks_needed,
 )
 
-#: Hidden tasks are read in turn so often at the most, in seconds, that long intervals are used and budgets are spared.
-SHORTEST_TURN = 60.0
+#: Tasks that the lists do not show are read one by one in rotation. Two polls of the rotation are at least so many
+#: seconds apart, or an interval if that is shorter, to save requests.
+SHORTEST_ROTATION = 60.0
 
 
-def watch_tasks(
-    settings: Settings,
-    room_id: int | str,
-    task_ids: Sequence[int],
-    *,
-    complete_when: str | int = "all",
-    interval: float = 60.0,
-    max_interval: float | None = None,
-    assignees: Mapping[int, int] | None = None,
-    log: Log | None = None,
-) -> TasksWait:
-    """Wait for tasks of a room, together with everybody else in this event loop who waits there.
-
-    To be entered with ``async with``.
-
-    :param complete_when: ``all``, ``any``, or how many of them have to be done.
-    :param interval: seconds between two looks.
-    :param max_interval: doubles them each time, up to so many.
-    :param assignees: the account ids of the assignees by task, where they are known, which spares requests in rooms
-        of more than 100 open tasks.
-    :param log: gets what whoever waits should know.
-    """
-    return TasksWait(settings, room_id, task_ids, complete_when, interval, max_interval, assignees or {}, log)
-
-
-class TasksWait(Wait):
-    """A wait for tasks; :func:`watch_tasks` makes it."""
+class TaskSubscription(Subscription):
+    """A wait for tasks."""
 
     def __init__(
         self,
-        settings: Settings,
         room_id: int | str,
         task_ids: Sequence[int],
         complete_when: str | int,
@@ -65,216 +43,221 @@ class TasksWait(Wait):
         assignees: Mapping[int, int],
         log: Log | None,
     ) -> None:
-        super().__init__(settings, interval, max_interval, log)
-        self.room_id = validation.identifier("room_id", room_id)
+        super().__init__(room_id, interval, max_interval, log)
         self.task_ids = [*task_ids]
         self.complete_when = complete_when
         self.assignees = assignees
-        #: The whole tasks, in the order given, as they were last read; ``None`` for one that was never seen.
+        #: The tasks in the order of ``task_ids``, as they were last read; ``None`` for one that was never found.
         self.tasks: list[models.Task | None] = []
-        #: How the tasks stand, in the order given; nothing before the first look.
+        #: The states of the tasks, in the same order; empty before the first poll.
         self.states: list[TaskState] = []
-        #: Whether enough of them are done, all seen by one look.
+        #: Whether enough tasks are done, all of them read by the same poll.
         self.is_complete = False
         tasks_needed(complete_when, len(self.task_ids))
 
-    @property
-    def key(self) -> object:
-        """What it looks at."""
-        return "tasks", self.room_id
-
     async def still_open(self) -> bool:
-        """Whether all its tasks that were last seen open still are, by reading them one by one.
+        """Read the tasks that were last seen open one by one, and return whether all of them still are.
 
-        :raises ChatworkError: where Chatwork does not tell.
+        :raises ChatworkError: a task cannot be read.
         """
         for task in self.tasks:
             if task is not None and task["status"] == "open":
                 try:
-                    now = await self._account.errands.run(get_task(self.room_id, task["task_id"]))
+                    now = await self.poller.paced_client.run(get_task(self.room_id, task["task_id"]))
                 except ChatworkNotFoundError:
                     return False
                 if now["status"] != "open":
                     return False
         return True
 
-    def new_subject(self) -> Subject[Any]:
-        """What it looks at, where nobody else does yet."""
-        return RoomTasksSubject(self.key, self.room_id)
 
+class TaskPoller(RoomPoller[TaskSubscription]):
+    """Polls for the tasks of a room.
 
-class RoomTasksSubject(Subject[TasksWait]):
-    """The tasks of a room that are waited for.
-
-    :param room_id: the room.
+    A full poll reads all tasks. Where it leaves tasks for later, polls between two full ones go on with them.
     """
 
-    def __init__(self, key: object, room_id: int) -> None:
-        super().__init__(key)
-        self._tasks = RoomTasks(room_id)
-        self._waits_of: dict[int, set[TasksWait]] = {}
-        # Those whose tasks have changed since they were told, or who have not been told anything yet.
-        self._to_tell: set[TasksWait] = set()
-        # When the last look at all of them began, who wanted it at once, and how many looks it takes to come to those
-        # that are hidden, too.
-        self._whole_at: float | None = None
-        self._is_whole = True
-        self._seen_since = float("-inf")
-        self._wanted_by: set[TasksWait] = set()
-        self._looks = 1
-        # How many looks in a row were not told all they asked for, and when to ask again.
-        self._troubles = 0
+    def __init__(self, room_id: int) -> None:
+        super().__init__(room_id)
+        self._scanner = RoomTasks(room_id)
+        self._subscriptions_of: dict[int, set[TaskSubscription]] = {}
+        # Subscriptions that have not been notified of the present state.
+        self._to_notify: set[TaskSubscription] = set()
+        # When the last full poll began, and which subscriptions had requested it.
+        self._full_poll_at: float | None = None
+        self._is_full_poll = True
+        self._data_since = float("-inf")
+        self._requested_by: set[TaskSubscription] = set()
+        # How many polls one rotation through the tasks takes that the lists do not show.
+        self._polls_per_rotation = 1
+        # How many polls in a row were incomplete because of errors, and when to repeat.
+        self._incomplete_polls = 0
         self._retry_at: float | None = None
 
     @property
-    def rhythm(self) -> float:
-        """Seconds between two looks where nothing hurries; what is hidden is come to in turn within the interval."""
-        if not self._tasks.in_turn:
+    def interval_between_polls(self) -> float:
+        """Seconds between two polls when nothing is urgent; a rotation takes one interval."""
+        if not self._scanner.in_turn:
             return self.interval
-        return max(self.interval / self._looks, min(self.interval, SHORTEST_TURN))
+        return max(self.interval / self._polls_per_rotation, min(self.interval, SHORTEST_ROTATION))
 
     @property
-    def seen_since(self) -> float:
-        """When the look began that has seen what is known, by the loop's clock, with those that went on with it."""
-        return self._seen_since
+    def data_since(self) -> float:
+        """When the last full poll began."""
+        return self._data_since
 
-    def due(self, stretch: float) -> float:
-        """When to look next, by the loop's clock: at all tasks, or at what the last look has left."""
-        due = super().due(stretch)
-        if self._whole_at is None or self.failures or self.hurried:
-            return due
-        soonest = min(due, self._whole_at + self.interval * stretch)
+    def due_at(self, slowdown: float) -> float:
+        """Return when the next poll is due: a full one, or one that goes on with what the last one has left."""
+        due_at = super().due_at(slowdown)
+        if self._full_poll_at is None or self.failures or self.poll_now:
+            return due_at
+        due_at = min(due_at, self._full_poll_at + self.interval * slowdown)
         if self._retry_at is not None:
-            soonest = min(soonest, self._retry_at)
-        return max(self.not_before, soonest)
+            due_at = min(due_at, self._retry_at)
+        return max(self.not_before, due_at)
 
-    def add(self, wait: TasksWait, now: float) -> None:
-        """Let a wait take part; what the last look has seen of its tasks need not be asked again."""
-        super().add(wait, now)
-        for task_id in wait.task_ids:
-            self._tasks.want(task_id, wait.assignees.get(task_id))
-            self._waits_of.setdefault(task_id, set()).add(wait)
-        self._to_tell.add(wait)
-        is_seen = self._is_known(wait) and self._tasks.unseen.isdisjoint(wait.task_ids)
-        if is_seen and now - self.seen_since < wait.interval:
-            # What it would end by has to be looked at once more.
-            self.hurried = self.hurried or self._ends(wait)
-            if not self._ends(wait):
-                self._tell(wait)
-                wait.seen(self.seen_since)
+    def add(self, subscription: TaskSubscription, now: float) -> None:
+        """Add a subscription. It gets what the last poll has read, if that is not older than its interval."""
+        super().add(subscription, now)
+        for task_id in subscription.task_ids:
+            self._scanner.want(task_id, subscription.assignees.get(task_id))
+            self._subscriptions_of.setdefault(task_id, set()).add(subscription)
+        self._to_notify.add(subscription)
+        is_covered = self._is_known(subscription) and self._scanner.unseen.isdisjoint(subscription.task_ids)
+        if is_covered and now - self.data_since < subscription.interval:
+            if self._is_complete(subscription):
+                # Another poll has to confirm it.
+                self.poll_now = True
+            else:
+                self._notify(subscription)
+                subscription.mark_seen(self.data_since)
 
-    def remove(self, wait: TasksWait) -> None:
-        """Let a wait go; what nobody else waits for is forgotten."""
-        super().remove(wait)
-        self._to_tell.discard(wait)
-        for task_id in set(wait.task_ids):
-            others = self._waits_of[task_id]
-            others.discard(wait)
+    def remove(self, subscription: TaskSubscription) -> None:
+        """Remove a subscription, and its tasks that no other subscription has."""
+        super().remove(subscription)
+        self._to_notify.discard(subscription)
+        for task_id in set(subscription.task_ids):
+            others = self._subscriptions_of[task_id]
+            others.discard(subscription)
             if not others:
-                del self._waits_of[task_id]
-                self._tasks.forget(task_id)
+                del self._subscriptions_of[task_id]
+                self._scanner.forget(task_id)
 
-    def look(self) -> CallFlow[None]:
-        """Look once. Yields the calls to run."""
-        self._is_whole = self._is_whole_due
-        if self._is_whole:
-            self._whole_at = self.looked_at
-            self._wanted_by = {*self.wanting}
-        urgent = {task_id for wait in self.wanting for task_id in wait.task_ids}
-        yield from self._tasks.look(self._ending, whole=self._is_whole, urgent=urgent)
-        if self._is_whole:
-            self._looks = 1 + math.ceil(self._tasks.in_turn / IN_TURN)
-        self.hurried = self.hurried or self._tasks.unfinished
+    def poll(self) -> CallFlow[None]:
+        """Poll once."""
+        self._is_full_poll = self._is_full_poll_due
+        if self._is_full_poll:
+            self._full_poll_at = self.polled_at
+            self._requested_by = {*self.waiting_for_poll}
+        urgent = {task_id for subscription in self.waiting_for_poll for task_id in subscription.task_ids}
+        yield from self._scanner.look(self._completing, whole=self._is_full_poll, urgent=urgent)
+        if self._is_full_poll:
+            self._polls_per_rotation = 1 + math.ceil(self._scanner.in_turn / IN_TURN)
+        self.poll_now = self.poll_now or self._scanner.unfinished
 
     @property
-    def _is_whole_due(self) -> bool:
-        if self._whole_at is None or self.looked_at is None or self.failures or self.wanting - self._wanted_by:
+    def _is_full_poll_due(self) -> bool:
+        if self._full_poll_at is None or self.polled_at is None or self.failures:
             return True
-        has_left = self._tasks.unfinished or self._tasks.in_turn or self._retry_at is not None
-        # The margin is for timers that are not exact.
-        return not has_left or self.looked_at - self._whole_at >= self.interval - SHORTEST_INTERVAL / 2
+        if self.waiting_for_poll - self._requested_by:
+            return True
+        has_rest = self._scanner.unfinished or self._scanner.in_turn or self._retry_at is not None
+        # Timers are not exact.
+        return not has_rest or self.polled_at - self._full_poll_at >= self.interval - SHORTEST_INTERVAL / 2
 
-    def unserved(self) -> set[TasksWait]:
-        """The waits for tasks that the last looks have not come to, or were not told of."""
-        unsure = {wait for wait in self._to_tell if self._is_known(wait) and self._ends(wait) and self._unseen_of(wait)}
-        return self._waiting_for(self._tasks.unseen) | unsure
+    def not_covered(self) -> set[TaskSubscription]:
+        """Return the subscriptions with tasks that the last polls have not read, or not confirmed."""
+        unconfirmed = {
+            subscription
+            for subscription in self._to_notify
+            if self._is_known(subscription) and self._is_complete(subscription) and self._unconfirmed(subscription)
+        }
+        return self._with_tasks(self._scanner.unseen) | unconfirmed
 
-    def looked(self, calls: int) -> None:
-        """Note that a look went well, or well enough for most; the rest is asked again, later each time."""
-        if self._is_whole and self.looked_at is not None:
-            self._seen_since = self.looked_at
-        trouble = self._tasks.trouble
-        self._troubles = self._troubles + 1 if trouble is not None else 0
+    def poll_succeeded(self, requests: int) -> None:
+        """Note that a poll succeeded, if only for most tasks. The rest is read again, with back-off."""
+        if self._is_full_poll and self.polled_at is not None:
+            self._data_since = self.polled_at
+        error = self._scanner.trouble
+        self._incomplete_polls = self._incomplete_polls + 1 if error is not None else 0
         self._retry_at = None
-        if trouble is not None:
-            longest = LONGEST_HURRY if self.wanting else LONGEST_PAUSE
-            self._retry_at = (self.looked_at or 0.0) + min(FIRST_PAUSE * 2.0 ** min(self._troubles - 1, 30), longest)
-        super().looked(calls)
-        if trouble is not None and self._troubles > 1:
-            for wait in self._waiting_for(self._tasks.unanswered):
-                wait.troubled(trouble)
-        unserved = self.unserved()
-        self._wanted_by &= unserved
-        # What is hidden need not wait for its turn where somebody waits for it now.
-        self.hurried = self.hurried or (trouble is None and not unserved.isdisjoint(self.wanting))
-        # Who is not told yet is to hear of it after another look, and knows no more than before.
-        for wait in self.waits - self._to_tell - unserved:
-            wait.seen(self.seen_since)
+        if error is not None:
+            longest = LONGEST_URGENT_BACKOFF if self.waiting_for_poll else LONGEST_BACKOFF
+            backoff = FIRST_BACKOFF * 2.0 ** min(self._incomplete_polls - 1, 30)
+            self._retry_at = (self.polled_at or 0.0) + min(backoff, longest)
+        super().poll_succeeded(requests)
+        if error is not None and self._incomplete_polls > 1:
+            for subscription in self._with_tasks(self._scanner.unanswered):
+                subscription.poll_failed(error)
+        not_covered = self.not_covered()
+        self._requested_by &= not_covered
+        # Tasks that the lists do not show are read at once, without rotation, if a subscription waits for them.
+        self.poll_now = self.poll_now or (error is None and not not_covered.isdisjoint(self.waiting_for_poll))
+        # Subscriptions still waiting for confirmation keep their old `seen_at` until the next poll.
+        for subscription in self.subscriptions - self._to_notify - not_covered:
+            subscription.mark_seen(self.data_since)
 
-    def _waiting_for(self, task_ids: Iterable[int]) -> set[TasksWait]:
-        return {wait for task_id in task_ids for wait in self._waits_of.get(task_id, ())}
+    def _with_tasks(self, task_ids: Iterable[int]) -> set[TaskSubscription]:
+        return {subscription for task_id in task_ids for subscription in self._subscriptions_of.get(task_id, ())}
 
-    def tell(self) -> None:
-        """Tell the waits whose tasks have changed, and the new ones."""
-        self._take_note()
-        for task_id, refusal in self._tasks.refused.items():
-            for wait in self._waiting_for([task_id]):
-                wait.refused(refusal)
-        for wait in [*self._to_tell]:
-            if not self._is_known(wait):
+    def notify(self) -> None:
+        """Notify the subscriptions with changed tasks, and the new ones."""
+        self._collect_changes()
+        for task_id, error in self._scanner.refused.items():
+            for subscription in self._with_tasks([task_id]):
+                subscription.reject(error)
+        for subscription in [*self._to_notify]:
+            if not self._is_known(subscription):
                 continue
-            ends = self._ends(wait)
-            unseen = self._unseen_of(wait)
-            if ends and unseen:
-                # Not all of it was seen in one look; there will be another one.
-                self.hurried = self.hurried or not self._tasks.asked_in_vain(unseen)
+            is_complete = self._is_complete(subscription)
+            unconfirmed = self._unconfirmed(subscription)
+            if is_complete and unconfirmed:
+                # The tasks were done in different polls. Another poll has to confirm that they still are.
+                self.poll_now = self.poll_now or not self._scanner.asked_in_vain(unconfirmed)
                 continue
-            # Set back, too: whoever is slow to hear that all is done must not end by what is open again.
-            wait.is_complete = ends
-            self._tell(wait)
+            # It may become false again, when a task is opened again before the subscription has read the notification.
+            subscription.is_complete = is_complete
+            self._notify(subscription)
 
-    def _take_note(self) -> None:
-        for task_id in self._tasks.changed:
-            self._to_tell |= self._waits_of.get(task_id, set())
-        self._tasks.changed.clear()
+    def _collect_changes(self) -> None:
+        for task_id in self._scanner.changed:
+            self._to_notify |= self._subscriptions_of.get(task_id, set())
+        self._scanner.changed.clear()
 
-    def _ending(self) -> Iterable[Sequence[int]]:
-        self._take_note()
-        return [self._decisive(wait) for wait in self._to_tell if self._is_known(wait) and self._ends(wait)]
+    def _completing(self) -> Iterable[Sequence[int]]:
+        """Return the done tasks of each subscription that they complete."""
+        self._collect_changes()
+        return [
+            self._done_tasks(subscription)
+            for subscription in self._to_notify
+            if self._is_known(subscription) and self._is_complete(subscription)
+        ]
 
-    def _decisive(self, wait: TasksWait) -> list[int]:
-        return [state["task_id"] for state in self._states(wait) if state["status"] == "done"]
+    def _done_tasks(self, subscription: TaskSubscription) -> list[int]:
+        return [state["task_id"] for state in self._states(subscription) if state["status"] == "done"]
 
-    def _unseen_of(self, wait: TasksWait) -> list[int]:
-        """What a wait would end by and the last look has not seen."""
-        return [task_id for task_id in self._decisive(wait) if not self._tasks.is_fresh(task_id)]
+    def _unconfirmed(self, subscription: TaskSubscription) -> list[int]:
+        """Return the done tasks that the last poll has not read."""
+        return [task_id for task_id in self._done_tasks(subscription) if not self._scanner.is_fresh(task_id)]
 
-    def _is_known(self, wait: TasksWait) -> bool:
-        return all(map(self._tasks.is_known, wait.task_ids))
+    def _is_known(self, subscription: TaskSubscription) -> bool:
+        return all(map(self._scanner.is_known, subscription.task_ids))
 
-    def _ends(self, wait: TasksWait) -> bool:
-        return is_complete(self._states(wait), wait.complete_when)
+    def _is_complete(self, subscription: TaskSubscription) -> bool:
+        return is_complete(self._states(subscription), subscription.complete_when)
 
-    def _states(self, wait: TasksWait) -> list[TaskState]:
-        known, deleted = self._tasks.tasks, self._tasks.deleted
-        return [state_of(task_id, None if task_id in deleted else known.get(task_id)) for task_id in wait.task_ids]
+    def _states(self, subscription: TaskSubscription) -> list[TaskState]:
+        tasks, deleted = self._scanner.tasks, self._scanner.deleted
+        return [
+            state_of(task_id, None if task_id in deleted else tasks.get(task_id)) for task_id in subscription.task_ids
+        ]
 
-    def _tell(self, wait: TasksWait) -> None:
-        self._to_tell.discard(wait)
-        wait.states = self._states(wait)
-        wait.tasks = [self._tasks.tasks.get(task_id) for task_id in wait.task_ids]
+    def _notify(self, subscription: TaskSubscription) -> None:
+        self._to_notify.discard(subscription)
+        subscription.states = self._states(subscription)
+        subscription.tasks = [self._scanner.tasks.get(task_id) for task_id in subscription.task_ids]
         try:
-            check_possible(wait.room_id, wait.states, wait.complete_when)
+            check_possible(subscription.room_id, subscription.states, subscription.complete_when)
         except ChatworkNotFoundError as error:
-            wait.refused(error)
-        wait.told()
+            subscription.reject(error)
+        subscription.notify()

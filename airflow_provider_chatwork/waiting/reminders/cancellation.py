@@ -9,7 +9,7 @@ from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.tasks import set_task_status
-from airflow_provider_chatwork.waiting.outbox.posting import post_once
+from airflow_provider_chatwork.waiting.outbox.delivery import post_once
 from airflow_provider_chatwork.waiting.reminders.plan import Facts
 from airflow_provider_chatwork.waiting.reminders.texts import Writer
 from airflow_provider_chatwork.waiting.reminders.words import say
@@ -52,12 +52,12 @@ def withdraw_steps(
     tasks = facts.open_tasks
     if not tasks:
         return result
-    trace = facts.trace("withdrawal", tuple(say(each, "withdrawal") for each in validation.LANGUAGES), since)
+    key = facts.dedup_key("withdrawal", tuple(say(each, "withdrawal") for each in validation.LANGUAGES), since)
     # No due date is shown, so no zone is needed.
-    body = Writer(lang, "UTC", facts.me).withdrawal(tasks, reason, trace.line(lang, facts.web_url))
+    body = Writer(lang, "UTC", facts.me).withdrawal(tasks, reason, key.line(lang, facts.web_url))
     try:
         # A look that does not reach back does not matter: what an interrupted try has said, it said a moment ago.
-        result["message_id"] = (yield from post_once(facts.room_id, body, trace.by_time(), since=None)).message_id
+        result["message_id"] = (yield from post_once(facts.room_id, body, key.by_time_only(), since=None)).message_id
     except ChatworkError as refusal:
         _passes(refusal)
         result["refused"].append(str(refusal))

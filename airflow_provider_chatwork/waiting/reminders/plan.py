@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.models import Task
-from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace, labels_of
-from airflow_provider_chatwork.waiting.outbox.delivery import Letter
+from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
+from airflow_provider_chatwork.waiting.outbox.delivery import OutboxMessage
 from airflow_provider_chatwork.waiting.reminders.schedule import (
     Calendar,
     Due,
@@ -23,7 +23,8 @@ from airflow_provider_chatwork.waiting.reminders.schedule import (
     task_due,
 )
 from airflow_provider_chatwork.waiting.reminders.spec import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.texts import Writer
+from airflow_provider_chatwork.waiting.reminders.texts import Writer, labels_of
+from airflow_provider_chatwork.waiting.reminders.words import KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +55,10 @@ class Facts:
         """The tasks that are not done."""
         return [task for task in self.tasks if task is not None and task["status"] == "open"]
 
-    def trace(self, kind: str, labels: tuple[str, ...], since: float) -> Trace:
-        """The trace of a message about these tasks."""
+    def dedup_key(self, kind: str, labels: tuple[str, ...], since: float) -> DedupKey:
+        """Return the key of a message about these tasks."""
         message_id = self.message_id or min((task["message_id"] for task in self.tasks if task), key=int)
-        return Trace(kind, labels, self.room_id, message_id, self.me, since)
+        return DedupKey(KINDS[kind], labels, self.room_id, message_id, self.me, since)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ class FollowUp:
         late = [opens for moment in _due_by(moments, now) if (opens := self._opens(moment, now)) > now]
         return min(ahead + late, default=None)
 
-    def letters(self, facts: Facts, now: float, *, after: float | None = None) -> list[Letter]:
+    def letters(self, facts: Facts, now: float, *, after: float | None = None) -> list[OutboxMessage]:
         """What :meth:`steps` sends unless it is in the room already, for whoever sends it in another way."""
         letters = []
         for moment in _due_by(self._moments(facts), now):
@@ -128,17 +129,17 @@ class FollowUp:
                 letters.append(self._letter(facts, moment, now))
         return letters
 
-    def _letter(self, facts: Facts, moment: Moment, now: float) -> Letter:
+    def _letter(self, facts: Facts, moment: Moment, now: float) -> OutboxMessage:
         kind = "reminder" if isinstance(moment.source, Reminder) else "escalation"
-        trace = facts.trace(kind, labels_of(moment, kind, self.zone), moment.at)
-        return Letter(
+        key = facts.dedup_key(kind, labels_of(moment, kind, self.zone), moment.at)
+        return OutboxMessage(
             kind=kind,
             number=moment.number,
-            moment=moment.at,
+            due_at=moment.at,
             room_id=getattr(moment.source, "room_id", None) or facts.room_id,
-            home=facts.room_id,
-            body=self._body(facts, moment, now, trace.line(self.lang, facts.web_url)),
-            trace=trace,
+            fallback_room_id=facts.room_id,
+            body=self._body(facts, moment, now, key.line(self.lang, facts.web_url)),
+            dedup_key=key,
         )
 
     def _body(self, facts: Facts, moment: Moment, now: float, line: str) -> str:

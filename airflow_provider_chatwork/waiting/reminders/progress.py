@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.waiting.outbox.delivery import Letter
+    from airflow_provider_chatwork.waiting.outbox.delivery import OutboxMessage
     from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
 
 
@@ -33,12 +33,12 @@ class Progress:
             self._said.clear()
         return self._follow_up.next_due(facts, self._created_at if self._through is None else self._through)
 
-    def letters(self, facts: Facts, now: float) -> list[Letter]:
+    def letters(self, facts: Facts, now: float) -> list[OutboxMessage]:
         """What is due and was not said yet. Whoever says it tells :meth:`said`, and in the end :meth:`through`."""
         letters = self._follow_up.letters(facts, now, after=self._through)
         return [letter for letter in letters if letter.key not in self._said]
 
-    def said(self, letter: Letter) -> None:
+    def said(self, letter: OutboxMessage) -> None:
         """Note that one of the letters is through, whatever came of it."""
         self._said.add(letter.key)
 

@@ -14,8 +14,8 @@ from typing import Any, cast
 from airflow_provider_chatwork.api.models import Task
 from airflow_provider_chatwork.api.notation import fit, quote, safe, to
 from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
-from airflow_provider_chatwork.api.validation import MAX_BODY
-from airflow_provider_chatwork.waiting.reminders.schedule import Due, earliest_due, task_due
+from airflow_provider_chatwork.api.validation import LANGUAGES, MAX_BODY
+from airflow_provider_chatwork.waiting.reminders.schedule import Due, Moment, earliest_due, task_due
 from airflow_provider_chatwork.waiting.reminders.words import polite, say, when
 
 # How many characters are shown of a task, of a reason, and of all names together.
@@ -110,3 +110,9 @@ class Writer:
     @property
     def _left_out(self) -> str:
         return say(self.lang, "left_out")
+
+
+def labels_of(moment: Moment, kind: str, zone: str) -> tuple[str, ...]:
+    """Return the label of a reminder or escalation, in each language."""
+    name = "reminder_for_due" if kind == "reminder" and moment.due is not None else kind
+    return tuple(say(lang, name, number=moment.number, due=when(lang, moment.due, zone)) for lang in LANGUAGES)

@@ -105,7 +105,7 @@ def facts_of(given: Given, tasks: Mapping[int, models.Task], me: int, web_url: s
 def tells_of_withdrawal(facts: Facts, page: Sequence[models.Message]) -> bool:
     """Whether the room was told that tasks are withdrawn, as far as its newest messages show."""
     labels = tuple(say(lang, "withdrawal") for lang in validation.LANGUAGES)
-    return bool(facts.trace("withdrawal", labels, 0.0).found_in(page))
+    return bool(facts.dedup_key("withdrawal", labels, 0.0).find(page))
 
 
 def was_withdrawn(facts: Facts, page: Sequence[models.Message]) -> bool:

@@ -3,13 +3,11 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.api.models import Message
-from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace, labels_of
-from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.schedule import Due, Moment
-from tests.waiting.office import TOKYO, WEB, at
+from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
+from tests.waiting.office import WEB
 
 ME, MOMENT = 5, 1000.0
-TRACE = Trace("reminder", ("リマインド 2 回目", "Reminder 2"), 100, "200", ME, MOMENT)
+KEY = DedupKey(("リマインド", "Reminder"), ("リマインド 2 回目", "Reminder 2"), 100, "200", ME, MOMENT)
 
 
 def message(body: str, *, by: int = ME, send_time: float = 0, message_id: str = "1") -> Message:
@@ -23,22 +21,22 @@ def message(body: str, *, by: int = ME, send_time: float = 0, message_id: str = 
     }  # type: ignore[typeddict-item]
 
 
-class TestTrace:
+class TestDedupKey:
     @pytest.mark.parametrize(("lang", "label"), [("ja", "リマインド 2 回目"), ("en", "Reminder 2")])
     def test_is_a_line_that_people_can_read(self, lang, label):
-        assert TRACE.line(lang, WEB) == f"{label}: https://www.chatwork.com/#!rid100-200"
+        assert KEY.line(lang, WEB) == f"{label}: https://www.chatwork.com/#!rid100-200"
 
     @pytest.mark.parametrize(
         "body",
         [
-            TRACE.line("ja", WEB),
-            TRACE.line("en", "https://kcw.kddi.ne.jp"),
-            f"[To:6]\nまだです。\r\n{TRACE.line('ja', WEB)} \r\n",
-            f"{TRACE.line('ja', WEB)}\nまだです。",
+            KEY.line("ja", WEB),
+            KEY.line("en", "https://kcw.kddi.ne.jp"),
+            f"[To:6]\nまだです。\r\n{KEY.line('ja', WEB)} \r\n",
+            f"{KEY.line('ja', WEB)}\nまだです。",
         ],
     )
     def test_is_found_whenever_it_was_sent(self, body):
-        assert TRACE.found_in([message(body)])
+        assert KEY.find([message(body)])
 
     @pytest.mark.parametrize(
         "body",
@@ -53,45 +51,27 @@ class TestTrace:
         ],
     )
     def test_is_not_found_in_anything_else(self, body):
-        assert not TRACE.found_in([message(body)])
+        assert not KEY.find([message(body)])
 
     def test_is_not_found_in_what_others_say(self):
-        assert not TRACE.found_in([message(TRACE.line("ja", WEB), by=6)])
+        assert not KEY.find([message(KEY.line("ja", WEB), by=6)])
 
     def test_is_any_of_its_kind_that_was_sent_since(self):
         another = "Reminder 7 (due …): https://www.chatwork.com/#!rid100-200"
-        assert TRACE.found_in([message(another, send_time=MOMENT)])
-        assert not TRACE.found_in([message(another, send_time=MOMENT - 1)])
-        assert not TRACE.found_in([message(another.replace("Reminder", "Overdue notice"), send_time=MOMENT)])
+        assert KEY.find([message(another, send_time=MOMENT)])
+        assert not KEY.find([message(another, send_time=MOMENT - 1)])
+        assert not KEY.find([message(another.replace("Reminder", "Overdue notice"), send_time=MOMENT)])
 
     def test_is_told_by_time_alone_where_that_is_asked_for(self):
-        line = TRACE.line("ja", WEB)
-        assert not TRACE.by_time().found_in([message(line, send_time=MOMENT - 1)])
-        assert TRACE.by_time().found_in([message(line, send_time=MOMENT)])
+        line = KEY.line("ja", WEB)
+        assert not KEY.by_time_only().find([message(line, send_time=MOMENT - 1)])
+        assert KEY.by_time_only().find([message(line, send_time=MOMENT)])
 
     def test_is_first_in_the_message_that_was_sent_first(self):
-        line = TRACE.line("ja", WEB)
+        line = KEY.line("ja", WEB)
         page = [
             message(line, send_time=9, message_id="9"),
             message(line, send_time=5, message_id="10"),
             message(line, send_time=5, message_id="7"),
         ]
-        assert [each["message_id"] for each in TRACE.found_in(page)] == ["7", "10", "9"]
-
-
-class TestLabelsOf:
-    DUE = Due(at("2026-01-09 17:00"), False)
-
-    def test_name_the_number_and_what_it_is_counted_for(self):
-        reminder = Reminder(every=5)
-        assert labels_of(Moment(0, 3, None, reminder), "reminder", TOKYO) == ("リマインド 3 回目", "Reminder 3")
-        assert labels_of(Moment(0, 3, self.DUE, reminder), "reminder", TOKYO) == (
-            "リマインド 3 回目 (期限 2026-01-09 (金) 17:00)",
-            "Reminder 3 (due 2026-01-09 (Fri) 17:00)",
-        )
-
-    def test_name_the_due_date_that_has_passed(self):
-        assert labels_of(Moment(0, 1, self.DUE, Escalation(mentions=1)), "escalation", TOKYO) == (
-            "期限超過のお知らせ (期限 2026-01-09 (金) 17:00)",
-            "Overdue notice (due 2026-01-09 (Fri) 17:00)",
-        )
+        assert [each["message_id"] for each in KEY.find(page)] == ["7", "10", "9"]

@@ -5,15 +5,28 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.waiting.outbox.dedup_key import Trace
-from airflow_provider_chatwork.waiting.outbox.delivery import Done, Letter, tell
+from airflow_provider_chatwork.api.messages import delete_message
+from airflow_provider_chatwork.sandbox import Fault
+from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, YAMADA
+from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
+from airflow_provider_chatwork.waiting.outbox.delivery import (
+    DeliveryReport,
+    OutboxMessage,
+    PostResult,
+    log_report,
+    post_once,
+)
+from tests.clients import drive
+from tests.waiting.office import WEB, Office
 
-TRACE = Trace("escalation", ("期限超過のお知らせ", "Overdue notice"), 100, "200", 5, 1000.0)
+ESCALATION_KEY = DedupKey(
+    ("期限超過のお知らせ", "Overdue notice"), ("期限超過のお知らせ", "Overdue notice"), 100, "200", 5, 1000.0
+)
 REFUSED = errors.ChatworkForbiddenError("post_message", 403)
 
 
-def letter(room_id: int = 100) -> Letter:
-    return Letter("escalation", 1, 1000.0, room_id, 100, "…", TRACE)
+def message(room_id: int = 100) -> OutboxMessage:
+    return OutboxMessage("escalation", 1, 1000.0, room_id, 100, "…", ESCALATION_KEY)
 
 
 class Log:
@@ -27,52 +40,177 @@ class Log:
         self.lines.append(f"WARNING {event % values}")
 
 
-class TestFailed:
+class TestAfterError:
     def test_goes_to_the_room_of_the_tasks(self):
-        other = letter(room_id=7).failed(REFUSED)
-        assert isinstance(other, Letter)
+        other = message(room_id=7).after_error(REFUSED)
+        assert isinstance(other, OutboxMessage)
         assert (other.room_id, other.error) == (100, str(REFUSED))
 
     def test_ends_where_that_refuses_it_too(self):
-        first = letter(room_id=7).failed(REFUSED)
-        assert isinstance(first, Letter)
-        done = first.failed(errors.ChatworkNotFoundError("post_message", 404))
-        assert not isinstance(done, Letter)
-        assert (done["outcome"], done["message_id"]) == ("refused", None)
+        first = message(room_id=7).after_error(REFUSED)
+        assert isinstance(first, OutboxMessage)
+        done = first.after_error(errors.ChatworkNotFoundError("post_message", 404))
+        assert not isinstance(done, OutboxMessage)
+        assert (done["outcome"], done["message_id"]) == ("rejected", None)
         assert "403" in str(done["error"])
         assert "404" in str(done["error"])
 
     def test_raises_what_passes(self):
         with pytest.raises(errors.ChatworkServerError):
-            letter(room_id=7).failed(errors.ChatworkServerError("post_message", 503))
+            message(room_id=7).after_error(errors.ChatworkServerError("post_message", 503))
 
     def test_raises_that_the_token_is_another_one_by_now(self):
         with pytest.raises(errors.ChatworkAuthError):
-            letter(room_id=7).failed(errors.ChatworkAuthError("post_message", 401))
+            message(room_id=7).after_error(errors.ChatworkAuthError("post_message", 401))
 
 
-class TestTell:
+class TestLogReport:
     def line(self, outcome: str, error: str | None = None) -> str:
         log = Log()
-        tell(
+        log_report(
             log,
-            Done(kind="reminder", number=2, moment=1.0, room_id=100, message_id=None, outcome=outcome, error=error),
+            DeliveryReport(
+                kind="reminder", number=2, due_at=1.0, room_id=100, message_id=None, outcome=outcome, error=error
+            ),
         )
         (line,) = log.lines
         return line
 
-    @pytest.mark.parametrize("outcome", ["sent", "found", "withdrawn"])
+    @pytest.mark.parametrize("outcome", ["sent", "found", "duplicate_deleted"])
     def test_says_what_went_well(self, outcome):
-        assert self.line(outcome).startswith("INFO Followed up: ")
+        assert self.line(outcome).startswith(f"INFO Reminder 2: {outcome}. ")
 
     @pytest.mark.parametrize(
         ("outcome", "error", "said"),
         [
-            ("untold", None, "was not sent: the room shows no more than 100"),
+            ("not_sent", None, "was not sent: the room shows no more than 100"),
             ("unknown", None, "may not have been sent"),
-            ("refused", "no way", "was not sent, as Chatwork refused it: no way"),
+            ("rejected", "no way", "was not sent, as Chatwork refused it: no way"),
             ("sent", "no way", "went to the room of the task, as the other room refused it: no way"),
         ],
     )
     def test_warns_of_what_somebody_may_not_have_heard(self, outcome, error, said):
         assert self.line(outcome, error).startswith(f"WARNING Reminder 2 {said}")
+
+
+MOMENT = 1000.0
+KEY = DedupKey(("リマインド", "Reminder"), ("リマインド 2 回目", "Reminder 2"), 100, "200", 5, MOMENT)
+BODY = f"まだです\n{KEY.line('ja', WEB)}"
+DELETE_REFUSED = errors.ChatworkForbiddenError("delete_message", 403)
+
+
+def said(message_id: str, body: str = BODY, send_time: float = MOMENT) -> dict[str, Any]:
+    return {"message_id": message_id, "account": {"account_id": 5}, "body": body, "send_time": send_time}
+
+
+def page(*messages: dict[str, Any], full_since: float | None = None) -> list[dict[str, Any]]:
+    filler = [said(str(number), "x", full_since) for number in range(1, 101)] if full_since is not None else []
+    return [*filler, *messages][-100:] if not messages else [*filler[len(messages) :], *messages]
+
+
+def post(*answers: Any, since: float | None = MOMENT) -> tuple[list[str], PostResult]:
+    """The operations it asked for, and what came of it."""
+    calls, posted = drive(post_once(100, BODY, KEY, since=since), *answers)
+    return [call.operation for call in calls], posted
+
+
+class TestPostOnce:
+    def test_posts_what_is_not_there_and_looks_whether_it_is_alone(self):
+        operations = ["list_messages", "post_message", "list_messages"]
+        assert post(page(), {"message_id": "7"}, page(said("7"))) == (operations, PostResult("sent", "7"))
+
+    def test_asks_for_no_list_that_may_have_lost_its_body(self):
+        calls, _ = drive(post_once(100, BODY, KEY, since=MOMENT), page(said("3")))
+        assert calls[0].empty_list_only_on_204
+
+    def test_does_not_post_what_is_there(self):
+        assert post(page(said("3"))) == (["list_messages"], PostResult("found", "3"))
+
+    def test_does_not_post_where_it_cannot_be_told_whether_it_was_posted(self):
+        # A minute for the clocks to differ.
+        assert post(page(full_since=MOMENT - 60)) == (["list_messages"], PostResult("not_sent", None))
+
+    def test_posts_where_the_page_reaches_back(self):
+        _, posted = post(page(full_since=MOMENT - 61), {"message_id": "700"}, page(said("700")))
+        assert posted.outcome == "sent"
+
+    def test_posts_all_the_same_where_only_what_is_seen_counts(self):
+        _, posted = post(page(full_since=MOMENT), {"message_id": "700"}, page(said("700")), since=None)
+        assert posted.outcome == "sent"
+
+    def test_finds_it_in_a_page_that_does_not_reach_back(self):
+        assert post(page(said("700"), full_since=MOMENT))[1] == PostResult("found", "700")
+
+    def test_takes_its_message_back_where_another_process_was_first(self):
+        calls, posted = drive(
+            post_once(100, BODY, KEY, since=MOMENT), page(), {"message_id": "7"}, page(said("6"), said("7")), None
+        )
+        assert posted == PostResult("duplicate_deleted", "6")
+        assert calls[-1].request == delete_message(100, "7").request
+
+    def test_leaves_its_message_where_another_process_was_second(self):
+        _, posted = post(page(), {"message_id": "7"}, page(said("7"), said("8")))
+        assert posted == PostResult("sent", "7")
+
+    def test_is_done_where_its_message_was_deleted_at_once(self):
+        assert post(page(), {"message_id": "7"}, page())[1] == PostResult("sent", "7")
+
+    @pytest.mark.parametrize(
+        "answers",
+        [(errors.ChatworkNetworkError("cut"),), (DELETE_REFUSED,), (page(said("6"), said("7")), DELETE_REFUSED)],
+    )
+    def test_is_done_where_it_cannot_look_or_take_back(self, answers):
+        assert post(page(), {"message_id": "7"}, *answers)[1] == PostResult("sent", "7")
+
+    def test_does_not_repeat_a_post_of_unknown_fate(self):
+        unknown = errors.ChatworkUnknownOutcomeError("post_message", "who knows")
+        assert post(page(), unknown) == (["list_messages", "post_message"], PostResult("unknown", None))
+
+    @pytest.mark.parametrize("answers", [(), (page(),)])
+    def test_tells_of_every_other_error(self, answers):
+        with pytest.raises(errors.ChatworkServerError):
+            post(*answers, errors.ChatworkServerError("post_message", 500))
+
+
+class TestTwoProcesses:
+    """Both clients, against a room."""
+
+    def key(self, office: Office) -> DedupKey:
+        return DedupKey(
+            ("リマインド", "Reminder"),
+            ("リマインド 1 回目", "Reminder 1"),
+            DATA_ROOM,
+            office.message_id,
+            BOT,
+            office.start,
+        )
+
+    def test_leave_one_message_whoever_of_them_is_slower(self, office):
+        key = self.key(office)
+        body = key.line("ja", WEB)
+        one, other = (post_once(DATA_ROOM, body, key, since=office.start) for _ in range(2))
+        answers: dict[int, Any] = {}
+        for each in (one, other, one, other, one, other, other):
+            # Step by step, one after the other.
+            answer = answers.get(id(each))
+            call = next(each) if answer is None else each.send(answer)
+            answers[id(each)] = office.scene.run(call)
+        assert [message["body"] for message in office.sandbox.messages(DATA_ROOM)].count(body) == 1
+
+    @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
+    def test_of_which_one_lost_its_answer_leave_one_message(self, office, kind):
+        key = self.key(office)
+        body = key.line("ja", WEB)
+        office.scene.add_faults(Fault(kind, operation="post_message"))
+        outcomes = [
+            office.scene.run_flow(post_once(DATA_ROOM, body, key, since=office.start)).outcome for _ in range(2)
+        ]
+        assert outcomes == ["sent", "found"]
+        assert office.said() == [body]
+
+    def test_hear_nothing_of_what_people_say(self, office):
+        key = self.key(office)
+        body = key.line("ja", WEB)
+        office.sandbox.post_message(DATA_ROOM, YAMADA, body)
+        assert office.scene.run_flow(post_once(DATA_ROOM, body, key, since=office.start)).outcome == "sent"
+        assert office.scene.operations[-3:] == ["list_messages", "post_message", "list_messages"]

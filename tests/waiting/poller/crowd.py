@@ -12,8 +12,8 @@ from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.settings import BASE_URL, Settings
 from airflow_provider_chatwork.sandbox import Fault, Sandbox, company
-from airflow_provider_chatwork.waiting.poller.subscribe import watch_tasks
-from tests.virtual_time import VirtualLoop, accounts, run_virtually
+from airflow_provider_chatwork.waiting.poller.subscribe import subscribe_tasks
+from tests.virtual_time import VirtualLoop, run_virtually, sandbox_pollers
 
 PEOPLE = (company.SATO, company.YAMADA, company.TAKAHASHI)
 INTERVAL = 30.0
@@ -100,7 +100,7 @@ class Crowd:
             return answer
 
         self.sandbox.ahandle = count  # type: ignore[method-assign]
-        with accounts(self.sandbox, loop.unix_time, latency=LATENCY) as those:
+        with sandbox_pollers(self.sandbox, loop.unix_time, latency=LATENCY) as those:
             acts = [asyncio.create_task(self._act_for(seconds)), asyncio.create_task(self._be_a_guest(seconds, handle))]
             await asyncio.gather(*acts)
             self.sandbox.clear_faults()
@@ -157,7 +157,7 @@ class Crowd:
         wait.task = asyncio.create_task(self._wait(wait, assignees if self.chance.random() < 0.5 else {}))
 
     async def _wait(self, wait: Waiting, assignees: dict[int, int]) -> None:
-        watched = watch_tasks(
+        watched = subscribe_tasks(
             *(self.settings, wait.room_id, wait.task_ids),
             complete_when=wait.needed,
             interval=INTERVAL,
@@ -166,7 +166,7 @@ class Crowd:
         async with watched as watch:
             while not watch.is_complete:
                 try:
-                    await watch.news(float("inf"))
+                    await watch.wait_for_change(float("inf"))
                 except ChatworkError:
                     wait.refused_at = self.loop.time()
                     return

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
-from airflow_provider_chatwork.waiting.poller.registry import Accounts, replaced
-from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait, watch_tasks
+from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
+from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
 from tests.virtual_time import VirtualLoop, run_virtually
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Scene:
         self.sandbox = Sandbox(clock=loop.unix_time, limits=limits or Limits.off())
         self.settings = Settings(self.sandbox.token)
         self.transports: list[Transport] = []
-        self.accounts = Accounts(self._open, loop.unix_time)
+        self.registry = PollerRegistry(self._open, loop.unix_time)
         self.lines: list[str] = []
         #: Changes the headers of all answers.
         self.headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda headers: headers
@@ -112,9 +112,9 @@ class Scene:
             if done:
                 self.sandbox.complete_task(ROOM, task_id)
 
-    def wait(self, *task_ids: int, **arguments: Any) -> TasksWait:
+    def wait(self, *task_ids: int, **arguments: Any) -> AbstractAsyncContextManager[TaskSubscription]:
         arguments = {"settings": self.settings, "room_id": ROOM, **arguments}
-        return watch_tasks(arguments.pop("settings"), arguments.pop("room_id"), task_ids, **arguments)
+        return subscribe_tasks(arguments.pop("settings"), arguments.pop("room_id"), task_ids, **arguments)
 
     def asked(self) -> list[str]:
         """What was asked for since the last time, in short: ``open``, ``done``, ``read``, or the operation."""
@@ -137,7 +137,7 @@ def _heard(lines: list[str]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(f"{record.levelname} {record.getMessage()}")
 
-    logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.account_poller"), Handler()
+    logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.poll_log"), Handler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -155,23 +155,25 @@ def play(main: Callable[[Scene], Coroutine[Any, Any, T]], *, limits: Limits | No
         lost: list[object] = []
         loop.set_exception_handler(lambda _, context: lost.append(context))
         scene = Scene(loop, limits)
-        with replaced(scene.accounts), _heard(scene.lines):
+        with override_registry(scene.registry), _heard(scene.lines):
             result = await main(scene)
             await asyncio.sleep(1)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left
         assert not lost, "an error that nobody heard of"
-        assert not len(scene.accounts)
+        assert not len(scene.registry)
         assert all(transport.closed == 1 for transport in scene.transports)
         return result
 
     return run_virtually(run)
 
 
-async def end_of(wait: TasksWait, until: float = EVER) -> TasksWait | None:
-    """Wait for tasks to the end; ``None`` where that does not come in time."""
-    async with wait:
-        while await wait.news(until):
+async def end_of(
+    subscription: AbstractAsyncContextManager[TaskSubscription], until: float = EVER
+) -> TaskSubscription | None:
+    """Wait until the tasks are done; ``None`` if they are not done in time."""
+    async with subscription as wait:
+        while await wait.wait_for_change(until):
             if wait.is_complete:
                 return wait
     return None

@@ -5,6 +5,7 @@ import contextvars
 import itertools
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -14,13 +15,12 @@ from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkServ
 from airflow_provider_chatwork.api.rate_limit import WINDOW
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Fault, Limits
-from airflow_provider_chatwork.waiting.poller.rate_budget import REQUESTS, RESERVE
-from airflow_provider_chatwork.waiting.poller.room_poller import Subject
-from airflow_provider_chatwork.waiting.poller.subscribe import TasksWait
-from airflow_provider_chatwork.waiting.poller.task_poller import RoomTasksSubject
+from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE
+from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, _subscribe
+from airflow_provider_chatwork.waiting.poller.task_poller import TaskPoller
 from tests.waiting.poller.scene import EVER, ROOM, Heard, Scene, end_of, play
 
-FOR_WAITS = REQUESTS * (1 - RESERVE)
+FOR_WAITS = DEFAULT_LIMIT * (1 - RESERVE)
 HOUR = 3600.0
 
 
@@ -66,8 +66,8 @@ class TestJoin:
             async with scene.wait(first) as wait:
                 await asyncio.sleep(0.3)
                 async with scene.wait(second) as other:
-                    assert await other.news(scene.now + 2)
-                    assert await wait.news(scene.now)
+                    assert await other.wait_for_change(scene.now + 2)
+                    assert await wait.wait_for_change(scene.now)
             assert scene.asked() == ["open"]
 
         play(main)
@@ -76,14 +76,14 @@ class TestJoin:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=300.0) as patient:
-                await patient.news(EVER)
+                await patient.wait_for_change(EVER)
                 await asyncio.sleep(100)
                 async with scene.wait(task_id, interval=10.0) as impatient:
-                    await impatient.news(EVER)
+                    await impatient.wait_for_change(EVER)
                     await asyncio.sleep(25)
                     scene.sandbox.complete_task(ROOM, task_id)
                     began = scene.now
-                    assert await patient.news(EVER)
+                    assert await patient.wait_for_change(EVER)
                     assert scene.now - began < 11
                 count = len(looks(scene))
                 await asyncio.sleep(250)
@@ -96,10 +96,10 @@ class TestJoin:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=HOUR) as patient:
-                await patient.news(EVER)
+                await patient.wait_for_change(EVER)
                 await asyncio.sleep(100)
                 async with scene.wait(task_id, interval=10.0) as impatient:
-                    assert await impatient.news(scene.now + 2)
+                    assert await impatient.wait_for_change(scene.now + 2)
 
         play(main)
 
@@ -107,10 +107,10 @@ class TestJoin:
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with scene.wait(scene.task(), interval=HOUR) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(100)
                 async with scene.wait(scene.task(room_id=room_id), room_id=room_id, interval=HOUR) as other:
-                    assert await other.news(scene.now + 2)
+                    assert await other.wait_for_change(scene.now + 2)
 
         play(main)
 
@@ -130,9 +130,9 @@ class TestLeave:
             task_id = scene.task()
             async with scene.wait(task_id, interval=HOUR) as patient:
                 async with scene.wait(task_id, interval=10.0) as impatient:
-                    assert await impatient.news(EVER)
+                    assert await impatient.wait_for_change(EVER)
                     await asyncio.sleep(5)
-                assert await patient.news(EVER)
+                assert await patient.wait_for_change(EVER)
                 await asyncio.sleep(HOUR - 10)
                 assert len(looks(scene)) == 1
 
@@ -142,11 +142,11 @@ class TestLeave:
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 async with scene.wait(scene.task()):
-                    await wait.news(EVER)
+                    await wait.wait_for_change(EVER)
                 await asyncio.sleep(1)
-                assert len(scene.accounts) == 1
+                assert len(scene.registry) == 1
                 assert not scene.transports[0].closed
-            assert len(scene.accounts) == 0
+            assert len(scene.registry) == 0
             await asyncio.sleep(1)
             assert scene.transports[0].closed
             assert len(asyncio.all_tasks()) == 1
@@ -161,7 +161,7 @@ class TestLeave:
             assert after % 60 < 0.5 or after == 30 or scene.transports[0].under_way
             await leave([wait])
             await asyncio.sleep(0)
-            assert len(scene.accounts) == 0
+            assert len(scene.registry) == 0
 
         play(main)
 
@@ -185,7 +185,7 @@ class TestLeave:
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
-                await other.news(EVER)
+                await other.wait_for_change(EVER)
                 async with scene.wait(scene.task()):
                     scene.sandbox.add_fault(Fault("refuse"))
                     await asyncio.sleep(0.55)
@@ -199,7 +199,7 @@ class TestLeave:
         async def main(scene: Scene) -> None:
             for _ in range(3):
                 async with scene.wait(scene.task()) as wait:
-                    await wait.news(EVER)
+                    await wait.wait_for_change(EVER)
             assert len(scene.transports) == 3
 
         play(main)
@@ -209,7 +209,7 @@ class TestLeave:
             [room_id] = scene.rooms(1)
             task_id = scene.task()
             async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
-                await other.news(EVER)
+                await other.wait_for_change(EVER)
                 async with scene.wait(task_id):
                     await asyncio.sleep(0.6)
                 scene.sandbox.complete_task(ROOM, task_id)
@@ -225,7 +225,7 @@ class TestBudget:
             left = what_is_left(scene)
             waits = many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(5 * WINDOW)
-            assert min(left) >= REQUESTS * RESERVE
+            assert min(left) >= DEFAULT_LIMIT * RESERVE
             counts = [len(looks(scene, room_id)) for room_id in rooms]
             assert max(counts) - min(counts) <= 2
             assert sum(counts) > 0.8 * FOR_WAITS * 5
@@ -252,12 +252,14 @@ class TestBudget:
             waits = many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(5 * WINDOW)
             assert scene.lines == [
-                "WARNING The budget of the Chatwork account is not enough for all waits (50 rooms): "
-                "intervals are 2.1 times as long, 62.5 s instead of 30 s"
+                f"WARNING Rate limit: polling 50 rooms of {scene.settings.base_url} 2.1x slower, "
+                "every 62.5 s instead of 30 s"
             ]
             await leave(waits[5:])
             await asyncio.sleep(4 * WINDOW)
-            assert scene.lines[1:] == ["INFO The budget of the Chatwork account is enough for all waits again"]
+            assert scene.lines[1:] == [
+                f"INFO Rate limit: polling 5 rooms of {scene.settings.base_url} at full speed again"
+            ]
             await leave(waits)
 
         play(main, limits=Limits())
@@ -270,7 +272,7 @@ class TestBudget:
             waits += many_waits(scene, rooms[40:], interval=30.0)
             await asyncio.sleep(4 * WINDOW)
             assert len(scene.lines) == 2
-            assert "(150 rooms): intervals are" in scene.lines[1]
+            assert "polling 150 rooms" in scene.lines[1]
             await leave(waits)
 
         play(main, limits=Limits())
@@ -290,7 +292,7 @@ class TestBudget:
             rooms = scene.rooms(5)
             waits = many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(40)
-            for _ in range(REQUESTS - 40):
+            for _ in range(DEFAULT_LIMIT - 40):
                 await scene.sandbox.ahandle(HttpRequest("GET", f"{scene.settings.base_url}/me", _headers(scene)))
             before = len(scene.sandbox.requests)
             await asyncio.sleep(200)
@@ -359,7 +361,7 @@ class TestBudget:
             waits += many_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(4 * WINDOW)
             # Looks that have begun stop in the middle, too.
-            assert min(left) >= REQUESTS * RESERVE
+            assert min(left) >= DEFAULT_LIMIT * RESERVE
             for room_id in rooms:
                 times = [*looks(scene, room_id), scene.now]
                 assert max(later - time for time, later in itertools.pairwise(times)) < WINDOW + 60
@@ -418,15 +420,16 @@ class TestOutage:
             scene.sandbox.add_fault(Fault("status", status=503, times=None))
             await asyncio.sleep(HOUR)
             [line] = scene.lines
-            assert line.startswith("WARNING Chatwork does not tell how things stand; all waits go on")
+            assert line.startswith("WARNING Polling Chatwork failed; retrying with back-off: room ")
             for log in logs:
                 [line] = log.lines
-                assert line.startswith("Chatwork does not tell how things stand; the wait goes on. ")
+                assert line.startswith("Polling room 50000000")
+                assert "failed; retrying with back-off: " in line
                 assert "503" in line
             scene.sandbox.clear_faults()
             await asyncio.sleep(HOUR)
             [_, line] = scene.lines
-            assert line.startswith("INFO Chatwork tells how things stand again, after ")
+            assert line.startswith("INFO Polling Chatwork works again after ")
             scene.sandbox.add_fault(Fault("refuse", times=2))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 4
@@ -531,60 +534,55 @@ class TestRefusal:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("status", status=401, times=2))
                 for _ in range(2):
                     with pytest.raises(ChatworkAuthError):
-                        await wait.news(EVER)
+                        await wait.wait_for_change(EVER)
                 scene.sandbox.complete_task(ROOM, task_id)
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 assert wait.is_complete
 
         play(main)
 
 
-class Broken(RoomTasksSubject):
-    """A subject with a fault of ours."""
+class BrokenPoller(TaskPoller):
+    """Raises an internal error in one of its methods."""
 
     where = ""
 
-    def look(self) -> CallFlow[None]:
-        if self.where == "look":
-            raise ZeroDivisionError("a fault of ours")
-        yield from super().look()
+    def poll(self) -> CallFlow[None]:
+        if self.where == "poll":
+            raise ZeroDivisionError("internal error")
+        yield from super().poll()
 
-    def tell(self) -> None:
-        if self.where == "tell":
-            raise ZeroDivisionError("a fault of ours")
-        super().tell()
+    def notify(self) -> None:
+        if self.where == "notify":
+            raise ZeroDivisionError("internal error")
+        super().notify()
 
-    def due(self, stretch: float) -> float:
-        if self.where == "due":
-            raise ZeroDivisionError("a fault of ours")
-        return super().due(stretch)
-
-
-class BrokenWait(TasksWait):
-    def new_subject(self) -> Subject[Any]:
-        return Broken(self.key, self.room_id)
+    def due_at(self, slowdown: float) -> float:
+        if self.where == "due_at":
+            raise ZeroDivisionError("internal error")
+        return super().due_at(slowdown)
 
 
-def broken_wait(scene: Scene) -> TasksWait:
-    return BrokenWait(scene.settings, ROOM, [scene.task()], "all", 60.0, None, {}, None)
+def broken_wait(scene: Scene) -> AbstractAsyncContextManager[TaskSubscription]:
+    return _subscribe(scene.settings, TaskSubscription(ROOM, [scene.task()], "all", 60.0, None, {}, None), BrokenPoller)
 
 
 class TestOurOwnFaults:
-    @pytest.mark.parametrize("where", ["look", "tell", "due"])
+    @pytest.mark.parametrize("where", ["poll", "notify", "due_at"])
     @pytest.mark.parametrize("later", [True, False])
     def test_are_raised_where_somebody_waits(self, later, where, monkeypatch):
         async def main(scene: Scene) -> None:
-            monkeypatch.setattr(Broken, "where", "" if later else where)
+            monkeypatch.setattr(BrokenPoller, "where", "" if later else where)
             async with broken_wait(scene) as wait:
                 if later:
-                    await wait.news(EVER)
-                    monkeypatch.setattr(Broken, "where", where)
-                with pytest.raises(ZeroDivisionError, match="a fault of ours"):
-                    await wait.news(scene.now + HOUR)
+                    await wait.wait_for_change(EVER)
+                    monkeypatch.setattr(BrokenPoller, "where", where)
+                with pytest.raises(ZeroDivisionError, match="internal error"):
+                    await wait.wait_for_change(scene.now + HOUR)
 
         play(main)
 
@@ -592,15 +590,15 @@ class TestOurOwnFaults:
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
-                monkeypatch.setattr(Broken, "where", "due")
+                monkeypatch.setattr(BrokenPoller, "where", "due_at")
                 async with broken_wait(scene) as wait:
                     for each in (wait, other):
                         with pytest.raises(ZeroDivisionError):
-                            await each.news(EVER)
-                    monkeypatch.setattr(Broken, "where", "")
+                            await each.wait_for_change(EVER)
+                    monkeypatch.setattr(BrokenPoller, "where", "")
                     async with scene.wait(scene.task()) as newcomer:
-                        assert await newcomer.news(scene.now + 10)
-                        assert len(scene.accounts) == 1
+                        assert await newcomer.wait_for_change(scene.now + 10)
+                        assert len(scene.registry) == 1
 
         play(main)
 
@@ -627,7 +625,7 @@ class TestLog:
             await asyncio.sleep(600)
             await leave(waits)
 
-        logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.account_poller"), Handler()
+        logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.poll_log"), Handler()
         logger.addHandler(handler)
         try:
             play(main, limits=Limits())

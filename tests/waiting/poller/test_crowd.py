@@ -7,7 +7,7 @@ import os
 import pytest
 
 from airflow_provider_chatwork.api.rate_limit import WINDOW
-from airflow_provider_chatwork.waiting.poller.rate_budget import REQUESTS, RESERVE
+from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE
 from tests.airflow_helpers import VERSION
 from tests.waiting.poller.crowd import INTERVAL, Crowd
 
@@ -63,7 +63,7 @@ class TestCrowd:
         crowd = Crowd(seed, rooms=2, others=330)
         crowd.live(HOUR)
         check(crowd, one_look=60)
-        assert busiest_window(crowd.polls) <= REQUESTS * (1 - RESERVE) + 5
+        assert busiest_window(crowd.polls) <= DEFAULT_LIMIT * (1 - RESERVE) + 5
 
     def test_outages_end_nothing_and_hide_nothing(self, seed):
         crowd = Crowd(seed, rooms=2, others=120 if seed % 2 else 0, troubles=True)
@@ -88,7 +88,7 @@ class TestCrowd:
         crowd.live(HOUR)
         check(crowd, one_look=60)
         assert crowd.flawed > 10
-        assert busiest_window(crowd.polls) <= REQUESTS * (1 - RESERVE) + 5
+        assert busiest_window(crowd.polls) <= DEFAULT_LIMIT * (1 - RESERVE) + 5
 
     def test_the_budget_is_shared_with_others(self, seed):
         crowd = Crowd(seed, rooms=25, guests=20)

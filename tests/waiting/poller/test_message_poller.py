@@ -7,15 +7,15 @@ import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.sandbox import Fault
-from airflow_provider_chatwork.waiting.poller.subscribe import MessagesWait, watch_messages
+from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
 from tests.waiting.poller.scene import BOT, EVER, ROOM, SATO, YAMADA, Scene, play
 
 
-def watch(scene: Scene, **arguments: Any) -> MessagesWait:
-    return watch_messages(scene.settings, arguments.pop("room_id", ROOM), **arguments)
+def watch(scene: Scene, **arguments: Any) -> MessageSubscription:
+    return subscribe_messages(scene.settings, arguments.pop("room_id", ROOM), **arguments)
 
 
-def bodies(wait: MessagesWait) -> list[str]:
+def bodies(wait: MessageSubscription) -> list[str]:
     return [message["body"] for message in wait.page]
 
 
@@ -34,7 +34,7 @@ class TestPage:
             scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene) as wait:
                 assert wait.page == []
-                assert await wait.news(EVER)
+                assert await wait.wait_for_change(EVER)
                 assert bodies(wait)[-1] == "はい"
                 assert [message["send_time"] for message in wait.page] == sorted(
                     message["send_time"] for message in wait.page
@@ -47,23 +47,21 @@ class TestPage:
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with watch(scene, room_id=room_id) as wait:
-                assert not await wait.news(scene.now + 0.4)
-                assert await wait.news(EVER)
+                assert not await wait.wait_for_change(scene.now + 0.4)
+                assert await wait.wait_for_change(EVER)
                 assert wait.page == []
 
         play(main)
 
     def test_is_one_look_for_everybody_and_told_to_everybody(self):
         async def main(scene: Scene) -> None:
-            waits = [watch(scene) for _ in range(300)]
-
-            async def hear(wait: MessagesWait) -> list[str]:
-                async with wait:
-                    await wait.news(EVER)
-                    await wait.news(EVER)
+            async def hear() -> list[str]:
+                async with watch(scene) as wait:
+                    await wait.wait_for_change(EVER)
+                    await wait.wait_for_change(EVER)
                     return bodies(wait)
 
-            hearing = [asyncio.create_task(hear(wait)) for wait in waits]
+            hearing = [asyncio.create_task(hear()) for _ in range(300)]
             await asyncio.sleep(10)
             scene.sandbox.post_message(ROOM, SATO, "はい")
             for heard in await asyncio.gather(*hearing):
@@ -75,7 +73,7 @@ class TestPage:
     def test_moves_no_cursor(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
             assert dict(scene.sandbox.requests[-1].query) == {"force": "1"}
 
         play(main)
@@ -85,15 +83,15 @@ class TestPage:
         async def main(scene: Scene) -> None:
             message_id = scene.sandbox.post_message(ROOM, YAMADA, "まえ")
             async with watch(scene) as wait:
-                await wait.news(EVER)
-                assert not await wait.news(scene.now + 200)
+                await wait.wait_for_change(EVER)
+                assert not await wait.wait_for_change(scene.now + 200)
                 if doing == "speak":
                     scene.sandbox.post_message(ROOM, BOT, "あと")
                 elif doing == "edit":
                     scene.sandbox.edit_message(ROOM, message_id, "あと")
                 else:
                     scene.sandbox.delete_message(ROOM, message_id)
-                assert await wait.news(scene.now + 61)
+                assert await wait.wait_for_change(scene.now + 61)
                 assert bodies(wait)[-1] == ("[deleted]" if doing == "delete" else "あと")
 
         play(main)
@@ -104,12 +102,12 @@ class TestJoining:
         async def main(scene: Scene) -> None:
             message_id = scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.edit_message(ROOM, message_id, "やはり、いいえ")
                 await asyncio.sleep(20)
                 async with watch(scene) as other:
-                    assert not await other.news(scene.now + 30)
-                    assert await other.news(EVER)
+                    assert not await other.wait_for_change(scene.now + 30)
+                    assert await other.wait_for_change(EVER)
                     assert bodies(other)[-1] == "やはり、いいえ"
                     assert scene.asked() == ["list_messages"] * 2
 
@@ -122,9 +120,9 @@ class TestJoining:
                 await asyncio.sleep(0.6)
                 assert scene.transports[0].under_way
                 async with watch(scene) as other:
-                    assert await other.news(EVER)
+                    assert await other.wait_for_change(EVER)
                     assert bodies(other)[-1] == "はい"
-                    assert not await other.news(scene.now + 30)
+                    assert not await other.wait_for_change(scene.now + 30)
 
         play(main)
 
@@ -132,7 +130,7 @@ class TestJoining:
     def test_looks_anew_where_what_is_known_may_be_too_old(self, broken):
         async def main(scene: Scene) -> None:
             async with watch(scene, interval=600.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 if broken:
                     scene.sandbox.add_fault(Fault("refuse"))
                     await asyncio.sleep(601)
@@ -140,8 +138,8 @@ class TestJoining:
                     await asyncio.sleep(100)
                 scene.sandbox.post_message(ROOM, SATO, "はい")
                 async with watch(scene) as other:
-                    assert not await other.news(scene.now)
-                    assert await other.news(EVER)
+                    assert not await other.wait_for_change(scene.now)
+                    assert await other.wait_for_change(EVER)
                     assert bodies(other)[-1] == "はい"
 
         play(main)
@@ -154,17 +152,17 @@ class TestSharing:
                 for after in (0.0, 0.6, 30.0):
                     async with watch(scene):
                         await asyncio.sleep(after)
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.post_message(ROOM, SATO, "はい")
-                assert await wait.news(scene.now + 61)
+                assert await wait.wait_for_change(scene.now + 61)
 
         play(main)
 
     def test_has_nothing_to_do_with_the_tasks_of_the_room(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait, scene.wait(scene.task()) as other:
-                await wait.news(EVER)
-                await other.news(EVER)
+                await wait.wait_for_change(EVER)
+                await other.wait_for_change(EVER)
                 assert sorted(scene.asked()) == ["list_messages", "read"]
 
         play(main)
@@ -172,20 +170,20 @@ class TestSharing:
     def test_ends_with_a_lost_room(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.remove_member(ROOM, BOT)
                 with pytest.raises(ChatworkForbiddenError):
-                    await wait.news(EVER)
+                    await wait.wait_for_change(EVER)
 
         play(main)
 
     def test_does_not_take_a_lost_body_for_an_empty_room(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 before = wait.page
                 scene.sandbox.add_fault(Fault("malformed", shape="empty"))
-                assert not await wait.news(scene.now + 100)
+                assert not await wait.wait_for_change(scene.now + 100)
                 assert wait.page is before
 
         play(main)

@@ -5,14 +5,16 @@ from email.utils import formatdate
 import pytest
 
 from airflow_provider_chatwork.api.rate_limit import WINDOW
-from airflow_provider_chatwork.waiting.poller.rate_budget import REQUESTS, RESERVE, Pace
+from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE, RateBudget
 
 # Unix time at 0 of the clock that only goes forward.
 THEN = 1_800_000_000.0
-FOR_WAITS = REQUESTS * (1 - RESERVE)
+FOR_WAITS = DEFAULT_LIMIT * (1 - RESERVE)
 
 
-def headers(remaining: object, left: float = 200, *, now: float = 0.0, limit: object = REQUESTS, skew: float = 0.0):
+def headers(
+    remaining: object, left: float = 200, *, now: float = 0.0, limit: object = DEFAULT_LIMIT, skew: float = 0.0
+):
     """What an answer says, by a clock of Chatwork's that is ahead by ``skew`` seconds."""
     there = THEN + now + skew
     return {
@@ -23,105 +25,107 @@ def headers(remaining: object, left: float = 200, *, now: float = 0.0, limit: ob
     }
 
 
-def told(pace: Pace, now: float = 0.0, **odd: str) -> None:
-    pace.answered({**headers(150, now=now), **odd}, now, THEN + now)
+def told(budget: RateBudget, now: float = 0.0, **odd: str) -> None:
+    budget.response_received({**headers(150, now=now), **odd}, now, THEN + now)
 
 
-def send(pace: Pace, count: int, now: float = 0.0) -> None:
+def send(budget: RateBudget, count: int, now: float = 0.0) -> None:
     for _ in range(count):
-        pace.sent(now)
+        budget.request_sent(now)
 
 
 class TestPause:
     def test_is_none_before_anything_was_asked(self):
-        assert Pace().pause(0.0) == 0
+        assert RateBudget().delay(0.0) == 0
 
     @pytest.mark.parametrize(("remaining", "pause"), [(299, 0), (61, 0), (60, 200), (3, 200), (0, 200), (-5, 200)])
     def test_leaves_a_fifth_of_the_budget_alone(self, remaining, pause):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(remaining), 0.0, THEN)
-        assert pace.pause(0.0) == pause
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(remaining), 0.0, THEN)
+        assert budget.delay(0.0) == pause
 
     def test_is_over_with_the_window(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(0), 0.0, THEN)
-        assert pace.pause(150.0) == 50
-        assert pace.pause(200.0) == 0
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(0), 0.0, THEN)
+        assert budget.delay(150.0) == 50
+        assert budget.delay(200.0) == 0
 
     def test_begins_anew_after_the_window(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(0), 0.0, THEN)
-        send(pace, int(FOR_WAITS) - 1, 201.0)
-        assert pace.pause(201.0) == 0
-        pace.sent(202.0)
-        assert pace.pause(202.0) == WINDOW - 1
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(0), 0.0, THEN)
+        send(budget, int(FOR_WAITS) - 1, 201.0)
+        assert budget.delay(201.0) == 0
+        budget.request_sent(202.0)
+        assert budget.delay(202.0) == WINDOW - 1
 
     @pytest.mark.parametrize("skew", [0, 3600, -7200, 5_000_000])
     def test_goes_by_one_clock_whatever_ours_says(self, skew):
-        pace = Pace()
-        pace.answered(headers(0, skew=skew), 0.0, THEN)
-        assert pace.pause(0.0) == 200
+        budget = RateBudget()
+        budget.response_received(headers(0, skew=skew), 0.0, THEN)
+        assert budget.delay(0.0) == 200
 
     def test_goes_by_our_clock_where_the_answer_has_no_date(self):
-        pace = Pace()
+        budget = RateBudget()
         without = {name: value for name, value in headers(0).items() if name != "date"}
-        pace.answered(without, 0.0, THEN + 30)
-        assert pace.pause(0.0) == 170
+        budget.response_received(without, 0.0, THEN + 30)
+        assert budget.delay(0.0) == 170
 
     def test_goes_by_its_own_count_where_the_headers_never_go_down(self):
-        pace = Pace()
+        budget = RateBudget()
         for number in range(int(FOR_WAITS)):
-            assert pace.pause(number / 10) == 0
-            pace.sent(number / 10)
-            pace.answered(headers(REQUESTS, 250 - number / 10, now=number / 10), number / 10, THEN + number / 10)
-        assert pace.pause(24.0) > 200
+            assert budget.delay(number / 10) == 0
+            budget.request_sent(number / 10)
+            budget.response_received(
+                headers(DEFAULT_LIMIT, 250 - number / 10, now=number / 10), number / 10, THEN + number / 10
+            )
+        assert budget.delay(24.0) > 200
 
     def test_goes_by_its_own_count_where_no_answer_comes(self):
-        pace = Pace()
-        send(pace, int(FOR_WAITS))
-        assert pace.pause(1.0) == WINDOW - 1
+        budget = RateBudget()
+        send(budget, int(FOR_WAITS))
+        assert budget.delay(1.0) == WINDOW - 1
 
     def test_goes_by_a_budget_of_another_size(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(999, limit=1000), 0.0, THEN)
-        send(pace, 700)
-        assert pace.pause(0.0) == 0
-        send(pace, 100)
-        assert pace.pause(0.0) == 200
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(999, limit=1000), 0.0, THEN)
+        send(budget, 700)
+        assert budget.delay(0.0) == 0
+        send(budget, 100)
+        assert budget.delay(0.0) == 200
 
     def test_notices_that_somebody_else_began_the_window(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(70, left=20), 0.0, THEN)
-        assert pace.pause(0.0) == 0
-        pace.sent(1.0)
-        pace.answered(headers(60, left=19, now=1.0), 1.0, THEN + 1)
-        assert pace.pause(5.0) == 15
-        assert pace.pause(20.0) == 0
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(70, left=20), 0.0, THEN)
+        assert budget.delay(0.0) == 0
+        budget.request_sent(1.0)
+        budget.response_received(headers(60, left=19, now=1.0), 1.0, THEN + 1)
+        assert budget.delay(5.0) == 15
+        assert budget.delay(20.0) == 0
 
     def test_does_not_take_the_rounding_of_chatwork_for_a_new_window(self):
-        pace = Pace()
+        budget = RateBudget()
         for number in range(int(FOR_WAITS)):
-            pace.sent(0.0)
-            pace.answered(headers(REQUESTS, left=200 + number % 2), 0.0, THEN)
-        assert pace.pause(0.0) > 0
+            budget.request_sent(0.0)
+            budget.response_received(headers(DEFAULT_LIMIT, left=200 + number % 2), 0.0, THEN)
+        assert budget.delay(0.0) > 0
 
     @pytest.mark.parametrize("retry_after", [7.0, 250.0])
     def test_lasts_as_long_as_a_429(self, retry_after):
-        pace = Pace()
-        pace.refused(retry_after, 10.0)
-        assert pace.pause(10.0) == retry_after
-        assert pace.pause(10.0 + retry_after) == 0
+        budget = RateBudget()
+        budget.rate_limited(retry_after, 10.0)
+        assert budget.delay(10.0) == retry_after
+        assert budget.delay(10.0 + retry_after) == 0
 
     def test_lasts_as_long_as_the_longest_429(self):
-        pace = Pace()
-        pace.refused(100.0, 0.0)
-        pace.refused(10.0, 1.0)
-        assert pace.pause(1.0) == 99
+        budget = RateBudget()
+        budget.rate_limited(100.0, 0.0)
+        budget.rate_limited(10.0, 1.0)
+        assert budget.delay(1.0) == 99
 
 
 class TestAnswered:
@@ -147,39 +151,39 @@ class TestAnswered:
         ids=lambda odd: "=".join(*odd.items())[12:40],
     )
     def test_makes_nothing_of_what_makes_no_sense(self, odd):
-        pace = Pace()
-        pace.sent(0.0)
-        told(pace, **odd)
-        assert pace.rest_of_window(0.0) == WINDOW
-        assert pace.pause(0.0) == 0
-        send(pace, int(FOR_WAITS))
-        assert pace.pause(0.0) == WINDOW
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        told(budget, **odd)
+        assert budget.window_remaining(0.0) == WINDOW
+        assert budget.delay(0.0) == 0
+        send(budget, int(FOR_WAITS))
+        assert budget.delay(0.0) == WINDOW
 
     @pytest.mark.parametrize("missing", ["limit", "remaining", "reset"])
     def test_makes_nothing_of_an_answer_that_does_not_tell_all(self, missing):
-        pace = Pace()
+        budget = RateBudget()
         whole = headers(0)
         del whole[f"x-ratelimit-{missing}"]
-        pace.answered(whole, 0.0, THEN)
-        assert pace.pause(0.0) == 0
+        budget.response_received(whole, 0.0, THEN)
+        assert budget.delay(0.0) == 0
 
     def test_keeps_what_it_knows_where_an_answer_tells_nothing(self):
-        pace = Pace()
-        pace.answered(headers(0), 0.0, THEN)
-        pace.answered({}, 1.0, THEN + 1)
-        assert pace.pause(1.0) == 199
+        budget = RateBudget()
+        budget.response_received(headers(0), 0.0, THEN)
+        budget.response_received({}, 1.0, THEN + 1)
+        assert budget.delay(1.0) == 199
 
     @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Xxx 2027 00:00:00 GMT"])
     def test_does_without_a_date_it_cannot_read(self, date):
-        pace = Pace()
-        told(pace, date=date)
-        assert pace.rest_of_window(0.0) == 200
+        budget = RateBudget()
+        told(budget, date=date)
+        assert budget.window_remaining(0.0) == 200
 
     def test_takes_a_reset_that_has_just_passed_for_a_new_window(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(0, left=-1), 0.0, THEN)
-        assert pace.pause(0.0) == 0
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(0, left=-1), 0.0, THEN)
+        assert budget.delay(0.0) == 0
 
 
 class TestStretch:
@@ -187,43 +191,43 @@ class TestStretch:
         ("demand", "stretch"), [(0.0, 1.0), (0.5, 1.0), (0.8, 1.0), (1.6, 2.0), (8.0, 10.0)], ids=str
     )
     def test_makes_the_demand_fit_a_whole_budget(self, demand, stretch):
-        assert Pace().stretch(demand, 0.0) == pytest.approx(stretch)
+        assert RateBudget().slowdown(demand, 0.0) == pytest.approx(stretch)
 
     def test_makes_the_demand_fit_what_is_left_for_the_rest_of_the_window(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(160, left=100), 0.0, THEN)
-        assert pace.stretch(1.0, 0.0) == pytest.approx(1.0)
-        assert pace.stretch(3.0, 0.0) == pytest.approx(3.0)
-        pace.answered(headers(80, left=100), 0.0, THEN)
-        assert pace.stretch(3.0, 0.0) == pytest.approx(15.0)
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(160, left=100), 0.0, THEN)
+        assert budget.slowdown(1.0, 0.0) == pytest.approx(1.0)
+        assert budget.slowdown(3.0, 0.0) == pytest.approx(3.0)
+        budget.response_received(headers(80, left=100), 0.0, THEN)
+        assert budget.slowdown(3.0, 0.0) == pytest.approx(15.0)
 
     def test_stays_as_it_is_while_the_demand_is_served(self):
-        pace = Pace()
-        stretch = pace.stretch(2.0, 0.0)
+        budget = RateBudget()
+        stretch = budget.slowdown(2.0, 0.0)
         for number in range(9):
-            send(pace, round(30 * 2.0 / stretch), number * 30.0)
-            assert pace.stretch(2.0, number * 30.0 + 29) == pytest.approx(stretch, rel=0.05)
+            send(budget, round(30 * 2.0 / stretch), number * 30.0)
+            assert budget.slowdown(2.0, number * 30.0 + 29) == pytest.approx(stretch, rel=0.05)
 
     def test_is_a_number_where_nothing_is_left(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(-1000, left=100), 0.0, THEN)
-        assert pace.stretch(2.0, 0.0) == pytest.approx(200.0)
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(-1000, left=100), 0.0, THEN)
+        assert budget.slowdown(2.0, 0.0) == pytest.approx(200.0)
 
 
 class TestRestOfWindow:
     def test_is_a_whole_window_before_anything_was_asked(self):
-        assert Pace().rest_of_window(17.0) == WINDOW
+        assert RateBudget().window_remaining(17.0) == WINDOW
 
     def test_begins_with_the_first_request(self):
-        pace = Pace()
-        pace.sent(17.0)
-        assert pace.rest_of_window(27.0) == WINDOW - 10
+        budget = RateBudget()
+        budget.request_sent(17.0)
+        assert budget.window_remaining(27.0) == WINDOW - 10
 
     def test_is_what_chatwork_says(self):
-        pace = Pace()
-        pace.sent(0.0)
-        pace.answered(headers(299, left=40), 0.0, THEN)
-        assert pace.rest_of_window(10.0) == 30
-        assert pace.rest_of_window(41.0) == WINDOW
+        budget = RateBudget()
+        budget.request_sent(0.0)
+        budget.response_received(headers(299, left=40), 0.0, THEN)
+        assert budget.window_remaining(10.0) == 30
+        assert budget.window_remaining(41.0) == WINDOW

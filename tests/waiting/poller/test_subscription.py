@@ -10,7 +10,7 @@ from airflow_provider_chatwork.api.call import HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkForbiddenError, ChatworkNotFoundError
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.sandbox import Fault, Limits
-from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_PAUSE
+from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF
 from tests.waiting.poller.scene import EVER, ROOM, Heard, Scene, end_of, play
 
 # The usual budget is not enough for a look a second.
@@ -28,9 +28,9 @@ class TestNews:
             async with scene.wait(scene.task()) as wait:
                 assert wait.states == []
                 assert wait.tasks == []
-                assert not await wait.news(scene.now + 0.4)
+                assert not await wait.wait_for_change(scene.now + 0.4)
                 assert wait.states == []
-                assert await wait.news(EVER)
+                assert await wait.wait_for_change(EVER)
                 assert [state["status"] for state in wait.states] == ["open"]
 
         play(main)
@@ -39,9 +39,9 @@ class TestNews:
     def test_ends_at_the_time_it_is_told_where_there_is_none(self, seconds):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 began = scene.now
-                assert not await wait.news(began + seconds)
+                assert not await wait.wait_for_change(began + seconds)
                 assert scene.now - began == pytest.approx(max(seconds, 0))
 
         play(main)
@@ -49,8 +49,8 @@ class TestNews:
     def test_comes_once(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
-                assert await wait.news(EVER)
-                assert not await wait.news(scene.now + 200)
+                assert await wait.wait_for_change(EVER)
+                assert not await wait.wait_for_change(scene.now + 200)
 
         play(main)
 
@@ -58,10 +58,10 @@ class TestNews:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.complete_task(ROOM, task_id)
                 await asyncio.sleep(1000)
-                assert await wait.news(scene.now)
+                assert await wait.wait_for_change(scene.now)
                 assert wait.is_complete
 
         play(main)
@@ -71,15 +71,15 @@ class TestNews:
             task_id, log = scene.task(), Heard()
             scene.sandbox.add_fault(Fault("status", status=500, times=5))
             async with scene.wait(task_id, log=log) as wait:
-                assert not await wait.news(scene.now + 30)
+                assert not await wait.wait_for_change(scene.now + 30)
                 assert len(log.lines) == 1
-                assert await wait.news(EVER)
+                assert await wait.wait_for_change(EVER)
                 assert len(log.lines) == 1
                 scene.sandbox.add_fault(Fault("refuse"))
-                assert not await wait.news(scene.now + 100)
+                assert not await wait.wait_for_change(scene.now + 100)
                 assert len(log.lines) == 1
                 scene.sandbox.add_fault(Fault("refuse", times=2))
-                assert not await wait.news(scene.now + 100)
+                assert not await wait.wait_for_change(scene.now + 100)
                 assert len(log.lines) == 2
 
         play(main)
@@ -90,8 +90,8 @@ class TestInterval:
     def test_is_at_least_a_second(self, interval):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=interval) as wait:
-                await wait.news(EVER)
-                assert not await wait.news(scene.now + 9.9)
+                await wait.wait_for_change(EVER)
+                assert not await wait.wait_for_change(scene.now + 9.9)
             assert at(scene) == [*range(11)]
 
         play(main, limits=AMPLE)
@@ -99,8 +99,8 @@ class TestInterval:
     def test_is_at_least_a_second_where_it_is_to_be_shorter_later(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=2.0, max_interval=0.1) as wait:
-                await wait.news(EVER)
-                assert not await wait.news(scene.now + 5.5)
+                await wait.wait_for_change(EVER)
+                assert not await wait.wait_for_change(scene.now + 5.5)
             assert at(scene) == [0, 2, 3, 4, 5]
 
         play(main, limits=AMPLE)
@@ -110,7 +110,7 @@ class TestInterval:
             task = scene.task()
             async with scene.wait(task, interval=60, max_interval=7200) as patient:
                 async with scene.wait(scene.task(), interval=5) as impatient:
-                    while await impatient.news(scene.now + 100):
+                    while await impatient.wait_for_change(scene.now + 100):
                         pass
                 assert patient.interval == 120
 
@@ -128,8 +128,8 @@ class TestInterval:
     def test_doubles_up_to_the_longest_where_there_is_one(self, longest, expected):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=5.0, max_interval=longest) as wait:
-                await wait.news(EVER)
-                await wait.news(scene.now + 52)
+                await wait.wait_for_change(EVER)
+                await wait.wait_for_change(scene.now + 52)
             assert at(scene)[: len(expected)] == expected
             assert longest == 2.0 or len(at(scene)) == len(expected)
 
@@ -141,11 +141,11 @@ class TestLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=600.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(100)
                 scene.sandbox.complete_task(ROOM, task_id)
                 began = scene.now
-                assert await wait.look(30)
+                assert await wait.refresh(30)
                 assert scene.now - began < 1
                 assert wait.is_complete
 
@@ -154,9 +154,9 @@ class TestLook:
     def test_is_no_news_where_nothing_is_new(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=600.0) as wait:
-                await wait.news(EVER)
-                assert await wait.look(30)
-                assert not await wait.news(scene.now)
+                await wait.wait_for_change(EVER)
+                assert await wait.refresh(30)
+                assert not await wait.wait_for_change(scene.now)
 
         play(main)
 
@@ -171,10 +171,10 @@ class TestLook:
 
             scene.on_the_way = late  # type: ignore[method-assign]
             async with scene.wait(task_id, interval=60.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(59.97)
                 assert scene.transports[0].under_way
-                assert await wait.look(30)
+                assert await wait.refresh(30)
                 assert wait.is_complete
 
         play(main)
@@ -183,11 +183,11 @@ class TestLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as first, scene.wait(task_id) as second:
-                await first.news(EVER)
-                await second.news(EVER)
+                await first.wait_for_change(EVER)
+                await second.wait_for_change(EVER)
                 await asyncio.sleep(20)
                 scene.asked()
-                assert await asyncio.gather(first.look(30), second.look(30)) == [True, True]
+                assert await asyncio.gather(first.refresh(30), second.refresh(30)) == [True, True]
                 assert scene.asked() == ["read"]
 
         play(main)
@@ -195,11 +195,11 @@ class TestLook:
     def test_is_tried_in_an_outage_and_given_up(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("refuse", times=None))
-                await wait.news(scene.now + 1000)
+                await wait.wait_for_change(scene.now + 1000)
                 before, began = len(scene.sandbox.requests), scene.now
-                assert not await wait.look(30)
+                assert not await wait.refresh(30)
                 assert scene.now - began == pytest.approx(30)
                 assert len(scene.sandbox.requests) == before + 2
 
@@ -209,10 +209,10 @@ class TestLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=3600.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.complete_task(ROOM, task_id)
                 scene.sandbox.add_fault(Fault("status", status=502, times=2))
-                assert await wait.look(30)
+                assert await wait.refresh(30)
                 assert wait.is_complete
 
         play(main)
@@ -220,11 +220,11 @@ class TestLook:
     def test_is_had_though_the_one_under_way_fails(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=60.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("status", status=502))
                 await asyncio.sleep(59.97)
                 assert scene.transports[0].under_way
-                assert await wait.look(30)
+                assert await wait.refresh(30)
 
         play(main)
 
@@ -232,14 +232,14 @@ class TestLook:
         async def main(scene: Scene) -> None:
             use = HttpRequest("GET", f"{scene.settings.base_url}/me", {"x-chatworktoken": scene.settings.token})
             async with scene.wait(scene.task(), interval=10.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 for _ in range(245):
                     await scene.sandbox.ahandle(use)
                 await asyncio.sleep(60)
                 scene.asked()
                 await asyncio.sleep(60)
                 assert scene.asked() == []
-                assert await wait.look(30)
+                assert await wait.refresh(30)
                 assert scene.asked() == ["read"]
 
         play(main, limits=Limits())
@@ -248,12 +248,12 @@ class TestLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("refuse", times=None))
-                await wait.news(scene.now + 1000)
+                await wait.wait_for_change(scene.now + 1000)
                 scene.sandbox.clear_faults()
                 scene.sandbox.complete_task(ROOM, task_id)
-                assert await wait.look(30)
+                assert await wait.refresh(30)
                 assert wait.is_complete
 
         play(main)
@@ -262,13 +262,13 @@ class TestLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("status", status=401))
                 with pytest.raises(ChatworkAuthError):
-                    await wait.look(30)
+                    await wait.refresh(30)
                 scene.sandbox.delete_task(ROOM, task_id)
                 with pytest.raises(ChatworkNotFoundError):
-                    await wait.look(30)
+                    await wait.refresh(30)
 
         play(main)
 
@@ -276,10 +276,10 @@ class TestLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 other = asyncio.create_task(end_of(scene.wait(task_id)))
                 for _ in range(5):
-                    assert await wait.look(30)
+                    assert await wait.refresh(30)
                 assert not other.done()
                 scene.sandbox.complete_task(ROOM, task_id)
                 assert await other is not None
@@ -308,20 +308,18 @@ class TestRun:
     def test_of_many_one_after_the_other_is_not_one_of_each_in_an_outage(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
-            waits = [scene.wait(task_id, interval=600.0) for _ in range(30)]
             async with contextlib.AsyncExitStack() as stack:
-                for wait in waits:
-                    await stack.enter_async_context(wait)
-                await waits[0].news(EVER)
+                waits = [await stack.enter_async_context(scene.wait(task_id, interval=600.0)) for _ in range(30)]
+                await waits[0].wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("refuse", times=None))
                 scene.asked()
 
                 async def want(wait: Any, delay: float) -> None:
                     await asyncio.sleep(delay)
-                    assert not await wait.look(3)
+                    assert not await wait.refresh(3)
 
                 await asyncio.gather(*(want(wait, number) for number, wait in enumerate(waits)))
-                assert len(scene.asked()) <= 30 / FIRST_PAUSE + 2
+                assert len(scene.asked()) <= 30 / FIRST_BACKOFF + 2
 
         play(main)
 
@@ -331,11 +329,11 @@ class TestJoining:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(scene.task(), scene.task(), interval=7200.0) as other:
-                await other.news(EVER)
+                await other.wait_for_change(EVER)
                 scene.sandbox.add_fault(Fault("status", status=403))
                 with pytest.raises(ChatworkForbiddenError):
-                    await other.news(EVER)
+                    await other.wait_for_change(EVER)
                 async with scene.wait(task_id, interval=5.0) as wait:
-                    assert await wait.news(scene.now + 2)
+                    assert await wait.wait_for_change(scene.now + 2)
 
         play(main)

@@ -13,7 +13,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
 )
 from airflow_provider_chatwork.sandbox import Fault, Limits
-from airflow_provider_chatwork.waiting.poller.subscribe import watch_tasks
+from airflow_provider_chatwork.waiting.poller.subscribe import subscribe_tasks
 from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN
 from tests.waiting.poller.scene import BOT, EVER, ROOM, SATO, TAKAHASHI, YAMADA, Heard, Scene, end_of, play
 
@@ -23,9 +23,9 @@ class TestWatchTasks:
     def test_refuses_at_once_what_cannot_be_satisfied(self, complete_when):
         async def main(scene: Scene) -> None:
             with pytest.raises(ChatworkParameterError, match="complete_when"):
-                watch_tasks(scene.settings, ROOM, [1, 2], complete_when=complete_when)
+                subscribe_tasks(scene.settings, ROOM, [1, 2], complete_when=complete_when)
             with pytest.raises(ChatworkParameterError, match="room_id"):
-                watch_tasks(scene.settings, "general", [1, 2])
+                subscribe_tasks(scene.settings, "general", [1, 2])
 
         play(main)
 
@@ -78,13 +78,13 @@ class TestOneLook:
                 scene.wait(third, first) as other,
                 scene.wait(third) as last,
             ):
-                assert [await wait.news(EVER) for wait in (one, other, last)] == [True] * 3
+                assert [await wait.wait_for_change(EVER) for wait in (one, other, last)] == [True] * 3
                 assert [state["task_id"] for state in other.states] == [third, first]
                 assert [task["task_id"] for task in one.tasks if task] == [first, second]
                 scene.sandbox.complete_task(ROOM, first)
-                assert await one.news(scene.now + 100)
-                assert await other.news(scene.now)
-                assert not await last.news(scene.now)
+                assert await one.wait_for_change(scene.now + 100)
+                assert await other.wait_for_change(scene.now)
+                assert not await last.wait_for_change(scene.now)
                 assert one.is_complete
                 assert not other.is_complete
                 assert [state["status"] for state in other.states] == ["open", "done"]
@@ -97,8 +97,8 @@ class TestOneLook:
             first, second = scene.task(), scene.task()
             async with scene.wait(first) as wait:
                 async with scene.wait(second) as other:
-                    await other.news(EVER)
-                await wait.news(EVER)
+                    await other.wait_for_change(EVER)
+                await wait.wait_for_change(EVER)
                 scene.asked()
                 await asyncio.sleep(60)
                 assert scene.asked() == ["read"]
@@ -110,11 +110,11 @@ class TestOneLook:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, task_id if together else scene.task()) as first:
-                await first.news(EVER)
+                await first.wait_for_change(EVER)
                 async with scene.wait(task_id) as second:
-                    await second.news(EVER)
+                    await second.wait_for_change(EVER)
                 scene.sandbox.complete_task(ROOM, task_id)
-                assert await first.news(scene.now + 100)
+                assert await first.wait_for_change(scene.now + 100)
                 assert first.is_complete == together
 
         play(main)
@@ -125,11 +125,11 @@ class TestJoining:
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first, second) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.asked()
                 await asyncio.sleep(20)
                 async with scene.wait(second) as other:
-                    assert await other.news(scene.now)
+                    assert await other.wait_for_change(scene.now)
                     assert [state["status"] for state in other.states] == ["open"]
                 assert scene.asked() == []
 
@@ -140,12 +140,12 @@ class TestJoining:
             first, second = scene.task(), scene.task()
             scene.sandbox.complete_task(ROOM, second)
             async with scene.wait(first, second) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(20)
                 scene.sandbox.reopen_task(ROOM, second)
                 async with scene.wait(second) as other:
-                    assert not await other.news(scene.now)
-                    assert await other.news(scene.now + 10)
+                    assert not await other.wait_for_change(scene.now)
+                    assert await other.wait_for_change(scene.now + 10)
                     assert not other.is_complete
                 scene.sandbox.complete_task(ROOM, second)
                 await asyncio.sleep(120)
@@ -157,11 +157,11 @@ class TestJoining:
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=600.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(300)
                 scene.asked()
                 async with scene.wait(task_id, interval=30.0) as other:
-                    await other.news(EVER)
+                    await other.wait_for_change(EVER)
                 assert scene.asked() == ["read"]
 
         play(main)
@@ -171,10 +171,10 @@ class TestJoining:
             task_id = scene.task()
             async with scene.wait(task_id, scene.task(), complete_when=1) as wait:
                 scene.sandbox.delete_task(ROOM, task_id)
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 async with scene.wait(task_id) as other:
                     with pytest.raises(ChatworkNotFoundError, match=str(task_id)):
-                        await other.news(scene.now)
+                        await other.wait_for_change(scene.now)
 
         play(main)
 
@@ -185,7 +185,7 @@ class TestJoining:
             if why != "failed":
                 scene.fill(to=SATO)
             async with scene.wait(*tasks, interval=600.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(580)
                 if why == "failed":
                     scene.sandbox.add_fault(Fault("refuse", times=None))
@@ -194,11 +194,11 @@ class TestJoining:
                 for task_id in tasks:
                     scene.sandbox.complete_task(ROOM, task_id)
                 async with scene.wait(tasks[-1], interval=60.0) as other:
-                    assert not await other.news(scene.now)
+                    assert not await other.wait_for_change(scene.now)
                     assert other.seen_at is None
                     scene.sandbox.clear_faults()
                     while not other.is_complete:
-                        assert await other.news(scene.now + 300)
+                        assert await other.wait_for_change(scene.now + 300)
 
         play(main)
 
@@ -209,11 +209,11 @@ class TestIsComplete:
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(3)]
             async with scene.wait(*tasks, complete_when=complete_when) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 for done, task_id in enumerate(tasks[:ticks], start=1):
                     assert not wait.is_complete
                     scene.sandbox.complete_task(ROOM, task_id)
-                    await wait.news(EVER)
+                    await wait.wait_for_change(EVER)
                     assert [state["status"] for state in wait.states].count("done") == done
                 assert wait.is_complete
 
@@ -225,11 +225,11 @@ class TestIsComplete:
             first, second, other = scene.task(), scene.task(), scene.task()
             async with scene.wait(first, second) as wait, scene.wait(other):
                 scene.sandbox.complete_task(ROOM, first)
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 assert wait.states[0]["status"] == "done"
                 scene.sandbox.reopen_task(ROOM, first)
                 scene.sandbox.complete_task(ROOM, second)
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 assert not wait.is_complete
                 assert [state["status"] for state in wait.states] == ["open", "done"]
 
@@ -244,7 +244,7 @@ class TestIsComplete:
                 assert slow.is_complete
                 scene.sandbox.reopen_task(ROOM, first)
                 await asyncio.sleep(1000)
-                assert await slow.news(EVER)
+                assert await slow.wait_for_change(EVER)
                 assert not slow.is_complete
                 assert slow.states[0]["status"] == "open"
 
@@ -303,15 +303,15 @@ class TestOneBadAnswer:
                 scene.wait(broken, log=heard) as wait,
                 scene.wait(other, log=heard_by_other) as quick,
             ):
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(broken_read(broken, status=500))
                 scene.sandbox.complete_task(ROOM, broken)
                 await asyncio.sleep(600)
                 scene.sandbox.complete_task(ROOM, other)
-                await quick.news(EVER)
-                await quick.news(scene.now + 70)
+                await quick.wait_for_change(EVER)
+                await quick.wait_for_change(scene.now + 70)
                 assert quick.is_complete
-                assert not await wait.news(scene.now + 1)
+                assert not await wait.wait_for_change(scene.now + 1)
                 assert not wait.is_complete
                 assert len(heard.lines) == 1
                 assert "500" in heard.lines[0]
@@ -322,7 +322,7 @@ class TestOneBadAnswer:
                 # It is no use to ask for it again and again; every tenth look reads the other one.
                 assert scene.asked().count("read") <= 60 + 6 + 1
                 scene.sandbox.clear_faults()
-                assert await wait.news(scene.now + 61)
+                assert await wait.wait_for_change(scene.now + 61)
                 assert wait.is_complete
 
         play(main)
@@ -332,11 +332,11 @@ class TestOneBadAnswer:
         async def main(scene: Scene) -> None:
             broken, other = scene.task(), scene.task()
             async with scene.wait(broken, interval=600.0, log=(heard := Heard())) as wait, scene.wait(other):
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(broken_read(broken, status=500, times=times))
                 scene.sandbox.complete_task(ROOM, broken)
                 scene.asked()
-                assert await wait.news(scene.now + 100)
+                assert await wait.wait_for_change(scene.now + 100)
                 assert wait.is_complete
                 assert scene.asked() == ["open", *["read"] * (times + 1)]
                 assert len(heard.lines) == lines
@@ -348,7 +348,7 @@ class TestOneBadAnswer:
             first, second, third = scene.task(), scene.task(), scene.task()
             async with scene.wait(first, second) as wait, scene.wait(third):
                 scene.sandbox.complete_task(ROOM, first)
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(broken_read(first, status=500))
                 scene.sandbox.complete_task(ROOM, second)
                 scene.asked()
@@ -366,15 +366,15 @@ class TestOneBadAnswer:
         async def main(scene: Scene) -> None:
             broken, other, third = scene.task(), scene.task(), scene.task()
             async with scene.wait(broken) as wait, scene.wait(other, third) as spared:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 seen_at = wait.seen_at
                 scene.sandbox.add_fault(broken_read(broken, status=500))
                 scene.sandbox.complete_task(ROOM, broken)
-                assert not await wait.look(30)
-                assert await spared.look(5)
+                assert not await wait.refresh(30)
+                assert await spared.refresh(5)
                 assert wait.seen_at == seen_at
                 scene.sandbox.clear_faults()
-                assert await wait.look(30)
+                assert await wait.refresh(30)
                 assert wait.is_complete
 
         play(main)
@@ -387,23 +387,23 @@ class TestOneBadAnswer:
                 scene.wait(third, broken, complete_when="any") as second,
                 scene.wait(third, other) as spared,
             ):
-                await spared.news(EVER)
-                await second.news(EVER)
-                await first.news(EVER)
+                await spared.wait_for_change(EVER)
+                await second.wait_for_change(EVER)
+                await first.wait_for_change(EVER)
                 scene.sandbox.add_fault(broken_read(broken, status=400))
                 scene.sandbox.complete_task(ROOM, broken)
                 scene.asked()
                 for wait in (first, second):
                     with pytest.raises(ChatworkInvalidRequestError):
-                        await wait.news(scene.now + 70)
+                        await wait.wait_for_change(scene.now + 70)
                     # Whoever stays all the same is refused once an interval.
                     with pytest.raises(ChatworkInvalidRequestError):
-                        await wait.news(scene.now + 70)
-                assert not await spared.news(scene.now + 300)
+                        await wait.wait_for_change(scene.now + 70)
+                assert not await spared.wait_for_change(scene.now + 300)
                 assert len(scene.asked()) <= 2 * 10
                 scene.sandbox.complete_task(ROOM, third)
                 scene.sandbox.complete_task(ROOM, other)
-                assert await spared.news(scene.now + 70)
+                assert await spared.wait_for_change(scene.now + 70)
                 assert spared.is_complete
 
         play(main)
@@ -416,7 +416,7 @@ class TestOneBadAnswer:
                 scene.sandbox.add_fault(broken_read(tasks[0], status=404, times=1))
                 scene.sandbox.complete_task(ROOM, tasks[0])
                 # The second answer counts, and is asked for at once.
-                assert await wait.news(scene.now + 5)
+                assert await wait.wait_for_change(scene.now + 5)
                 assert wait.is_complete
 
         play(main)
@@ -425,7 +425,7 @@ class TestOneBadAnswer:
         async def main(scene: Scene) -> None:
             broken, other = scene.task(), scene.task()
             async with scene.wait(broken) as wait, scene.wait(other):
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 # Without the headers that tell how much is left.
                 scene.sandbox.add_fault(broken_read(broken, status=429, times=1, headers={}))
                 scene.sandbox.complete_task(ROOM, broken)
@@ -434,7 +434,7 @@ class TestOneBadAnswer:
                 assert not wait.is_complete
                 await asyncio.sleep(20)
                 assert scene.asked() == []
-                assert await wait.news(scene.now + 400)
+                assert await wait.wait_for_change(scene.now + 400)
                 assert wait.is_complete
 
         play(main)
@@ -465,10 +465,10 @@ class TestHidden:
             tasks = [scene.task(by=TAKAHASHI) for _ in range(70)]
             scene.fill(to=SATO)
             async with scene.wait(*tasks, interval=600.0, complete_when="any") as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 assert not wait.is_complete
                 scene.asked()
-                assert await wait.look(60)
+                assert await wait.refresh(60)
                 assert scene.asked().count("read") == 70
 
         play(main)
@@ -482,18 +482,18 @@ class TestHidden:
                     tasks = [scene.task(SATO, by, room_id) for _ in range(count)]
                     if count == 40:
                         waits += [scene.wait(task_id, room_id=room_id, interval=240.0) for task_id in tasks]
-            often = scene.wait(scene.task(room_id=rooms[0]), room_id=rooms[0], interval=60.0)
-            ends = [asyncio.create_task(end_of(wait)) for wait in (*waits, often)]
-            # The first looks at all of them take what there is.
-            await asyncio.sleep(1500)
-            looks = []
-            for _ in range(50):
-                scene.lines.clear()
-                looked_at = often.seen_at
-                await asyncio.sleep(60)
-                looks.append(often.seen_at != looked_at)
-                assert not any("used up" in line for line in scene.lines)
-            assert sum(looks) > 15
+            async with scene.wait(scene.task(room_id=rooms[0]), room_id=rooms[0], interval=60.0) as often:
+                ends = [asyncio.create_task(end_of(wait)) for wait in waits]
+                # The first polls of all rooms use up the limit.
+                await asyncio.sleep(1500)
+                polls = []
+                for _ in range(50):
+                    scene.lines.clear()
+                    seen_at = often.seen_at
+                    await asyncio.sleep(60)
+                    polls.append(often.seen_at != seen_at)
+                    assert not any("used up" in line for line in scene.lines)
+                assert sum(polls) > 15
             await leave(ends)
 
         play(main, limits=Limits())
@@ -517,13 +517,13 @@ class TestHidden:
             scene.fill(to=SATO)
             waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=600.0))) for task_id in tasks[1:]]
             async with scene.wait(tasks[0], interval=600.0) as wait:
-                await wait.news(EVER)
+                await wait.wait_for_change(EVER)
                 await asyncio.sleep(67)
-                assert await wait.look(60)
+                assert await wait.refresh(60)
                 assert not wait.is_complete
                 scene.sandbox.complete_task(ROOM, tasks[0])
                 scene.asked()
-                assert await wait.look(20)
+                assert await wait.refresh(20)
                 assert wait.is_complete
                 assert len(scene.asked()) <= 2 + 1 + IN_TURN
             await leave(waits)
@@ -535,11 +535,9 @@ class TestLookThatIsWanted:
     def test_is_none_for_whom_it_did_not_come_to(self):
         async def main(scene: Scene) -> None:
             groups = [[scene.task() for _ in range(4)] for _ in range(12)]
-            waits = [scene.wait(*group, interval=60.0) for group in groups]
             async with contextlib.AsyncExitStack() as stack:
-                for wait in waits:
-                    await stack.enter_async_context(wait)
-                await waits[0].news(EVER)
+                waits = [await stack.enter_async_context(scene.wait(*group, interval=60.0)) for group in groups]
+                await waits[0].wait_for_change(EVER)
                 for group in groups:
                     for task_id in group[:-1]:
                         scene.sandbox.complete_task(ROOM, task_id)
@@ -548,7 +546,7 @@ class TestLookThatIsWanted:
                 scene.fill(to=SATO, by=BOT, done=True)
                 for group in groups:
                     scene.sandbox.complete_task(ROOM, group[-1])
-                assert await asyncio.gather(*(wait.look(200) for wait in waits)) == [True] * 12
+                assert await asyncio.gather(*(wait.refresh(200) for wait in waits)) == [True] * 12
                 assert all(wait.is_complete for wait in waits)
 
         play(main)
@@ -565,16 +563,16 @@ class TestImpossible:
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first, second) as all_, scene.wait(first, second, complete_when="any") as any_:
-                await all_.news(EVER)
-                await any_.news(EVER)
+                await all_.wait_for_change(EVER)
+                await any_.wait_for_change(EVER)
                 scene.sandbox.delete_task(ROOM, first)
                 with pytest.raises(ChatworkNotFoundError, match=str(first)):
-                    await all_.news(EVER)
-                assert await any_.news(scene.now)
+                    await all_.wait_for_change(EVER)
+                assert await any_.wait_for_change(scene.now)
                 assert [state["status"] for state in any_.states] == ["deleted", "open"]
                 assert any_.tasks[0] is not None
                 # Whoever stays all the same is told how things stand.
-                assert await all_.news(scene.now)
+                assert await all_.wait_for_change(scene.now)
 
         play(main)
 

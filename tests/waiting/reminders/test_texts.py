@@ -4,8 +4,9 @@ import pytest
 
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.sandbox.company import BOT, SATO, YAMADA
-from airflow_provider_chatwork.waiting.reminders.schedule import Due
-from airflow_provider_chatwork.waiting.reminders.texts import Writer
+from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
+from airflow_provider_chatwork.waiting.reminders.schedule import Due, Moment
+from airflow_provider_chatwork.waiting.reminders.texts import Writer, labels_of
 from tests.waiting.office import DAY, TOKYO, at, task
 
 JA, EN = Writer("ja", TOKYO, 9), Writer("en", TOKYO, 9)
@@ -138,3 +139,21 @@ class TestWithdrawal:
 
     def test_shows_no_more_of_a_reason_than_people_read(self):
         assert len(JA.withdrawal([task()], "x" * 50_000, TRACE)) < 1200
+
+
+class TestLabelsOf:
+    DUE = Due(at("2026-01-09 17:00"), False)
+
+    def test_name_the_number_and_what_it_is_counted_for(self):
+        reminder = Reminder(every=5)
+        assert labels_of(Moment(0, 3, None, reminder), "reminder", TOKYO) == ("リマインド 3 回目", "Reminder 3")
+        assert labels_of(Moment(0, 3, self.DUE, reminder), "reminder", TOKYO) == (
+            "リマインド 3 回目 (期限 2026-01-09 (金) 17:00)",
+            "Reminder 3 (due 2026-01-09 (Fri) 17:00)",
+        )
+
+    def test_name_the_due_date_that_has_passed(self):
+        assert labels_of(Moment(0, 1, self.DUE, Escalation(mentions=1)), "escalation", TOKYO) == (
+            "期限超過のお知らせ (期限 2026-01-09 (金) 17:00)",
+            "Overdue notice (due 2026-01-09 (Fri) 17:00)",
+        )
