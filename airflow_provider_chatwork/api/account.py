@@ -8,21 +8,21 @@ from airflow_provider_chatwork.api.response_parsing import parse_list, parse_obj
 
 
 def get_me() -> Call[models.Me]:
-    """Who the token belongs to. The cheapest call there is, and it changes nothing."""
+    """Read the account of the token. Changes nothing."""
     return Call("get_me", Request("GET", "/me"), parse_object(models.Me))
 
 
 def get_my_status() -> Call[models.MyStatus]:
-    """How many messages are unread and how many tasks are open, over all rooms."""
+    """The number of unread messages and open tasks in all rooms."""
     return Call("get_my_status", Request("GET", "/my/status"), parse_object(models.MyStatus))
 
 
 def get_my_tasks(
     *, assigned_by_account_id: int | str | None = None, status: str | None = None
 ) -> Call[list[models.MyTask]]:
-    """The tasks assigned to me, at most 100; Chatwork does not page.
+    """The tasks assigned to the account of the token, at most 100; there are no pages.
 
-    :param assigned_by_account_id: only those given by this account.
+    :param assigned_by_account_id: only tasks that this account assigned.
     :param status: ``open`` (Chatwork's default) or ``done``.
     """
     query = {}

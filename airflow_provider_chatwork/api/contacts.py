@@ -1,4 +1,4 @@
-"""Contacts and those who ask to become one. https://developer.chatwork.com/reference/get-contacts"""
+"""Contacts and contact requests. https://developer.chatwork.com/reference/get-contacts"""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ _REQUESTS = "/incoming_requests"
 
 
 def list_contacts() -> Call[list[models.Contact]]:
-    """All contacts. The ``room_id`` of each is the direct chat with them."""
+    """All contacts. The ``room_id`` of a contact is the direct chat."""
     return Call("list_contacts", Request("GET", "/contacts"), parse_list(models.Contact))
 
 
 def list_incoming_requests() -> Call[list[models.IncomingRequest]]:
-    """The contact requests that wait for an answer, at most 100."""
+    """The pending contact requests, at most 100."""
     return Call("list_incoming_requests", Request("GET", _REQUESTS), parse_list(models.IncomingRequest))
 
 
 def accept_incoming_request(request_id: int | str) -> Call[models.Contact]:
-    """Accept a contact request, and get the new contact."""
+    """Accept a contact request. Returns the new contact."""
     request_id = validation.identifier("request_id", request_id)
     request = Request("PUT", f"{_REQUESTS}/{request_id}", form={})
 
     def find_executed(since: float, account_id: int) -> Lookup[models.Contact]:
-        waiting = yield strict_empty_list(list_incoming_requests())
-        if all(there["request_id"] != request_id for there in waiting):
-            # Who was accepted cannot be told from what is left.
-            reason = "the request waits no longer; list_contacts tells whom it made a contact"
+        pending = yield strict_empty_list(list_incoming_requests())
+        if all(each["request_id"] != request_id for each in pending):
+            # The list of contacts does not show which of them came from this request.
+            reason = "the request is not pending any more; list_contacts shows whether the account is a contact"
             raise ChatworkUnknownOutcomeError("accept_incoming_request", reason)
         return []
 

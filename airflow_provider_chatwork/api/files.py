@@ -12,19 +12,19 @@ from airflow_provider_chatwork.api.response_parsing import parse_list, parse_obj
 
 
 def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Call[list[models.File]]:
-    """Files of a room, at most 100; Chatwork does not page.
+    """Files of a room, at most 100; there are no pages.
 
-    :param account_id: only those this account uploaded.
+    :param account_id: only files of this uploader.
     """
     query = {} if account_id is None else {"account_id": str(validation.identifier("account_id", account_id))}
     return Call("list_files", Request("GET", _path(room_id), query=query), parse_list(models.File))
 
 
 def upload_file(room_id: int | str, upload: Upload, *, message: str | None = None) -> Call[models.UploadedFile]:
-    """Upload one file of at most 5 MiB. Chatwork has no way to delete it.
+    """Upload one file of at most 5 MiB. The API cannot delete it.
 
-    :param upload: the file's name, bytes and media type.
-    :param message: a comment to go with it, 1 to 65535 characters.
+    :param upload: name, bytes and media type of the file.
+    :param message: a comment on the file, 1 to 65535 characters.
     """
     room_id = validation.identifier("room_id", room_id)
     validation.text("filename", upload.filename, longest=validation.MAX_NAME)
@@ -54,10 +54,10 @@ def upload_file(room_id: int | str, upload: Upload, *, message: str | None = Non
 
 
 def get_file(room_id: int | str, file_id: int | str, *, create_download_url: bool = False) -> Call[models.File]:
-    """One file.
+    """Read one file.
 
-    :param create_download_url: whether to get a ``download_url`` with it, which is good for 30 seconds. It needs no
-        token and must be sent none.
+    :param create_download_url: whether the result has a ``download_url``, which is valid for 30 seconds. Download it
+        without the API token.
     """
     path = f"{_path(room_id)}/{validation.identifier('file_id', file_id)}"
     query = {"create_download_url": validation.flag("create_download_url", create_download_url)}
@@ -65,7 +65,7 @@ def get_file(room_id: int | str, file_id: int | str, *, create_download_url: boo
 
 
 def _shown_name(filename: str) -> str:
-    """A file's name, whatever became on its way of quotation marks, accents and white space at its ends."""
+    """A file name in the form in which Chatwork returns it: quotation marks, Unicode form, white space at the ends."""
     return unicodedata.normalize("NFC", filename.replace("%22", '"')).strip()
 
 

@@ -1,4 +1,4 @@
-"""A room's invite link. https://developer.chatwork.com/reference/get-rooms-room_id-link"""
+"""The invite link of a room. https://developer.chatwork.com/reference/get-rooms-room_id-link"""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from airflow_provider_chatwork.api.response_parsing import parse_object
 
 
 def get_invite_link(room_id: int | str) -> Call[models.InviteLink]:
-    """The invite link of a room; only ``{"public": False}`` where there is none."""
+    """Read the invite link of a room. ``{"public": False}`` if there is none."""
     return Call("get_invite_link", Request("GET", _path(room_id)), parse_object(models.InviteLink))
 
 
 def create_invite_link(
     room_id: int | str, *, code: str | None = None, need_acceptance: bool = True, description: str | None = None
 ) -> Call[models.InviteLink]:
-    """Create the invite link of a room that has none; Chatwork answers 400 where there is one.
+    """Create the invite link of a room. Chatwork answers 400 if there is already one.
 
     :param code: the last part of the link: 1 to 50 of ``A-Z a-z 0-9 _ -``; random if not given.
-    :param need_acceptance: whether an admin has to let in who follows the link.
-    :param description: what those who follow the link read.
+    :param need_acceptance: whether an admin must accept accounts that use the link.
+    :param description: the text on the page of the link.
     """
 
     def find_executed(since: float, account_id: int) -> Lookup[models.InviteLink]:
@@ -34,7 +34,7 @@ def create_invite_link(
         return [link] if ours else []
 
     request = Request("POST", _path(room_id), form=_form(code, need_acceptance, description))
-    # The link made a second time by the same code equals the first.
+    # A second link with the same code is equal to the first.
     return Call(
         "create_invite_link",
         request,
@@ -48,17 +48,17 @@ def create_invite_link(
 def update_invite_link(
     room_id: int | str, *, code: str | None = None, need_acceptance: bool = True, description: str | None = None
 ) -> Call[models.InviteLink]:
-    """Replace the invite link of a room; Chatwork answers 400 where there is none.
+    """Replace the invite link of a room. Chatwork answers 400 if there is none.
 
-    Chatwork does not keep what is left out: without ``code`` the link gets a *new random one*, and without
-    ``need_acceptance`` it is on again. The parameters are those of :func:`create_invite_link`.
+    Fields that are not given are reset: without ``code`` the link gets a *new random code*, and without
+    ``need_acceptance`` an admin must accept. The parameters are those of :func:`create_invite_link`.
     """
     request = Request("PUT", _path(room_id), form=_form(code, need_acceptance, description))
     return Call("update_invite_link", request, parse_object(models.InviteLink))
 
 
 def delete_invite_link(room_id: int | str) -> Call[models.InviteLink]:
-    """Take the invite link of a room away; Chatwork answers 400 where there is none."""
+    """Delete the invite link of a room. Chatwork answers 400 if there is none."""
 
     def read(value: object) -> models.InviteLink:
         return {"public": False} if value is None else parse_object(models.InviteLink)(value)

@@ -1,4 +1,4 @@
-"""What people wrote in a message, and what Chatwork wrote there by itself."""
+"""Tell what the author of a message wrote from what Chatwork added to it."""
 
 from __future__ import annotations
 
@@ -13,46 +13,45 @@ from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.notation_parser import Block, Tag, parse_tags
 
-#: What accounts are called, by their ids: each by a name or by any of several.
+#: Names by account id; an account may have several.
 Names: TypeAlias = Mapping[int, str | tuple[str, ...]]
 
 _DELETED = "[deleted]"
 _REPLY = re.compile(r"\[\s*rp\s[^\[\]]*?\bto=([0-9]{1,20})-([0-9]{1,20})\b[^\[\]]*\]", re.IGNORECASE)
 _CALLED = re.compile(r"(?:to:|\baid=)\s*([0-9]{1,18})", re.IGNORECASE)
-# Chatwork puts the name of who is called behind the tag, on a line of its own, and in Japanese with an honorific.
+# Chatwork writes the name of a mentioned account after the tag, on the same line, in Japanese with an honorific.
 _SOMEBODY = re.compile(r"[^\S\n]*+[^\n\[\]、。,.!?！？]{1,100}?さん[^\S\n]*+(?=\n)")
-# Chatwork's own frame begins with words that it shows in the language of whoever reads them.
+# A frame that Chatwork writes begins with a [dtext:] tag, which is displayed in the reader's language.
 _NOTICE = re.compile(r"\s*+(?:\[title\]\s*+)?\[dtext:", re.IGNORECASE)
 _HONORIFIC = r"(?:[^\S\n]*+(?:さん|さま|様)|(?!\w))"
 
 
 def is_deleted(body: str) -> bool:
-    """Whether a body is what Chatwork leaves of a deleted message."""
+    """Whether a body is that of a deleted message."""
     return body.strip() == _DELETED
 
 
 def is_system(body: str) -> bool:
-    """Whether Chatwork wrote a message by itself: somebody joined, a task was added or done, a file was uploaded.
+    """Whether a message is a system message: somebody joined, a task was added or done, a file was uploaded.
 
-    Chatwork's own words (``[dtext:...]``) inside a quote or code do not make it one, and neither do those that stand in
-    a frame of their own where a person wrote something beside it: words that go with a file, or an answer.
+    A ``[dtext:...]`` tag inside a quote or code does not count. A message with text beside Chatwork's frame, such as a
+    comment on a file, is not a system message.
     """
     return "[dtext:" in body and _parts(body).is_system
 
 
 def is_reply_to(body: str, room_id: int, message_id: str) -> bool:
-    """Whether a message answers another one: ``[rp aid=... to=room-message]``, and not in a quote or code."""
+    """Whether a message replies to another one by ``[rp aid=... to=room-message]`` outside quotes and code."""
     return any(reply.to == (room_id, int(message_id)) for reply in _parts(body).replies)
 
 
 def own_text(body: str, names: Names | None = None) -> str:
-    """What its author wrote in a message.
+    """The text that the author of a message wrote.
 
-    That is without quotes, without reply and To tags and the names behind these, and without what Chatwork adds for a
-    file. All other notation stays as it is. A name is known by ``names``, or by standing alone on its line with the
-    honorific that Chatwork writes behind it. A name that is neither stays.
+    It is without quotes, reply tags, To tags and the names after them, and without the frame of a file. Other notation
+    stays. A name is removed if it is in ``names``, or if it is the rest of its line and ends with an honorific.
 
-    :param names: names by account id, as far as they are known.
+    :param names: the known names by account id.
     """
     return _text(body, _parts(body), 0, len(body), names or {})
 
@@ -60,16 +59,15 @@ def own_text(body: str, names: Names | None = None) -> str:
 def reply_texts(
     body: str, room_id: int, message_id: str, names: Names | None = None, *, strictly: bool = False
 ) -> list[str]:
-    """What its author wrote in a message in answer to another one, read like :func:`own_text`.
+    """The texts that the author of a message wrote in reply to another message; see :func:`own_text`.
 
-    A message may answer several. What belongs to one of them goes from its reply tag to the next reply tag, of
-    whatever message; what stands before all of them belongs to the first. More than one text comes out where a message
-    is answered more than once.
+    A message may reply to several messages. A reply goes from its reply tag to the next reply tag; text before the
+    first reply tag belongs to the first reply. There are several texts if a message replies to the same one repeatedly.
 
-    :param room_id: the room of the message that is answered.
-    :param message_id: its id.
-    :param names: names by account id, as far as they are known.
-    :param strictly: whether to know names by ``names`` alone, where nothing of what was said must be taken for one.
+    :param room_id: the room of the other message.
+    :param message_id: the id of the other message.
+    :param names: the known names by account id.
+    :param strictly: remove only names that are in ``names``.
     """
     parts = _parts(body)
     return [
@@ -80,12 +78,12 @@ def reply_texts(
 
 
 def names_on(page: Sequence[models.Message]) -> dict[int, str]:
-    """The names of those who have written on a page, by account id."""
+    """The names of the authors of the messages, by account id."""
     return {message["account"]["account_id"]: message["account"].get("name", "") for message in page}
 
 
-def _behind_name(body: str, at: int, names: str | tuple[str, ...], *, strictly: bool) -> int:
-    """Where what was written begins, behind a tag that calls somebody."""
+def _end_of_name(body: str, at: int, names: str | tuple[str, ...], *, strictly: bool) -> int:
+    """The position after the name that follows a mention at position ``at``."""
     for name in (names,) if isinstance(names, str) else names:
         if name and (known := re.compile(rf"[^\S\n]*+{re.escape(name)}{_HONORIFIC}").match(body, at)):
             return known.end()
@@ -97,7 +95,7 @@ def _behind_name(body: str, at: int, names: str | tuple[str, ...], *, strictly: 
 
 def _text(body: str, parts: _Parts, start: int, end: int, names: Names, *, strictly: bool = False) -> str:
     kept, at = [], start
-    # By bisection: a body of nothing but reply tags must not keep a triggerer busy.
+    # Bisection keeps this fast for a body with thousands of reply tags.
     for index in range(bisect_left(parts.cuts, start, key=lambda cut: cut[0]), len(parts.cuts)):
         begin, until, account_id = parts.cuts[index]
         if begin >= end:
@@ -107,12 +105,12 @@ def _text(body: str, parts: _Parts, start: int, end: int, names: Names, *, stric
         kept.append(body[at:begin])
         at = until
         if account_id is not None:
-            at = _behind_name(body, until, names.get(account_id, ""), strictly=strictly)
+            at = _end_of_name(body, until, names.get(account_id, ""), strictly=strictly)
     return ("".join(kept) + body[at:end]).strip()
 
 
 class _Reply(NamedTuple):
-    """A part of a body that answers a message, and room and id of that; ``None`` for a tag that cannot be read."""
+    """A part of a body that replies to a message. ``to`` is its room id and message id; ``None`` for an invalid tag."""
 
     start: int
     end: int
@@ -121,11 +119,11 @@ class _Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What notation says about a body.
+    """A parsed body.
 
-    :param replies: the parts that answer messages, in order.
-    :param cuts: where quotes, Chatwork's own frames and the tags that call people are, and who is called; by start.
-    :param is_system: whether nothing of it is by a person.
+    :param replies: the parts that reply to messages, in order.
+    :param cuts: start, end and mentioned account of each quote, Chatwork frame and mention, in order.
+    :param is_system: whether it is a system message.
     """
 
     replies: tuple[_Reply, ...]
@@ -133,7 +131,7 @@ class _Parts:
     is_system: bool
 
 
-# All waits of a triggerer on one room ask about the same messages.
+# All waits of a triggerer on one room read the same messages.
 @lru_cache(maxsize=2 * PAGE)
 def _parts(body: str) -> _Parts:
     found = parse_tags(body)
@@ -156,7 +154,7 @@ def _parts(body: str) -> _Parts:
 
 
 def _replies(body: str, tags: Sequence[Tag]) -> tuple[_Reply, ...]:
-    # What stands before the first tag is not left out: "not yet" in front of an answer is a part of the answer.
+    # Text before the first tag is included: "not yet" before a reply is part of the reply.
     edges = [0, *(tag.start for tag in tags[1:]), len(body)]
     read = (_REPLY.fullmatch(body[tag.start : tag.end]) for tag in tags)
     return tuple(
@@ -176,9 +174,9 @@ def _is_system(body: str, tags: Sequence[Tag], written: Sequence[Tag], notices: 
 
 
 class _Blocks:
-    """Blocks of a body, without those inside others of them.
+    """The outermost of some blocks.
 
-    :param blocks: an outer one before those inside it.
+    :param blocks: the blocks; an outer one comes before those inside it.
     """
 
     def __init__(self, blocks: Iterable[Block]) -> None:
@@ -189,6 +187,6 @@ class _Blocks:
         self._starts = [block.opening.start for block in self.outer]
 
     def contain(self, position: int) -> bool:
-        """Whether something at a position is inside one of them."""
+        """Whether a position is inside one of the blocks."""
         behind = bisect(self._starts, position)
         return bool(behind) and self.outer[behind - 1].contains(position)

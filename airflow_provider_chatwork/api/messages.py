@@ -13,32 +13,32 @@ from airflow_provider_chatwork.api.errors import (
 )
 from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
 
-#: The most items Chatwork puts into one list. There is no second page.
+#: The largest number of items in one list. There is no second page.
 PAGE = 100
 
 
 def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models.Message]]:
     """The newest messages of a room, at most 100, oldest first.
 
-    :param force: ``True`` reads the newest ones and changes nothing. ``False`` reads what came since the last such
-        call *of anybody with this token* and moves that mark on, so an answer that gets lost is lost for good: the
-        call is not repeated.
+    :param force: ``True`` returns the newest messages and changes nothing. ``False`` returns the messages since the
+        last such call with this token, and moves Chatwork's cursor. The messages of a lost answer cannot be read with
+        ``False`` again, so the call is not repeated.
     """
     read_page = parse_list(models.Message)
 
     def read(value: object) -> list[models.Message]:
-        return sorted(read_page(value), key=lambda message: (message["send_time"], int(message["message_id"])))
+        return sorted(read_page(value), key=position)
 
     request = Request("GET", path(room_id), query={"force": validation.flag("force", force)})
-    # What is behind the mark is not shown again, so a body that got lost must not pass for "nothing new".
+    # The messages before the cursor are not returned again, so a lost body must not pass for "nothing new".
     return Call("list_messages", request, read, repeatable=bool(force), empty_list_only_on_204=not force)
 
 
 def post_message(room_id: int | str, body: str, *, self_unread: bool = False) -> Call[models.ChangedMessage]:
-    """Post a message. Chatwork takes 10 messages and tasks in 10 seconds for each room.
+    """Post a message. Chatwork accepts 10 messages and tasks in 10 seconds for each room.
 
     :param body: 1 to 65535 characters.
-    :param self_unread: whether the message is unread for the account that posts it, too.
+    :param self_unread: whether the message is also unread for the account that posts it.
     """
     room_id = validation.identifier("room_id", room_id)
     form = {"body": validation.text("body", body), "self_unread": validation.flag("self_unread", self_unread)}
@@ -63,12 +63,12 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
 
 
 def get_message(room_id: int | str, message_id: str) -> Call[models.Message]:
-    """One message."""
+    """Read one message."""
     return Call("get_message", Request("GET", _path_of_one(room_id, message_id)), parse_object(models.Message))
 
 
 def edit_message(room_id: int | str, message_id: str, body: str) -> Call[models.ChangedMessage]:
-    """Replace the body of a message of one's own. Nobody is notified.
+    """Replace the body of one of the account's own messages. Nobody is notified.
 
     :param body: 1 to 65535 characters.
     """
@@ -77,11 +77,11 @@ def edit_message(room_id: int | str, message_id: str, body: str) -> Call[models.
 
 
 def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMessage]:
-    """Delete a message of one's own."""
+    """Delete one of the account's own messages."""
     message_id = validation.message_identifier("message_id", message_id)
 
     def read(value: object) -> models.ChangedMessage:
-        # Described as 200 with the id and, in one place, as 204 without.
+        # The reference describes 200 with the id and, on one page, 204 without a body.
         return {"message_id": message_id} if value is None else parse_object(models.ChangedMessage)(value)
 
     def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.ChangedMessage]:
@@ -96,8 +96,16 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
     )
 
 
+def position(message: models.Sent) -> tuple[int, int]:
+    """The sort key of a message within its room: messages of the same second are ordered by id."""
+    return message["send_time"], int(message["message_id"])
+
+
 def path(room_id: int | str, rest: str = "") -> str:
-    """The path of a room's messages, or of what lies behind it."""
+    """The path of the messages of a room.
+
+    :param rest: is appended to it.
+    """
     return f"/rooms/{validation.identifier('room_id', room_id)}/messages{rest}"
 
 
@@ -106,10 +114,10 @@ def _path_of_one(room_id: int | str, message_id: str) -> str:
 
 
 def same_text(one_text: str, other: str) -> bool:
-    """Whether two bodies are the same text, whatever a server may have done to line ends and outer white space."""
+    """Whether two bodies are equal, except for line ends and white space at the ends."""
     return one_text.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
 
 
 def reaches_back(page: Sequence[models.Message], since: float) -> bool:
-    """Whether a page, oldest first, holds every message since a Unix time, so that what it lacks is not there."""
+    """Whether a page (oldest first) contains every message since a Unix time."""
     return len(page) < PAGE or page[0]["send_time"] < since

@@ -1,7 +1,7 @@
-"""The shapes of Chatwork's answers: plain JSON, so every one of them can be an XCom.
+"""The types of Chatwork's answers: plain JSON, so each of them can be an XCom.
 
-Times are Unix seconds; an ``update_time`` of 0 means never edited. Chatwork may add fields and words: read ``role``,
-``type``, ``status`` and ``limit_type`` as open lists. https://developer.chatwork.com/reference
+Times are Unix seconds; an ``update_time`` of 0 means never edited. Chatwork may add fields, and new values of ``role``,
+``type``, ``status`` and ``limit_type``. https://developer.chatwork.com/reference
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from airflow_provider_chatwork.api.response_parsing import REQUIRED
 
 #: The id of an account, room, task, file or contact request.
 Id: TypeAlias = Annotated[int, REQUIRED]
-#: How many there are of something.
+#: A number of items.
 Count: TypeAlias = Annotated[int, REQUIRED]
-#: The id of a message: text, as it has more digits than a float keeps.
+#: The id of a message: text, because a float cannot hold it.
 MessageId: TypeAlias = Annotated[str, REQUIRED]
 
 
 class Account(TypedDict):
-    """A person, as messages, tasks and files name them."""
+    """An account, in a message, task or file."""
 
     account_id: Id
     name: str
@@ -27,7 +27,7 @@ class Account(TypedDict):
 
 
 class Me(TypedDict):
-    """The account of the token. Holds personal data: keep it out of logs."""
+    """The account of the token. Contains personal data: do not log it."""
 
     account_id: Id
     room_id: int
@@ -51,7 +51,7 @@ class Me(TypedDict):
 
 
 class MyStatus(TypedDict):
-    """How much is unread and to do. ``*_room_num`` count rooms, the others messages and tasks."""
+    """Unread messages and open tasks. ``*_room_num`` count rooms, the others count messages and tasks."""
 
     unread_room_num: Count
     mention_room_num: Count
@@ -62,7 +62,7 @@ class MyStatus(TypedDict):
 
 
 class RoomOfTask(TypedDict):
-    """The room of one of my tasks."""
+    """The room of a :class:`MyTask`."""
 
     room_id: Id
     name: str
@@ -70,7 +70,7 @@ class RoomOfTask(TypedDict):
 
 
 class MyTask(TypedDict):
-    """A task of mine."""
+    """A task that is assigned to the account of the token."""
 
     task_id: Id
     room: Annotated[RoomOfTask, REQUIRED]
@@ -96,7 +96,7 @@ class Contact(TypedDict):
 
 
 class Room(TypedDict):
-    """A room. ``type``: my, direct, group. ``role``, which is the caller's: admin, member, readonly."""
+    """A room. ``type``: my, direct, group. ``role`` of the account of the token: admin, member, readonly."""
 
     room_id: Id
     name: str
@@ -114,7 +114,7 @@ class Room(TypedDict):
 
 
 class RoomWithDescription(Room):
-    """A room, asked for by itself."""
+    """A room as ``get_room`` returns it."""
 
     description: str
 
@@ -146,6 +146,13 @@ class MemberRoles(TypedDict):
     readonly: Annotated[list[int], REQUIRED]
 
 
+class Sent(TypedDict):
+    """The fields of a message that give its position in the room."""
+
+    message_id: str
+    send_time: int
+
+
 class Message(TypedDict):
     """A message."""
 
@@ -163,14 +170,14 @@ class ChangedMessage(TypedDict):
 
 
 class Unread(TypedDict):
-    """What is left unread in a room."""
+    """The unread messages of a room."""
 
     unread_num: Count
     mention_num: Count
 
 
 class Task(TypedDict):
-    """A task. ``status``: open, done. ``limit_type``: none, date, time. ``account`` is who has to do it."""
+    """A task. ``status``: open, done. ``limit_type``: none, date, time. ``account`` is the assignee."""
 
     task_id: Id
     account: Annotated[Account, REQUIRED]
@@ -195,7 +202,7 @@ class ChangedTask(TypedDict):
 
 
 class File(TypedDict):
-    """A file. ``filesize`` is in bytes; ``download_url``, where it was asked for, is good for 30 seconds."""
+    """A file. ``filesize`` is in bytes; ``download_url`` is valid for 30 seconds."""
 
     file_id: Id
     account: Account
@@ -213,7 +220,7 @@ class UploadedFile(TypedDict):
 
 
 class InviteLink(TypedDict):
-    """A room's invite link. Where ``public`` is false there is none, and the other fields are missing."""
+    """A room's invite link. If ``public`` is false, there is no link and the other fields are missing."""
 
     public: Annotated[bool, REQUIRED]
     url: NotRequired[str]
@@ -222,7 +229,7 @@ class InviteLink(TypedDict):
 
 
 class IncomingRequest(TypedDict):
-    """Somebody who wants to become a contact."""
+    """A contact request of another account."""
 
     request_id: Id
     account_id: int

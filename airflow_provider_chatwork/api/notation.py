@@ -1,27 +1,27 @@
-"""Chatwork's message notation: one function for every tag, and what makes text fit to be sent.
+"""Chatwork's message notation: one function for each tag, and functions that make text safe and short enough.
 
-Notation works in messages, tasks and room descriptions. The functions return text, to be put together with ``+``,
-``join`` or a template. What an argument may hold depends on what it is:
+Notation works in messages, tasks and room descriptions. The functions return text, to be combined with ``+``, ``join``
+or a template. How an argument is treated depends on its kind:
 
 =====================  ==============================================================================================
-body (info, quote,     Notation: tags in it act, so results of these functions can be nested. Enclosing tags without
-task)                  a partner are broken, so that no body can end its frame early or leave one open behind it.
-title                  One line of inline notation: mentions, avatars, names and links act, all other tags are broken
-                       (a title can thus not close itself), and line ends become spaces.
-code                   Literal text: all tags in it are broken, also mentions, as Chatwork does not say that these
-                       are without effect there. Emoticons stay, so that code can be copied.
-name, label            Literal text on one line, made harmless with :func:`safe`.
+body (info, quote,     Notation: its tags work, so the functions can be nested. Unpaired enclosing tags are broken, so
+task)                  that a body cannot end its frame early or leave a frame open.
+title                  One line of inline notation: mentions, avatars, names and links work, all other tags are broken,
+                       and line ends become spaces.
+code                   Literal text: all tags are broken, also mentions, because Chatwork does not document that they
+                       have no effect there. Emoticons stay, so that code can be copied.
+name, label            Literal text on one line, made safe with :func:`safe`.
 =====================  ==============================================================================================
 
-Text that people or machines wrote belongs through :func:`safe` before it becomes a body or title: an exception text
-with ``[toall]`` in it calls everyone in the room. What is finished goes through :func:`fit`, which keeps it whole.
+Pass text of other people and programs through :func:`safe` before it becomes a body or title: an exception text with
+``[toall]`` mentions everybody in the room. Pass the finished text through :func:`fit`, which keeps its notation valid.
 
-Numbers may come as text, as they do from templates. Every function raises
-:class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` for an id that is not made of digits.
+Numbers may be text, as templates render text. Every function raises
+:class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` for an id that does not consist of digits.
 
-Which tags there are: https://developer.chatwork.com/docs/message-notation. The tags that Chatwork itself writes into
-messages (:func:`preview`, :func:`download`, :func:`task`, :func:`dtext`, :func:`deleted`) are here to be recognised
-and simulated; whether Chatwork lets them act when a client sends them is not documented.
+All tags: https://developer.chatwork.com/docs/message-notation. Chatwork itself writes :func:`preview`,
+:func:`download`, :func:`task`, :func:`dtext` and :func:`deleted`. They are here to recognise and simulate messages; it
+is not documented whether they work in a posted message.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ _INLINE_TAG = re.compile(
 
 
 def to(account_ids: Id | Iterable[Id] | Mapping[Id, str], name: str | None = None) -> str:
-    """Call accounts: ``[To:123]``. Chatwork shows an icon only, so give the name to be read as well.
+    """Mention accounts: ``[To:123]``. Chatwork shows only an icon, so add the name.
 
-    :param account_ids: one id; several, also as a comma-separated text; or a mapping of id to name, which gives one
-        line for each. Nobody gives an empty text.
-    :param name: the name of the one account.
+    :param account_ids: one id; several ids, also as a comma-separated text; or a mapping of id to name, which gives one
+        line for each account. No id gives an empty text.
+    :param name: the name, if there is one account.
     """
     if isinstance(account_ids, Mapping):
         return "\n".join(to(account_id, of) for account_id, of in account_ids.items())
@@ -84,17 +84,17 @@ def to(account_ids: Id | Iterable[Id] | Mapping[Id, str], name: str | None = Non
 
 
 def to_all() -> str:
-    """Call everyone in the room: ``[toall]``."""
+    """Mention everybody in the room: ``[toall]``."""
     return "[toall]"
 
 
 def reply(account_id: Id, room_id: Id, message_id: Id, name: str | None = None) -> str:
-    """Answer a message: calls its author and links to it.
+    """Reply to a message: mentions its author and links to it.
 
-    :param account_id: who wrote the message.
-    :param room_id: where it is.
-    :param message_id: which one it is.
-    :param name: the author's name, to be read.
+    :param account_id: the author of the message.
+    :param room_id: the room of the message.
+    :param message_id: the message.
+    :param name: the name of the author.
     """
     account = validation.identifier("account_id", account_id)
     room = validation.identifier("room_id", room_id)
@@ -102,11 +102,11 @@ def reply(account_id: Id, room_id: Id, message_id: Id, name: str | None = None) 
 
 
 def quote(body: str, account_id: Id, time: Id | None = None) -> str:
-    """Quote what somebody said.
+    """Quote a message.
 
-    :param body: notation; enclosing tags without a partner are broken.
-    :param account_id: who said it.
-    :param time: when, in Unix seconds.
+    :param body: notation; unpaired enclosing tags are broken.
+    :param account_id: the author.
+    :param time: when it was sent, in Unix seconds.
     """
     when = "" if time is None else f" time={validation.limit('time', time)}"
     return (
@@ -117,19 +117,19 @@ def quote(body: str, account_id: Id, time: Id | None = None) -> str:
 def info(body: str, title: str | None = None) -> str:
     """Put a frame around a body.
 
-    :param body: notation; enclosing tags without a partner are broken.
-    :param title: what :func:`title` takes; an empty one is left away.
+    :param body: notation; unpaired enclosing tags are broken.
+    :param title: as for :func:`title`; an empty title is omitted.
     """
     return f"[info]{_title(title) if title else ''}{break_unpaired_tags(str(body))}[/info]"
 
 
 def title(text: str) -> str:
-    """Head the frame that the text is put in: ``[title]...[/title]``, right behind ``[info]``.
+    """The title of a frame: ``[title]...[/title]``, directly after ``[info]``.
 
     :param text: one line of inline notation; other tags are broken, line ends become spaces.
     """
     pieces = _INLINE_TAG.split(_one_line(clean(text)))
-    # Whatever is not known to be inline is broken, and not the reverse: that stays right for tags written oddly.
+    # Everything but the known inline tags is broken, so that unknown spellings of other tags are broken, too.
     inline = "".join(piece if at % 2 else break_tags(piece) for at, piece in enumerate(pieces))
     return f"[title]{break_unpaired_tags(inline)}[/title]"
 
@@ -138,16 +138,16 @@ _title = title
 
 
 def code(text: object) -> str:
-    """Show text literally, in a monospaced block that ends at its end and nowhere before.
+    """Show text literally, in a monospaced block.
 
-    :param text: any value; it is turned into text with ``str``. Tags in it are broken with U+200B, and what cannot
-        be sent is replaced as :func:`safe` does.
+    :param text: any value; it is converted with ``str``. Its tags are broken with U+200B, and characters that cannot be
+        sent are replaced as :func:`safe` does.
     """
     return f"[code]{break_tags(clean(text))}[/code]"
 
 
 def hr() -> str:
-    """Draw a rule: ``[hr]``."""
+    """A horizontal rule: ``[hr]``."""
     return "[hr]"
 
 
@@ -167,12 +167,12 @@ def pname(account_id: Id) -> str:
 
 
 def url(address: str) -> str:
-    """Mark a link. Chatwork links bare addresses too.
+    """A link. Chatwork also links URLs without this tag.
 
-    :param address: http or https, without blanks; square brackets are percent-encoded.
+    :param address: an http or https URL without spaces; square brackets are percent-encoded.
     """
     if not re.fullmatch(r"https?://[^\s\x00-\x1f\x7f]+", str(address), re.IGNORECASE):
-        raise ChatworkParameterError("address", address, "give an http or https address without blanks")
+        raise ChatworkParameterError("address", address, "give an http or https URL without spaces")
     return f"[url]{address.replace('[', '%5B').replace(']', '%5D')}[/url]"
 
 
@@ -180,7 +180,7 @@ def preview(file_id: Id, height: Id | None = None) -> str:
     """Show an uploaded image.
 
     :param file_id: the file.
-    :param height: in pixels.
+    :param height: its height in pixels.
     """
     tall = "" if height is None else f" ht={validation.identifier('height', height)}"
     return f"[preview id={validation.identifier('file_id', file_id)}{tall}]"
@@ -198,13 +198,13 @@ def download(file_id: Id, label: str) -> str:
 def task(
     body: str, account_id: Id, status: str = "open", limit: Id | None = None, limit_type: str | None = None
 ) -> str:
-    """Show a task card. It is only the picture of a task; ``create_task`` makes one.
+    """Show a task card. It does not create a task; ``create_task`` does.
 
-    :param body: notation; enclosing tags without a partner are broken.
-    :param account_id: whose task it is.
+    :param body: notation; unpaired enclosing tags are broken.
+    :param account_id: the assignee.
     :param status: ``open`` or ``done``.
     :param limit: the deadline in Unix seconds.
-    :param limit_type: what the deadline says: ``date`` or ``time``.
+    :param limit_type: ``date`` or ``time``.
     """
     attributes = [
         f"aid={validation.identifier('account_id', account_id)}",
@@ -218,17 +218,17 @@ def task(
 
 
 def dtext(key: str) -> str:
-    """Show one of Chatwork's own sentences in the reader's language.
+    """Show one of Chatwork's own texts in the reader's language.
 
-    :param key: such as ``task_added``, ``task_done``, ``file_uploaded`` or ``chatroom_deleted``.
+    :param key: for example ``task_added``, ``task_done``, ``file_uploaded`` or ``chatroom_deleted``.
     """
     if not re.fullmatch("[a-z][a-z0-9_]*", str(key)):
-        raise ChatworkParameterError("key", key, "give a key of small letters and underscores, such as task_done")
+        raise ChatworkParameterError("key", key, "give a key of lower-case letters and underscores, such as task_done")
     return f"[dtext:{key}]"
 
 
 def deleted() -> str:
-    """Stand for a deleted message: ``[deleted]``."""
+    """The body of a deleted message: ``[deleted]``."""
     return "[deleted]"
 
 

@@ -1,4 +1,4 @@
-"""What of a room is read and what is not. https://developer.chatwork.com/reference/put-rooms-room_id-messages-read"""
+"""Mark messages as read or unread. https://developer.chatwork.com/reference/put-rooms-room_id-messages-read"""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from airflow_provider_chatwork.api.response_parsing import parse_object
 
 
 def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Call[models.Unread]:
-    """Mark messages as read; Chatwork answers 400 where they are read already.
+    """Mark messages as read. Chatwork answers 400 if they are already read.
 
-    :param message_id: the last one to mark; all of the room if not given.
+    :param message_id: the last message to mark; all messages of the room if not given.
     """
     form = {} if message_id is None else {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/read"), form=form)
@@ -24,7 +24,7 @@ def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Cal
 
 
 def mark_messages_unread(room_id: int | str, message_id: str) -> Call[models.Unread]:
-    """Mark a message and all after it as unread; Chatwork answers 400 where it is unread already."""
+    """Mark a message and all later ones as unread. Chatwork answers 400 if it is already unread."""
     form = {"message_id": validation.message_identifier("message_id", message_id)}
     request = Request("PUT", messages.path(room_id, "/unread"), form=form)
     return Call(

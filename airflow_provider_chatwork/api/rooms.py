@@ -23,7 +23,7 @@ _MEMBER_PARAMETERS = ("members_admin_ids", "members_member_ids", "members_readon
 
 
 def list_rooms() -> Call[list[models.Room]]:
-    """All rooms the account is in. The answer grows with their number: it is not capped and not paged."""
+    """All rooms of the account. The list has no limit and no pages."""
     return Call("list_rooms", Request("GET", _ROOMS), parse_list(models.Room))
 
 
@@ -42,14 +42,14 @@ def create_room(
     """Create a group room.
 
     :param name: 1 to 255 characters.
-    :param members_admin_ids: at least one; the account of the token belongs here.
-    :param members_member_ids: account ids of contacts or colleagues, like the other two lists.
-    :param members_readonly_ids: those who only read.
-    :param description: what the room is for.
+    :param members_admin_ids: at least one; the account of the token must be among them.
+    :param members_member_ids: account ids of contacts or of accounts of the same organization, as in the other lists.
+    :param members_readonly_ids: members who cannot post.
+    :param description: the description of the room.
     :param icon_preset: one of :data:`~airflow_provider_chatwork.api.validation.ICON_PRESETS`.
     :param link: whether to create an invite link.
     :param link_code: the last part of the link: 1 to 50 of ``A-Z a-z 0-9 _ -``; random if not given.
-    :param link_need_acceptance: whether an admin has to let in who follows the link.
+    :param link_need_acceptance: whether an admin must accept accounts that use the link.
     """
     form = {"name": validation.text("name", name, longest=validation.MAX_NAME)}
     form |= _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
@@ -68,9 +68,9 @@ def create_room(
     def find_executed(since: float, account_id: int) -> Lookup[models.ChangedRoom]:
         found: list[models.ChangedRoom] = []
         for room in (yield strict_empty_list(list_rooms())):
-            # A room that has been quiet since cannot be new. One that has not been is new if its first message is.
-            named_so = messages.same_text(room.get("name") or "", name) and room.get("type") == "group"
-            if not named_so or (room.get("last_update_time") or since) < since:
+            # A room without an update since then is not new. Otherwise it is new if its first message is.
+            is_candidate = messages.same_text(room.get("name") or "", name) and room.get("type") == "group"
+            if not is_candidate or (room.get("last_update_time") or since) < since:
                 continue
             page = yield strict_empty_list(messages.list_messages(room["room_id"]))
             if len(page) < messages.PAGE and all(message["send_time"] >= since for message in page):
@@ -82,17 +82,17 @@ def create_room(
 
 
 def get_room(room_id: int | str) -> Call[models.RoomWithDescription]:
-    """One room with its description."""
+    """Read one room with its description."""
     return Call("get_room", Request("GET", _path(room_id)), parse_object(models.RoomWithDescription))
 
 
 def update_room(
     room_id: int | str, *, name: str | None = None, description: str | None = None, icon_preset: str | None = None
 ) -> Call[models.ChangedRoom]:
-    """Change what is given and leave the rest. Needs the role admin.
+    """Change the given fields of a room. Needs the role admin.
 
     :param name: 1 to 255 characters.
-    :param description: what the room is for; an empty text removes it.
+    :param description: the description of the room; an empty text removes it.
     :param icon_preset: one of :data:`~airflow_provider_chatwork.api.validation.ICON_PRESETS`.
     """
     form = {}
@@ -110,7 +110,7 @@ def update_room(
 def delete_room(room_id: int | str, action_type: str) -> Call[None]:
     """Leave a group room, or delete it for everybody. Neither can be undone.
 
-    :param action_type: ``leave`` also deletes the tasks and files the account has there; ``delete`` destroys
+    :param action_type: ``leave`` also deletes the account's own tasks and files in the room; ``delete`` deletes the
         messages, tasks and files of everybody.
     """
     room_id = validation.identifier("room_id", room_id)
@@ -125,7 +125,7 @@ def delete_room(room_id: int | str, action_type: str) -> Call[None]:
 
 
 def list_members(room_id: int | str) -> Call[list[models.Member]]:
-    """Everybody in a room, with their roles."""
+    """All members of a room, with their roles."""
     return Call("list_members", Request("GET", _path(room_id, "/members")), parse_list(models.Member))
 
 
@@ -136,29 +136,29 @@ def update_members(
     members_member_ids: AccountIds = (),
     members_readonly_ids: AccountIds = (),
 ) -> Call[models.MemberRoles]:
-    """Set the *whole* membership of a room. Who is in none of the three lists is removed, oneself included.
+    """Replace *all* members of a room. An account in none of the three lists is removed, also the account of the token.
 
     :param members_admin_ids: at least one.
-    :param members_member_ids: those who read and write.
-    :param members_readonly_ids: those who only read.
+    :param members_member_ids: members who can post.
+    :param members_readonly_ids: members who cannot post.
     """
     form = _member_form(members_admin_ids, members_member_ids, members_readonly_ids)
 
     def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.MemberRoles]:
-        # Who gives up the role of admin, or leaves, with one try is refused the next.
+        # If the first try removes the admin role of the account, Chatwork refuses the next try with 403.
         if not isinstance(refusal, ChatworkForbiddenError):
             return []
         try:
             members = yield strict_empty_list(list_members(room_id))
         except ChatworkForbiddenError:
-            reason = "its repetition was refused, and the account of the token may not see the members"
+            reason = "its repetition was refused, and the account of the token cannot list the members"
             raise ChatworkUnknownOutcomeError("update_members", reason) from refusal
         roles: models.MemberRoles = {"admin": [], "member": [], "readonly": []}
         for role, parameter in zip(roles, _MEMBER_PARAMETERS, strict=True):
-            there = [member["account_id"] for member in members if member.get("role") == role]
-            if sorted(there) != sorted(int(text) for text in form.get(parameter, "").split(",") if text):
+            current = [member["account_id"] for member in members if member.get("role") == role]
+            if sorted(current) != sorted(int(text) for text in form.get(parameter, "").split(",") if text):
                 return []
-            roles[role] = there  # type: ignore[literal-required]
+            roles[role] = current  # type: ignore[literal-required]
         return [roles]
 
     request = Request("PUT", _path(room_id, "/members"), form=form)
@@ -176,7 +176,7 @@ def _member_form(admin: AccountIds, member: AccountIds, readonly: AccountIds) ->
         ids = validation.identifiers(parameter, value, required=parameter == "members_admin_ids")
         for account_id in ids:
             if account_id in seen:
-                raise ChatworkParameterError(parameter, account_id, f"the account is in {seen[account_id]} already")
+                raise ChatworkParameterError(parameter, account_id, f"the account is already in {seen[account_id]}")
             seen[account_id] = parameter
         if ids:
             form[parameter] = ",".join(map(str, ids))

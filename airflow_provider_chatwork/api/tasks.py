@@ -25,11 +25,11 @@ def list_tasks(
     assigned_by_account_id: int | str | None = None,
     status: str | None = None,
 ) -> Call[list[models.Task]]:
-    """Tasks of a room, at most 100; Chatwork does not page, so narrow the question where there may be more.
+    """Tasks of a room, at most 100. There are no pages, so filter the list if there may be more.
 
-    :param account_id: only those of this assignee.
-    :param assigned_by_account_id: only those given by this account.
-    :param status: ``open`` (Chatwork's default) or ``done``; there is no way to ask for both at once.
+    :param account_id: only tasks of this assignee.
+    :param assigned_by_account_id: only tasks that this account assigned.
+    :param status: ``open`` (Chatwork's default) or ``done``; one call cannot return both.
     """
     query = {}
     if account_id is not None:
@@ -49,15 +49,15 @@ def create_task(
     limit: int | str | None = None,
     limit_type: str | None = None,
 ) -> Call[models.CreatedTasks]:
-    """Give a task to people: one task, with an id of its own, for each of them.
+    """Create a task for each of the assignees.
 
-    Chatwork takes 10 messages and tasks in 10 seconds for each room, and has no way to edit or delete a task.
+    Chatwork accepts 10 messages and tasks in 10 seconds for each room. The API cannot edit or delete a task.
 
     :param body: 1 to 65535 characters.
     :param to_ids: the account ids of the assignees, who must be members of the room.
     :param limit: the deadline in Unix seconds, in the future.
-    :param limit_type: ``time`` (the default with a limit), ``date`` (the day of the limit in Japan) or ``none``
-        (the default without).
+    :param limit_type: ``time`` (the default with a limit), ``date`` (the day of the limit in Japan) or ``none`` (the
+        default without a limit).
     """
     room_id = validation.identifier("room_id", room_id)
     assignees = validation.identifiers("to_ids", to_ids)
@@ -73,7 +73,7 @@ def create_task(
             limit_type,
             "a deadline needs limit_type time or date" if limit is not None else "this limit_type needs a limit",
         )
-    # Sent even when there is none: what Chatwork makes of a missing limit with its own default, `time`, is not known.
+    # Always sent: it is not documented what Chatwork does without a limit and with its default `time`.
     form["limit_type"] = kind
     deadline = None if limit is None else validation.limit("limit", limit)
     if deadline is not None:
@@ -84,16 +84,16 @@ def create_task(
             validation.require_future_deadline("limit", deadline, kind, now)
 
     def find_executed(since: float, account_id: int) -> Lookup[models.CreatedTasks]:
-        # A task carries no time of its own, but its message does.
+        # A task has no creation time, but its message has.
         page = yield strict_empty_list(messages.list_messages(room_id))
-        whole_view = messages.reaches_back(page, since)
+        page_is_complete = messages.reaches_back(page, since)
         recent = {message["message_id"] for message in page if message["send_time"] >= since}
 
-        def is_it(task: models.Task) -> bool:
+        def is_match(task: models.Task) -> bool:
             is_recent = task["message_id"] in recent and task["account"]["account_id"] in assignees
             return is_recent and messages.same_text(task.get("body") or body, body)
 
-        tasks, hidden = yield from search_tasks(room_id, account_id, assignees, is_it)
+        tasks, hidden = yield from search_tasks(room_id, account_id, assignees, is_match)
         tasks_of: dict[int, list[int]] = {assignee: [] for assignee in assignees}
         for task in tasks:
             tasks_of[task["account"]["account_id"]].append(task["task_id"])
@@ -101,11 +101,11 @@ def create_task(
         sets = min(map(len, found))
         if sets == 0 and any(found):
             raise ChatworkUnknownOutcomeError(
-                "create_task", f"only these tasks of it were found: {sorted(chain(*found))}"
+                "create_task", f"only some of its tasks were found: {sorted(chain(*found))}"
             )
-        if sets == 0 and hidden and whole_view and not may_be_announced(page, since, body, account_id):
+        if sets == 0 and hidden and page_is_complete and not may_be_announced(page, since, body, account_id):
             return []
-        if sets == 0 and (hidden or not whole_view):
+        if sets == 0 and (hidden or not page_is_complete):
             raise ChatworkUnknownOutcomeError("create_task", f"the room shows no more than {messages.PAGE} items")
         return [{"task_ids": [tasks[index] for tasks in found]} for index in range(sets)]
 
@@ -121,22 +121,22 @@ def create_task(
 
 
 def search_tasks(
-    room_id: int | str, account_id: int, to_ids: Sequence[int], is_it: Callable[[models.Task], bool]
+    room_id: int | str, account_id: int, to_ids: Sequence[int], is_match: Callable[[models.Task], bool]
 ) -> CallFlow[tuple[list[models.Task], list[int]]]:
-    """Find tasks that an account has given, open and done. Yields the calls to run.
+    """Find open and done tasks that an account assigned.
 
-    A list that is full may hide some; then each assignee of whom none was found is asked for by itself.
+    A full list may hide tasks. Then the tasks of each assignee without a match are listed separately.
 
-    :param account_id: who gave them.
+    :param account_id: the account that assigned them.
     :param to_ids: the assignees.
-    :param is_it: tells a task that is looked for.
-    :return: the tasks, and the assignees of whom there may be one behind 100 others, so that it is not known.
+    :param is_match: whether a task is one of those looked for.
+    :return: the tasks, and the assignees whose own list is full and shows no match.
     """
     found: dict[int, models.Task] = {}
 
-    def look(status: str, **query: int) -> CallFlow[bool]:
+    def search(status: str, **query: int) -> CallFlow[bool]:
         page = yield strict_empty_list(list_tasks(room_id, assigned_by_account_id=account_id, status=status, **query))
-        found.update({task["task_id"]: task for task in page if is_it(task)})
+        found.update({task["task_id"]: task for task in page if is_match(task)})
         return len(page) >= messages.PAGE
 
     def is_found(assignee: int) -> bool:
@@ -144,42 +144,44 @@ def search_tasks(
 
     is_full = False
     for status in validation.TASK_STATUSES:
-        is_full = (yield from look(status)) or is_full
+        is_full = (yield from search(status)) or is_full
     hidden = []
     for assignee in to_ids if is_full else ():
         for status in validation.TASK_STATUSES if not is_found(assignee) else ():
-            if (yield from look(status, account_id=assignee)):
+            if (yield from search(status, account_id=assignee)):
                 hidden.append(assignee)
     return list(found.values()), [each for each in dict.fromkeys(hidden) if not is_found(each)]
 
 
 def may_be_announced(page: Sequence[models.Message], since: float, body: str, account_id: int) -> bool:
-    """Whether messages of a room may tell of a task with a text that an account has given since a Unix time.
+    """Whether one of a room's messages since a Unix time may announce a task of an account.
 
-    A task is not given without a message. Where those since then tell of none, there is none behind lists that end at
-    100 tasks. How such a message looks is not described by Chatwork: it is asked only where the lists do not tell.
+    Chatwork posts a message for each new task. If no message may announce the task, it was not created, even if the
+    task lists are full. The form of the message is not documented, so use this only if the lists do not decide.
+
+    :param body: the text of the task.
     """
     return any(
         message["send_time"] >= since
         and (
             may_mention_task(body, message["body"])
-            or (message["account"]["account_id"] == account_id and _changed(message))
+            or (message["account"]["account_id"] == account_id and _was_changed(message))
         )
         for message in page
     )
 
 
-def _changed(message: models.Message) -> bool:
+def _was_changed(message: models.Message) -> bool:
     return bool(message["update_time"]) or message["body"] == notation.deleted()
 
 
 def get_task(room_id: int | str, task_id: int | str) -> Call[models.Task]:
-    """One task."""
+    """Read one task."""
     return Call("get_task", Request("GET", _path_of_one(room_id, task_id)), parse_object(models.Task))
 
 
 def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call[models.ChangedTask]:
-    """Tick a task off, or open it again.
+    """Set a task to done, or open it again.
 
     :param status: ``done`` or ``open``.
     """
@@ -191,7 +193,7 @@ def set_task_status(room_id: int | str, task_id: int | str, status: str) -> Call
         task = yield get_task(room_id, task_id)
         return [{"task_id": task["task_id"]}] if task["status"] == status else []
 
-    # The vendor's name for the new status really is `body`.
+    # Chatwork's name of the parameter for the new status is `body`.
     request = Request("PUT", f"{_path_of_one(room_id, task_id)}/status", form={"body": status})
     return Call("set_task_status", request, parse_object(models.ChangedTask), confirm_already_done=confirm_already_done)
 

@@ -22,8 +22,8 @@ class TestAcceptIncomingRequest:
         assert [call.operation for call in asked] == ["list_incoming_requests"]
         assert traces == []
 
-    def test_is_unknown_where_the_request_waits_no_longer(self):
-        with pytest.raises(errors.ChatworkUnknownOutcomeError, match="waits no longer"):
+    def test_is_unknown_outcome_where_the_request_is_not_pending_any_more(self):
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match="not pending any more"):
             self.search(3)
 
     @pytest.mark.parametrize("build", [accept_incoming_request, reject_incoming_request])

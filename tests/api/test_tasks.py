@@ -103,7 +103,7 @@ class TestFindingACreatedTask:
         assert traces == [{"task_ids": [11, 12]}, {"task_ids": [13, 14]}]
 
     def test_cannot_tell_where_only_some_were_given(self):
-        with pytest.raises(errors.ChatworkUnknownOutcomeError, match=r"only these tasks of it were found: \[11\]"):
+        with pytest.raises(errors.ChatworkUnknownOutcomeError, match=r"only some of its tasks were found: \[11\]"):
             self.search([message(1)], [task(11, 3, 1)], [])
 
     def test_cannot_tell_where_the_room_shows_too_few_messages(self):
