@@ -35,7 +35,7 @@ class TestDistribution:
         assert distribution.version == airflow_provider_chatwork.__version__
 
     @pytest.mark.parametrize("group", ["apache_airflow_provider", "airflow.plugins", "pytest11"])
-    def test_announces_only_what_can_be_loaded(self, distribution, group):
+    def test_declares_only_entry_points_that_can_be_loaded(self, distribution, group):
         announced = distribution.entry_points.select(group=group)
         assert len(announced) == 1
         for entry_point in announced:
@@ -53,19 +53,19 @@ class TestDistribution:
 
 class TestPins:
     @pytest.mark.parametrize("path", [path for path in PINS if path.name not in ADDITIONS], ids=lambda path: path.name)
-    def test_meet_what_the_project_asks_for(self, path):
+    def test_satisfy_the_requirements_of_the_project(self, path):
         pins = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pinned(path)}
         for wanted in map(Requirement, PROJECT["dependencies"]):
             assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), wanted
 
     @pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
-    def test_name_a_version_of_everything_and_no_place_to_get_it_from(self, path):
+    def test_pin_every_version_without_an_index(self, path):
         for pin in pinned(path):
             assert pin.url is None
             assert re.fullmatch(r"==[\w.!+]+", str(pin.specifier)), pin
             assert "+" not in str(pin.specifier), f"{pin} is a local build"
 
     @pytest.mark.parametrize("version", ["2.11", "3.0", "3.1", "3.2"])
-    def test_are_of_the_airflow_they_are_named_after(self, version):
+    def test_are_for_the_airflow_version_in_their_name(self, version):
         pins = {pin.name: str(pin.specifier) for pin in pinned(ROOT / "constraints" / f"airflow-{version}.txt")}
         assert pins["apache-airflow"].startswith(f"=={version}.")

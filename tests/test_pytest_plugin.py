@@ -14,7 +14,7 @@ from airflow_provider_chatwork.sandbox import company
 ROOT = Path(__file__).resolve().parent.parent
 MODULE = "airflow_provider_chatwork.pytest_plugin"
 
-TESTS_OF_A_USER = """
+USER_TESTS = """
 import os
 from airflow_provider_chatwork.sandbox.company import DATA_ROOM
 
@@ -35,7 +35,7 @@ def test_third():
 
 def run_pytest(folder: Path, *options: str, installed: bool) -> subprocess.CompletedProcess[str]:
     """Run pytest in the project of a user, with or without the provider being installed there."""
-    (folder / "test_mine.py").write_text(TESTS_OF_A_USER)
+    (folder / "test_mine.py").write_text(USER_TESTS)
     path = [ROOT]
     try:
         metadata.distribution("airflow-provider-chatwork")
@@ -61,20 +61,20 @@ def run_pytest(folder: Path, *options: str, installed: bool) -> subprocess.Compl
     )
 
 
-class TestThePlugin:
-    def test_is_there_once_the_provider_is_installed(self, tmp_path):
+class TestPlugin:
+    def test_is_loaded_if_the_provider_is_installed(self, tmp_path):
         done = run_pytest(tmp_path, installed=True)
         assert "3 passed" in done.stdout, done.stdout + done.stderr
 
-    def test_can_be_named_where_plugins_are_not_loaded_by_themselves(self, tmp_path):
+    def test_can_be_loaded_explicitly_without_autoload(self, tmp_path):
         done = run_pytest(tmp_path, "-p", MODULE, installed=False)
         assert "3 passed" in done.stdout, done.stdout + done.stderr
 
-    def test_is_declared(self):
+    def test_is_an_entry_point(self):
         declared = (ROOT / "pyproject.toml").read_text("utf-8")
         assert f'[project.entry-points.pytest11]\nchatwork_sandbox = "{MODULE}"' in declared
 
-    def test_loads_nothing_before_it_is_used(self):
+    def test_imports_nothing_before_it_is_used(self):
         # Every pytest of everybody who has the provider loads it, and tests may want to set up Airflow first.
         script = f"import sys, {MODULE}; print(*sys.modules)"
         done = subprocess.run(
@@ -87,7 +87,7 @@ class TestThePlugin:
 
 
 class TestChatworkSandbox:
-    def test_is_where_the_default_connection_leads(self, chatwork_sandbox):
+    def test_is_the_host_of_the_default_connection(self, chatwork_sandbox):
         posted = ChatworkHook().post_message(company.DATA_ROOM, "テスト")
         assert chatwork_sandbox.messages(company.DATA_ROOM)[-1] == {
             **chatwork_sandbox.messages(company.DATA_ROOM)[-1],
@@ -96,10 +96,10 @@ class TestChatworkSandbox:
         }
         assert ChatworkHook().settings.base_url == chatwork_sandbox.address.api
 
-    def test_listens_on_this_machine_alone(self, chatwork_sandbox):
+    def test_listens_only_on_loopback(self, chatwork_sandbox):
         assert chatwork_sandbox.address.host == "127.0.0.1"
 
-    def test_takes_the_place_of_a_connection_that_was_set_before(
+    def test_replaces_an_existing_default_connection(
         self, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
     ):
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_DEFAULT", "chatwork://:the-real-token@")

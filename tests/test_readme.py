@@ -20,8 +20,8 @@ WAITING = (ROOT / "docs" / "waiting.md").read_text(encoding="utf-8")
 IMPORTS, *WAITS = re.findall(r"^```python\n(.*?)^```$", WAITING, re.M | re.S)
 
 
-class TestTheFirstBlock:
-    def test_is_a_dag_that_runs_as_it_stands(
+class TestFirstBlock:
+    def test_is_a_dag_that_runs(
         self, chatwork_sandbox: ServedSandbox, db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         chatwork_sandbox.complete_tasks_after = 0
@@ -32,9 +32,9 @@ class TestTheFirstBlock:
         assert chatwork_sandbox.write_count("create_task") == 1
 
 
-class TestTheBlockOfAlerts:
+class TestAlertBlocks:
     @pytest.mark.parametrize("block", [BLOCKS[1], re.findall(r"^```python\n(.*?)^```$", ALERTS, re.M | re.S)[0]])
-    def test_gives_tasks_and_the_dag_one_notifier(self, block: str) -> None:
+    def test_set_a_notifier_on_tasks_and_dag(self, block: str) -> None:
         known = "from airflow.providers.common.compat.sdk import DAG\n"
         named = block.replace("):\n    ...", ") as dag:\n    ...")
         names = _run(known + (named if "import" in block else BLOCKS[0].partition("with DAG")[0] + named))
@@ -44,22 +44,22 @@ class TestTheBlockOfAlerts:
             assert vars(callback) == vars(names["alerts"])
 
 
-class TestTheRoutingTable:
-    def test_is_one(self) -> None:
+class TestRoutingTable:
+    def test_is_valid(self) -> None:
         [text] = re.findall(r"^```json\n(.*?)^```$", ALERTS, re.M | re.S)
         table = RoutingTable.from_json(text, source="docs")
         assert table.route(dag_id="try_this", owners=(), tags=(), severity="info").send is False
 
 
-class TestTheTestOfADag:
-    def test_passes_as_it_stands(self, chatwork_sandbox: ServedSandbox) -> None:
+class TestDagTest:
+    def test_passes(self, chatwork_sandbox: ServedSandbox) -> None:
         (test,) = (value for name, value in _run(BLOCKS[-1]).items() if name.startswith("test_"))
         test(chatwork_sandbox)
 
 
-class TestTheBlocksOfWaiting:
+class TestWaitingBlocks:
     @pytest.mark.parametrize("block", WAITS)
-    def test_make_tasks_with_the_imports_that_are_named(self, block: str) -> None:
+    def test_create_tasks_with_the_given_imports(self, block: str) -> None:
         in_a_dag = 'with DAG("waiting", schedule=None) as dag:\n' + textwrap.indent(block, "    ")
         assert _run(IMPORTS + in_a_dag)["dag"].task_ids
 

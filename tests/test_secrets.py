@@ -71,13 +71,13 @@ def forms(secret: str) -> Iterator[str]:
 NEEDLES = [form for secret in SECRETS for form in forms(secret)]
 
 
-def found_in(text: str | bytes) -> list[str]:
+def secrets_in(text: str | bytes) -> list[str]:
     """What of the secrets is in a text."""
     haystack = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     return [needle for needle in NEEDLES if needle.encode() in haystack]
 
 
-def all_of(error: BaseException) -> str:
+def all_texts_of(error: BaseException) -> str:
     """Everything that a log, a tracker of errors or a person could show of an error and of those behind it."""
     shown: list[str] = []
     seen: list[BaseException] = []
@@ -102,12 +102,12 @@ class Evidence:
         self.texts: list[str] = []
 
     def add(self, thing: object) -> None:
-        self.texts.append(all_of(thing) if isinstance(thing, BaseException) else f"{thing!s}\n{thing!r}")
+        self.texts.append(all_texts_of(thing) if isinstance(thing, BaseException) else f"{thing!s}\n{thing!r}")
 
     def assert_clean(self) -> None:
         assert self.texts, "nothing was looked at"
         for text in (*self.texts, self.caplog.text):
-            assert not found_in(text), text
+            assert not secrets_in(text), text
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def sandbox(chatwork_sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) ->
     return chatwork_sandbox
 
 
-def run_everything(sandbox: ServedSandbox, evidence: Evidence, fault: Fault | None) -> int:
+def run_all_operations(sandbox: ServedSandbox, evidence: Evidence, fault: Fault | None) -> int:
     """Run every operation through both transports, and return how many succeeded."""
     hook = ChatworkHook()
     well = 0
@@ -147,7 +147,7 @@ def run_everything(sandbox: ServedSandbox, evidence: Evidence, fault: Fault | No
         except ChatworkError as error:
             evidence.add(error)
 
-    async def in_a_loop() -> int:
+    async def run_async() -> int:
         well = 0
         for call in each():
             try:
@@ -158,35 +158,35 @@ def run_everything(sandbox: ServedSandbox, evidence: Evidence, fault: Fault | No
         await hook.aclose()
         return well
 
-    return well + asyncio.run(in_a_loop())
+    return well + asyncio.run(run_async())
 
 
-async def alone(hook: ChatworkHook, call: Any) -> Any:
+async def with_one_hook(hook: ChatworkHook, call: Any) -> Any:
     try:
         return await hook.arun(call)
     finally:
         await hook.aclose()
 
 
-class TestTheSearch:
+class TestSearch:
     @pytest.mark.parametrize("secret", SECRETS)
     def test_finds_a_secret_in_every_form(self, secret):
         for form in forms(secret):
-            assert found_in(f"before {form} after")
-        assert not found_in("before canary after")
+            assert secrets_in(f"before {form} after")
+        assert not secrets_in("before canary after")
 
-    def test_finds_one_in_an_error_behind_an_error(self):
-        def hide() -> None:
+    def test_finds_a_secret_in_a_chained_error(self):
+        def raise_chained() -> None:
             try:
                 raise ValueError(f"header {TOKEN}")
             except ValueError:
                 raise ChatworkError("something else") from None
 
         with pytest.raises(ChatworkError) as caught:
-            hide()
-        assert found_in(all_of(caught.value))
+            raise_chained()
+        assert secrets_in(all_texts_of(caught.value))
 
-    def test_finds_one_in_a_log(self, evidence):
+    def test_finds_a_secret_in_a_log(self, evidence):
         evidence.add("something")
         logging.getLogger("airflow_provider_chatwork.client").debug("sending %s", TOKEN)
         with pytest.raises(AssertionError, match="canary"):
@@ -195,22 +195,22 @@ class TestTheSearch:
 
 class TestOperations:
     @pytest.mark.parametrize("fault", FAULTS)
-    def test_show_it_in_no_log_result_or_error(self, fault, sandbox, evidence):
-        well = run_everything(sandbox, evidence, FAULTS[fault])
+    def test_put_no_secret_into_logs_results_or_errors(self, fault, sandbox, evidence):
+        well = run_all_operations(sandbox, evidence, FAULTS[fault])
         assert well > len(CASES) if fault == "none" else evidence.texts
         talking = {record.name.partition(".")[0] for record in evidence.caplog.records}
         assert {"urllib3", "httpcore"} <= talking, "the libraries that send have logged nothing"
         evidence.assert_clean()
 
     @pytest.mark.parametrize("name", BROKEN)
-    def test_show_it_in_no_error_where_nothing_can_be_sent(self, name, sandbox, evidence, monkeypatch):
+    def test_put_no_secret_into_errors_of_an_invalid_connection(self, name, sandbox, evidence, monkeypatch):
         broken = {**BROKEN[name]}
         broken["host"] = str(broken["host"]).format(port=sandbox.address.port)
         extra = {"max_wait": 0, "webhook_token": WEBHOOK_TOKEN, **broken.pop("extra", {})}  # type: ignore[dict-item]
         connection = {"conn_type": "chatwork", "password": TOKEN, **broken, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_DEFAULT", json.dumps(connection))
         hook = ChatworkHook()
-        for send in (hook.run, lambda call: asyncio.run(alone(hook, call))):
+        for send in (hook.run, lambda call: asyncio.run(with_one_hook(hook, call))):
             with pytest.raises(ChatworkError) as caught:
                 send(ChatworkHook.post_message(ROOM, "hi"))
             evidence.add(caught.value)
@@ -218,7 +218,7 @@ class TestOperations:
         evidence.assert_clean()
         assert not [text for text in evidence.texts if "p4ss-word" in text]
 
-    def test_show_it_in_nothing_that_is_printed(self, sandbox, evidence):
+    def test_print_no_secret(self, sandbox, evidence):
         hook = ChatworkHook()
         call = ChatworkHook.post_message(ROOM, "hi")
         sent = wire.encode(call.request, hook.settings)
@@ -230,7 +230,7 @@ class TestOperations:
         evidence.add(hook.test_connection())
         evidence.assert_clean()
 
-    def test_show_it_in_no_serialized_trigger(self, sandbox, evidence):
+    def test_serialize_no_secret_into_triggers(self, sandbox, evidence):
         trigger = ChatworkTaskDoneTrigger(
             chatwork_conn_id="chatwork_default",
             room_id=ROOM,
@@ -251,7 +251,7 @@ class TestOperations:
         evidence.assert_clean()
 
 
-class Leak(BaseOperator):
+class LeakingOperator(BaseOperator):
     """Fails as somebody's own code may: with the token in its error."""
 
     def execute(self, context: Any) -> None:
@@ -259,8 +259,8 @@ class Leak(BaseOperator):
         raise ValueError(f"401 for X-ChatWorkToken {ChatworkHook().settings.token}")
 
 
-class TestARunOfADag:
-    def test_leaves_it_in_no_row_no_log_and_no_message(self, db, sandbox, evidence, monkeypatch, tmp_path, capfd):
+class TestDagRun:
+    def test_leaves_no_secret_in_database_logs_and_messages(self, db, sandbox, evidence, monkeypatch, tmp_path, capfd):
         room = {"room_id": ROOM}
         (tmp_path / "dags").mkdir()
         with new_dag("canary", default_args={"on_failure_callback": ChatworkNotifier(**room)}) as dag:
@@ -292,7 +292,7 @@ class TestARunOfADag:
         files = [path for path in home.rglob("*") if path.is_file()]
         assert any("canary" in str(path) or b"canary" in path.read_bytes() for path in files), "the run left nothing"
         for path in files:
-            assert not found_in(path.read_bytes()), path
+            assert not secrets_in(path.read_bytes()), path
 
         # The same search finds it where it is.
         [database] = home.glob("*.db")
@@ -302,14 +302,12 @@ class TestARunOfADag:
             planted.execute("CREATE TABLE planted (value TEXT)")
             planted.execute("INSERT INTO planted VALUES (?)", (f"before {TOKEN} after",))
         planted.close()
-        assert any(found_in(path.read_bytes()) for path in tmp_path.glob("*.db*"))
+        assert any(secrets_in(path.read_bytes()) for path in tmp_path.glob("*.db*"))
 
-    def test_keeps_it_out_of_what_the_notifier_posts_where_the_error_holds_it(
-        self, db, sandbox, evidence, monkeypatch, tmp_path
-    ):
+    def test_masks_a_secret_of_the_error_in_the_alert(self, db, sandbox, evidence, monkeypatch, tmp_path):
         with new_dag("leak", default_args={"on_failure_callback": ChatworkNotifier(room_id=ROOM)}) as dag:
-            Leak(task_id="leak")
+            LeakingOperator(task_id="leak")
         run_dag(dag, monkeypatch, tmp_path)
         told = sandbox.messages(ROOM)[-1]["body"]
         assert "タスク: leak" in told
-        assert not found_in(told)
+        assert not secrets_in(told)

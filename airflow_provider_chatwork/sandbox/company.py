@@ -1,4 +1,4 @@
-"""The small company every sandbox starts with, so that there is somebody to talk to."""
+"""The accounts, rooms and messages that every new sandbox contains."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from airflow_provider_chatwork.sandbox.store import Account, ContactRequest, Roo
 ORGANIZATION_ID = 101
 ORGANIZATION = "株式会社あおぞら商店"
 
-#: The account of the token, and the people around it.
+#: The account of the sandbox's token, and its colleagues.
 BOT = 1_001_001
 YAMADA = 1_001_002
 SATO = 1_001_003
 SUZUKI = 1_001_004
 TAKAHASHI = 1_001_005
-#: Not a contact yet: asks the bot to become one.
+#: Sent the bot a contact request, and is not a contact yet.
 TANAKA = 1_002_001
 
-#: The group chats the bot is in: as an administrator, as a member, and where it may only read.
+#: Group chats in which the bot is an administrator, a member and a read-only member.
 DATA_ROOM = 400_000_101
 SALES_ROOM = 400_000_102
 NOTICE_ROOM = 400_000_103
-#: A group chat without the bot.
+#: A group chat that the bot is not a member of.
 PRIVATE_ROOM = 400_000_104
 
-_PEOPLE = (
+_ACCOUNTS = (
     (BOT, "データ連携ボット", "aozora-bot", "データ基盤チーム", "Bot"),
     (YAMADA, "山田 太郎", "aozora-yamada", "データ基盤チーム", "リーダー"),
     (SATO, "佐藤 花子", "aozora-sato", "営業部", "課長"),
@@ -40,35 +40,28 @@ _DAY = 24 * _HOUR
 
 
 def load_company(store: Store, now: float) -> None:
-    """Fill an empty store: people, contacts, rooms, and what they said over the last two days.
+    """Fill an empty store with accounts, contacts, rooms and the messages of the last two days.
 
     :param now: Unix time in seconds.
     """
-    for account_id, name, chatwork_id, department, title in _PEOPLE:
+    for account_id, name, chatwork_id, department, title in _ACCOUNTS:
+        mail = f"{chatwork_id}@example.com"
         store.accounts[account_id] = Account(
-            account_id,
-            name,
-            chatwork_id,
-            ORGANIZATION_ID,
-            ORGANIZATION,
-            department,
-            title,
-            mail=f"{chatwork_id}@example.com",
-            login_mail=f"{chatwork_id}@example.com",
+            account_id, name, chatwork_id, ORGANIZATION_ID, ORGANIZATION, department, title, mail=mail, login_mail=mail
         )
     store.accounts[TANAKA] = Account(
         TANAKA, "田中 健", "midori-tanaka", 102, "みどり物流株式会社", "配送センター", mail="tanaka@example.org"
     )
-    _open_rooms(store, now)
+    _create_rooms(store, now)
     store.requests[300_000_101] = ContactRequest(
         300_000_101, TANAKA, BOT, "みどり物流の田中です。よろしくお願いします。"
     )
-    _talk(store, now)
+    _post_messages(store, now)
 
 
-def _open_rooms(store: Store, now: float) -> None:
-    started = RoomChanges(store, now - 2 * _DAY)
-    for offset, account_id in enumerate([*(person[0] for person in _PEOPLE), TANAKA]):
+def _create_rooms(store: Store, now: float) -> None:
+    changes = RoomChanges(store, now - 2 * _DAY)
+    for offset, account_id in enumerate([*(account[0] for account in _ACCOUNTS), TANAKA]):
         room_id = 400_000_001 + offset
         store.rooms[room_id] = Room(room_id, "マイチャット", "my", {account_id: "admin"})
     groups = (
@@ -78,24 +71,20 @@ def _open_rooms(store: Store, now: float) -> None:
         (PRIVATE_ROOM, "経理だけの部屋", "security", "", (SUZUKI,), (SATO,), ()),
     )
     for room_id, name, icon, description, admins, members, readers in groups:
-        roles = {
-            **dict.fromkeys(admins, "admin"),
-            **dict.fromkeys(members, "member"),
-            **dict.fromkeys(readers, "readonly"),
-        }
+        roles = {**dict.fromkeys(admins, "admin"), **dict.fromkeys(members, "member")}
+        roles.update(dict.fromkeys(readers, "readonly"))
         room = Room(room_id, name, "group", roles, description, icon)
         store.rooms[room_id] = room
-        started.add_message(
+        changes.add_message(
             room, admins[0], "[info][title][dtext:chatroom_groupchat_created][/title][/info]", system=True
         )
     for account_id in (YAMADA, SATO, SUZUKI, TAKAHASHI):
-        started.add_contact(BOT, account_id)
+        changes.add_contact(BOT, account_id)
     store.rooms[DATA_ROOM].sticky.add(BOT)
 
 
-def _talk(store: Store, now: float) -> None:
+def _post_messages(store: Store, now: float) -> None:
     data, sales, notice = (store.rooms[room_id] for room_id in (DATA_ROOM, SALES_ROOM, NOTICE_ROOM))
-
     yesterday = datetime.fromtimestamp(now - _DAY, _JAPAN).date().isoformat()
 
     def at(ago: float) -> RoomChanges:

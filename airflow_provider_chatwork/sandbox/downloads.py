@@ -1,10 +1,9 @@
-"""The addresses under which files can be fetched without a token, for half a minute."""
+"""Download URLs of files. They need no token and are valid for 30 seconds."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from airflow_provider_chatwork.api.call import Response
@@ -17,35 +16,29 @@ PATH = "/sandbox/download/"
 VALID_FOR = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Ticket:
-    file: StoredFile
-    until: float
-
-
 class Downloads:
-    """Hands out addresses and answers them."""
+    """Creates download URLs and answers requests for them."""
 
     def __init__(self) -> None:
-        self._tickets: dict[str, _Ticket] = {}
+        self._files: dict[str, tuple[StoredFile, float]] = {}
 
     def url(self, origin: str, file: StoredFile, now: float) -> str:
-        """Return a new address that nobody can guess."""
-        self._tickets = {key: ticket for key, ticket in self._tickets.items() if ticket.until > now}
+        """Return a new URL with a random key."""
+        self._files = {key: (file, expires) for key, (file, expires) in self._files.items() if expires > now}
         key = secrets.token_urlsafe(32)
-        self._tickets[key] = _Ticket(file, now + VALID_FOR)
+        self._files[key] = (file, now + VALID_FOR)
         return f"{origin}{PATH}{key}/{quote(file.filename, safe='')}"
 
     def answer(self, path: str, now: float) -> Response:
-        """Answer a request for such an address: the file, or 403 when it has ended or never was."""
-        ticket = self._tickets.get(path.removeprefix(PATH).partition("/")[0])
-        if ticket is None or ticket.until <= now:
+        """Return the file, or 403 if the URL has expired or never existed."""
+        file, expires = self._files.get(path.removeprefix(PATH).partition("/")[0], (None, 0.0))
+        if file is None or expires <= now:
             return Response(403, {"content-type": "text/plain; charset=utf-8"}, b"This download link has expired.")
-        return file_response(ticket.file)
+        return file_response(file)
 
 
 def file_response(file: StoredFile) -> Response:
-    """Return a file as a download. Whatever is in it, a browser must not run it on the sandbox's own address."""
+    """Return a file as a download. The headers keep a browser from running its content on the sandbox's origin."""
     headers = {
         "content-type": file.content_type if _MEDIA_TYPE.fullmatch(file.content_type) else "application/octet-stream",
         "content-disposition": f"attachment; filename*=UTF-8''{quote(file.filename, safe='')}",

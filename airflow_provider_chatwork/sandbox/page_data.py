@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_chatwork.sandbox.sandbox import Sandbox
-from airflow_provider_chatwork.sandbox.serializers import open_tasks, unread_counts
+from airflow_provider_chatwork.sandbox.serializers import fields, open_tasks, unread_counts
 from airflow_provider_chatwork.sandbox.store import Room, Store
 
 #: The page shows only the newest messages of a room.
@@ -21,7 +21,7 @@ def page_data(sandbox: Sandbox, room_id: int | None) -> dict[str, Any]:
             "now": sandbox.clock(),
             "bot": sandbox.account_id,
             "accounts": [
-                _fields(account, "account_id", "name", "department", "title", "organization_name")
+                fields(account, "account_id", "name", "department", "title", "organization_name")
                 for account in store.accounts.values()
             ],
             "rooms": [_room_summary(store, each, sandbox.account_id) for each in store.rooms.values()],
@@ -58,22 +58,22 @@ def _room_details(room: Room) -> dict[str, Any]:
         "room_id": room.room_id,
         "messages": [
             {
-                **_fields(message, "account_id", "body", "send_time", "update_time", "system", "deleted"),
+                **fields(message, "account_id", "body", "send_time", "update_time", "system", "deleted"),
                 "message_id": str(message.message_id),
             }
             for message in list(room.messages.values())[-MAX_MESSAGES:]
         ],
         "tasks": [
             {
-                **_fields(task, "task_id", "account_id", "assigned_by_account_id"),
-                **_fields(task, "body", "limit_time", "limit_type", "status"),
+                **fields(task, "task_id", "account_id", "assigned_by_account_id"),
+                **fields(task, "body", "limit_time", "limit_type", "status"),
                 "message_id": str(task.message_id),
             }
             for task in room.tasks.values()
         ],
         "files": [
             {
-                **_fields(file, "file_id", "account_id", "filename", "upload_time"),
+                **fields(file, "file_id", "account_id", "filename", "upload_time"),
                 "message_id": str(file.message_id),
                 "filesize": len(file.content),
                 "image": file.content_type.startswith("image/"),
@@ -81,7 +81,3 @@ def _room_details(room: Room) -> dict[str, Any]:
             for file in room.files.values()
         ],
     }
-
-
-def _fields(item: object, *names: str) -> dict[str, Any]:
-    return {name: getattr(item, name) for name in names}

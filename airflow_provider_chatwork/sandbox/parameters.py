@@ -1,19 +1,26 @@
-"""Reads the parameters of a request as strictly as Chatwork does."""
+"""Parses request bodies and checks parameters as strictly as Chatwork does.
+
+No library parses multipart here, because Chatwork rejects a body with an epilogue and keeps a percent-encoded file
+name as it is.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.sandbox.http_errors import HttpError, invalid, required
 
+T = TypeVar("T")
+
 BODY_LENGTH = 65535
 NAME_LENGTH = 255
-#: Beyond this a time is not in seconds: somebody sent milliseconds.
-LAST_TIME = 2**32 - 1
+#: A later time is probably in milliseconds instead of seconds.
+MAX_TIME = 2**32 - 1
 
 _INTEGER = re.compile(r"[0-9]{1,20}")
 _HEADER_PARAMETER = re.compile(r';\s*([\w*-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s]*))')
@@ -21,30 +28,26 @@ _LINK_CODE = re.compile(r"[A-Za-z0-9_-]{1,50}")
 
 
 class Parameters:
-    """The decoded parameters of one place (query, form or multipart), each read under its rule."""
+    """The parameters of the query or of the body. Each method raises a 400 for an invalid value."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def text(self, name: str, longest: int, shortest: int = 1) -> str | None:
-        """Return a text of that many characters, ``None`` when it is not there."""
+    def text(self, name: str, max_length: int, min_length: int = 1) -> str | None:
+        """Return a text with an allowed number of characters, ``None`` if it is missing."""
         value = self._values.get(name)
         if value is None:
             return None
-        if not shortest <= len(value) <= longest:
-            raise invalid(name, f"must be {shortest} to {longest} characters")
+        if not min_length <= len(value) <= max_length:
+            raise invalid(name, f"must be {min_length} to {max_length} characters")
         return value
 
-    def required_text(self, name: str, longest: int) -> str:
-        """Return a text of 1 to ``longest`` characters. An empty one counts as missing."""
-        if not self._values.get(name):
-            raise required(name)
-        value = self.text(name, longest)
-        assert value is not None
-        return value
+    def required_text(self, name: str, max_length: int) -> str:
+        """Return a text of 1 to ``max_length`` characters. An empty text counts as missing."""
+        return _require(name, self.text(name, max_length) if self._values.get(name) else None)
 
     def flag(self, name: str, default: bool) -> bool:
-        """Return a boolean, which is ``0`` or ``1`` and nothing else."""
+        """Return a boolean; only ``0`` and ``1`` are valid."""
         value = self._values.get(name)
         if value is None:
             return default
@@ -52,86 +55,83 @@ class Parameters:
             raise invalid(name, "must be 0 or 1")
         return value == "1"
 
-    def number(self, name: str, largest: int = 2**63 - 1) -> int | None:
-        """Return a whole number that is not negative."""
+    def number(self, name: str, maximum: int = 2**63 - 1) -> int | None:
+        """Return an integer from 0, ``None`` if it is missing."""
         value = self._values.get(name)
         if value is None:
             return None
-        if not _INTEGER.fullmatch(value) or int(value) > largest:
-            raise invalid(name, f"must be an integer from 0 to {largest}")
+        if not _INTEGER.fullmatch(value) or int(value) > maximum:
+            raise invalid(name, f"must be an integer from 0 to {maximum}")
         return int(value)
 
     def required_number(self, name: str) -> int:
-        """Return a whole number that has to be there."""
-        value = self.number(name)
-        if value is None:
-            raise required(name)
-        return value
+        """Return an integer from 0 that must not be missing."""
+        return _require(name, self.number(name))
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
-        """Return one of a few words."""
+        """Return one of the choices, ``None`` if it is missing."""
         value = self._values.get(name)
         if value is not None and value not in choices:
             raise invalid(name, f"must be one of: {', '.join(choices)}")
         return value
 
     def required_choice(self, name: str, choices: Collection[str]) -> str:
-        """Return one of a few words that has to be there."""
-        value = self.choice(name, choices)
-        if value is None:
-            raise required(name)
-        return value
+        """Return one of the choices; it must not be missing."""
+        return _require(name, self.choice(name, choices))
 
     def ids(self, name: str) -> list[int]:
-        """Return comma-separated account ids in their order, each once; an empty value is an empty list."""
+        """Return comma-separated account ids in their order without duplicates, empty if there are none."""
         value = self._values.get(name)
         if not value:
             return []
-        found = [part.strip() for part in value.split(",")]
-        if not all(_INTEGER.fullmatch(part) for part in found):
+        values = [part.strip() for part in value.split(",")]
+        if not all(_INTEGER.fullmatch(part) for part in values):
             raise invalid(name, "must be account ids joined by commas")
-        return list(dict.fromkeys(int(part) for part in found))
+        return list(dict.fromkeys(int(part) for part in values))
 
     def required_ids(self, name: str) -> list[int]:
         """Return at least one account id."""
-        found = self.ids(name)
-        if not found:
-            raise required(name)
-        return found
+        return _require(name, self.ids(name) or None)
 
     def link_code(self, name: str) -> str | None:
-        """Return the code of an invite link."""
+        """Return the code of an invite link, ``None`` if it is missing."""
         value = self._values.get(name)
         if value is not None and not _LINK_CODE.fullmatch(value):
             raise HttpError(400, f"Parameter '{name}' must be 1 to 50 of A-Z a-z 0-9 _ -")
         return value
 
 
+def _require(name: str, value: T | None) -> T:
+    if value is None:
+        raise required(name)
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a body said: text fields, and uploads by the name of their part."""
+    """A parsed body: text fields, and uploads by part name."""
 
     fields: Mapping[str, str]
     uploads: Mapping[str, Upload]
 
 
-def read_form(content_type: str, body: bytes) -> Body:
-    """Read an urlencoded form. Any other media type counts as a form without fields, as on Chatwork."""
+def parse_form(content_type: str, body: bytes) -> Body:
+    """Parse an urlencoded form. Any other media type counts as a form without fields, as on Chatwork."""
     if _media_type(content_type) != "application/x-www-form-urlencoded":
         return Body({}, {})
-    return Body(read_query(_utf8(body)), {})
+    return Body(parse_query(_utf8(body)), {})
 
 
-def read_query(query: str) -> dict[str, str]:
-    """Return the fields of an urlencoded text; of a field sent twice the last one counts."""
+def parse_query(query: str) -> dict[str, str]:
+    """Return the fields of an urlencoded text. The last of duplicate fields counts."""
     try:
         return dict(parse_qsl(query, keep_blank_values=True, encoding="utf-8", errors="strict"))
     except UnicodeDecodeError:
         raise HttpError(400, "Parameters must be UTF-8") from None
 
 
-def read_multipart(content_type: str, body: bytes) -> Body:
-    """Read a multipart body. A part with a file name is an upload, one without is a text field.
+def parse_multipart(content_type: str, body: bytes) -> Body:
+    """Parse a multipart body. Parts with a file name are uploads, the others are text fields.
 
     Any other media type counts as a body without parts.
     """
@@ -139,14 +139,14 @@ def read_multipart(content_type: str, body: bytes) -> Body:
     if _media_type(content_type) != "multipart/form-data" or not boundary:
         return Body({}, {})
     delimiter = b"\r\n--" + boundary.encode("utf-8", "surrogateescape")
-    pieces = (b"\r\n" + body).split(delimiter)
-    # RFC 2046 allows an epilogue; Chatwork refuses even one blank line there.
-    if len(pieces) < 2 or pieces[-1] not in (b"--", b"--\r\n"):
+    parts = (b"\r\n" + body).split(delimiter)
+    # RFC 2046 allows an epilogue; Chatwork rejects even one blank line.
+    if len(parts) < 2 or parts[-1] not in (b"--", b"--\r\n"):
         raise HttpError(400, "Malformed multipart body")
     fields: dict[str, str] = {}
     uploads: dict[str, Upload] = {}
-    for piece in pieces[1:-1]:
-        head, separator, content = piece.partition(b"\r\n\r\n")
+    for part in parts[1:-1]:
+        head, separator, content = part.partition(b"\r\n\r\n")
         headers = _headers(head)
         disposition = _header_parameters(headers.get("content-disposition", ""))
         name = disposition.get("name")
@@ -172,11 +172,11 @@ def _media_type(content_type: str) -> str:
 
 
 def _header_parameters(value: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, quoted, bare in _HEADER_PARAMETER.findall(";" + value.partition(";")[2]):
-        # Browsers and the libraries escape only the quotation mark: a backslash before anything else is meant.
-        found.setdefault(name.lower(), quoted.replace('\\"', '"') or bare)
-    return found
+        # Browsers and HTTP libraries escape only the quotation mark; any other backslash is literal.
+        values.setdefault(name.lower(), quoted.replace('\\"', '"') or bare)
+    return values
 
 
 def _utf8(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Chatwork's two rate limits, which know nothing of each other."""
+"""Chatwork's two rate limits: requests of an account, and posts in a room. They are independent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from airflow_provider_chatwork.sandbox.http_errors import ROOM_LIMIT_EXCEEDED, H
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much is allowed. Windows are in seconds; ``None`` switches a limit off.
+    """The limits. ``None`` switches a limit off.
 
-    :param requests: requests of one account in a window, whichever of its tokens they come with.
+    :param requests: requests of one account, with all its tokens, in a window.
     :param window: seconds from the first request of a window to the reset.
-    :param posts: messages and tasks together that may be posted in one room, by whomever, ...
-    :param posts_window: ... in the last so many seconds.
+    :param posts: messages and tasks that all accounts together may post in one room within ``posts_window``.
+    :param posts_window: length of the sliding window of ``posts``, in seconds.
     """
 
     requests: int | None = 300
@@ -25,7 +25,7 @@ class Limits:
 
     @classmethod
     def off(cls) -> Limits:
-        """Return limits that never refuse."""
+        """Return limits that are switched off."""
         return cls(requests=None, posts=None)
 
 
@@ -36,7 +36,7 @@ class _Window:
 
 
 class RateLimiter:
-    """Counts what was used of the limits."""
+    """Counts requests and posts against the limits."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -44,14 +44,14 @@ class RateLimiter:
         self._posts: dict[int, deque[float]] = {}
 
     def count_request(self, account_id: int, now: float) -> None:
-        """Let a request in, or refuse it with 429. A refused one is not counted."""
+        """Count a request. If the limit is reached, raise a 429 and do not count it."""
         window = self._window(account_id, now)
         if self.limits.requests is not None and window.used >= self.limits.requests:
             raise HttpError(429, "Rate limit exceeded")
         window.used += 1
 
     def count_post(self, room_id: int, now: float) -> None:
-        """Let a message or task into a room, or refuse it with 429."""
+        """Count a message or a task in a room. If the limit is reached, raise a 429 and do not count it."""
         posts = self._posts.setdefault(room_id, deque())
         while posts and posts[0] <= now - self.limits.posts_window:
             posts.popleft()
@@ -60,7 +60,7 @@ class RateLimiter:
         posts.append(now)
 
     def headers(self, account_id: int | None, now: float) -> dict[str, str]:
-        """Return the three headers. Without an account they describe a budget nobody has touched."""
+        """Return the three ``x-ratelimit-`` headers; without an account, those of an unused window."""
         allowed = Limits().requests if self.limits.requests is None else self.limits.requests
         window = _Window(now + self.limits.window) if account_id is None else self._window(account_id, now)
         used = 0 if self.limits.requests is None else window.used
@@ -72,7 +72,7 @@ class RateLimiter:
 
     def _window(self, account_id: int, now: float) -> _Window:
         window = self._windows.get(account_id)
-        # The header speaks in whole seconds, so the window ends on one: a client that waits for it is let in.
+        # The header has whole seconds, so the window ends at one: a client that waits until then is accepted.
         if window is None or now >= window.reset:
             window = self._windows[account_id] = _Window(float(int(now + self.limits.window)))
         return window

@@ -1,4 +1,4 @@
-"""A request as it arrives: taken apart, before anybody decides whether it is allowed."""
+"""Parses a request, before the token is checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from airflow_provider_chatwork.api.call import HttpRequest
 from airflow_provider_chatwork.sandbox import downloads
 from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, HttpError
-from airflow_provider_chatwork.sandbox.parameters import Body, read_form, read_multipart, read_query
+from airflow_provider_chatwork.sandbox.parameters import Body, parse_form, parse_multipart, parse_query
 from airflow_provider_chatwork.sandbox.routes import Route, find_route
 from airflow_provider_chatwork.sandbox.user_actions import DEFAULT_ORIGIN
 
@@ -18,10 +18,10 @@ VERSION_PATH = "/v2"
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """What came in and what became of it. Headers are not kept, so that no token is.
+    """An entry of the request log. It has no headers, so it contains no token.
 
-    ``path`` starts behind the version, ``time`` is in Unix seconds, ``status`` is ``None`` where no answer was given
-    and ``fault`` names the kind of misbehaviour if there was one.
+    ``path`` has no version, ``time`` is in Unix seconds, ``status`` is ``None`` if there was no response, ``fault`` is
+    the kind of the fault that was applied.
     """
 
     time: float
@@ -37,10 +37,10 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request in parts.
+    """A parsed request.
 
-    What is wrong with ``route`` or ``body`` is kept as the error it deserves: whether the token is right comes first.
-    ``path`` starts behind the version, except for a download, whose whole path it is.
+    A wrong path or body is an :class:`HttpError` in ``route`` or ``body``; it is raised after the token is checked.
+    ``path`` has no version; for a download it is the whole path.
     """
 
     method: str
@@ -54,7 +54,7 @@ class ParsedRequest:
 
     @property
     def operation(self) -> str | None:
-        """The name of the operation, if there is one."""
+        """The name of the operation, ``None`` for an unknown path."""
         return self.route.operation if isinstance(self.route, Route) else None
 
     @property
@@ -64,16 +64,16 @@ class ParsedRequest:
 
     @property
     def token(self) -> str:
-        """The token: from its own header, or from ``Authorization`` as OAuth has it."""
-        given = self.headers.get("x-chatworktoken")
-        if given is None:
-            scheme, _, given = self.headers.get("authorization", "").partition(" ")
-            given = given if scheme.lower() == "bearer" else ""
-        return given.strip()
+        """The token of ``X-ChatWorkToken`` or of ``Authorization: Bearer``, empty if there is none."""
+        token = self.headers.get("x-chatworktoken")
+        if token is None:
+            scheme, _, token = self.headers.get("authorization", "").partition(" ")
+            token = token if scheme.lower() == "bearer" else ""
+        return token.strip()
 
 
-def read_request(request: HttpRequest) -> ParsedRequest:
-    """Take a request apart."""
+def parse_request(request: HttpRequest) -> ParsedRequest:
+    """Parse a request."""
     url = urlsplit(request.url)
     method = request.method.upper()
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -87,18 +87,11 @@ def read_request(request: HttpRequest) -> ParsedRequest:
     query: Mapping[str, str] = {}
     body: Body | HttpError
     try:
-        query = read_query(url.query)
+        query = parse_query(url.query)
         multipart = isinstance(route, Route) and route.operation == "upload_file"
-        body = (read_multipart if multipart else read_form)(headers.get("content-type", ""), request.body)
+        body = (parse_multipart if multipart else parse_form)(headers.get("content-type", ""), request.body)
     except HttpError as error:
         body = error
-    return ParsedRequest(
-        method,
-        url.path if is_download else url.path.removeprefix(VERSION_PATH),
-        f"{url.scheme}://{url.netloc}" if url.netloc else DEFAULT_ORIGIN,
-        headers,
-        is_download,
-        route,
-        query,
-        body,
-    )
+    path = url.path if is_download else url.path.removeprefix(VERSION_PATH)
+    origin = f"{url.scheme}://{url.netloc}" if url.netloc else DEFAULT_ORIGIN
+    return ParsedRequest(method, path, origin, headers, is_download, route, query, body)

@@ -1,4 +1,4 @@
-"""What can changes in a room, whoever makes it changes: a call of the API, or a person on the page."""
+"""Changes of rooms, made by a call of the API or by a person."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import Iterable, Sequence
 from airflow_provider_chatwork.api.call import Upload
 from airflow_provider_chatwork.sandbox.store import DELETED, Message, Room, Store, StoredFile, Task
 
-PREVIEW_HEIGHT = 150
-
 
 class RoomChanges:
-    """Changes a store at one moment.
+    """Changes a store at a given time.
 
     :param now: Unix time in seconds.
-    :param notices: whether ticking and reopening a task writes a system message, as it does on the real service.
+    :param notices: whether completing and reopening a task posts a system message, as it does on the real service.
     """
 
     def __init__(self, store: Store, now: float, notices: bool = True) -> None:
@@ -26,7 +24,7 @@ class RoomChanges:
     def add_message(
         self, room: Room, account_id: int, body: str, self_unread: bool = False, system: bool = False
     ) -> Message:
-        """Add a message and make it unread for the others."""
+        """Add a message, unread for the other members."""
         message = Message(self._store.new_id("message"), account_id, body, int(self._now), system=system)
         room.messages[message.message_id] = message
         for member in room.roles:
@@ -36,13 +34,13 @@ class RoomChanges:
         return message
 
     def edit_message(self, message: Message, body: str) -> None:
-        """Replace the text of a message. Nobody is notice, but it shows as edited."""
+        """Replace the body of a message and set its ``update_time``. It does not become unread."""
         message.body = body
         message.update_time = int(self._now)
         self._store.touch()
 
     def delete_message(self, room: Room, message: Message) -> None:
-        """Leave the placeholder where a message was."""
+        """Replace a message with the placeholder for deleted messages."""
         self.edit_message(message, DELETED)
         message.deleted = True
         for unread in room.unread.values():
@@ -51,7 +49,7 @@ class RoomChanges:
     def add_tasks(
         self, room: Room, by: int, to_ids: Sequence[int], body: str, limit_time: int, limit_type: str
     ) -> list[Task]:
-        """Add one task for each assignee, notice in one system message."""
+        """Add one task for each assignee, and one system message for all of them."""
         tasks = [Task(self._store.new_id("task"), to, by, 0, body, limit_time, limit_type, self._now) for to in to_ids]
         notice = self._add_task_notice(room, by, tasks, "task_added")
         for task in tasks:
@@ -60,7 +58,7 @@ class RoomChanges:
         return tasks
 
     def set_task_status(self, room: Room, task: Task, by: int, status: str) -> None:
-        """Tick a task (``done``) or open it again. Setting what is set already changes nothing."""
+        """Complete (``done``) or reopen a task; nothing changes if it has this status already."""
         if task.status == status:
             return
         task.status = status
@@ -69,15 +67,15 @@ class RoomChanges:
         self._touch(room)
 
     def delete_task(self, room: Room, task: Task, by: int) -> None:
-        """Remove a task, which people can do and the API cannot."""
+        """Remove a task. People can do this, the API cannot."""
         del room.tasks[task.task_id]
         self._add_task_notice(room, by, [task], "task_deleted")
 
     def add_file(self, room: Room, account_id: int, upload: Upload, comment: str = "") -> StoredFile:
-        """Add a file and the system message that shows it."""
+        """Add a file and its system message."""
         file_id = self._store.new_id("file")
         guessed = mimetypes.guess_type(upload.filename)[0] or upload.content_type
-        preview = f"[preview id={file_id} ht={PREVIEW_HEIGHT}]" if guessed.startswith("image/") else ""
+        preview = f"[preview id={file_id} ht=150]" if guessed.startswith("image/") else ""
         notice = self.add_message(
             room,
             account_id,
@@ -92,7 +90,7 @@ class RoomChanges:
         return file
 
     def create_room(self, creator: int, name: str, roles: dict[int, str], description: str, icon: str) -> Room:
-        """Open a group chat."""
+        """Add a group chat."""
         room = Room(self._store.new_id("room"), name, "group", dict(roles), description, icon)
         self._store.rooms[room.room_id] = room
         notice = f"[dtext:chatroom_description_is]{description}" if description else ""
@@ -102,7 +100,7 @@ class RoomChanges:
         return room
 
     def change_room(self, room: Room, by: int, *, name: str | None, description: str | None, icon: str | None) -> None:
-        """Set what is not ``None``."""
+        """Set the values that are not ``None``."""
         room.name = room.name if name is None else name
         room.description = room.description if description is None else description
         room.icon = room.icon if icon is None else icon
@@ -110,18 +108,18 @@ class RoomChanges:
             self.add_message(room, by, "[info][title][dtext:chatroom_changed][/title][/info]", system=True)
 
     def set_members(self, room: Room, by: int, roles: dict[int, str]) -> None:
-        """Replace the whole membership and tell who came and who went."""
-        gone = [member for member in room.roles if member not in roles]
-        come = [member for member in roles if member not in room.roles]
-        for member in gone:
+        """Replace all members; system messages name those who joined and those who were removed."""
+        removed = [member for member in room.roles if member not in roles]
+        added = [member for member in roles if member not in room.roles]
+        for member in removed:
             self._remove_member(room, member)
         room.roles = dict(roles)
-        self._add_member_notice(room, by, come, "chatroom_added")
-        self._add_member_notice(room, by, gone, "chatroom_deleted")
+        self._add_member_notice(room, by, added, "chatroom_added")
+        self._add_member_notice(room, by, removed, "chatroom_deleted")
         self._touch(room)
 
     def leave(self, room: Room, account_id: int) -> None:
-        """Take somebody out of a room together with their tasks and files, as leaving does on Chatwork."""
+        """Remove a member with all tasks and files of it, as leaving does on Chatwork."""
         room.tasks = {key: task for key, task in room.tasks.items() if task.account_id != account_id}
         room.files = {key: file for key, file in room.files.items() if file.account_id != account_id}
         self._remove_member(room, account_id)
@@ -132,18 +130,18 @@ class RoomChanges:
             self.delete_room(room)
 
     def delete_room(self, room: Room) -> None:
-        """Remove a room with everything in it."""
+        """Remove a room with all its content."""
         del self._store.rooms[room.room_id]
         self._store.touch()
 
-    def add_contact(self, one: int, other: int) -> Room:
+    def add_contact(self, first: int, second: int) -> Room:
         """Make two accounts contacts of each other, with a direct chat."""
         room = Room(
-            self._store.new_id("room"), "", "direct", {one: "admin", other: "admin"}, last_update_time=int(self._now)
+            self._store.new_id("room"), "", "direct", {first: "admin", second: "admin"}, last_update_time=int(self._now)
         )
         self._store.rooms[room.room_id] = room
-        self._store.contacts.setdefault(one, {})[other] = room.room_id
-        self._store.contacts.setdefault(other, {})[one] = room.room_id
+        self._store.contacts.setdefault(first, {})[second] = room.room_id
+        self._store.contacts.setdefault(second, {})[first] = room.room_id
         self._store.touch()
         return room
 
@@ -157,8 +155,8 @@ class RoomChanges:
 
     def _add_member_notice(self, room: Room, by: int, members: Sequence[int], key: str) -> None:
         if members:
-            who = "".join(f"[piconname:{member}]" for member in members)
-            self.add_message(room, by, f"[info][dtext:chatroom_member_is]{who}[dtext:{key}][/info]", system=True)
+            icons = "".join(f"[piconname:{member}]" for member in members)
+            self.add_message(room, by, f"[info][dtext:chatroom_member_is]{icons}[dtext:{key}][/info]", system=True)
 
     def _remove_member(self, room: Room, account_id: int) -> None:
         room.unread.pop(account_id, None)
@@ -171,7 +169,7 @@ class RoomChanges:
 
 
 def readable_size(size: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes as text, as Chatwork formats it."""
     if size < 1024:
         return f"{size} Byte"
     return f"{size / 1024:.2f} KB" if size < 1024**2 else f"{size / 1024**2:.2f} MB"

@@ -1,4 +1,4 @@
-"""Which operation a method and a path mean."""
+"""Maps method and path to operations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from airflow_provider_chatwork.sandbox.request_context import Answer
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An operation and the ids its path holds."""
+    """An operation and the ids of its path."""
 
     operation: str
     handler: Callable[..., Answer]
     ids: tuple[int, ...] = ()
 
 
-_ID = "{id}"
 _TABLE: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("GET", "/me", account.get_me),
     ("GET", "/my/status", account.get_my_status),
@@ -55,23 +54,26 @@ _TABLE: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("PUT", "/incoming_requests/{id}", account.accept_incoming_request),
     ("DELETE", "/incoming_requests/{id}", account.reject_incoming_request),
 )
-#: The reference has only the shorter paths, but the vendor's own tools send these.
-_ALSO: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
+#: Not in the reference, which has shorter paths, but used by the vendor's own tools.
+_UNDOCUMENTED: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("PUT", "/incoming_requests/{id}/accept", account.accept_incoming_request),
     ("DELETE", "/incoming_requests/{id}/reject", account.reject_incoming_request),
 )
-_ROUTES = [(method, re.compile(path.replace(_ID, "([0-9]{1,20})")), act) for method, path, act in (*_TABLE, *_ALSO)]
+_ROUTES = [
+    (method, re.compile(path.replace("{id}", "([0-9]{1,20})")), handler)
+    for method, path, handler in (*_TABLE, *_UNDOCUMENTED)
+]
 
 #: The names of all operations, in the vendor's order.
-OPERATIONS = tuple(act.__name__ for _, _, act in _TABLE)
+OPERATIONS = tuple(handler.__name__ for _, _, handler in _TABLE)
 
 
 def find_route(method: str, path: str) -> Route:
-    """Return the operation of a path behind the version. An unknown path is a 404, a method it lacks a 405."""
-    known = [(allowed, match, act) for allowed, pattern, act in _ROUTES if (match := pattern.fullmatch(path))]
-    for allowed, match, act in known:
+    """Return the operation of a path without the version. An unknown path is a 404, a wrong method a 405."""
+    matches = [(allowed, match, handler) for allowed, pattern, handler in _ROUTES if (match := pattern.fullmatch(path))]
+    for allowed, match, handler in matches:
         if allowed == method:
-            return Route(act.__name__, act, tuple(int(group) for group in match.groups()))
-    if known:
-        raise HttpError(405, INVALID_ENDPOINT, headers={"allow": ", ".join(allowed for allowed, _, _ in known)})
+            return Route(handler.__name__, handler, tuple(int(group) for group in match.groups()))
+    if matches:
+        raise HttpError(405, INVALID_ENDPOINT, headers={"allow": ", ".join(allowed for allowed, _, _ in matches)})
     raise HttpError(404, INVALID_ENDPOINT)

@@ -1,4 +1,4 @@
-"""A Chatwork in memory that answers requests as the real one would, needs no server, and does as it is told."""
+"""A simulated Chatwork in memory that answers requests as the real service does."""
 
 from __future__ import annotations
 
@@ -10,44 +10,42 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
 from airflow_provider_chatwork.sandbox import company, snapshot
 from airflow_provider_chatwork.sandbox.downloads import Downloads
-from airflow_provider_chatwork.sandbox.faults import Fault, Faults, Outcome, apply_fault
+from airflow_provider_chatwork.sandbox.faults import ActiveFault, Fault, Outcome, apply_fault, take_fault
 from airflow_provider_chatwork.sandbox.http_errors import HttpError
 from airflow_provider_chatwork.sandbox.parameters import Body, Parameters
 from airflow_provider_chatwork.sandbox.rate_limits import Limits, RateLimiter
 from airflow_provider_chatwork.sandbox.request_context import RequestContext
-from airflow_provider_chatwork.sandbox.request_parsing import ParsedRequest, RequestRecord, read_request
+from airflow_provider_chatwork.sandbox.request_parsing import ParsedRequest, RequestRecord, parse_request
 from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
 from airflow_provider_chatwork.sandbox.seeding import seed
 from airflow_provider_chatwork.sandbox.serializers import Serializer
 from airflow_provider_chatwork.sandbox.store import Store
 from airflow_provider_chatwork.sandbox.user_actions import UserActions
 
-T = TypeVar("T")
-
-#: How long the Free plan shows a message, in seconds.
-FREE_PLAN_VIEW = 40 * 24 * 3600
-_LOG_LENGTH = 10_000
+#: The Free plan hides messages that are older.
+FREE_PLAN_SECONDS = 40 * 24 * 3600
+_MAX_LOG_RECORDS = 10_000
 
 
 class Sandbox(UserActions):
-    """One Chatwork with one small company in it (:mod:`~airflow_provider_chatwork.sandbox.company`).
+    """A simulated Chatwork. It starts with the content of :mod:`~airflow_provider_chatwork.sandbox.company`.
 
-    Safe to use from several threads.
+    It may be used from several threads.
 
-    :param token: the API token of the company's bot account.
-    :param clock: returns Unix time in seconds; everything that passes, passes by this clock.
-    :param sleep: waits that many seconds; used by ``delay`` faults of :meth:`handle` only.
-    :param tokens: further tokens and the account ids they act for.
-    :param limits: the rate limits; may be exchanged at any time through :attr:`limits`.
+    :param token: the API token of the bot account.
+    :param clock: returns Unix time in seconds; the sandbox uses no other clock.
+    :param sleep: waits some seconds; only ``delay`` faults in :meth:`handle` use it.
+    :param tokens: further tokens with their account ids.
+    :param limits: the rate limits; :attr:`limits` changes them later.
     :param free_plan: whether messages older than 40 days are hidden.
-    :param task_notices: whether ticking a task writes a system message into its room.
-    :param complete_tasks_after: seconds after which people tick the tasks they were given; ``None`` leaves it to you.
+    :param task_notices: whether completing a task posts a system message.
+    :param complete_tasks_after: seconds after which people complete their tasks; ``None``: never by themselves.
     """
 
     def __init__(
@@ -80,32 +78,32 @@ class Sandbox(UserActions):
     # --- requests
 
     def handle(self, request: HttpRequest) -> Response:
-        """Answer a request; this is a transport.
+        """Answer a request. This method can be used as a transport.
 
-        :raises ChatworkNetworkError: a fault was ordered that leaves no answer.
+        :raises ChatworkNetworkError: a fault prevents the response.
         """
         outcome = self.answer(request)
         if outcome.delay and outcome.ending == "whole":
             self._sleep(outcome.delay)
-        return self._arrived(outcome)
+        return self._response_or_error(outcome)
 
     async def ahandle(self, request: HttpRequest) -> Response:
         """Answer a request from a coroutine; see :meth:`handle`."""
         outcome = self.answer(request)
         if outcome.delay and outcome.ending == "whole":
             await asyncio.sleep(outcome.delay)
-        return self._arrived(outcome)
+        return self._response_or_error(outcome)
 
     def answer(self, request: HttpRequest) -> Outcome:
-        """Carry a request out and tell how it ends, without waiting; for servers."""
+        """Execute a request and return how it ends, without waiting. For servers."""
         with self._lock:
             now = self.clock()
             self.advance()
-            outcome = self._answer(read_request(request), now)
+            outcome = self._answer(parse_request(request), now)
         return self._notify(outcome)
 
     def advance(self) -> None:
-        """Let people tick what is due (``complete_tasks_after``). Every request does this by itself."""
+        """Complete the tasks that are due by ``complete_tasks_after``. Every request calls this."""
         if self.complete_tasks_after is None:
             return
         with self._lock:
@@ -117,27 +115,27 @@ class Sandbox(UserActions):
                         self._changes().set_task_status(room, task, task.account_id, "done")
         self._notify(None)
 
-    # --- orders
+    # --- faults, limits, tokens
 
     def add_fault(self, fault: Fault) -> None:
-        """Order misbehaviour; the oldest open order that matches a request is carried out."""
+        """Let matching requests fail. If several faults match a request, the oldest applies."""
         with self._lock:
-            self._faults.order(fault)
+            self._faults.append(ActiveFault(fault, fault.after, fault.times))
 
     @property
     def open_faults(self) -> list[Fault]:
-        """The orders that have not been used up."""
+        """The faults that are not used up."""
         with self._lock:
-            return self._faults.open()
+            return [active.fault for active in self._faults]
 
     def clear_faults(self) -> None:
-        """Forget all orders to add_fault."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     @property
     def limits(self) -> Limits:
-        """The rate limits. Setting them starts all counts anew."""
+        """The rate limits. Setting them resets all counters."""
         return self._rate_limiter.limits
 
     @limits.setter
@@ -146,31 +144,31 @@ class Sandbox(UserActions):
             self._rate_limiter = RateLimiter(limits)
 
     def add_token(self, token: str, account_id: int) -> None:
-        """Let a further token act for an account."""
+        """Add a further token for an account."""
         with self._lock:
             self._tokens[token] = self.store.accounts[account_id].account_id
 
-    # --- looking back
+    # --- log
 
     @property
     def requests(self) -> list[RequestRecord]:
         """The latest requests, oldest first; 10,000 at most."""
         with self._lock:
-            return list(self._log)
+            return list(self._request_log)
 
     def write_count(self, operation: str) -> int:
-        """Return how many requests of an operation really changed something."""
+        """Return how many requests of an operation have changed something."""
         with self._lock:
             return self._write_counts[operation]
 
     # --- the whole state
 
     def reset(self) -> None:
-        """Start anew with the seeded company: no requests, no faults, full limits. Tokens stay."""
+        """Restore the initial content and clear request log, faults and counters. Tokens stay."""
         with self._lock:
-            fresh = Store(revision=self.store.revision + 1)
-            company.load_company(fresh, self.clock())
-            self._start(fresh)
+            store = Store(revision=self.store.revision + 1)
+            company.load_company(store, self.clock())
+            self._start(store)
         self._notify(None)
 
     def seed(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,14 +178,14 @@ class Sandbox(UserActions):
         return self._notify(added)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return everything people see as JSON-ready data (no tokens, no counts, no faults)."""
+        """Return accounts and rooms as JSON data, without tokens, counters and faults."""
         with self._lock:
             return snapshot.to_json(self.store)
 
     def restore(self, data: dict[str, Any]) -> None:
-        """Go back to a :meth:`snapshot`.
+        """Restore a :meth:`snapshot`.
 
-        :raises ValueError: the data is no snapshot.
+        :raises ValueError: the data is not a snapshot.
         """
         restored = snapshot.from_json(data)
         with self._lock:
@@ -197,50 +195,43 @@ class Sandbox(UserActions):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Store]:
-        """Let nothing change while somebody looks at the store."""
+        """Yield the store; other threads cannot change it meanwhile."""
         with self._lock:
             yield self.store
 
     def watch(self, watcher: Callable[[int], None]) -> Callable[[], None]:
-        """Call ``watcher`` with a growing number after every change; returns how to stop that.
+        """Call ``watcher`` with the revision after every change; returns a function that ends this.
 
-        It is called from whichever thread made the change, and must return at once.
+        The call comes from the thread that made the change, and must return at once.
         """
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
-    # --- inside
+    # --- internal
 
     def _start(self, store: Store) -> None:
         self.store = store
         self._rate_limiter = RateLimiter(self._rate_limiter.limits)
-        self._faults = Faults()
+        self._faults: list[ActiveFault] = []
         self._downloads = Downloads()
-        self._log: deque[RequestRecord] = deque(maxlen=_LOG_LENGTH)
+        self._request_log: deque[RequestRecord] = deque(maxlen=_MAX_LOG_RECORDS)
         self._write_counts: Counter[str] = Counter()
 
-    def _notify(self, result: T) -> T:
-        if self._notified_revision != self.store.revision:
-            self._notified_revision = self.store.revision
-            for watcher in list(self._watchers):
-                watcher(self.store.revision)
-        return result
-
     @staticmethod
-    def _arrived(outcome: Outcome) -> Response:
+    def _response_or_error(outcome: Outcome) -> Response:
         if outcome.ending == "refused":
             raise ChatworkNetworkError("connection refused", sent=False)
         if outcome.ending == "timed_out":
-            raise ChatworkNetworkError("no answer in time", timed_out=True)
+            raise ChatworkNetworkError("no response in time", timed_out=True)
         if outcome.ending == "lost" or outcome.response is None:
-            raise ChatworkNetworkError("the connection ended without an answer")
+            raise ChatworkNetworkError("the connection ended without a response")
         if outcome.ending == "cut":
-            raise ChatworkNetworkError("the connection ended in the middle of the answer")
+            raise ChatworkNetworkError("the connection ended in the middle of the response")
         return outcome.response
 
     def _answer(self, parsed: ParsedRequest, now: float) -> Outcome:
         account_id = self._tokens.get(parsed.token)
-        fault = self._faults.take(parsed.operation, parsed.method, parsed.path)
+        fault = take_fault(self._faults, parsed.operation, parsed.method, parsed.path)
         response = None
         if fault is None or fault.executes:
             if parsed.is_download:
@@ -251,18 +242,21 @@ class Sandbox(UserActions):
         if fault is not None:
             date = formatdate(now, usegmt=True)
             outcome = apply_fault(fault, response, self._rate_limiter.headers(account_id, now), date)
-        record = RequestRecord(
-            now,
-            parsed.method,
-            parsed.path,
-            parsed.operation,
-            outcome.response.status if outcome.response is not None else None,
-            account_id,
-            fault.kind if fault else None,
-            parsed.query,
-            parsed.form,
+        status = None if outcome.response is None else outcome.response.status
+        fault_kind = fault.kind if fault else None
+        self._request_log.append(
+            RequestRecord(
+                now,
+                parsed.method,
+                parsed.path,
+                parsed.operation,
+                status,
+                account_id,
+                fault_kind,
+                parsed.query,
+                parsed.form,
+            )
         )
-        self._log.append(record)
         return outcome
 
     def _execute(self, parsed: ParsedRequest, account_id: int | None, now: float) -> Response:
@@ -276,11 +270,11 @@ class Sandbox(UserActions):
             if isinstance(parsed.body, HttpError):
                 raise parsed.body
             context = self._context(parsed, parsed.body, account_id, now)
-            before = self.store.revision
-            answer = parsed.route.handler(context, *parsed.route.ids)
-            self._write_counts[parsed.route.operation] += self.store.revision != before
+            revision = self.store.revision
+            result = parsed.route.handler(context, *parsed.route.ids)
+            self._write_counts[parsed.route.operation] += self.store.revision != revision
             headers.update(context.headers)
-            status, content = (204, b"") if answer is None else (200, _json(answer))
+            status, content = (204, b"") if result is None else (200, _json(result))
         except HttpError as error:
             headers.update(error.headers)
             status, content = error.status, _json({"errors": list(error.errors)})
@@ -301,7 +295,7 @@ class Sandbox(UserActions):
             serializer=Serializer(self.store, parsed.origin),
             count_post=lambda room_id: self._rate_limiter.count_post(room_id, now),
             download_url=lambda file: self._downloads.url(parsed.origin, file, now),
-            visible_from=now - FREE_PLAN_VIEW if self.free_plan else 0.0,
+            visible_from=now - FREE_PLAN_SECONDS if self.free_plan else 0.0,
         )
 
 

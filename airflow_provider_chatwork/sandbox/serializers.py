@@ -1,4 +1,4 @@
-"""The response objects, with every field Chatwork documents."""
+"""The JSON objects of responses, with every field that Chatwork documents."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Serializer:
-    """Builds response objects out of a store.
+    """Builds the JSON objects of responses.
 
-    :param origin: scheme and host of the request, for the addresses of pictures.
+    :param origin: scheme and host of the request, for image URLs.
     """
 
     def __init__(self, store: Store, origin: str) -> None:
@@ -24,13 +24,13 @@ class Serializer:
         self._origin = origin
 
     def avatar(self, account_id: int) -> str:
-        """Return the address of an account's picture."""
+        """Return the URL of an account's avatar."""
         return f"{self._origin}/sandbox/avatars/{account_id}.svg"
 
     def account(self, account_id: int) -> Json:
-        """Return the short form that messages, tasks and files carry."""
-        known = self._store.accounts[account_id]
-        return {"account_id": account_id, "name": known.name, "avatar_image_url": self.avatar(account_id)}
+        """Return the short form of an account in messages, tasks and files."""
+        account = self._store.accounts[account_id]
+        return {"account_id": account_id, "name": account.name, "avatar_image_url": self.avatar(account_id)}
 
     def me(self, account_id: int) -> Json:
         """Return an account's own profile."""
@@ -40,34 +40,30 @@ class Serializer:
             "avatar_image_url": self.avatar(account_id),
         }
 
-    def person(self, account_id: int) -> Json:
-        """Return the fields contacts, members and contact requests have in common."""
-        known = self._store.accounts[account_id]
+    def contact_fields(self, account_id: int) -> Json:
+        """Return the common fields of contacts, members and contact requests."""
+        account = self._store.accounts[account_id]
         return {
-            "account_id": account_id,
-            "name": known.name,
-            "chatwork_id": known.chatwork_id,
-            "organization_id": known.organization_id,
-            "organization_name": known.organization_name,
-            "department": known.department,
+            **fields(
+                account, "account_id", "name", "chatwork_id", "organization_id", "organization_name", "department"
+            ),
             "avatar_image_url": self.avatar(account_id),
         }
 
     def contact(self, account_id: int, room_id: int) -> Json:
-        """Return a contact; ``room_id`` is the direct chat with it."""
-        return {**self.person(account_id), "room_id": room_id}
+        """Return a contact; ``room_id`` is its direct chat."""
+        return {**self.contact_fields(account_id), "room_id": room_id}
 
     def member(self, account_id: int, role: str) -> Json:
         """Return a member of a room."""
-        return {**self.person(account_id), "role": role}
+        return {**self.contact_fields(account_id), "role": role}
 
     def request(self, request: ContactRequest) -> Json:
         """Return an incoming contact request."""
-        return {**self.person(request.account_id), "request_id": request.request_id, "message": request.message}
+        return {**self.contact_fields(request.account_id), "request_id": request.request_id, "message": request.message}
 
     def room(self, room: Room, viewer: int) -> Json:
-        """Return a room as ``viewer`` has it in the list of rooms."""
-        unread = unread_counts(room, viewer)
+        """Return a room as ``viewer`` sees it in the list of rooms."""
         if room.type == "group":
             name, icon = room.name, f"{self._origin}/sandbox/icons/{room.icon}.svg"
         else:
@@ -79,7 +75,7 @@ class Serializer:
             "type": room.type,
             "role": room.roles[viewer],
             "sticky": viewer in room.sticky,
-            **unread,
+            **unread_counts(room, viewer),
             "mytask_num": len(open_tasks(room, viewer)),
             "message_num": len(room.messages),
             "file_num": len(room.files),
@@ -89,48 +85,40 @@ class Serializer:
         }
 
     def room_details(self, room: Room, viewer: int) -> Json:
-        """Return a single room, which has a description."""
+        """Return a room with its description."""
         return {**self.room(room, viewer), "description": room.description}
 
     def message(self, message: Message) -> Json:
         """Return a message."""
         return {
+            **fields(message, "body", "send_time", "update_time"),
             "message_id": str(message.message_id),
             "account": self.account(message.account_id),
-            "body": message.body,
-            "send_time": message.send_time,
-            "update_time": message.update_time,
         }
 
     def task(self, task: Task) -> Json:
         """Return a task of a room."""
         return {
-            "task_id": task.task_id,
+            **fields(task, "task_id", "body", "limit_time", "limit_type", "status"),
+            "message_id": str(task.message_id),
             "account": self.account(task.account_id),
             "assigned_by_account": self.account(task.assigned_by_account_id),
-            "message_id": str(task.message_id),
-            "body": task.body,
-            "limit_time": task.limit_time,
-            "status": task.status,
-            "limit_type": task.limit_type,
         }
 
     def my_task(self, task: Task, room: Room, viewer: int) -> Json:
-        """Return a task in the list of one's own, which names the room and not the assignee."""
-        shown = self.task(task)
-        del shown["account"]
-        seen = self.room(room, viewer)
-        return {**shown, "room": {field: seen[field] for field in ("room_id", "name", "icon_path")}}
+        """Return a task of ``GET /my/tasks``: with its room, without its assignee."""
+        result = self.task(task)
+        del result["account"]
+        room_data = self.room(room, viewer)
+        return {**result, "room": {name: room_data[name] for name in ("room_id", "name", "icon_path")}}
 
     def file(self, file: StoredFile) -> Json:
         """Return an uploaded file."""
         return {
-            "file_id": file.file_id,
-            "account": self.account(file.account_id),
-            "message_id": str(file.message_id),
-            "filename": file.filename,
+            **fields(file, "file_id", "filename", "upload_time"),
             "filesize": len(file.content),
-            "upload_time": file.upload_time,
+            "message_id": str(file.message_id),
+            "account": self.account(file.account_id),
         }
 
     def link(self, link: Link | None) -> Json:
@@ -145,20 +133,22 @@ class Serializer:
         }
 
 
+def fields(item: object, *names: str) -> Json:
+    """Return some attributes of an object as a dictionary."""
+    return {name: getattr(item, name) for name in names}
+
+
 def unread_counts(room: Room, viewer: int) -> Json:
-    """Return how many messages of a room somebody has not read, and how many of those mention them."""
+    """Return the numbers of unread messages of an account in a room, and of those that mention it."""
     unread = [room.messages[message_id] for message_id in room.unread.get(viewer, ())]
-    return {
-        "unread_num": len(unread),
-        "mention_num": sum(mentions(message.body, viewer) for message in unread),
-    }
+    return {"unread_num": len(unread), "mention_num": sum(mentions(message.body, viewer) for message in unread)}
 
 
 def open_tasks(room: Room, account_id: int) -> list[Task]:
-    """Return somebody's open tasks in a room."""
+    """Return the open tasks of an account in a room."""
     return [task for task in room.tasks.values() if task.account_id == account_id and task.status == "open"]
 
 
 def mentions(body: str, account_id: int) -> bool:
-    """Return whether a body calls an account: by ``[To:id]``, by a reply, or by ``[toall]``."""
-    return any(everybody or account_id == int(to or replied) for everybody, to, replied in _MENTIONS.findall(body))
+    """Return whether a body mentions an account: by ``[To:id]``, a reply or ``[toall]``."""
+    return any(to_all or account_id == int(to or reply) for to_all, to, reply in _MENTIONS.findall(body))

@@ -37,7 +37,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -67,31 +67,13 @@ PAGE_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _KEEP_ALIVE_SECONDS = 15.0
-_ARGUMENT_TYPES: Mapping[str, type] = {
-    "room_id": int,
-    "account_id": int,
-    "task_id": int,
-    "message_id": str,
-    "body": str,
-    "to_ids": list,
-    "limit": int,
-    "limit_type": str,
-    "role": str,
-    "token": str,
-}
 #: Commands that call the method of this name, and the name of what they return.
 _METHOD_COMMANDS: Mapping[str, str | None] = {
     "post_message": "message_id",
     "reply": "message_id",
-    "edit_message": None,
-    "delete_message": None,
     "create_task": "task_ids",
-    "complete_task": None,
-    "reopen_task": None,
-    "delete_task": None,
-    "add_member": None,
-    "remove_member": None,
-    "add_token": None,
+    **dict.fromkeys(("edit_message", "delete_message", "complete_task", "reopen_task", "delete_task")),
+    **dict.fromkeys(("add_member", "remove_member", "add_token")),
 }
 
 
@@ -140,9 +122,9 @@ def read_state(sandbox: Sandbox, name: str) -> Any:
 
 
 def _call(method: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    bound = inspect.signature(method).bind(**arguments)
-    for name, value in bound.arguments.items():
-        expected = _ARGUMENT_TYPES[name]
+    types = get_type_hints(method)
+    for name, value in inspect.signature(method).bind(**arguments).arguments.items():
+        expected = list if get_origin(types[name]) is list else types[name]
         if not isinstance(value, expected) or isinstance(value, bool):
             raise TypeError(f"{name}={value!r}: must be {expected!r}")
     return method(**arguments)
@@ -196,6 +178,7 @@ class SandboxApp:
             ],
             middleware=[Middleware(_Guard, host=host, allowed=tuple(allowed_hosts))],
             lifespan=self._lifespan,
+            exception_handlers={CommandError: _command_error},
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -258,7 +241,7 @@ class SandboxApp:
             if file_id in room.files:
                 response = downloads.file_response(room.files[file_id])
                 return Response(response.body, response.status, dict(response.headers))
-        return _json({"errors": ["File not found"]}, 404)
+        raise CommandError(404, "File not found")
 
     async def _avatar(self, request: Request) -> Response:
         account = self.sandbox.store.accounts.get(request.path_params["account_id"])
@@ -268,19 +251,14 @@ class SandboxApp:
         return _image(avatars.icon(request.path_params["icon"]))
 
     async def _read(self, request: Request) -> Response:
-        try:
-            return _json(read_state(self.sandbox, request.path_params["name"]))
-        except CommandError as error:
-            return _json({"errors": [str(error)]}, error.status)
+        return _json(read_state(self.sandbox, request.path_params["name"]))
 
     async def _command(self, request: Request) -> Response:
         try:
             arguments = json.loads(await request.body() or b"{}")
-            return _json(run_command(self.sandbox, request.path_params["name"], arguments))
-        except CommandError as error:
-            return _json({"errors": [str(error)]}, error.status)
         except ValueError:
-            return _json({"errors": ["Send JSON"]}, 400)
+            raise CommandError(400, "Send JSON") from None
+        return _json(run_command(self.sandbox, request.path_params["name"], arguments))
 
 
 class _Guard:
@@ -320,8 +298,13 @@ def _json(value: Any, status: int = 200) -> Response:
     return JSONResponse(value, status, headers)
 
 
+def _command_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CommandError)
+    return _json({"errors": [str(error)]}, error.status)
+
+
 def _image(svg: str | None) -> Response:
     if svg is None:
-        return _json({"errors": ["Image not found"]}, 404)
+        raise CommandError(404, "Image not found")
     headers = {"content-security-policy": "default-src 'none'", "cache-control": "max-age=3600"}
     return Response(svg, media_type="image/svg+xml", headers=headers)

@@ -1,4 +1,4 @@
-"""Puts a sandbox behind a port: for the length of a ``with`` block, or for as long as the process runs."""
+"""Serves a sandbox on a port: during a ``with`` block, or until the process ends."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from airflow_provider_chatwork.sandbox.company import DATA_ROOM
 from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 from airflow_provider_chatwork.sandbox.server import SandboxApp
 
-#: Seconds to come up or to go down, far more than either takes.
-_PATIENCE = 15.0
+#: Seconds for the server to start or to stop.
+_TIMEOUT = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a sandbox listens. ``str()`` gives the address of its page."""
+    """The address of a served sandbox. ``str()`` gives the URL of its page."""
 
     host: str
     port: int
@@ -35,18 +35,18 @@ class Address:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, without a slash at the end."""
-        # Nobody can connect to "all interfaces"; from this machine the loopback one answers for them.
+        """Scheme, host and port, without a trailing slash."""
+        # A client cannot connect to "all interfaces", so the URL has the loopback address.
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"{self.scheme}://{f'[{reachable}]' if ':' in reachable else reachable}:{self.port}"
 
     @property
     def api(self) -> str:
-        """The base address of the API, for the ``host`` of a connection."""
+        """The base URL of the API, for the ``host`` of a connection."""
         return f"{self.origin}/v2"
 
     def connection_uri(self, token: str, default_room_id: int = DATA_ROOM) -> str:
-        """Return the Airflow connection as a URI, as ``AIRFLOW_CONN_CHATWORK_DEFAULT`` takes it."""
+        """Return the Airflow connection as a URI, for ``AIRFLOW_CONN_CHATWORK_DEFAULT``."""
         secret, host = quote(token, safe=""), quote(self.api, safe="")
         return f"chatwork://:{secret}@{host}/?default_room_id={default_room_id}"
 
@@ -57,16 +57,15 @@ class Address:
 
 
 class ServedSandbox(Sandbox):
-    """What the pytest fixture ``chatwork_sandbox`` yields: a sandbox and its ``address``."""
+    """A sandbox with its ``address``. The pytest fixture ``chatwork_sandbox`` yields one."""
 
     address: Address
 
 
 class SandboxServer(uvicorn.Server):
-    """A server that lets go of its clients when it stops, and says when it is up.
+    """A Uvicorn server that ends event streams when it stops.
 
-    :param app: what it serves.
-    :param sock: where it listens; closed at the end.
+    :param sock: the listening socket; closed when the server stops.
     """
 
     def __init__(
@@ -83,10 +82,10 @@ class SandboxServer(uvicorn.Server):
             log_config=None,
             log_level="warning",
             access_log=False,
-            # The sandbox sends its own date, by its own clock.
+            # The sandbox sends the date of its own clock.
             date_header=False,
             server_header=False,
-            # Anything around the application would hide the connection from it.
+            # A proxy middleware would hide the connection from the application.
             proxy_headers=False,
             timeout_graceful_shutdown=2,
             ssl_certfile=certfile,
@@ -95,35 +94,35 @@ class SandboxServer(uvicorn.Server):
         super().__init__(config)
         host, port = sock.getsockname()[:2]
         self.address = Address(host, port, "http" if certfile is None else "https")
-        self.up = threading.Event()
+        self.started_or_failed = threading.Event()
         self._app = app
         self._sock = sock
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening."""
         await super().startup(sockets)
-        self.up.set()
+        self.started_or_failed.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, after telling endless answers to end."""
+        """End the event streams and stop listening."""
         self._app.close()
         await super().shutdown(sockets)
 
-    def run_here(self) -> None:
-        """Serve until told to stop."""
+    def run_in_this_thread(self) -> None:
+        """Serve until the process is interrupted or ``should_exit`` is set."""
         with self._sock:
             self.run(sockets=[self._sock])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one.
+    """Return a listening socket; port 0 selects a free port.
 
-    :raises OSError: the port is taken, or the host is not an address of this machine.
+    :raises OSError: the port is in use, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=512)
-    # Accepted connections inherit it. Without it head and body of an answer, which are two writes, wait for each other
-    # some 40 ms; asyncio sets it only on sockets that name their protocol, which these do not.
+    # Accepted connections inherit the option. Without it each response takes 40 ms, because headers and body are two
+    # writes. asyncio sets it only on sockets with an explicit protocol.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -139,31 +138,31 @@ def serve(
     allowed_hosts: Collection[str] = (),
     state_file: Path | None = None,
 ) -> Iterator[Address]:
-    """Serve a sandbox from a thread of its own until the block ends; yields where.
+    """Serve a sandbox in a thread until the block ends; yields its address.
 
-    :param port: 0 takes a free one.
-    :param certfile: serve https with this certificate, and ``keyfile`` unless the key is in the same file.
-    :raises OSError: the port is taken.
+    :param port: 0 selects a free port.
+    :param certfile: serve https with this certificate; ``keyfile`` is needed if the file has no private key.
+    :raises OSError: the port is in use.
     """
     server = SandboxServer(SandboxApp(sandbox, host, allowed_hosts, state_file), listen(host, port), certfile, keyfile)
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            server.run_here()
+            server.run_in_this_thread()
         except BaseException as error:
             failures.append(error)
         finally:
-            server.up.set()
+            server.started_or_failed.set()
 
     thread = threading.Thread(target=run, name=f"chatwork-sandbox-{server.address.port}", daemon=True)
     thread.start()
-    server.up.wait(_PATIENCE)
+    server.started_or_failed.wait(_TIMEOUT)
     if not server.started:
-        thread.join(_PATIENCE)
-        raise RuntimeError(f"the sandbox did not start on {server.address}") from next(iter(failures), None)
+        thread.join(_TIMEOUT)
+        raise RuntimeError(f"The sandbox did not start on {server.address}") from next(iter(failures), None)
     try:
         yield server.address
     finally:
         server.should_exit = True
-        thread.join(_PATIENCE)
+        thread.join(_TIMEOUT)

@@ -1,4 +1,4 @@
-"""A store as JSON and back."""
+"""Converts a store to JSON and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = 1
 
 
 def to_json(store: Store) -> dict[str, Any]:
-    """Return everything a store holds as JSON-ready data; file contents are in Base64."""
+    """Return the content of a store as JSON data; file contents are in Base64."""
     return {
         "version": VERSION,
         "accounts": [asdict(account) for account in store.accounts.values()],
@@ -36,9 +36,9 @@ def to_json(store: Store) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> Store:
-    """Return the store that :func:`to_json` described.
+    """Return the store that :func:`to_json` converted.
 
-    :raises ValueError: the data is of another version, or was not made by :func:`to_json`.
+    :raises ValueError: the data has another version, or is not from :func:`to_json`.
     """
     if data.get("version") != VERSION:
         raise ValueError(f"not a sandbox snapshot of version {VERSION}: version={data.get('version')!r}")

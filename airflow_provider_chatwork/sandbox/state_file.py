@@ -1,4 +1,4 @@
-"""Keeps a sandbox going while it is served: people act in time, and the state reaches its file."""
+"""Saves the state of a served sandbox in a file, and completes due tasks."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 
 from airflow_provider_chatwork.sandbox.sandbox import Sandbox
 
-_EVERY = 1.0
+#: Seconds.
+_INTERVAL = 1.0
 
 
 class StateFile:
-    """Looks after a sandbox once a second.
+    """The state file of a sandbox.
 
-    :param state_file: read now if it is there; written when something changed. ``None`` keeps nothing.
-    :raises ValueError: the file holds something else than a sandbox's state.
+    :param state_file: read at once if it exists, written after changes; ``None`` saves nothing.
+    :raises ValueError: the file does not contain the state of a sandbox.
     """
 
     def __init__(self, sandbox: Sandbox, state_file: Path | None) -> None:
@@ -24,21 +25,21 @@ class StateFile:
         self._file = state_file
         if state_file is not None and state_file.exists():
             sandbox.restore(json.loads(state_file.read_text(encoding="utf-8")))
-        self._saved = -1
+        self._saved_revision = -1
 
     async def run(self) -> None:
-        """Look after it until cancelled."""
+        """Complete due tasks and save the state once a second, until cancelled."""
         while True:
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_INTERVAL)
             self._sandbox.advance()
             self.save()
 
     def save(self) -> None:
-        """Write the file if something changed, in one step, so that it is never half there."""
+        """Write the file if something changed. The file is replaced at once, so it is never incomplete."""
         revision = self._sandbox.store.revision
-        if self._file is None or revision == self._saved:
+        if self._file is None or revision == self._saved_revision:
             return
-        beside = self._file.with_name(self._file.name + ".new")
-        beside.write_text(json.dumps(self._sandbox.snapshot(), ensure_ascii=False), encoding="utf-8")
-        os.replace(beside, self._file)
-        self._saved = revision
+        new_file = self._file.with_name(self._file.name + ".new")
+        new_file.write_text(json.dumps(self._sandbox.snapshot(), ensure_ascii=False), encoding="utf-8")
+        os.replace(new_file, self._file)
+        self._saved_revision = revision

@@ -1,12 +1,12 @@
-"""What the sandbox remembers: people, rooms and what is in them, as plain data without rules."""
+"""The data of the sandbox: accounts, rooms and their content, without rules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-#: Where the ids of each kind start. Message ids have 19 digits and are odd multiples apart, so that a client that
-#: takes them for floating point numbers gets wrong ones here as well.
+#: The first id of each kind. Message ids have 19 digits, as on Chatwork, and odd differences: a client that reads them
+#: as floating point numbers gets wrong ids here as well.
 FIRST_IDS = {
     "account": 1_001_100,
     "room": 400_001_000,
@@ -22,7 +22,7 @@ DELETED = "[deleted]"
 
 @dataclass(slots=True)
 class Account:
-    """A person (or a bot, which Chatwork does not tell apart)."""
+    """The account of a person or a bot; Chatwork has no difference."""
 
     account_id: int
     name: str
@@ -45,7 +45,7 @@ class Account:
 
 @dataclass(slots=True)
 class Message:
-    """A message; ``system`` marks those Chatwork writes itself (task added, file uploaded, member joined)."""
+    """A message; ``system`` is true for system messages (task added, file uploaded, member joined)."""
 
     message_id: int
     account_id: int
@@ -58,7 +58,7 @@ class Message:
 
 @dataclass(slots=True)
 class Task:
-    """A task of one assignee. ``limit_time`` is in Unix seconds, 0 without a deadline."""
+    """A task of one assignee. ``limit_time`` is in Unix seconds, 0 for no deadline."""
 
     task_id: int
     account_id: int
@@ -73,7 +73,7 @@ class Task:
 
 @dataclass(slots=True)
 class StoredFile:
-    """An uploaded file with its bytes."""
+    """An uploaded file with its content."""
 
     file_id: int
     account_id: int
@@ -86,7 +86,7 @@ class StoredFile:
 
 @dataclass(slots=True)
 class Link:
-    """An invite link that is switched on."""
+    """The invite link of a room."""
 
     code: str
     need_acceptance: bool = True
@@ -95,7 +95,7 @@ class Link:
 
 @dataclass(slots=True)
 class ContactRequest:
-    """Somebody asks ``to_account_id`` to be a contact."""
+    """A contact request of ``account_id`` to ``to_account_id``."""
 
     request_id: int
     account_id: int
@@ -105,10 +105,10 @@ class ContactRequest:
 
 @dataclass(slots=True)
 class Room:
-    """A chat with everything in it.
+    """A room with its content.
 
-    ``roles`` tells who is in it and as what. ``unread`` holds per account the ids of unread messages. ``seen`` is the
-    cursor of ``force=0``: per account the newest message id handed out.
+    ``roles`` has the role of each member, ``unread`` the ids of the unread messages of each account. ``seen`` is the
+    cursor of ``force=0``: the newest message id that each account has got.
     """
 
     room_id: int
@@ -127,13 +127,13 @@ class Room:
     sticky: set[int] = field(default_factory=set)
 
     def other(self, account_id: int) -> int:
-        """Return the other person of a direct chat (the same one in My chat)."""
+        """Return the other member of a direct chat; in My chat, the account itself."""
         return next((member for member in self.roles if member != account_id), account_id)
 
 
 @dataclass(slots=True)
 class Store:
-    """Everything. ``revision`` grows with every change that anybody could see."""
+    """All data of a sandbox. Every visible change increases ``revision``."""
 
     accounts: dict[int, Account] = field(default_factory=dict)
     rooms: dict[int, Room] = field(default_factory=dict)
@@ -149,20 +149,19 @@ class Store:
         return self.last_ids[kind]
 
     def touch(self) -> None:
-        """Note that something changed."""
+        """Increase ``revision``."""
         self.revision += 1
 
     def my_chat(self, account_id: int) -> int:
-        """Return the id of an account's own chat, 0 when it has none."""
-        mine = (room.room_id for room in self.rooms.values() if room.type == "my" and account_id in room.roles)
-        return next(mine, 0)
+        """Return the room id of an account's My chat, 0 if it has none."""
+        return next((room.room_id for room in self.rooms_of(account_id) if room.type == "my"), 0)
 
     def rooms_of(self, account_id: int) -> Iterable[Room]:
-        """Return the rooms an account is in."""
+        """Return the rooms of an account."""
         return [room for room in self.rooms.values() if account_id in room.roles]
 
-    def reachable(self, account_id: int) -> set[int]:
-        """Return whom an account may put into a room: itself, its contacts, its colleagues."""
-        home = self.accounts[account_id].organization_id
-        colleagues = {other.account_id for other in self.accounts.values() if home and other.organization_id == home}
+    def possible_members(self, account_id: int) -> set[int]:
+        """Return the accounts that an account may add to a room: itself, its contacts and its colleagues."""
+        own = self.accounts[account_id].organization_id
+        colleagues = {other.account_id for other in self.accounts.values() if own and other.organization_id == own}
         return {account_id, *self.contacts.get(account_id, {}), *colleagues}

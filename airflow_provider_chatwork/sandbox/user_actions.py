@@ -1,4 +1,4 @@
-"""What people do in the sandbox without the API: speak, reply, tick tasks, throw somebody out."""
+"""Actions of people in the sandbox: post, reply, complete tasks, add and remove members."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ DEFAULT_ORIGIN = "https://api.chatwork.com"
 
 
 class UserActions:
-    """The part of a sandbox that acts as people, and shows a test what is there.
+    """The part of a sandbox that acts as a person, and returns the content of rooms.
 
-    Nothing here counts against a limit, needs a token, or shows up in the log of requests. A room, message, task or
-    account that does not exist raises :class:`LookupError`.
+    These methods need no token, count against no limit and are not in the request log. They raise :class:`LookupError`
+    for a room, message, task or account that does not exist.
     """
 
-    #: Whether ticking a task writes a system message into its room.
+    #: Whether completing a task posts a system message.
     task_notices: bool
     clock: Callable[[], float]
     store: Store
     _lock: RLock
+    _watchers: list[Callable[[int], None]]
+    _notified_revision: int
 
     def post_message(self, room_id: int, account_id: int, body: str) -> str:
-        """Say something as a member of a room; returns the message id."""
+        """Post a message as a member of a room; returns the message id."""
         with self._lock:
-            room = self._room_of(room_id, account_id)
+            room = self._room_with_member(room_id, account_id)
             message = self._changes().add_message(room, account_id, body)
         return self._notify(str(message.message_id))
 
     def reply(self, room_id: int, account_id: int, message_id: str, body: str) -> str:
-        """Answer a message, as the reply button does: ``[rp ...]``, the name, a new line, the text."""
+        """Reply to a message as Chatwork's reply button does: ``[rp ...]``, the name, a new line, the text."""
         with self._lock:
             to = self._message(room_id, message_id)
             name = self.store.accounts[to.account_id].name
@@ -46,7 +48,7 @@ class UserActions:
             )
 
     def edit_message(self, room_id: int, message_id: str, body: str) -> None:
-        """Change a message as its author."""
+        """Edit a message as its author."""
         with self._lock:
             self._changes().edit_message(self._message(room_id, message_id), body)
         self._notify(None)
@@ -60,22 +62,22 @@ class UserActions:
     def create_task(
         self, room_id: int, account_id: int, to_ids: list[int], body: str, limit: int = 0, limit_type: str = "none"
     ) -> list[int]:
-        """Give tasks to members of a room; ``limit`` is in Unix seconds. Returns the task ids."""
+        """Assign a task to members of a room; ``limit`` is in Unix seconds. Returns one task id for each member."""
         with self._lock:
-            room = self._room_of(room_id, account_id)
+            room = self._room_with_member(room_id, account_id)
             tasks = self._changes().add_tasks(room, account_id, to_ids, body, limit, limit_type)
         return self._notify([task.task_id for task in tasks])
 
     def complete_task(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
-        """Mark a task as done, by its assignee unless somebody else is named."""
+        """Complete a task as ``account_id``, by default its assignee."""
         self._set_status(room_id, task_id, account_id, "done")
 
     def reopen_task(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
-        """Open a task again."""
+        """Reopen a task as ``account_id``, by default its assignee."""
         self._set_status(room_id, task_id, account_id, "open")
 
     def delete_task(self, room_id: int, task_id: int, account_id: int | None = None) -> None:
-        """Remove a task, by its requester unless somebody else is named."""
+        """Delete a task as ``account_id``, by default its requester."""
         with self._lock:
             room, task = self._task(room_id, task_id)
             self._changes().delete_task(room, task, account_id or task.assigned_by_account_id)
@@ -84,12 +86,12 @@ class UserActions:
     def upload_file(self, room_id: int, account_id: int, upload: Upload, comment: str = "") -> int:
         """Upload a file as a member of a room; returns the file id."""
         with self._lock:
-            room = self._room_of(room_id, account_id)
+            room = self._room_with_member(room_id, account_id)
             file = self._changes().add_file(room, account_id, upload, comment)
         return self._notify(file.file_id)
 
     def add_member(self, room_id: int, account_id: int, role: str = "member") -> None:
-        """Put somebody into a room, or give them another role there."""
+        """Add a member to a room, or change its role."""
         with self._lock:
             room = self._room(room_id)
             by = next(iter(room.roles), account_id)
@@ -97,36 +99,40 @@ class UserActions:
         self._notify(None)
 
     def remove_member(self, room_id: int, account_id: int) -> None:
-        """Throw somebody out of a room."""
+        """Remove a member from a room."""
         with self._lock:
-            room = self._room_of(room_id, account_id)
+            room = self._room_with_member(room_id, account_id)
             roles = {member: role for member, role in room.roles.items() if member != account_id}
             self._changes().set_members(room, next(iter(roles), account_id), roles)
         self._notify(None)
 
     def messages(self, room_id: int) -> list[Json]:
-        """Return all messages of a room, oldest first, in the shape of the API; moves no cursor."""
+        """Return all messages of a room as in the API, oldest first. The cursor of ``force=0`` does not move."""
         with self._lock:
             return [self._serializer().message(message) for message in self._room(room_id).messages.values()]
 
     def tasks(self, room_id: int) -> list[Json]:
-        """Return all tasks of a room, open and done, in the shape of the API."""
+        """Return all tasks of a room, open and done, as in the API."""
         with self._lock:
             return [self._serializer().task(task) for task in self._room(room_id).tasks.values()]
 
     def files(self, room_id: int) -> list[Json]:
-        """Return all files of a room in the shape of the API."""
+        """Return all files of a room as in the API."""
         with self._lock:
             return [self._serializer().file(file) for file in self._room(room_id).files.values()]
 
     def file_content(self, room_id: int, file_id: int) -> bytes:
-        """Return the bytes of a file."""
+        """Return the content of a file."""
         with self._lock:
             return self._room(room_id).files[file_id].content
 
     def _notify(self, result: T) -> T:
-        """Tell whoever watches, now that the lock is free; hands the result through."""
-        raise NotImplementedError
+        """Call the watchers if something changed; called without the lock. Returns ``result``."""
+        if self._notified_revision != self.store.revision:
+            self._notified_revision = self.store.revision
+            for watcher in list(self._watchers):
+                watcher(self.store.revision)
+        return result
 
     def _changes(self) -> RoomChanges:
         return RoomChanges(self.store, self.clock(), self.task_notices)
@@ -142,23 +148,23 @@ class UserActions:
 
     def _room(self, room_id: int) -> Room:
         if room_id not in self.store.rooms:
-            raise LookupError(f"room_id={room_id}: there is no such room in the sandbox")
+            raise LookupError(f"room_id={room_id}: no such room in the sandbox")
         return self.store.rooms[room_id]
 
-    def _room_of(self, room_id: int, account_id: int) -> Room:
+    def _room_with_member(self, room_id: int, account_id: int) -> Room:
         room = self._room(room_id)
         if account_id not in room.roles:
-            raise LookupError(f"account_id={account_id}: not in room {room_id}, whose members are {list(room.roles)}")
+            raise LookupError(f"account_id={account_id}: not a member of room {room_id}; members: {list(room.roles)}")
         return room
 
     def _message(self, room_id: int, message_id: str) -> Message:
-        found = self._room(room_id).messages.get(int(message_id))
-        if found is None:
-            raise LookupError(f"message_id={message_id!r}: there is no such message in room {room_id}")
-        return found
+        message = self._room(room_id).messages.get(int(message_id))
+        if message is None:
+            raise LookupError(f"message_id={message_id!r}: no such message in room {room_id}")
+        return message
 
     def _task(self, room_id: int, task_id: int) -> tuple[Room, Task]:
         room = self._room(room_id)
         if task_id not in room.tasks:
-            raise LookupError(f"task_id={task_id}: there is no such task in room {room_id}")
+            raise LookupError(f"task_id={task_id}: no such task in room {room_id}")
         return room, room.tasks[task_id]

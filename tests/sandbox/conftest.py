@@ -44,7 +44,7 @@ class Reply:
 
 
 class Api:
-    """Speaks to a sandbox as a plain client would."""
+    """A minimal HTTP client of a sandbox."""
 
     def __init__(self, sandbox: Sandbox, token: str) -> None:
         self.sandbox = sandbox

@@ -14,7 +14,7 @@ from airflow_provider_chatwork.sandbox.__main__ import main
 
 class TestMain:
     @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-    def test_serves_and_says_where_and_keeps_its_state(self, tmp_path: Path, stop: signal.Signals) -> None:
+    def test_prints_its_address_and_saves_its_state(self, tmp_path: Path, stop: signal.Signals) -> None:
         command = [sys.executable, "-W", "error", "-m", "airflow_provider_chatwork.sandbox", "--port", "0"]
         state = tmp_path / "state.json"
         process = subprocess.Popen(
@@ -37,12 +37,12 @@ class TestMain:
         assert errors == ""
         assert state.exists()
 
-    def test_a_port_that_is_taken_is_told_in_a_sentence(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_port_in_use_is_reported(self, capsys: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             assert main(["--port", str(taken.getsockname()[1])]) == 1
         assert capsys.readouterr().err.startswith("The sandbox cannot start: ")
 
-    def test_a_missing_server_is_told_with_its_cure(
+    def test_a_missing_extra_is_reported_with_its_install_command(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in [name for name in sys.modules if name.startswith("airflow_provider_chatwork.sandbox.serv")]:
@@ -51,7 +51,7 @@ class TestMain:
         assert main(["--port", "0"]) == 1
         assert "pip install 'airflow-provider-chatwork[sandbox]'" in capsys.readouterr().err
 
-    def test_a_state_file_of_something_else_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_invalid_state_file_is_reported(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         file = tmp_path / "other.json"
         file.write_text("{}")
         assert main(["--port", "0", "--state", str(file)]) == 1

@@ -6,7 +6,7 @@ from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 
 
 class TestRequests:
-    def test_300_in_5_minutes_and_then_429_until_the_reset(self, api: Any, clock: Any) -> None:
+    def test_request_301_in_5_minutes_is_429_until_the_reset(self, api: Any, clock: Any) -> None:
         replies = [api.get("/me") for _ in range(301)]
         assert [reply.status for reply in replies] == [200] * 300 + [429]
         assert replies[0].headers["x-ratelimit-remaining"] == "299"
@@ -16,13 +16,13 @@ class TestRequests:
         clock.now = reset
         assert api.get("/me").status == 200
 
-    def test_a_refused_request_is_not_carried_out(self, api: Any, sandbox: Sandbox) -> None:
+    def test_a_rejected_request_is_not_executed(self, api: Any, sandbox: Sandbox) -> None:
         sandbox.limits = Limits(requests=1)
         api.get("/me")
         assert api.post(f"/rooms/{company.DATA_ROOM}/messages", body="x").status == 429
         assert sandbox.write_count("post_message") == 0
 
-    def test_all_tokens_of_an_account_share_them(self, api: Any, sandbox: Sandbox) -> None:
+    def test_all_tokens_of_an_account_share_the_limit(self, api: Any, sandbox: Sandbox) -> None:
         sandbox.limits = Limits(requests=1)
         sandbox.add_token("again", company.BOT)
         sandbox.add_token("other", company.YAMADA)

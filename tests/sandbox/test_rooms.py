@@ -51,7 +51,7 @@ class TestGetMe:
 
 
 class TestMyStatus:
-    def test_sums_up_what_the_rooms_say(self, api: Any) -> None:
+    def test_returns_the_sums_of_all_rooms(self, api: Any) -> None:
         rooms = api.get("/rooms").json
         status = api.get("/my/status").json
         for kind in ("unread", "mention", "mytask"):
@@ -62,7 +62,7 @@ class TestMyStatus:
 
 
 class TestContacts:
-    def test_lead_to_direct_chats(self, api: Any) -> None:
+    def test_have_direct_chats(self, api: Any) -> None:
         contact = api.get("/contacts").json[0]
         assert kinds(contact) == {**PERSON_FIELDS, "room_id": int}
         room = api.get(f"/rooms/{contact['room_id']}").json
@@ -70,7 +70,7 @@ class TestContacts:
 
 
 class TestIncomingRequests:
-    def test_accepting_makes_a_contact_with_a_direct_chat(self, api: Any) -> None:
+    def test_accepting_adds_a_contact_with_a_direct_chat(self, api: Any) -> None:
         (request,) = api.get("/incoming_requests").json
         assert kinds(request) == {**PERSON_FIELDS, "request_id": int, "message": str}
         contact = api.put(f"/incoming_requests/{request['request_id']}").json
@@ -79,7 +79,7 @@ class TestIncomingRequests:
         assert api.post(f"/rooms/{contact['room_id']}/messages", body="hi").status == 200
         assert api.get("/incoming_requests").status == 204
 
-    def test_rejecting_makes_none(self, api: Any) -> None:
+    def test_rejecting_adds_no_contact(self, api: Any) -> None:
         (request,) = api.get("/incoming_requests").json
         before = api.get("/contacts").json
         assert api.delete(f"/incoming_requests/{request['request_id']}").status == 204
@@ -88,20 +88,20 @@ class TestIncomingRequests:
 
 
 class TestListRooms:
-    def test_shows_ones_own_rooms_with_every_field(self, api: Any) -> None:
+    def test_returns_the_rooms_of_the_account_with_every_field(self, api: Any) -> None:
         rooms = api.get("/rooms").json
         assert all(kinds(room) == ROOM_FIELDS for room in rooms)
         assert {room["type"] for room in rooms} == {"my", "direct", "group"}
         assert company.PRIVATE_ROOM not in {room["room_id"] for room in rooms}
 
-    def test_tells_ones_own_role(self, api: Any) -> None:
+    def test_returns_the_role_of_the_account(self, api: Any) -> None:
         roles = {room["room_id"]: room["role"] for room in api.get("/rooms").json}
         rooms = (company.DATA_ROOM, company.SALES_ROOM, company.NOTICE_ROOM)
         assert [roles[room_id] for room_id in rooms] == ["admin", "member", "readonly"]
 
 
 class TestGetRoom:
-    def test_counts_what_is_in_it(self, api: Any) -> None:
+    def test_returns_the_counts_of_the_room(self, api: Any) -> None:
         before = api.get(ROOM).json
         assert kinds(before) == {**ROOM_FIELDS, "description": str}
         api.post(f"{ROOM}/tasks", body="x", to_ids=company.BOT)
@@ -113,7 +113,7 @@ class TestGetRoom:
 
 
 class TestCreateRoom:
-    def test_makes_a_group_chat_with_everybody_in_it(self, api: Any) -> None:
+    def test_creates_a_group_chat_with_all_members(self, api: Any) -> None:
         room_id = api.post(
             "/rooms",
             name="夜間バッチ",
@@ -142,7 +142,7 @@ class TestCreateRoom:
             "description": "",
         }
 
-    def test_whoever_makes_it_is_in_it(self, api: Any) -> None:
+    def test_the_creator_becomes_a_member(self, api: Any) -> None:
         room_id = api.post("/rooms", name="x", members_admin_ids=company.YAMADA).json["room_id"]
         assert api.get(f"/rooms/{room_id}").json["role"] == "admin"
 
@@ -162,13 +162,13 @@ class TestCreateRoom:
             {"link_need_acceptance": 2},
         ],
     )
-    def test_refuses_what_is_wrong(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
+    def test_rejects_invalid_parameters(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
         assert api.post("/rooms", **{"name": "x", "members_admin_ids": company.BOT, **wrong}).status == 400
         assert sandbox.write_count("create_room") == 0
 
 
 class TestUpdateRoom:
-    def test_changes_only_what_is_sent(self, api: Any) -> None:
+    def test_changes_only_the_given_parameters(self, api: Any) -> None:
         before = api.get(ROOM).json
         assert api.put(ROOM, name="新しい名前").json == {"room_id": company.DATA_ROOM}
         after = api.get(ROOM).json
@@ -177,12 +177,12 @@ class TestUpdateRoom:
     def test_is_for_administrators(self, api: Any) -> None:
         assert api.put(SALES, name="x").status == 403
 
-    def test_refuses_an_empty_name(self, api: Any) -> None:
+    def test_rejects_an_empty_name(self, api: Any) -> None:
         assert api.put(ROOM, name="").status == 400
 
 
 class TestDeleteRoom:
-    def test_leaving_takes_ones_tasks_and_files_along(self, api: Any, sandbox: Sandbox) -> None:
+    def test_leaving_removes_the_accounts_tasks_and_files(self, api: Any, sandbox: Sandbox) -> None:
         assert sandbox.tasks(company.SALES_ROOM)
         assert sandbox.files(company.SALES_ROOM)
         assert api.delete(SALES, action_type="leave").status == 204
@@ -194,11 +194,11 @@ class TestDeleteRoom:
         assert api.delete(ROOM, action_type="delete").status == 204
         assert company.DATA_ROOM not in sandbox.store.rooms
 
-    def test_the_query_works_as_well(self, api: Any) -> None:
+    def test_accepts_action_type_in_the_query(self, api: Any) -> None:
         assert api.send("DELETE", f"{ROOM}?action_type=delete").status == 204
 
     @pytest.mark.parametrize("form", [{}, {"action_type": "archive"}])
-    def test_needs_to_know_which(self, api: Any, form: dict[str, str]) -> None:
+    def test_needs_an_action_type(self, api: Any, form: dict[str, str]) -> None:
         assert api.delete(ROOM, **form).status == 400
 
     def test_is_for_group_chats(self, api: Any) -> None:
@@ -207,7 +207,7 @@ class TestDeleteRoom:
 
 
 class TestUpdateMembers:
-    def test_replaces_everybody_and_tells_who_came_and_went(self, api: Any, sandbox: Sandbox) -> None:
+    def test_replaces_all_members_and_posts_system_messages(self, api: Any, sandbox: Sandbox) -> None:
         answer = api.put(f"{ROOM}/members", members_admin_ids=company.BOT, members_readonly_ids=company.SUZUKI).json
         assert answer == {"admin": [company.BOT], "member": [], "readonly": [company.SUZUKI]}
         assert set(sandbox.store.rooms[company.DATA_ROOM].roles) == {company.BOT, company.SUZUKI}
@@ -215,7 +215,7 @@ class TestUpdateMembers:
         assert f"[piconname:{company.SUZUKI}][dtext:chatroom_added]" in came
         assert f"[piconname:{company.YAMADA}]" in went
 
-    def test_leaving_oneself_out_locks_one_out(self, api: Any) -> None:
+    def test_an_account_can_remove_itself(self, api: Any) -> None:
         assert api.put(f"{ROOM}/members", members_admin_ids=company.YAMADA).status == 200
         assert api.get(ROOM).status == 403
 
@@ -231,7 +231,7 @@ class TestUpdateMembers:
 
 
 class TestInviteLink:
-    def test_lives_from_post_to_delete(self, api: Any) -> None:
+    def test_exists_from_post_to_delete(self, api: Any) -> None:
         assert api.get(f"{ROOM}/link").json == {"public": False}
         assert api.put(f"{ROOM}/link", code="a").status == 400
         assert api.delete(f"{ROOM}/link").status == 400
@@ -241,13 +241,13 @@ class TestInviteLink:
         assert api.post(f"{ROOM}/link").status == 400
         assert api.delete(f"{ROOM}/link").json == {"public": False}
 
-    def test_changing_it_is_no_patch(self, api: Any) -> None:
+    def test_an_update_resets_missing_parameters(self, api: Any) -> None:
         api.post(f"{ROOM}/link", code="a", need_acceptance=0, description="d")
         changed = api.put(f"{ROOM}/link").json
         assert changed["url"] != "https://www.chatwork.com/g/a"
         assert (changed["need_acceptance"], changed["description"]) == (True, "")
 
-    def test_a_code_belongs_to_one_room(self, api: Any) -> None:
+    def test_a_code_must_be_unique(self, api: Any) -> None:
         api.post(f"{ROOM}/link", code="a")
         assert api.put(f"{ROOM}/link", code="a").status == 200
         reply = api.post("/rooms", name="x", members_admin_ids=company.BOT, link=1, link_code="a")

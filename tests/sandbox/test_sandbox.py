@@ -20,12 +20,12 @@ ROOM = f"/rooms/{company.DATA_ROOM}"
 
 
 class TestToken:
-    def test_a_wrong_token_is_401_in_chatworks_words(self, sandbox: Sandbox, api: Any) -> None:
+    def test_a_wrong_token_is_401_with_chatworks_text(self, sandbox: Sandbox, api: Any) -> None:
         api.token = "other"
         reply = api.get("/me")
         assert (reply.status, reply.errors) == (401, ["Invalid API token"])
 
-    def test_a_wrong_token_is_told_before_a_wrong_path(self, api: Any) -> None:
+    def test_the_token_is_checked_before_the_path(self, api: Any) -> None:
         api.token = "other"
         assert api.get("/nothing").status == 401
 
@@ -37,19 +37,19 @@ class TestToken:
         request = HttpRequest("GET", "http://localhost/v2/me", {"authorization": f"Bearer {sandbox.token}"})
         assert sandbox.handle(request).status == 200
 
-    def test_a_wrong_bearer_token_is_told_in_a_header(self, sandbox: Sandbox) -> None:
+    def test_a_wrong_bearer_token_adds_a_www_authenticate_header(self, sandbox: Sandbox) -> None:
         response = sandbox.handle(HttpRequest("GET", "http://localhost/v2/me", {"authorization": "Bearer no"}))
         assert response.status == 401
         assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
-    def test_a_further_token_acts_for_its_own_account(self, sandbox: Sandbox, api: Any) -> None:
+    def test_a_further_token_acts_for_its_account(self, sandbox: Sandbox, api: Any) -> None:
         sandbox.add_token("second", company.YAMADA)
         api.token = "second"
         assert api.get("/me").json["account_id"] == company.YAMADA
 
 
 class TestEndpoints:
-    def test_there_are_32(self) -> None:
+    def test_there_are_32_operations(self) -> None:
         assert len(set(OPERATIONS)) == 32
 
     @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ class TestEndpoints:
         request = HttpRequest("GET", "https://api.chatwork.com/v1/me", {"x-chatworktoken": sandbox.token})
         assert sandbox.handle(request).status == 404
 
-    def test_a_wrong_method_is_405_and_names_the_right_ones(self, api: Any) -> None:
+    def test_a_wrong_method_is_405_and_lists_the_allowed_ones(self, api: Any) -> None:
         reply = api.post("/me")
         assert (reply.status, reply.errors) == (405, ["Invalid Endpoint or HTTP method"])
         assert reply.headers["allow"] == "GET"
@@ -85,49 +85,49 @@ class TestEndpoints:
         assert api.send("GET", f"{ROOM}/messages/{message_id}?method=DELETE").json["body"] == "stays"
 
     @pytest.mark.parametrize("room_id", [company.PRIVATE_ROOM, 999])
-    def test_a_room_one_is_not_in_looks_like_one_that_is_not_there(self, api: Any, room_id: int) -> None:
+    def test_rooms_of_others_and_unknown_rooms_get_the_same_error(self, api: Any, room_id: int) -> None:
         assert api.get(f"/rooms/{room_id}").status == 403
 
 
-class TestAnswers:
-    def test_they_are_json_with_a_date_by_the_sandboxes_clock(self, api: Any) -> None:
+class TestResponses:
+    def test_are_json_with_the_date_of_the_sandboxs_clock(self, api: Any) -> None:
         headers = api.get("/me").headers
         assert headers["content-type"] == "application/json; charset=utf-8"
         assert headers["date"] == "Fri, 15 Jan 2027 08:00:00 GMT"
 
-    def test_204_has_neither_body_nor_type(self, api: Any) -> None:
+    def test_204_has_no_body_and_no_content_type(self, api: Any) -> None:
         api.get(f"{ROOM}/messages")
         reply = api.get(f"{ROOM}/messages")
         assert (reply.status, reply.response.body) == (204, b"")
         assert "content-type" not in reply.headers
 
     @pytest.mark.parametrize("path", ["/me", "/nothing", f"{ROOM}/messages/1"])
-    def test_every_one_tells_the_limits(self, api: Any, path: str) -> None:
+    def test_have_the_rate_limit_headers(self, api: Any, path: str) -> None:
         assert api.get(path).headers["x-ratelimit-limit"] == "300"
 
 
 class TestForms:
-    def test_parameters_in_the_query_are_not_seen(self, api: Any) -> None:
+    def test_parameters_in_the_query_are_ignored(self, api: Any) -> None:
         reply = api.send("POST", f"{ROOM}/messages?body=hi")
         assert (reply.status, reply.errors) == (400, ["Parameter 'body' is required"])
 
-    def test_json_is_not_seen(self, api: Any) -> None:
+    def test_json_is_ignored(self, api: Any) -> None:
         reply = api.send("POST", f"{ROOM}/messages", b'{"body": "hi"}', "application/json")
         assert (reply.status, reply.errors) == (400, ["Parameter 'body' is required"])
 
-    def test_a_type_with_a_charset_in_capitals_is_a_form_too(self, api: Any) -> None:
+    def test_the_media_type_may_be_upper_case_with_a_charset(self, api: Any) -> None:
         content_type = "Application/X-WWW-Form-URLEncoded; charset=UTF-8"
         assert api.send("POST", f"{ROOM}/messages", b"body=hi", content_type).status == 200
 
-    def test_japanese_line_breaks_and_signs_arrive_as_they_are(self, api: Any, sandbox: Sandbox) -> None:
+    def test_japanese_line_breaks_and_symbols_stay_unchanged(self, api: Any, sandbox: Sandbox) -> None:
         api.post(f"{ROOM}/messages", body="一行目\n100% & + = ;")
         assert sandbox.messages(company.DATA_ROOM)[-1]["body"] == "一行目\n100% & + = ;"
 
-    def test_what_is_not_utf_8_is_refused(self, api: Any) -> None:
+    def test_a_form_that_is_not_utf_8_is_rejected(self, api: Any) -> None:
         assert api.send("POST", f"{ROOM}/messages", b"body=%93%FA").status == 400
 
 
-class TestAnythingAtAll:
+class TestArbitraryRequests:
     @settings(deadline=None, max_examples=200)
     @given(
         method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH"]),
@@ -147,9 +147,7 @@ class TestAnythingAtAll:
             ).map(lambda fields: urlencode(fields, errors="replace").encode()),
         ),
     )
-    def test_is_answered_as_the_api_answers(
-        self, method: str, path: str, query: str, content_type: str, body: bytes
-    ) -> None:
+    def test_get_a_valid_api_response(self, method: str, path: str, query: str, content_type: str, body: bytes) -> None:
         sandbox = Sandbox()
         url = f"http://localhost/v2{path}?{quote(query, errors='replace')}"
         headers = {"x-chatworktoken": sandbox.token, "content-type": content_type}
@@ -160,39 +158,39 @@ class TestAnythingAtAll:
 
 
 class TestRequests:
-    def test_the_log_names_what_came_and_what_became_of_it(self, api: Any, sandbox: Sandbox) -> None:
+    def test_records_requests_with_their_status(self, api: Any, sandbox: Sandbox) -> None:
         api.post(f"{ROOM}/messages", body="hi")
         record = sandbox.requests[-1]
         assert (record.method, record.path, record.operation) == ("POST", f"{ROOM}/messages", "post_message")
         assert (record.status, record.account_id, record.form) == (200, company.BOT, {"body": "hi"})
 
-    def test_the_token_is_nowhere_in_it(self, clock: Any) -> None:
+    def test_contains_no_token(self, clock: Any) -> None:
         sandbox = Sandbox("canary-4711", clock=clock)
         sandbox.handle(HttpRequest("GET", "http://localhost/v2/me", {"x-chatworktoken": "canary-4711"}))
         assert "canary-4711" not in repr(sandbox.requests)
         assert "canary-4711" not in json.dumps(sandbox.snapshot())
 
 
-class TestActed:
-    def test_counts_only_what_changed_something(self, api: Any, sandbox: Sandbox) -> None:
+class TestWriteCount:
+    def test_counts_only_requests_that_changed_something(self, api: Any, sandbox: Sandbox) -> None:
         api.post(f"{ROOM}/messages", body="one")
         api.post(f"{ROOM}/messages")
         api.get("/me")
         assert (sandbox.write_count("post_message"), sandbox.write_count("get_me")) == (1, 0)
 
-    def test_setting_what_is_set_already_does_not_count(self, api: Any, sandbox: Sandbox) -> None:
+    def test_does_not_count_a_status_that_was_set_already(self, api: Any, sandbox: Sandbox) -> None:
         task_id = sandbox.tasks(company.DATA_ROOM)[0]["task_id"]
         for _ in range(2):
             assert api.put(f"{ROOM}/tasks/{task_id}/status", body="done").status == 200
         assert sandbox.write_count("set_task_status") == 1
 
-    def test_what_people_do_does_not_count(self, sandbox: Sandbox) -> None:
+    def test_does_not_count_actions_of_people(self, sandbox: Sandbox) -> None:
         sandbox.post_message(company.DATA_ROOM, company.YAMADA, "hi")
         assert sandbox.write_count("post_message") == 0
 
 
 class TestReset:
-    def test_brings_back_the_company_and_forgets_everything_else(self, api: Any, sandbox: Sandbox) -> None:
+    def test_restores_the_initial_content_and_clears_everything_else(self, api: Any, sandbox: Sandbox) -> None:
         before = sandbox.messages(company.DATA_ROOM)
         api.post(f"{ROOM}/messages", body="hi")
         sandbox.add_fault(Fault("delay"))
@@ -202,7 +200,7 @@ class TestReset:
 
 
 class TestWatch:
-    def test_tells_every_change_until_it_is_stopped(self, sandbox: Sandbox, api: Any) -> None:
+    def test_calls_the_watcher_after_every_change_until_it_ends(self, sandbox: Sandbox, api: Any) -> None:
         told: list[int] = []
         unwatch = sandbox.watch(told.append)
         sandbox.post_message(company.DATA_ROOM, company.YAMADA, "one")
@@ -214,8 +212,8 @@ class TestWatch:
         assert told[0] < told[1]
 
 
-class TestPeopleTickAfter:
-    def test_people_tick_their_tasks_in_time_and_the_bot_does_not(self, clock: Any, api: Any) -> None:
+class TestCompleteTasksAfter:
+    def test_completes_due_tasks_of_people_and_not_of_the_bot(self, clock: Any, api: Any) -> None:
         sandbox = Sandbox(clock=clock, complete_tasks_after=60)
         mine, theirs = sandbox.create_task(company.DATA_ROOM, company.YAMADA, [company.BOT, company.SATO], "look")
         sandbox.advance()
@@ -227,15 +225,15 @@ class TestPeopleTickAfter:
 
 
 class TestThreads:
-    def test_no_message_is_lost_between_them(self, clock: Any) -> None:
+    def test_lose_no_message(self, clock: Any) -> None:
         sandbox = Sandbox(clock=clock, limits=Limits.off())
         before = len(sandbox.messages(company.DATA_ROOM))
 
-        def talk() -> None:
+        def post_messages() -> None:
             for _ in range(50):
                 sandbox.post_message(company.DATA_ROOM, company.YAMADA, "hi")
 
-        threads = [threading.Thread(target=talk) for _ in range(4)]
+        threads = [threading.Thread(target=post_messages) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -7,8 +7,8 @@ import pytest
 from airflow_provider_chatwork.sandbox import Sandbox, company
 
 
-class TestPlant:
-    def test_adds_people_rooms_messages_and_requests(self, sandbox: Sandbox, api: Any) -> None:
+class TestSeed:
+    def test_adds_accounts_rooms_messages_and_requests(self, sandbox: Sandbox, api: Any) -> None:
         planted = sandbox.seed(
             {
                 "accounts": [{"account_id": 7, "name": "渡辺 真"}, {"name": "外の人", "colleague": False}],
@@ -40,6 +40,6 @@ class TestPlant:
             {"rooms": [{"name": "x", "roles": {}, "room_id": company.DATA_ROOM}]},
         ],
     )
-    def test_refuses_what_is_wrong(self, sandbox: Sandbox, data: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match=r"seed|taken|no such account"):
+    def test_rejects_invalid_data(self, sandbox: Sandbox, data: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"seed|in use|no such account"):
             sandbox.seed(data)

@@ -10,7 +10,7 @@ ROOM = f"/rooms/{company.DATA_ROOM}"
 
 
 class TestCreateTask:
-    def test_makes_one_task_for_each_assignee_told_in_one_message(self, api: Any, sandbox: Sandbox) -> None:
+    def test_creates_one_task_for_each_assignee_and_one_message(self, api: Any, sandbox: Sandbox) -> None:
         to_ids = f"{company.YAMADA},{company.SATO}"
         answer = api.post(f"{ROOM}/tasks", body="確認", to_ids=to_ids, limit=1_800_086_399, limit_type="date").json
         tasks = [api.get(f"{ROOM}/tasks/{task_id}").json for task_id in answer["task_ids"]]
@@ -50,54 +50,54 @@ class TestCreateTask:
             {"limit_type": "day"},
         ],
     )
-    def test_refuses_what_is_wrong(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
+    def test_rejects_invalid_parameters(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
         assert api.post(f"{ROOM}/tasks", **{"body": "x", "to_ids": company.SATO, **wrong}).status == 400
         assert sandbox.write_count("create_task") == 0
 
-    def test_readers_may_not(self, api: Any) -> None:
+    def test_read_only_members_are_rejected(self, api: Any) -> None:
         assert api.post(f"/rooms/{company.NOTICE_ROOM}/tasks", body="x", to_ids=company.SATO).status == 403
 
 
 class TestListTasks:
-    def test_shows_open_ones_by_default_and_done_ones_on_demand(self, api: Any) -> None:
+    def test_returns_open_tasks_by_default_and_done_ones_on_request(self, api: Any) -> None:
         assert {task["status"] for task in api.get(f"{ROOM}/tasks").json} == {"open"}
         assert {task["status"] for task in api.get(f"{ROOM}/tasks", status="done").json} == {"done"}
 
-    def test_can_be_narrowed_to_an_assignee_and_a_requester(self, api: Any) -> None:
+    def test_filters_by_assignee_and_requester(self, api: Any) -> None:
         mine = api.get(f"{ROOM}/tasks", account_id=company.YAMADA, assigned_by_account_id=company.BOT).json
         assert [task["account"]["account_id"] for task in mine] == [company.YAMADA]
         assert api.get(f"{ROOM}/tasks", assigned_by_account_id=company.SATO).status == 204
 
-    def test_ends_at_100(self, api: Any, sandbox: Sandbox) -> None:
+    def test_returns_at_most_100_tasks(self, api: Any, sandbox: Sandbox) -> None:
         for _ in range(101):
             sandbox.create_task(company.DATA_ROOM, company.BOT, [company.SATO], "x")
         assert len(api.get(f"{ROOM}/tasks", account_id=company.SATO).json) == 100
 
-    def test_refuses_an_unknown_status(self, api: Any) -> None:
+    def test_rejects_an_unknown_status(self, api: Any) -> None:
         assert api.get(f"{ROOM}/tasks", status="all").status == 400
 
 
 class TestSetTaskStatus:
-    def test_ticks_and_tells_the_room(self, api: Any, sandbox: Sandbox) -> None:
+    def test_completes_the_task_and_posts_a_system_message(self, api: Any, sandbox: Sandbox) -> None:
         task_id = api.get(f"{ROOM}/tasks").json[0]["task_id"]
         assert api.put(f"{ROOM}/tasks/{task_id}/status", body="done").json == {"task_id": task_id}
         assert api.get(f"{ROOM}/tasks/{task_id}").json["status"] == "done"
         assert "[dtext:task_done]" in sandbox.messages(company.DATA_ROOM)[-1]["body"]
 
-    def test_tells_nobody_when_notices_are_off(self, api: Any, sandbox: Sandbox) -> None:
+    def test_posts_no_message_without_task_notices(self, api: Any, sandbox: Sandbox) -> None:
         sandbox.task_notices = False
         before = sandbox.messages(company.DATA_ROOM)
         api.put(f"{ROOM}/tasks/{api.get(f'{ROOM}/tasks').json[0]['task_id']}/status", body="done")
         assert sandbox.messages(company.DATA_ROOM) == before
 
-    def test_needs_a_task_that_is_there_and_a_status_that_exists(self, api: Any) -> None:
+    def test_needs_an_existing_task_and_a_valid_status(self, api: Any) -> None:
         assert api.put(f"{ROOM}/tasks/1/status", body="done").status == 404
         assert api.put(f"{ROOM}/tasks/1/status", body="finished").status == 400
         assert api.put(f"{ROOM}/tasks/1/status").errors == ["Parameter 'body' is required"]
 
 
 class TestMyTasks:
-    def test_names_the_room_and_not_the_assignee(self, api: Any) -> None:
+    def test_has_the_room_and_not_the_assignee(self, api: Any) -> None:
         (task,) = api.get("/my/tasks").json
         assert set(task["room"]) == {"room_id", "name", "icon_path"}
         assert set(task) == {
@@ -111,7 +111,7 @@ class TestMyTasks:
             "limit_type",
         }
 
-    def test_is_204_where_there_are_none(self, api: Any) -> None:
+    def test_is_204_without_tasks(self, api: Any) -> None:
         assert api.get("/my/tasks", status="done").status == 204
         assert api.get("/my/tasks", assigned_by_account_id=company.SUZUKI).status == 204
 

@@ -14,32 +14,32 @@ def last(sandbox: Sandbox) -> str:
     return str(sandbox.messages(ROOM)[-1]["body"])
 
 
-class TestSpeak:
-    def test_is_heard_by_the_bot(self, sandbox: Sandbox, api: Any) -> None:
+class TestPostMessage:
+    def test_is_in_the_messages_of_the_bot(self, sandbox: Sandbox, api: Any) -> None:
         message_id = sandbox.post_message(ROOM, company.YAMADA, "はい")
         message = api.get(f"/rooms/{ROOM}/messages/{message_id}").json
         assert (message["account"]["account_id"], message["body"]) == (company.YAMADA, "はい")
 
-    def test_somebody_outside_the_room_cannot(self, sandbox: Sandbox) -> None:
-        with pytest.raises(LookupError, match="not in room"):
+    def test_needs_a_member_of_the_room(self, sandbox: Sandbox) -> None:
+        with pytest.raises(LookupError, match="not a member of room"):
             sandbox.post_message(ROOM, company.SUZUKI, "hi")
         with pytest.raises(LookupError, match="no such room"):
             sandbox.post_message(1, company.YAMADA, "hi")
 
 
 class TestReply:
-    def test_points_to_the_message_and_names_its_author(self, sandbox: Sandbox) -> None:
+    def test_has_the_link_to_the_message_and_its_author(self, sandbox: Sandbox) -> None:
         message_id = sandbox.post_message(ROOM, company.BOT, "進めますか")
         sandbox.reply(ROOM, company.YAMADA, message_id, "はい")
         assert last(sandbox) == f"[rp aid={company.BOT} to={ROOM}-{message_id}]データ連携ボットさん\nはい"
 
-    def test_needs_a_message_that_is_there(self, sandbox: Sandbox) -> None:
+    def test_needs_an_existing_message(self, sandbox: Sandbox) -> None:
         with pytest.raises(LookupError, match="no such message"):
             sandbox.reply(ROOM, company.YAMADA, "1", "はい")
 
 
 class TestEditAndDelete:
-    def test_change_what_was_said(self, sandbox: Sandbox) -> None:
+    def test_change_the_message(self, sandbox: Sandbox) -> None:
         message_id = sandbox.post_message(ROOM, company.YAMADA, "one")
         sandbox.edit_message(ROOM, message_id, "two")
         assert last(sandbox) == "two"
@@ -48,7 +48,7 @@ class TestEditAndDelete:
 
 
 class TestTasks:
-    def test_are_ticked_by_their_assignee_and_opened_again(self, sandbox: Sandbox) -> None:
+    def test_are_completed_by_their_assignee_and_reopened(self, sandbox: Sandbox) -> None:
         (task_id,) = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sandbox.complete_task(ROOM, task_id)
         assert sandbox.tasks(ROOM)[-1]["status"] == "done"
@@ -57,7 +57,7 @@ class TestTasks:
         assert sandbox.tasks(ROOM)[-1]["status"] == "open"
         assert sandbox.messages(ROOM)[-1]["account"]["account_id"] == company.YAMADA
 
-    def test_can_be_deleted_which_the_api_answers_with_404(self, sandbox: Sandbox, api: Any) -> None:
+    def test_are_404_in_the_api_after_deletion(self, sandbox: Sandbox, api: Any) -> None:
         (task_id,) = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sandbox.delete_task(ROOM, task_id)
         assert api.get(f"/rooms/{ROOM}/tasks/{task_id}").status == 404
@@ -67,15 +67,15 @@ class TestTasks:
 
 
 class TestMembers:
-    def test_come_and_go(self, sandbox: Sandbox, api: Any) -> None:
+    def test_are_added_and_removed(self, sandbox: Sandbox, api: Any) -> None:
         sandbox.add_member(ROOM, company.SUZUKI, "readonly")
         assert sandbox.store.rooms[ROOM].roles[company.SUZUKI] == "readonly"
         sandbox.remove_member(ROOM, company.BOT)
         assert api.get(f"/rooms/{ROOM}").status == 403
 
 
-class TestShare:
-    def test_puts_a_file_into_the_room(self, sandbox: Sandbox) -> None:
+class TestUploadFile:
+    def test_adds_a_file_to_the_room(self, sandbox: Sandbox) -> None:
         file_id = sandbox.upload_file(ROOM, company.SATO, Upload("memo.txt", b"x"), "読んでください")
         assert sandbox.file_content(ROOM, file_id) == b"x"
         assert last(sandbox).endswith("読んでください")

@@ -1,1 +1,1 @@
-"""The 32 operations as Chatwork carries them out: each a function of a context and the ids in its path."""
+"""The 32 operations of the API. Each is a function of the request's context and the ids in its path."""

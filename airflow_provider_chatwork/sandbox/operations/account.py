@@ -1,4 +1,4 @@
-"""Myself, my status, my tasks; contacts and those who ask to become one."""
+"""Own account, status and tasks; contacts and contact requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def get_me(context: RequestContext) -> Answer:
 
 
 def get_my_status(context: RequestContext) -> Answer:
-    """``GET /my/status``: the sums of what ``GET /rooms`` tells room by room."""
+    """``GET /my/status``: the sums of the counts in ``GET /rooms``."""
     rooms = context.store.rooms_of(context.account_id)
     counts = [
         {**unread_counts(room, context.account_id), "mytask_num": len(open_tasks(room, context.account_id))}
@@ -33,7 +33,7 @@ def get_my_tasks(context: RequestContext) -> Answer:
     """``GET /my/tasks``."""
     assigned_by = context.query.number("assigned_by_account_id")
     status = context.query.choice("status", STATUSES) or "open"
-    found = [
+    tasks = [
         (task, room)
         for room in context.store.rooms_of(context.account_id)
         for task in room.tasks.values()
@@ -41,8 +41,8 @@ def get_my_tasks(context: RequestContext) -> Answer:
         and task.status == status
         and assigned_by in (None, task.assigned_by_account_id)
     ]
-    found.sort(key=lambda pair: pair[0].task_id)
-    return capped([context.serializer.my_task(task, room, context.account_id) for task, room in found])
+    tasks.sort(key=lambda pair: pair[0].task_id)
+    return capped([context.serializer.my_task(task, room, context.account_id) for task, room in tasks])
 
 
 def list_contacts(context: RequestContext) -> Answer:
@@ -53,12 +53,12 @@ def list_contacts(context: RequestContext) -> Answer:
 
 def list_incoming_requests(context: RequestContext) -> Answer:
     """``GET /incoming_requests``."""
-    mine = (request for request in context.store.requests.values() if request.to_account_id == context.account_id)
-    return capped([context.serializer.request(request) for request in mine])
+    requests = (request for request in context.store.requests.values() if request.to_account_id == context.account_id)
+    return capped([context.serializer.request(request) for request in requests])
 
 
 def accept_incoming_request(context: RequestContext, request_id: int) -> Answer:
-    """``PUT /incoming_requests/{request_id}``: the two become contacts and get a direct chat."""
+    """``PUT /incoming_requests/{request_id}``: adds the contact and a direct chat."""
     request = _my_request(context, request_id)
     del context.store.requests[request_id]
     room = context.changes.add_contact(context.account_id, request.account_id)

@@ -17,15 +17,15 @@ def get_invite_link(context: RequestContext, room_id: int) -> Answer:
 
 def create_invite_link(context: RequestContext, room_id: int) -> Answer:
     """``POST /rooms/{room_id}/link``."""
-    room = context.room_to_administer(room_id)
+    room = context.administered_room(room_id)
     if room.link is not None:
         raise HttpError(400, "Invite link already exists")
-    return _set(context, room)
+    return _set_link(context, room)
 
 
 def update_invite_link(context: RequestContext, room_id: int) -> Answer:
-    """``PUT /rooms/{room_id}/link``: no patch. What is left out goes back to its default, the code to a random one."""
-    return _set(context, _room_with_link(context, room_id))
+    """``PUT /rooms/{room_id}/link``: missing parameters get their default, a missing code a random one."""
+    return _set_link(context, _room_with_link(context, room_id))
 
 
 def delete_invite_link(context: RequestContext, room_id: int) -> Answer:
@@ -37,23 +37,23 @@ def delete_invite_link(context: RequestContext, room_id: int) -> Answer:
 
 
 def new_link(context: RequestContext, code_name: str, acceptance_name: str, room: Room | None) -> Link:
-    """Read a link out of the form; a code that another room has is a 400."""
+    """Return the link in the form. Raises a 400 if another room has its code."""
     code = context.form.link_code(code_name) or secrets.token_urlsafe(9)
     if any(other.link and other.link.code == code for other in context.store.rooms.values() if other is not room):
         raise HttpError(400, f"Parameter '{code_name}' is already in use")
     return Link(code, context.form.flag(acceptance_name, default=True))
 
 
-def _set(context: RequestContext, room: Room) -> Answer:
+def _set_link(context: RequestContext, room: Room) -> Answer:
     link = new_link(context, "code", "need_acceptance", room)
-    link.description = context.form.text("description", BODY_LENGTH, shortest=0) or ""
+    link.description = context.form.text("description", BODY_LENGTH, min_length=0) or ""
     room.link = link
     context.store.touch()
     return context.serializer.link(link)
 
 
 def _room_with_link(context: RequestContext, room_id: int) -> Room:
-    room = context.room_to_administer(room_id)
+    room = context.administered_room(room_id)
     if room.link is None:
         raise HttpError(400, "Invite link is disabled")
     return room

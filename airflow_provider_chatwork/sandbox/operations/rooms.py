@@ -1,4 +1,4 @@
-"""Rooms and who is in them."""
+"""Rooms and their members."""
 
 from __future__ import annotations
 
@@ -8,23 +8,8 @@ from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, NAME_LENGT
 from airflow_provider_chatwork.sandbox.request_context import Answer, RequestContext
 
 ICONS = (
-    "group",
-    "check",
-    "document",
-    "meeting",
-    "event",
-    "project",
-    "business",
-    "study",
-    "security",
-    "star",
-    "idea",
-    "heart",
-    "magcup",
-    "beer",
-    "music",
-    "sports",
-    "travel",
+    *("group", "check", "document", "meeting", "event", "project", "business", "study", "security"),
+    *("star", "idea", "heart", "magcup", "beer", "music", "sports", "travel"),
 )
 ROLES = ("admin", "member", "readonly")
 
@@ -40,36 +25,33 @@ def get_room(context: RequestContext, room_id: int) -> Answer:
 
 
 def create_room(context: RequestContext) -> Answer:
-    """``POST /rooms``.
-
-    Whoever creates a room is in it: left out of all three lists, they become an administrator.
-    """
+    """``POST /rooms``. An account that is in none of the three lists becomes an administrator of its new room."""
     name = context.form.required_text("name", NAME_LENGTH)
-    roles = _roles(context, context.store.reachable(context.account_id))
+    roles = _roles(context, context.store.possible_members(context.account_id))
     roles.setdefault(context.account_id, "admin")
-    description = context.form.text("description", BODY_LENGTH, shortest=0) or ""
+    description = context.form.text("description", BODY_LENGTH, min_length=0) or ""
     icon = context.form.choice("icon_preset", ICONS) or "group"
-    wants_link = context.form.flag("link", default=False)
+    with_link = context.form.flag("link", default=False)
     link = new_link(context, "link_code", "link_need_acceptance", room=None)
     room = context.changes.create_room(context.account_id, name, roles, description, icon)
-    room.link = link if wants_link else None
+    room.link = link if with_link else None
     return {"room_id": room.room_id}
 
 
 def update_room(context: RequestContext, room_id: int) -> Answer:
-    """``PUT /rooms/{room_id}``: changes only what is sent."""
-    room = context.room_to_administer(room_id)
+    """``PUT /rooms/{room_id}``: missing parameters change nothing."""
+    room = context.administered_room(room_id)
     name = context.form.text("name", NAME_LENGTH)
-    description = context.form.text("description", BODY_LENGTH, shortest=0)
+    description = context.form.text("description", BODY_LENGTH, min_length=0)
     icon = context.form.choice("icon_preset", ICONS)
     context.changes.change_room(room, context.account_id, name=name, description=description, icon=icon)
     return {"room_id": room_id}
 
 
 def delete_room(context: RequestContext, room_id: int) -> Answer:
-    """``DELETE /rooms/{room_id}``: leaves a group chat, or destroys it for everybody.
+    """``DELETE /rooms/{room_id}``: leaves a group chat or deletes it.
 
-    ``action_type`` belongs in a form body; in the query it works as well, as it always did and no notice ended it.
+    ``action_type`` belongs in the form. Chatwork has accepted it in the query as well, so this does too.
     """
     actions = ("leave", "delete")
     action = context.form.choice("action_type", actions) or context.query.choice("action_type", actions)
@@ -81,7 +63,7 @@ def delete_room(context: RequestContext, room_id: int) -> Answer:
     if action == "leave":
         context.changes.leave(room, context.account_id)
     else:
-        context.changes.delete_room(context.room_to_administer(room_id))
+        context.changes.delete_room(context.administered_room(room_id))
     return None
 
 
@@ -91,26 +73,26 @@ def list_members(context: RequestContext, room_id: int) -> Answer:
 
 
 def update_members(context: RequestContext, room_id: int) -> Answer:
-    """``PUT /rooms/{room_id}/members``: replaces everybody. Whoever is left out is removed, oneself included."""
-    room = context.room_to_administer(room_id)
-    roles = _roles(context, context.store.reachable(context.account_id) | set(room.roles))
+    """``PUT /rooms/{room_id}/members``: replaces all members, also the account itself."""
+    room = context.administered_room(room_id)
+    roles = _roles(context, context.store.possible_members(context.account_id) | set(room.roles))
     context.changes.set_members(room, context.account_id, roles)
     return {role: [account_id for account_id, has in roles.items() if has == role] for role in ROLES}
 
 
 def _roles(context: RequestContext, allowed: set[int]) -> dict[int, str]:
-    """Read the three lists of members. An account in two lists, or one that is out of reach, is a 400."""
-    named = {
+    """Return the roles in the three lists. An account in two lists, or one that may not be added, is a 400."""
+    lists = {
         "members_admin_ids": context.form.required_ids("members_admin_ids"),
         "members_member_ids": context.form.ids("members_member_ids"),
         "members_readonly_ids": context.form.ids("members_readonly_ids"),
     }
     roles: dict[int, str] = {}
-    for role, (parameter, ids) in zip(ROLES, named.items(), strict=True):
+    for role, (parameter, ids) in zip(ROLES, lists.items(), strict=True):
         for account_id in ids:
             if account_id not in allowed:
-                raise invalid(parameter, f"holds {account_id}, who is neither a contact nor a colleague")
+                raise invalid(parameter, f"has {account_id}, which is neither a contact nor a colleague")
             if account_id in roles:
-                raise invalid(parameter, f"holds {account_id}, who has another role already")
+                raise invalid(parameter, f"has {account_id}, which is in another list as well")
             roles[account_id] = role
     return roles
