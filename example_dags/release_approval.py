@@ -38,7 +38,7 @@ with DAG(
     release = ChatworkPostMessageOperator(
         task_id="release",
         body="[info]公開しました。承認: {{ macros.chatwork.safe("
-        "ti.xcom_pull('ask')['who'] | map(attribute='name') | join('、')) }}さん[/info]",
+        "ti.xcom_pull('ask')['decided_by'] | map(attribute='name') | join('、')) }}さん[/info]",
     )
 
     ask >> release

@@ -39,8 +39,8 @@ with DAG(
     tell = ChatworkPostMessageOperator(
         task_id="tell",
         body="[info][title]修正の理由[/title]"
-        "{% for answer in ti.xcom_pull('review')['who'] %}"
-        "{{ macros.chatwork.safe(answer['name'] ~ ': ' ~ answer['words']) }}\n"
+        "{% for vote in ti.xcom_pull('review')['decided_by'] %}"
+        "{{ macros.chatwork.safe(vote['name'] ~ ': ' ~ vote['comment']) }}\n"
         "{% endfor %}[/info]",
     )
 

@@ -1,183 +1,179 @@
-"""Posting a question once, and remembering what was answered."""
+"""Post a question once per round of tries, and save the state of the approval between tries."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.call import strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.waiting.approvals.options import option_for, read_options
-from airflow_provider_chatwork.waiting.approvals.poll import Ask, answers_needed, nothing_heard
+from airflow_provider_chatwork.utils.task_state import TaskState
 from airflow_provider_chatwork.waiting.approvals.question_text import question_text, source_text
-from airflow_provider_chatwork.waiting.approvals.recheck import can_answer
+from airflow_provider_chatwork.waiting.approvals.recheck import writable_members
+from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question, new_state
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_chatwork.operators.approval import ChatworkApprovalOperator
-    from airflow_provider_chatwork.waiting.approvals.poll import Heard
+    from airflow_provider_chatwork.operators._base import ChatworkOperator
 
-_KEPT = "chatwork_asked"
-
-
-class Kept(NamedTuple):
-    """What Airflow remembers of a question: it, what was heard, and the Unix time up to which it can be answered."""
-
-    ask: Ask
-    heard: Heard
-    deadline: float
+_KEY = "chatwork_approval"
 
 
-class Asking:
-    """The question of one task instance.
+@dataclass(frozen=True)
+class ApprovalSpec:
+    """The rendered and validated arguments of a question.
 
-    :param operator: says what to ask whom.
-    :param context: that of the task.
+    :param to_ids: the accounts that get a To tag.
+    :param quorum: how many approvers have to choose the same option.
+    :param timeout: seconds to answer.
     """
 
-    def __init__(self, operator: ChatworkApprovalOperator, context: Context) -> None:
+    room_id: int
+    question: str
+    options: Mapping[str, bool | list[str]]
+    approvers: Sequence[int]
+    to_ids: Sequence[int]
+    quorum: int
+    timeout: float
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes it the same question on the next try.
+
+        The text of the question does not: it has the names of the members who are in the room at that time.
+        """
+        wanted = (self.question, [*self.options], [*self.approvers], [*self.to_ids], self.quorum, self.timeout)
+        return sha256(f"{self.room_id} {wanted!r}".encode()).hexdigest()
+
+
+class SavedApproval(NamedTuple):
+    """What Airflow stores of an approval: with the deadline as a Unix time, and the fingerprint of the arguments."""
+
+    question: Question
+    state: ApprovalState
+    deadline: float
+    fingerprint: str | None
+
+
+class ApprovalRequest:
+    """The question of one task instance.
+
+    :param operator: posts it.
+    :param context: of the task.
+    """
+
+    def __init__(self, operator: ChatworkOperator, context: Context) -> None:
         self._operator = operator
         self._context = context
-        self._wish: list[Any] | None = None
+        self._task_state = TaskState(context)
+        self._fingerprint: str | None = None
 
-    def kept(self) -> Kept | None:
-        """What :meth:`keep` has kept, also in an earlier try or before the task was cleared."""
-        store: Any = self._context.get("task_state_store")
-        kept = None if store is None else store.get(_KEPT, None)
-        return Kept(Ask(**kept["ask"]), kept["heard"], kept["deadline"]) if isinstance(kept, dict) else None
+    def saved(self) -> SavedApproval | None:
+        """Return what :meth:`save` has stored since the last clear of the task."""
+        stored = self._task_state.get(_KEY)
+        if not stored:
+            return None
+        return SavedApproval(**{**stored, "question": Question(**stored["question"])})
 
-    def keep(self, ask: Ask, heard: Heard, deadline: float) -> None:
-        """Remember what was heard, where Airflow can."""
-        store: Any = self._context.get("task_state_store")
-        if store is None:
-            return
-        if self._wish is None:
-            # Back from the triggerer: the try that asked has written it down.
-            kept = store.get(_KEPT, None)
-            is_same = isinstance(kept, dict) and kept["ask"]["message_id"] == ask.message_id
-            self._wish = kept.get("wish") if is_same else None
-        store.set(_KEPT, {"ask": ask.to_plain(), "heard": heard, "deadline": deadline, "wish": self._wish})
+    def save(self, question: Question, state: ApprovalState, deadline: float) -> None:
+        """Store the state of the approval."""
+        # After a deferral, the try that posted the question has stored its fingerprint.
+        fingerprint = self._fingerprint or self._task_state.get(_KEY).get("fingerprint")
+        saved = SavedApproval(question, state, deadline, fingerprint)
+        self._task_state.set(_KEY, {**saved._asdict(), "question": question.to_plain()})
 
-    def recall(self, ask: Ask) -> Heard:
-        """What an earlier try has heard, also for one that has just looked who is in the room."""
-        nothing = nothing_heard(time.time())
-        kept = self.kept()
-        # A task that was cleared has asked anew.
-        if kept is None or kept.ask.message_id != ask.message_id:
-            return nothing
-        if kept.ask == ask:
-            return kept.heard
-        return {**kept.heard, "absent": nothing["absent"], "members_at": nothing["members_at"]}
+    def restore_state(self, question: Question) -> ApprovalState:
+        """Return the state that an earlier try has stored for the question, or a new one."""
+        fresh = new_state(time.time())
+        saved = self.saved()
+        if saved is None or saved.question.message_id != question.message_id:
+            return fresh
+        if saved.question == question:
+            return saved.state
+        # This try has just listed the members of the room.
+        return {**saved.state, "ineligible": fresh["ineligible"], "members_at": fresh["members_at"]}
 
-    def ask(self, seconds: float) -> tuple[Ask, float]:
-        """Post the question, or find that of an earlier try; with the Unix time up to which it can be answered.
+    def post(self, spec: ApprovalSpec) -> tuple[Question, float]:
+        """Post the question, or find that of an earlier try, and return it with its deadline as a Unix time.
 
-        :param seconds: how long there is to answer.
-        :raises ChatworkParameterError: for what cannot be right.
+        :raises ChatworkParameterError: for approvers who cannot reach the quorum.
         """
         operator, context = self._operator, self._context
         hook = operator.hook
-        options = read_options(operator.options)
-        option_for(operator.on_timeout, [*options])
-        room_id = api.validation.identifier("room_id", hook.room_id_or_default(operator.room_id))
-        question = api.validation.text("question", operator.question)
-        approvers = api.validation.identifiers("approvers", operator.approvers)
-        to_ids = (
-            approvers
-            if operator.to in (None, "", "None")
-            else api.validation.identifiers("to", operator.to, required=False)
-        )
-        needed_of_all = answers_needed(operator.complete_when, approvers)
-        operator.check_effects(
-            context,
-            options,
-            fail_on_reject=operator.fail_on_reject,
-            may_skip=operator.on_timeout == "skip",
-            ignore_trigger_rules=operator.ignore_downstream_trigger_rules,
-        )
-        # The text has the names of people in it, and only those who are in the room: neither makes it another question.
-        wish = repr((question, [*options], approvers, to_ids, needed_of_all, seconds))
-        kept = self._kept_of(room_id, wish)
-        if kept is not None:
-            # Who has left since then is a matter of the wait, as it would be without another try.
-            operator.show_place(context, room_id, kept.ask.message_id)
-            return kept.ask, kept.deadline
+        self._fingerprint = spec.fingerprint
+        saved = self.saved()
+        if saved is not None and saved.fingerprint == spec.fingerprint:
+            operator.show_place(context, spec.room_id, saved.question.message_id)
+            return saved.question, saved.deadline
         me = hook.run(api.account.get_me())
-        members = hook.run(strict_empty_list(api.rooms.list_members(room_id)))
+        members = hook.run(strict_empty_list(api.rooms.list_members(spec.room_id)))
         names = {member["account_id"]: member.get("name", "") for member in members}
-        present = self._present(approvers, me["account_id"], can_answer(members))
-        needed = answers_needed(operator.complete_when, approvers)
-        if needed > len(present):
-            raise ChatworkParameterError(
-                "approvers",
-                approvers,
-                f"{needed} of them have to agree, and {len(present)} of them can answer; the others are not in "
-                "the room or may only read it, or are the account of the API token, whose own messages never count",
-            )
-        strangers = [account_id for account_id in to_ids if account_id not in names and account_id not in approvers]
-        if strangers:
-            operator.log.warning("Accounts that are not called, as they are not in the room: %s", strangers)
+        approvers = self._eligible(spec, me["account_id"], writable_members(members))
+        absent = [one for one in spec.to_ids if one not in names and one not in spec.approvers]
+        if absent:
+            operator.log.warning("Accounts not mentioned, as they are not in room %s: %s", spec.room_id, absent)
         ti: Any = context.get("ti")
         body = question_text(
-            question,
-            options=[*options],
-            to_ids=[account_id for account_id in to_ids if account_id in names and account_id != me["account_id"]],
-            approvers=present,
-            needed=needed,
+            spec.question,
+            options=[*spec.options],
+            to_ids=[one for one in spec.to_ids if one in names and one != me["account_id"]],
+            approvers=approvers,
+            quorum=spec.quorum,
             names=names,
-            timeout=seconds,
-            # Questions of other runs must not look the same, or one could be taken for another.
+            timeout=spec.timeout,
+            # Distinguishes the questions of several runs, so that none is taken for another one after a lost reply.
             source="" if ti is None else source_text(ti.dag_id, ti.task_id, ti.run_id, ti.map_index),
             lang=hook.settings.lang,
         )
-        asked = operator.create_once(
-            context, api.messages.post_message(room_id, body), fingerprint_fields={"body": wish}
-        )
-        message_id = asked.result["message_id"]
-        operator.show_place(context, room_id, message_id)
-        begin = time.time() if asked.is_new else hook.run(api.messages.get_message(room_id, message_id))["send_time"]
-        ask = Ask(
-            room_id=room_id,
+        call = api.messages.post_message(spec.room_id, body)
+        created = operator.create_once(context, call, fingerprint_fields={"body": spec.fingerprint})
+        message_id = created.result["message_id"]
+        operator.show_place(context, spec.room_id, message_id)
+        if created.is_new:
+            posted_at = time.time()
+        else:
+            posted_at = hook.run(api.messages.get_message(spec.room_id, message_id))["send_time"]
+        question = Question(
+            room_id=spec.room_id,
             message_id=message_id,
-            options=[*options],
-            rejecting=[text for text, effect in options.items() if effect is False],
-            approvers=present,
-            needed=needed,
+            options=[*spec.options],
+            rejecting=[text for text, effect in spec.options.items() if effect is False],
+            approvers=approvers,
+            quorum=spec.quorum,
             account_id=me["account_id"],
             account_name=me.get("name", ""),
             lang=hook.settings.lang,
             web_url=hook.settings.web_url,
         )
-        return ask, begin + seconds
+        return question, posted_at + spec.timeout
 
-    def _kept_of(self, room_id: int, wish: str) -> Kept | None:
-        """What an earlier try of the same round has kept of the same question."""
-        fingerprint = sha256(f"{room_id} {wish}".encode()).hexdigest()
-        # A task that is cleared has more tries from then on, and asks anew.
-        self._wish = [fingerprint, getattr(self._context.get("ti"), "max_tries", None)]
-        store: Any = self._context.get("task_state_store")
-        kept = None if store is None else store.get(_KEPT, None)
-        return self.kept() if isinstance(kept, dict) and kept.get("wish") == self._wish else None
-
-    def _present(self, approvers: list[int], own: int, able: Mapping[int, str]) -> list[int]:
-        """Those of the approvers who can answer."""
-        others = [account_id for account_id in approvers if account_id != own]
-        if not others:
+    def _eligible(self, spec: ApprovalSpec, own_account_id: int, writable: Mapping[int, str]) -> list[int]:
+        """Return the approvers who can answer."""
+        if [*spec.approvers] == [own_account_id]:
             raise ChatworkParameterError(
                 "approvers",
-                approvers,
+                spec.approvers,
                 "give the accounts of other people: this one is that of the API token, whose own messages never count",
             )
-        present = [account_id for account_id in others if account_id in able]
-        if len(present) < len(approvers):
-            absent = [account_id for account_id in approvers if account_id not in present]
+        eligible = [one for one in spec.approvers if one != own_account_id and one in writable]
+        excluded = [one for one in spec.approvers if one not in eligible]
+        if excluded:
             self._operator.log.warning(
-                "Approvers who cannot answer, as they are not in the room, may only read it, or are the account that "
-                "asks: %s",
-                absent,
+                "Approvers who cannot answer in room %s, as they are not in it, may only read it, or are the account "
+                "of the API token: %s",
+                spec.room_id,
+                excluded,
             )
-        return present
+        if spec.quorum > len(eligible):
+            raise ChatworkParameterError(
+                "approvers",
+                spec.approvers,
+                f"{spec.quorum} of them have to agree, and {len(eligible)} of them can answer; the others are not in "
+                "the room or may only read it, or are the account of the API token, whose own messages never count",
+            )
+        return eligible

@@ -1,4 +1,4 @@
-"""What follows from an option in a DAG: going on, skipping, branching."""
+"""Skip or branch, as the option that was decided for says."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class TakesEffect(BaseOperator, BranchMixIn):
-    """An operator whose options say what follows.
+class BranchingMixin(BaseOperator, BranchMixIn):
+    """An operator whose options have effects.
 
-    An effect is ``True`` to go on, ``False`` to skip what is downstream, or the ids of the tasks and task groups to go
-    on with.
+    An effect is ``True`` to continue, ``False`` to skip what is downstream, or the ids of the tasks and task groups to
+    branch to.
     """
 
-    # Airflow looks for what was skipped only behind tasks that say so.
+    # Airflow only looks for skipped tasks behind operators with this attribute.
     inherits_from_skipmixin = True
 
     def check_effects(
@@ -34,14 +34,17 @@ class TakesEffect(BaseOperator, BranchMixIn):
         may_skip: bool = False,
         ignore_trigger_rules: bool = False,
     ) -> None:
-        """Find what could not take effect, before people have answered for nothing.
+        """Reject effects that Airflow could not apply, before the question is posted.
 
         :param fail_on_reject: whether the task fails instead of skipping.
         :param may_skip: whether the task may have to skip itself.
         :param ignore_trigger_rules: as of :meth:`skip_with_downstream`.
-        :raises ChatworkParameterError: for an id of what is not directly downstream, and for a mapped task that would
+        :raises ChatworkParameterError: for an id that is not directly downstream, and for a mapped task that would
             have to skip something.
         """
+        # In a mapped task, Airflow runs what the task instance wanted to skip: outside of a mapped task group in every
+        # version, inside of one in Airflow 3.3. A failed task instance does stop it.
+        is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
         for option, effect in effects.items():
             for name in effect if not isinstance(effect, bool) else ():
                 group = self.dag.task_group_dict.get(name)
@@ -50,54 +53,50 @@ class TakesEffect(BaseOperator, BranchMixIn):
                     raise ChatworkParameterError(
                         "options",
                         {option: effect},
-                        f"{name!r} is no task directly downstream, which are {sorted(self.downstream_task_ids)}",
+                        f"{name!r} is not a task directly downstream; these are {sorted(self.downstream_task_ids)}",
                     )
-            # What one of several mapped tasks skips goes on all the same: outside of a mapped task group in every
-            # Airflow, and inside of one in Airflow 3.3. A failure does stop it.
-            is_mapped = getattr(context.get("ti"), "map_index", -1) >= 0
-            stops = effect is not True and not (effect is False and fail_on_reject)
-            if is_mapped and stops and self.downstream_task_ids:
+            skips = effect is not True and not (effect is False and fail_on_reject)
+            if is_mapped and skips and self.downstream_task_ids:
                 raise ChatworkParameterError(
                     "options",
                     {option: effect},
-                    "Airflow does not reliably skip what is downstream of one of several mapped tasks, so it could "
-                    "go on after a rejection; give fail_on_reject, and no task ids",
+                    "Airflow does not reliably skip what is downstream of a mapped task, so that it could run after a "
+                    "rejection; set fail_on_reject, and give no task ids",
                 )
-
-        if may_skip and is_mapped and self._needs_more_than_a_skip(ignore_trigger_rules):
+        if may_skip and is_mapped and self._has_other_trigger_rules(ignore_trigger_rules):
             raise ChatworkParameterError(
                 "on_timeout",
                 "skip",
-                "Airflow does not reliably skip what is downstream of one of several mapped tasks, unless it has the "
-                "trigger rule all_success, so it could go on without an answer; give 'fail' or an option",
+                "Airflow does not reliably skip what is downstream of a mapped task, unless its trigger rule is "
+                "all_success, so that it could run without an answer; give 'fail' or an option",
             )
 
-    def _needs_more_than_a_skip(self, ignore_trigger_rules: bool) -> bool:
-        """Whether something downstream goes on though this task is skipped."""
+    def _has_other_trigger_rules(self, ignore_trigger_rules: bool) -> bool:
+        """Whether something downstream would run although this task is skipped."""
         if ignore_trigger_rules:
             return bool(self.downstream_task_ids)
         rules = {getattr(task, "trigger_rule", "all_success") for task in self.downstream_list}
         return not rules <= {"all_success"}
 
-    def skip_with_downstream(self, context: Context, why: str, *, ignore_trigger_rules: bool) -> None:
-        """Skip this task, and what an effect of ``False`` skips. Never returns.
+    def skip_with_downstream(self, context: Context, reason: str, *, ignore_trigger_rules: bool) -> None:
+        """Skip this task and what the effect ``False`` skips. Never returns.
 
-        Where trigger rules are ignored on Airflow 3, the task itself ends as successful: Airflow cannot do both there.
+        If trigger rules are ignored on Airflow 3, the task itself ends as successful: Airflow cannot do both there.
         """
         try:
-            self.take_effect(context, False, ignore_trigger_rules=ignore_trigger_rules)
-        except _downstream_skipped() as skipped:
+            self.apply(context, False, ignore_trigger_rules=ignore_trigger_rules)
+        except _downstream_tasks_skipped() as skipped:
             if ignore_trigger_rules:
-                self.log.warning("%s", why)
+                self.log.warning("%s", reason)
                 raise
-            # What is directly downstream goes by what is written down for it by now, also behind a skipped task.
-            raise AirflowSkipException(why) from skipped
-        raise AirflowSkipException(why)
+            # Airflow has stored the skips of the tasks directly downstream; they hold behind a skipped task as well.
+            raise AirflowSkipException(reason) from skipped
+        raise AirflowSkipException(reason)
 
-    def take_effect(self, context: Context, effect: bool | list[str], *, ignore_trigger_rules: bool) -> None:
-        """Let an effect happen. On Airflow 3, skipping ends the task by an exception.
+    def apply(self, context: Context, effect: bool | list[str], *, ignore_trigger_rules: bool) -> None:
+        """Apply an effect. On Airflow 3, skipping ends the task by an exception.
 
-        :param ignore_trigger_rules: whether everything downstream is skipped, and not only what is so directly.
+        :param ignore_trigger_rules: whether everything downstream is skipped, and not only what is directly downstream.
         """
         if effect is True or not self.downstream_task_ids:
             return
@@ -113,6 +112,6 @@ class TakesEffect(BaseOperator, BranchMixIn):
             skip(context["dag_run"], None, tasks, context["ti"].map_index)
 
 
-def _downstream_skipped() -> type[BaseException] | tuple[()]:
-    """The exception by which Airflow 3 skips what is downstream; Airflow 2 has none."""
+def _downstream_tasks_skipped() -> type[BaseException] | tuple[()]:
+    """Return the exception by which Airflow 3 skips what is downstream; Airflow 2 has none."""
     return sdk.DownstreamTasksSkipped if AIRFLOW_V_3_0_PLUS else ()

@@ -1,4 +1,4 @@
-"""Wait for what somebody says."""
+"""Wait for a message."""
 
 from __future__ import annotations
 
@@ -19,55 +19,52 @@ if TYPE_CHECKING:
 
     from airflow_provider_chatwork.api.rooms import AccountIds
     from airflow_provider_chatwork.utils.since import Since
-    from airflow_provider_chatwork.waiting.message_filter import FoundMessage, MessageLooks, Position
+    from airflow_provider_chatwork.waiting.message_filter import FoundMessage, MessageCursor, Position
 
-_KEPT = "chatwork_wait"
+_KEY = "chatwork_wait"
 
 
 class ChatworkMessageSensor(ChatworkSensor):
-    """Wait for a message: by somebody, that says something, or that answers a message.
+    """Wait for a message that meets all given conditions.
 
-    All conditions that are given have to hold. Returns the oldest message for which they do, a dict: ``message_id``,
-    ``account_id`` and ``account_name`` of its author, ``body``, ``text`` (what its author wrote: without quotes,
-    without reply and To tags and the names behind them, without what Chatwork adds for a file; of a message that
-    answers several, with ``reply_to`` only the part that answers this one), ``send_time`` (Unix time), ``link``, and
-    ``possible_loss``.
+    Returns the oldest such message, a dict: ``message_id``, ``account_id`` and ``account_name`` of its author,
+    ``body``, ``text`` (what its author wrote: without quotes, without reply and To tags and the names behind them,
+    without what Chatwork adds for a file; with ``reply_to``, only the part that replies to that message), ``send_time``
+    (Unix time), ``link``, and ``possible_loss``.
 
-    What counts is how a message stands at the time of a look: one that was edited counts with its latest text and as
-    sent when it was sent, one that was deleted does not count. What Chatwork writes by itself (somebody joined, a task
-    was done, a file was uploaded without a word) never counts, and neither does what the account of the token posts: a
-    DAG does not answer itself.
+    Each poll reads the current messages: an edited message counts with its latest text and its original send time, a
+    deleted one does not count. System messages of Chatwork (somebody joined, a task was done, a file was uploaded
+    without text) never count, and neither do messages of the token's account, so that a DAG does not answer itself.
 
-    Chatwork shows the newest 100 messages of a room. Where more may have come between two looks, a line in the log says
-    so once, and ``possible_loss`` is true; the wait goes on. In mode ``reschedule`` before Airflow 3.3, where one look
-    does not know of the other, that is as soon as more than 100 have come since the wait began.
+    Chatwork returns the newest 100 messages of a room. If more may have come between two polls, the log has one warning
+    and ``possible_loss`` is true; the wait continues. In mode ``reschedule`` before Airflow 3.3, where a poll does not
+    know of the one before, this is the case as soon as more than 100 have come since the start of the wait.
 
-    A condition that is given and renders to nothing fails the task for good, as without it any message would do.
-    ``None`` in the DAG file is not given.
+    A condition that renders to nothing fails the task without another try, because any message would meet it. ``None``
+    in the DAG file means that the condition is not given.
 
-    A room the account is no longer in ends the wait with a failure that no retry cures. An outage of Chatwork does not
-    end it; it only shows in the log. ``soft_fail`` skips on a timeout and on nothing else.
+    If the account is no longer in the room, the task fails without another try. An outage of Chatwork does not end the
+    wait; it is only logged. ``soft_fail`` skips on a timeout and on nothing else.
 
     :param room_id: the room; the connection's ``default_room_id`` if not given.
-    :param since: where the wait begins: behind a message (its id, as ``ChatworkPostMessageOperator`` returned it), or
-        at a time (Unix time in seconds, a datetime, a day, or ISO 8601 text; without a zone, that of the connection).
-        A time includes the second it is in. If not given: behind the message of ``reply_to``, and otherwise when the
-        task began. That is known in all modes from the first look to the last; a retry begins at the same time on
-        Airflow 3.3 and later, and anew on earlier ones, except on 2.11 in mode ``reschedule``. Clearing the task begins
-        anew. A message that is posted before the wait is the safest beginning: ``since=ask.output``.
-    :param from_account_ids: by whom, as a list or as comma-separated text; by anybody if not given. The token's own
-        account among them does nothing; by itself it is an error as soon as it posts what would match.
-    :param matches: a regular expression, as of :func:`re.search`, that is found in ``text``. Messages are written by
-        whoever is in the room and up to 65535 characters long: an expression with nested repetition, such as
-        ``(a+)+$``, can take for ever on the wrong one and, in the triggerer, hold up all other waits with it.
-    :param reply_to: the id of a message; the message that is waited for answers it, by Chatwork's *Reply*. A quote is
-        no reply.
+    :param since: the start of the wait: after a message (its id, as ``ChatworkPostMessageOperator`` returned it), or at
+        a time (Unix time in seconds, a datetime, a day, or ISO 8601 text; without a zone, that of the connection). A
+        time includes the second it is in. If not given: after the message of ``reply_to``, and otherwise the start of
+        the task. All modes keep that start from the first poll to the last; so does a retry on Airflow 3.3 and later,
+        and on 2.11 in mode ``reschedule``. Clearing the task starts again. The id of a message that was posted before
+        the wait is the safest start: ``since=ask.output``.
+    :param from_account_ids: the authors, as a list or as comma-separated text; anybody if not given. The token's own
+        account has no effect among them; by itself it is an error as soon as it posts a matching message.
+    :param matches: a regular expression, as of :func:`re.search`, that is found in ``text``. Messages are untrusted and
+        up to 65535 characters long: an expression with nested repetition, such as ``(a+)+$``, can run for hours and, in
+        the triggerer, delay all other waits.
+    :param reply_to: the id of a message; only replies to it, by Chatwork's *Reply*, are found. A quote is not a reply.
     :param chatwork_conn_id: id of the connection.
     :param deferrable: whether to wait in the triggerer, which takes no worker slot.
     :param end_from_trigger: whether a wait in the triggerer also ends there (Airflow 3.0 and later), so that no worker
-        is started for its end; docs/waiting.md says what is given up.
-    :param poke_interval: seconds between two looks, as for every sensor. A look costs one call, in the triggerer for
-        all waits on the room together; a message that would match costs one more, once.
+        is started for its end; docs/waiting.md lists the limits.
+    :param poke_interval: seconds between two polls, as of every sensor. A poll is one request, in the triggerer for all
+        waits on the room together; a matching message takes one more request, once.
     """
 
     template_fields: Sequence[str] = (
@@ -89,10 +86,10 @@ class ChatworkMessageSensor(ChatworkSensor):
         self.from_account_ids = from_account_ids
         self.matches = matches
         self.reply_to = reply_to
-        # A condition that a template makes nothing of must not become none: any message would do.
+        # A condition that renders to nothing must not count as not given, because any message would meet it.
         given = {"from_account_ids": from_account_ids, "matches": matches, "reply_to": reply_to}
         self._conditions = [name for name, value in given.items() if value is not None]
-        self._looks: MessageLooks | None = None
+        self._cursor: MessageCursor | None = None
 
     @cached_property
     def own_account_id(self) -> int:
@@ -100,7 +97,7 @@ class ChatworkMessageSensor(ChatworkSensor):
         return self.client.run(api.account.get_me())["account_id"]
 
     def begin(self, context: Context) -> None:
-        """Find what cannot be right before anything is sent, and when the wait began."""
+        """Validate the rendered arguments before anything is sent, and determine the start of the wait."""
         from airflow_provider_chatwork.waiting import message_filter
 
         room_id = self.room_number
@@ -112,71 +109,71 @@ class ChatworkMessageSensor(ChatworkSensor):
         found = {"from_account_ids": account_ids, "matches": matches, "reply_to": reply_to}
         for name in self._conditions:
             if not found[name]:
-                remedy = "there is nothing in what was given; give something, or leave it away to wait for any message"
+                remedy = "it renders to nothing; give a value, or remove the argument to wait for any message"
                 raise ChatworkParameterError(name, getattr(self, name), remedy)
         if matches is not None:
             _check_pattern(matches)
         if reply_to is not None:
             reply_to = api.validation.message_identifier("reply_to", reply_to)
-        kept = self._recall(context)
-        since = self._since(context, reply_to, kept)
-        wanted = message_filter.Wanted(room_id, since, tuple(account_ids), matches, reply_to)
-        self._looks = message_filter.MessageLooks(wanted, *_seen(kept))
+        saved = self._saved(context)
+        since = self._since(context, reply_to, saved)
+        conditions = message_filter.MessageFilter(room_id, since, tuple(account_ids), matches, reply_to)
+        self._cursor = message_filter.MessageCursor(conditions, *_seen(saved))
 
     def look(self, context: Context) -> FoundMessage | None:
-        """Look once. Returns the message, and ``None`` while there is none."""
+        """Poll once, and return the message, or ``None``."""
         from airflow_provider_chatwork.waiting import message_filter
 
-        if self._looks is None:
+        if self._cursor is None:
             self.begin(context)
-        looks = self._looks
-        assert looks is not None
-        room_id, before = looks.wanted.room_id, looks.seen
+        cursor = self._cursor
+        assert cursor is not None
+        room_id, before = cursor.filter.room_id, cursor.seen
         page = self.client.run(api.messages.list_messages(room_id))
-        candidates = looks.look(page, self.log.warning)
-        if self.mode == "reschedule" and looks.seen != before:
-            self._keep(context, looks.wanted.since, looks.seen, looks.possible_loss)
+        candidates = cursor.update(page, self.log.warning)
+        if self.mode == "reschedule" and cursor.seen != before:
+            self._save(context, cursor.filter.since, cursor.seen, cursor.possible_loss)
         message = None
         if candidates:
-            message = message_filter.first_by_others(candidates, looks.wanted, self.own_account_id)
+            message = message_filter.first_by_others(candidates, cursor.filter, self.own_account_id)
         if message is None:
-            self.log.info("The message has not come into room %s yet", room_id)
+            self.log.info("No matching message in room %s yet", room_id)
             return None
         web_url = self.hook.settings.web_url
         found = message_filter.found_message(
-            message, page, looks.wanted, possible_loss=looks.possible_loss, web_url=web_url
+            message, page, cursor.filter, possible_loss=cursor.possible_loss, web_url=web_url
         )
-        return self._shown(context, found)
+        return self._log_found(context, found)
 
     def trigger(self) -> BaseTrigger:
-        """Return what goes on with the wait in the triggerer."""
-        # Imported here, so that reading a DAG file does not load what only the triggerer needs.
+        """Return the trigger that continues the wait."""
+        # Imported here, because it is not needed to parse a DAG file.
         from airflow_provider_chatwork.triggers.messages import ChatworkMessageTrigger
 
-        assert self._looks is not None
-        wanted = self._looks.wanted
+        assert self._cursor is not None
+        conditions = self._cursor.filter
         return ChatworkMessageTrigger(
-            since=wanted.since,
-            from_account_ids=wanted.from_account_ids,
-            matches=wanted.matches,
-            reply_to=wanted.reply_to,
-            seen=self._looks.seen,
-            possible_loss=self._looks.possible_loss,
+            since=conditions.since,
+            from_account_ids=conditions.from_account_ids,
+            matches=conditions.matches,
+            reply_to=conditions.reply_to,
+            seen=self._cursor.seen,
+            possible_loss=self._cursor.possible_loss,
             **self.patience(),
         )
 
     def finish(self, context: Context, event: dict[str, Any]) -> FoundMessage:
-        """Return the message, as the trigger saw it."""
-        return self._shown(context, event["message"])
+        """Return the message that the trigger found."""
+        return self._log_found(context, event["message"])
 
-    def _shown(self, context: Context, found: FoundMessage) -> FoundMessage:
-        self.log.info("Message %s in room %s is the one", found["message_id"], self.room_number)
+    def _log_found(self, context: Context, found: FoundMessage) -> FoundMessage:
+        self.log.info("Found message %s in room %s", found["message_id"], self.room_number)
         self.show_place(context, found["message_id"])
         return found
 
-    def _since(self, context: Context, reply_to: str | None, kept: dict[str, Any]) -> Since:
-        """Where the wait begins."""
-        # Not asked in vain: only a moment without a zone needs the connection.
+    def _since(self, context: Context, reply_to: str | None, saved: dict[str, Any]) -> Since:
+        """Return the start of the wait."""
+        # Only a time without a zone needs the connection.
         from airflow_provider_chatwork.utils import since as time_arguments
 
         if api.validation.none_if_blank(self.since) is not None:
@@ -185,36 +182,36 @@ class ChatworkMessageSensor(ChatworkSensor):
                 return since
         if reply_to is not None:
             return reply_to
-        if "since" in kept:
-            return kept["since"]  # type: ignore[no-any-return]
-        began = self._began(context)
-        self._keep(context, began)
-        return began
+        if "since" in saved:
+            return saved["since"]  # type: ignore[no-any-return]
+        started = self._started_at(context)
+        self._save(context, started)
+        return started
 
-    def _began(self, context: Context) -> int:
-        """The second in which the task began, or, in mode ``reschedule``, in which it began for the first time."""
+    def _started_at(self, context: Context) -> int:
+        """Return the Unix time when the task started; in mode ``reschedule``, when it started for the first time."""
         ti: Any = context.get("ti")
-        began: datetime | None = getattr(ti, "start_date", None)
+        started: datetime | None = getattr(ti, "start_date", None)
         if self.mode == "reschedule":
-            began = _first_start(ti, context, self.retries or 0) or began
-        return int(began.timestamp() if began else time.time())
+            started = _first_start(ti, context, self.retries or 0) or started
+        return int(started.timestamp() if started else time.time())
 
-    def _recall(self, context: Context) -> dict[str, Any]:
-        """What an earlier process of this task has kept. Only Airflow 3.3 and later can."""
+    def _saved(self, context: Context) -> dict[str, Any]:
+        """Return what an earlier process of this task has saved; only Airflow 3.3 and later can save."""
         store: Any = context.get("task_state_store")
-        kept = None if store is None else store.get(_KEPT, None)
-        return kept if isinstance(kept, dict) and kept.get("round") == _round(context) else {}
+        saved = None if store is None else store.get(_KEY, None)
+        return saved if isinstance(saved, dict) and saved.get("round") == _round(context) else {}
 
-    def _keep(self, context: Context, since: Since, seen: Position | None = None, possible_loss: bool = False) -> None:
+    def _save(self, context: Context, since: Since, seen: Position | None = None, possible_loss: bool = False) -> None:
         store: Any = context.get("task_state_store")
         if store is not None:
-            kept = {"round": _round(context), "since": since, "possible_loss": possible_loss}
-            store.set(_KEPT, {**kept, "seen": None if seen is None else list(seen)})
+            saved = {"round": _round(context), "since": since, "possible_loss": possible_loss}
+            store.set(_KEY, {**saved, "seen": None if seen is None else list(seen)})
 
 
-def _seen(kept: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
-    seen = kept.get("seen")
-    return (seen[0], seen[1]) if seen else None, bool(kept.get("possible_loss"))
+def _seen(saved: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
+    seen = saved.get("seen")
+    return (seen[0], seen[1]) if seen else None, bool(saved.get("possible_loss"))
 
 
 def _check_pattern(matches: object) -> None:
@@ -227,12 +224,12 @@ def _check_pattern(matches: object) -> None:
 
 
 def _first_start(ti: Any, context: Context, retries: int) -> datetime | None:
-    """When a task that is rescheduled again and again began, as the base class has it for its timeout."""
+    """Return when a rescheduled task started for the first time, as Airflow's sensor computes it for its timeout."""
     if hasattr(ti, "get_first_reschedule_date"):
         first: datetime | str | None = ti.get_first_reschedule_date(context)
-        # `dag.test()` of Airflow 3.0 leaves it as it came over the wire.
+        # `dag.test()` of Airflow 3.0 returns it as text.
         return datetime.fromisoformat(first) if isinstance(first, str) else first
-    # Airflow 2 has no public way to it.
+    # Airflow 2 has no public function for it.
     from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found,unused-ignore]
 
     first_try = (ti.max_tries or 0) - retries + 1
@@ -241,5 +238,5 @@ def _first_start(ti: Any, context: Context, retries: int) -> datetime | None:
 
 
 def _round(context: Context) -> int | None:
-    # Clearing a task raises its `max_tries`, a retry does not: who clears a task wants the wait to begin anew.
+    # Clearing a task raises its `max_tries`, a retry does not: after a clear the wait starts again.
     return getattr(context.get("ti"), "max_tries", None)

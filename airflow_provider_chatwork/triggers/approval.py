@@ -9,95 +9,99 @@ from typing import Any
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
-from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard, Look, is_worth_keeping, listen
-from airflow_provider_chatwork.waiting.approvals.recheck import MEMBERS_EVERY
+from airflow_provider_chatwork.waiting.approvals.poll import poll
+from airflow_provider_chatwork.waiting.approvals.recheck import MEMBERS_INTERVAL
+from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Outcome, PollResult, Question
+from airflow_provider_chatwork.waiting.approvals.tally import has_new_votes_or_hints
 from airflow_provider_chatwork.waiting.poller.registry import poller_registry
 from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
 
-# How many seconds to wait for the poll before a hint is posted. If it takes longer, the hint waits for the next poll.
-_FRESH_POLL_TIMEOUT = 30.0
+# Seconds to wait for a fresh page before a hint is posted. Without one, the hint waits for the next poll.
+_FRESH_PAGE_TIMEOUT = 30.0
 
 
 class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
     """Wait until a question is decided, and yield one event of plain JSON.
 
-    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. ``done`` comes with the
-    ``outcome`` and ``choice`` of a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Look`, ``timeout`` with
-    ``unseen``: whether the last messages could not be read, or the votes not be checked again. All but ``error`` come
-    with ``heard``, the votes so far, and with the ``ask`` and ``deadline`` of the trigger.
+    Every event but that of an error has the ``state``, the ``question`` and the ``deadline``. ``done`` has the
+    ``outcome``, an :class:`~airflow_provider_chatwork.waiting.approvals.state.Outcome`, and the ``choice``. ``timeout``
+    has ``last_poll_failed``: whether the messages at the deadline could not be read.
 
-    ``checkpoint`` asks for another trigger with these votes in its arguments. So a vote survives a restart of the
-    triggerer, even if it is by then older than the 100 messages that can be read.
+    A ``checkpoint`` asks the operator to save the state and to defer again with it, so that a vote outlives a restart
+    of the triggerer even if its message has left the newest 100 by then.
 
-    :param ask: the question, written by :meth:`~airflow_provider_chatwork.waiting.approvals.poll.Ask.to_plain`.
-    :param heard: the votes so far, a :class:`~airflow_provider_chatwork.waiting.approvals.poll.Heard`.
+    :param question: as of :meth:`~airflow_provider_chatwork.waiting.approvals.state.Question.to_plain`.
+    :param state: what earlier polls have found.
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
 
-    def __init__(self, *, ask: Mapping[str, Any], heard: Heard, **kwargs: Any) -> None:
+    def __init__(self, *, question: Mapping[str, Any], state: ApprovalState, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.ask = dict(ask)
-        self.heard = heard
-        self._ask = Ask(**ask)
-        self._now_heard = heard
+        self.question = dict(question)
+        self.state = state
+        self._question = Question(**question)
+        self._current_state = state
         self._polled_at = float("-inf")
         self._hint_pending = False
         self._is_stale = False
-        # Another triggerer, or a post whose answer was lost, may have posted a hint that the shared page does not show
-        # yet.
-        self._may_have_posted_hints = True
+        # Another triggerer, or a post whose reply was lost, may have posted a hint that the shared page lacks.
+        self._needs_fresh_page = True
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of the constructor, as plain JSON."""
-        return {**super().arguments(), "ask": self.ask, "heard": self.heard}
+        return {**super().arguments(), "question": self.question, "state": self.state}
 
     def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[MessageSubscription]:
         """Return the subscription to wait with."""
+        room_id = self._question.room_id
         return subscribe_messages(
-            settings, self._ask.room_id, interval=self.interval, max_interval=self.longest_interval, log=self.log
+            settings, room_id, interval=self.interval, max_interval=self.longest_interval, log=self.log
         )
 
     async def on_change(self, subscription: MessageSubscription) -> dict[str, Any] | None:
-        """Collect the votes, and return the event if the question is decided or votes have to be saved."""
+        """Poll the page, and return an event if the question is decided or the state has to be saved."""
         self._polled_at = subscription.now()
-        look = await self._poll(subscription, may_post_hints=not self._may_have_posted_hints)
-        if look.owes_help and self._may_have_posted_hints and await subscription.refresh(_FRESH_POLL_TIMEOUT):
-            look = await self._poll(subscription, may_post_hints=True)
-        self._hint_pending = self._may_have_posted_hints = look.owes_help
-        self._is_stale = look.is_unsure
-        if look.outcome != "open":
-            return self._event(EventStatus.DONE, outcome=look.outcome, choice=look.choice)
-        if is_worth_keeping(self.heard, look.heard):
+        result = await self._poll(subscription, may_post_hints=not self._needs_fresh_page)
+        if result.hint_pending and self._needs_fresh_page and await subscription.refresh(_FRESH_PAGE_TIMEOUT):
+            result = await self._poll(subscription, may_post_hints=True)
+        self._hint_pending = self._needs_fresh_page = result.hint_pending
+        self._is_stale = result.is_stale
+        if result.outcome != Outcome.OPEN:
+            return self._event(EventStatus.DONE, outcome=result.outcome.value, choice=result.choice)
+        if has_new_votes_or_hints(self.state, result.state):
             return self._event(EventStatus.CHECKPOINT)
         return None
 
     def next_action_at(self) -> float:
-        """Return when the members are read again; an interval after the last attempt, if that was incomplete."""
-        # After the deadline only a successful poll counts.
+        """Return the time of the next refresh of the members, or of the next attempt if the last poll was incomplete."""
+        # After the deadline only a page read after it may end the wait.
         if self._polled_at == float("-inf") or poller_registry().clock() >= self.deadline:
             return super().next_action_at()
         next_attempt = self._polled_at + self.interval
         if self._hint_pending or self._is_stale:
             return next_attempt
-        return max(next_attempt, self._now_heard["members_at"] + MEMBERS_EVERY)
+        return max(next_attempt, self._current_state["members_at"] + MEMBERS_INTERVAL)
 
     async def on_timeout(self, subscription: MessageSubscription) -> dict[str, Any]:
-        """Return the event of a wait whose deadline has passed."""
-        return self._event(EventStatus.TIMEOUT, unseen=self._is_stale or self._polled_at < self.deadline)
+        """Return the event of a wait that reached its deadline."""
+        return self._event(EventStatus.TIMEOUT, last_poll_failed=self._is_stale or self._polled_at < self.deadline)
 
-    async def _poll(self, subscription: MessageSubscription, *, may_post_hints: bool) -> Look:
-        flow = listen(
-            *(self._ask, subscription.page, self._now_heard),
+    async def _poll(self, subscription: MessageSubscription, *, may_post_hints: bool) -> PollResult:
+        calls = poll(
+            self._question,
+            subscription.page,
+            self._current_state,
             deadline=self.deadline,
             now=subscription.now(),
-            helps=may_post_hints,
+            may_post_hints=may_post_hints,
         )
-        look = await subscription.run_flow(flow)
-        self._now_heard = look.heard
-        for warning in look.remarks:
+        result = await subscription.run_flow(calls)
+        self._current_state = result.state
+        for warning in result.warnings:
             self.log.warning("%s", warning)
-        return look
+        return result
 
-    def _event(self, status: EventStatus, **more: Any) -> dict[str, Any]:
-        # `dag.test()` of some Airflow versions loses the arguments of a deferral, so the event has them as well.
-        return new_event(status, ask=self.ask, deadline=self.deadline, heard=self._now_heard, **more)
+    def _event(self, status: EventStatus, **fields: Any) -> dict[str, Any]:
+        # The event has the question and the deadline, as `dag.test()` of some Airflows loses the deferral's `kwargs`.
+        state = self._current_state
+        return new_event(status, question=self.question, deadline=self.deadline, state=state, **fields)

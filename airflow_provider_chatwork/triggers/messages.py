@@ -11,7 +11,12 @@ from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.utils.since import Since
-from airflow_provider_chatwork.waiting.message_filter import MessageLooks, Wanted, first_by_others, found_message
+from airflow_provider_chatwork.waiting.message_filter import (
+    MessageCursor,
+    MessageFilter,
+    first_by_others,
+    found_message,
+)
 from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
 
 
@@ -50,9 +55,9 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
         self.seen = None if seen is None else list(seen)
         self.possible_loss = possible_loss
         room_id = validation.identifier("room_id", self.room_id)
-        wanted = Wanted(room_id, since, tuple(from_account_ids), matches, reply_to)
-        before = None if seen is None else (seen[0], seen[1])
-        self._looks = MessageLooks(wanted, before, possible_loss)
+        conditions = MessageFilter(room_id, since, tuple(from_account_ids), matches, reply_to)
+        newest = None if seen is None else (seen[0], seen[1])
+        self._cursor = MessageCursor(conditions, newest, possible_loss)
         self._needs_account_id = False
 
     def arguments(self) -> dict[str, Any]:
@@ -79,20 +84,20 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
 
     async def on_change(self, subscription: MessageSubscription) -> dict[str, Any] | None:
         """Return the event if the message has come."""
-        candidates = self._looks.look(subscription.page, self.log.warning)
+        candidates = self._cursor.update(subscription.page, self.log.warning)
         self._needs_account_id = bool(candidates)
         if not candidates:
             return None
         own_account_id = await subscription.account_id()
         self._needs_account_id = False
-        message = first_by_others(candidates, self._looks.wanted, own_account_id)
+        message = first_by_others(candidates, self._cursor.filter, own_account_id)
         if message is None:
             return None
         found = found_message(
             message,
             subscription.page,
-            self._looks.wanted,
-            possible_loss=self._looks.possible_loss,
+            self._cursor.filter,
+            possible_loss=self._cursor.possible_loss,
             web_url=self._web_url,
         )
         return new_event(EventStatus.DONE, message=found)

@@ -1,8 +1,7 @@
-"""Which message a wait is for: one set of rules for what looks in a worker and what looks in the triggerer.
+"""Select the message that a sensor waits for, in the worker and in the triggerer.
 
-What a wait sees is the *page*: the newest 100 messages of a room, oldest first, as ``list_messages`` returns them. It
-has no server-side mark, so what is new is decided here, from where the wait began
-(:mod:`~airflow_provider_chatwork.utils.since`).
+Both read the *page*: the newest 100 messages of a room, oldest first, as ``list_messages`` returns them. Chatwork keeps
+no cursor for it, so messages before the start of the wait are filtered out here.
 """
 
 from __future__ import annotations
@@ -23,25 +22,24 @@ from airflow_provider_chatwork.api.message_text import (
     own_text,
     reply_texts,
 )
-from airflow_provider_chatwork.api.messages import PAGE
+from airflow_provider_chatwork.api.messages import PAGE, position
 from airflow_provider_chatwork.api.urls import CHATWORK_WEB, message_url
 from airflow_provider_chatwork.utils.since import Since
 
-#: Where a message stands among the others of its room.
+#: The order of messages in a room: the send time and the message id.
 Position: TypeAlias = tuple[int, int]
 
 _LOSS = (
-    "More than %d messages may have come into room %d since it was looked at last, which is as many as Chatwork shows: "
-    "the one that is waited for may have gone by unseen. A shorter poke_interval helps."
+    "More than %d messages may have come into room %d since the last poll, which is as many as Chatwork returns: the "
+    "message that is waited for may have been missed. A shorter poke_interval helps."
 )
 
 
 class FoundMessage(TypedDict):
-    """The message that a wait was for.
+    """The message that a sensor waited for, as plain JSON.
 
-    ``text`` is what its author wrote, or what they wrote in answer where an answer is waited for; ``link`` opens it in
-    a browser. ``possible_loss`` says that so many messages came between two looks that an earlier one may have gone by
-    unseen.
+    ``text`` is what its author wrote; with ``reply_to``, the part that replies to that message. ``link`` is its URL in
+    the browser. ``possible_loss`` is true if an earlier message may have left the page between two polls.
     """
 
     message_id: str
@@ -55,14 +53,15 @@ class FoundMessage(TypedDict):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a message has to be like. Every condition that is given has to hold.
+class MessageFilter:
+    """The conditions on a message. All that are given have to hold.
 
     :param room_id: the room.
-    :param since: where the wait begins.
-    :param from_account_ids: by whom; by anybody if empty.
-    :param matches: a regular expression that is found in what its author wrote; with ``reply_to``, in answer to that.
-    :param reply_to: the id of the message that it answers.
+    :param since: the start of the wait.
+    :param from_account_ids: the authors; anybody if empty.
+    :param matches: a regular expression that is found in the author's text; with ``reply_to``, in the part that replies
+        to that message.
+    :param reply_to: the id of the message that it replies to.
     """
 
     room_id: int
@@ -75,39 +74,39 @@ class Wanted:
     def _pattern(self) -> re.Pattern[str] | None:
         return None if self.matches is None else re.compile(self.matches)
 
-    def candidates(
+    def select(
         self, messages: Sequence[models.Message], page: Sequence[models.Message] | None = None
     ) -> list[models.Message]:
-        """Those of some messages for which all conditions hold, be they of the token's account or not.
+        """Return the messages for which all conditions hold, also those of the token's account.
 
-        Messages that Chatwork wrote by itself and deleted ones are never among them.
+        System messages and deleted messages are left out.
 
-        :param page: the page they are on, which tells who is called by which name; the messages if not given.
+        :param page: the page that they are from, which has the names of accounts; the messages if not given.
         """
         names: dict[int, str] | None = None
-        found = []
+        selected = []
         for message in messages:
-            if not self._may_be(message):
+            if not self._may_match(message):
                 continue
             names = names_on(page or messages) if names is None else names
             body = message["body"]
             if self.reply_to is not None and not is_reply_to(body, self.room_id, self.reply_to):
                 continue
             if self._pattern is None or any(map(self._pattern.search, self.texts(body, names))):
-                found.append(message)
-        return found
+                selected.append(message)
+        return selected
 
     def texts(self, body: str, names: Mapping[int, str]) -> list[str]:
-        """What the author of a message wrote, as far as this wait is concerned.
+        """Return what the author of a message wrote; with ``reply_to``, the parts that reply to that message.
 
-        :param names: names by account id, as far as they are known.
+        :param names: the known names, by account id.
         """
-        return (
-            [own_text(body, names)] if self.reply_to is None else reply_texts(body, self.room_id, self.reply_to, names)
-        )
+        if self.reply_to is None:
+            return [own_text(body, names)]
+        return reply_texts(body, self.room_id, self.reply_to, names)
 
-    def _may_be(self, message: models.Message) -> bool:
-        """Whether what costs next to nothing to ask holds: a triggerer asks it of every message for every wait."""
+    def _may_match(self, message: models.Message) -> bool:
+        """Check the cheap conditions first: a triggerer checks every message for every subscription."""
         return (
             is_newer(message, self.since)
             and (not self.from_account_ids or message["account"]["account_id"] in self.from_account_ids)
@@ -118,50 +117,52 @@ class Wanted:
 
 
 @dataclass
-class MessageLooks:
-    """The looks of one wait, one after the other.
+class MessageCursor:
+    """What the polls of one wait have seen.
 
-    :param wanted: what the wait is for.
-    :param seen: where the newest message stands that was seen so far; ``None`` where nobody remembers a look.
-    :param possible_loss: whether messages may have gone by unseen.
+    :param filter: the conditions.
+    :param seen: the position of the newest message seen; ``None`` if no poll is known.
+    :param possible_loss: whether messages may have been missed.
     """
 
-    wanted: Wanted
+    filter: MessageFilter
     seen: Position | None = None
     possible_loss: bool = False
     _page: Sequence[models.Message] = field(default=(), repr=False)
     _candidates: list[models.Message] = field(default_factory=list, repr=False)
 
-    def look(self, page: Sequence[models.Message], warn: Callable[[str, int, int], object]) -> list[models.Message]:
-        """Take a page in, and return the candidates on it, oldest first.
+    def update(self, page: Sequence[models.Message], warn: Callable[[str, int, int], object]) -> list[models.Message]:
+        """Read a page, and return the messages on it for which the conditions hold, oldest first.
 
-        :param warn: gets a line of a log, once, where messages may have gone by unseen.
+        :param warn: logs a warning, once, if messages may have been missed.
         """
-        if not self.possible_loss and may_have_lost(page, self.wanted.since, self.seen):
+        if not self.possible_loss and may_have_missed(page, self.filter.since, self.seen):
             self.possible_loss = True
-            warn(_LOSS, PAGE, self.wanted.room_id)
+            warn(_LOSS, PAGE, self.filter.room_id)
         if page:
             newest = position(page[-1])
             self.seen = newest if self.seen is None else max(self.seen, newest)
-        # A triggerer may have hundreds of waits on a room, so that nothing is read twice that stands as it stood.
+        # A triggerer may have hundreds of waits on a room, so unchanged messages are not checked again.
         before = {message["message_id"]: message for message in self._page}
         changed = [message for message in page if before.get(message["message_id"]) != message]
-        standing = {message["message_id"] for message in page}.difference(one["message_id"] for one in changed)
-        kept = [message for message in self._candidates if message["message_id"] in standing]
+        unchanged = {message["message_id"] for message in page}.difference(one["message_id"] for one in changed)
+        kept = [message for message in self._candidates if message["message_id"] in unchanged]
         self._page = page
-        self._candidates = sorted([*kept, *self.wanted.candidates(changed, page)], key=position)
+        self._candidates = sorted([*kept, *self.filter.select(changed, page)], key=position)
         return self._candidates
 
 
-def first_by_others(candidates: Sequence[models.Message], wanted: Wanted, own_account_id: int) -> models.Message | None:
-    """The oldest of the candidates that the account of the token has not posted itself.
+def first_by_others(
+    candidates: Sequence[models.Message], message_filter: MessageFilter, own_account_id: int
+) -> models.Message | None:
+    """Return the oldest candidate that the account of the token has not posted itself.
 
-    :raises ChatworkParameterError: where nobody but that account is waited for, which would never end.
+    :raises ChatworkParameterError: if the filter accepts only that account, so that the wait would never end.
     """
-    if wanted.from_account_ids == (own_account_id,):
+    if message_filter.from_account_ids == (own_account_id,):
         raise ChatworkParameterError(
             "from_account_ids",
-            list(wanted.from_account_ids),
+            list(message_filter.from_account_ids),
             "give the account of another person: this one is that of the API token, whose own messages never count",
         )
     return next((message for message in candidates if message["account"]["account_id"] != own_account_id), None)
@@ -170,48 +171,41 @@ def first_by_others(candidates: Sequence[models.Message], wanted: Wanted, own_ac
 def found_message(
     message: models.Message,
     page: Sequence[models.Message],
-    wanted: Wanted,
+    message_filter: MessageFilter,
     *,
     possible_loss: bool = False,
     web_url: str = CHATWORK_WEB,
 ) -> FoundMessage:
-    """Describe the message that a wait was for, as plain JSON.
+    """Return the result of a wait.
 
-    :param page: the page it was found on, which tells who is called by which name.
-    :param wanted: what the wait was for.
-    :param web_url: where people open Chatwork.
+    :param page: the page that the message is from, which has the names of accounts.
+    :param web_url: the base URL of Chatwork's web client.
     """
     return {
         "message_id": message["message_id"],
         "account_id": message["account"]["account_id"],
         "account_name": message["account"].get("name", ""),
         "body": message["body"],
-        "text": "\n".join(wanted.texts(message["body"], names_on(page))),
+        "text": "\n".join(message_filter.texts(message["body"], names_on(page))),
         "send_time": message["send_time"],
-        "link": message_url(wanted.room_id, message["message_id"], base=web_url),
+        "link": message_url(message_filter.room_id, message["message_id"], base=web_url),
         "possible_loss": possible_loss,
     }
 
 
-def position(message: models.Message) -> Position:
-    """Where a message stands in its room: by the second it was sent in, and then by its id."""
-    return message["send_time"], int(message["message_id"])
-
-
 def is_newer(message: models.Message, since: Since) -> bool:
-    """Whether a message belongs to what a wait is about: sent behind a message, or in a second or later."""
+    """Whether a message was sent after another message, given by its id, or at or after a Unix time."""
     if isinstance(since, str):
         return int(message["message_id"]) > int(since)
     return message["send_time"] >= since
 
 
-def may_have_lost(page: Sequence[models.Message], since: Since, seen: Position | None) -> bool:
-    """Whether messages may have gone by between two looks, as more came than a page has room for.
+def may_have_missed(page: Sequence[models.Message], since: Since, seen: Position | None) -> bool:
+    """Whether messages may have left the page unread between two polls.
 
-    :param page: the page of this look.
-    :param since: where the wait began.
-    :param seen: the position of the newest message of the look before; ``None`` for the first look, and where nobody
-        remembers.
+    :param page: the current page.
+    :param since: the start of the wait.
+    :param seen: the position of the newest message of the poll before; ``None`` if there was none or it is unknown.
     """
     if len(page) < PAGE or not is_newer(page[0], since):
         return False

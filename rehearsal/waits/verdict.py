@@ -81,7 +81,7 @@ def _results(scene: Scene) -> dict[str, str]:
             elif kind == "hear":
                 right = f"入荷 {rest} 番" in value["text"]
             elif kind == "ask":
-                right = value["choice"] == "承認" and len(value["who"]) == {"any": 1, "all": 2}[rest]
+                right = value["choice"] == "承認" and len(value["decided_by"]) == {"any": 1, "all": 2}[rest]
             else:
                 right = [(str(one["task_id"]), one["status"]) for one in value] == [(rest, "done")]
         except (TypeError, KeyError):

@@ -9,6 +9,7 @@ from airflow_provider_chatwork.api.messages import (
     edit_message,
     get_message,
     list_messages,
+    position,
     post_message,
     reaches_back,
     same_text,
@@ -141,3 +142,9 @@ class TestReachesBack:
     def test_holds_for_a_full_page_whose_oldest_message_is_older(self):
         assert reaches_back([message(0, send_time=999)] + [message(1)] * (PAGE - 1), SINCE)
         assert not reaches_back([message(0, send_time=1000)] + [message(1)] * (PAGE - 1), SINCE)
+
+
+class TestPosition:
+    def test_is_ordered_by_time_and_then_by_id(self):
+        early, late, later = message(999), message(1000), message(5, send_time=1002)
+        assert sorted([later, late, early], key=position) == [early, late, later]

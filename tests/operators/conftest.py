@@ -1,5 +1,18 @@
 from __future__ import annotations
 
-from tests.airflow_helpers import one_server, sandbox
+import pytest
 
-__all__ = ["one_server", "sandbox"]
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
+from tests.airflow_helpers import one_server, sandbox
+from tests.operators.approval_scenarios import ROOM, THREE, Scenario, logged
+
+__all__ = ["logged", "one_server", "sandbox", "scenario"]
+
+
+@pytest.fixture
+def scenario(sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> Scenario:
+    """A room with three approvers."""
+    scenario = Scenario(sandbox, monkeypatch)
+    for person in THREE:
+        sandbox.add_member(ROOM, person)
+    return scenario

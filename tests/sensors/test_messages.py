@@ -97,7 +97,7 @@ def in_turn(*happenings: Happening) -> Happening:
 
 @dataclass
 class Scenario:
-    """What happens before the wait and between the looks, and how it ends: the same in all modes."""
+    """What happens before the wait and between the polls, and how it ends: the same in all modes."""
 
     how: str
     cause: str | None = None
@@ -367,8 +367,8 @@ class TestEveryMode:
     def test_writes_nothing_and_moves_no_mark(self, mode, world):
         self.wait(mode, world, done("はい", nothing, says("はい")))
         assert {request.method for request in world.sandbox.requests} == {"GET"}
-        looks = [request for request in world.sandbox.requests if request.operation == "list_messages"]
-        assert {request.query["force"] for request in looks} == {"1"}
+        polls = [request for request in world.sandbox.requests if request.operation == "list_messages"]
+        assert {request.query["force"] for request in polls} == {"1"}
 
     @pytest.mark.parametrize("mode", MODES)
     def test_works_in_the_room_of_the_connection_where_it_names_none(self, mode, world):
@@ -388,7 +388,7 @@ class TestEveryMode:
         self.wait(mode, world, scenario)
         shown = capsys.readouterr()
         # Airflow's log goes here or there, depending on its version.
-        said = max(text.count("may have gone by unseen") for text in (caplog.text, shown.out, shown.err))
+        said = max(text.count("may have been missed") for text in (caplog.text, shown.out, shown.err))
         # Each process says it by itself, and each look in mode reschedule is another one.
         assert said == (4 if mode == "reschedule" else 1)
 
@@ -455,8 +455,8 @@ class TestBeginning:
     def since(self, task: Any, mode: str = "poke", **arguments: Any) -> Any:
         sensor = ChatworkMessageSensor(task_id="wait", room_id=ROOM, mode=mode, deferrable=False, **arguments)
         sensor.begin(task)
-        assert sensor._looks is not None
-        return sensor._looks.wanted.since
+        assert sensor._cursor is not None
+        return sensor._cursor.filter.since
 
     def task(self, ago: float | None = None, first_ago: float | None = None, **more: Any) -> Any:
         ti = FakeTaskInstance(waiting_since=self.at(first_ago))
@@ -516,7 +516,7 @@ class TestBeginning:
                     )
                 )
         sensor.begin({"ti": ti})
-        assert sensor._looks.wanted.since == self.NOW - 3600
+        assert sensor._cursor.filter.since == self.NOW - 3600
 
     @pytest.mark.parametrize("mode", ["poke", "reschedule"])
     def test_is_kept_for_the_tries_to_come(self, mode, sandbox):

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
-from airflow_provider_chatwork.waiting.approvals.poll import nothing_heard
+from airflow_provider_chatwork.waiting.approvals.state import new_state
 from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM, BOT, SATO, YAMADA = company.DATA_ROOM, company.BOT, company.SATO, company.YAMADA
@@ -22,7 +22,7 @@ ASK: dict[str, Any] = {
     "options": ["承認", "却下"],
     "rejecting": ["却下"],
     "approvers": [SATO, YAMADA],
-    "needed": 2,
+    "quorum": 2,
     "account_id": BOT,
     "account_name": "データ連携ボット",
     "lang": "ja",
@@ -30,14 +30,14 @@ ASK: dict[str, Any] = {
 }
 # Every argument, and none of them as it would be by itself.
 ARGUMENTS: dict[str, Any] = {
-    "ask": ASK,
-    "heard": {
-        "answers": [],
-        "hints": {"5": "7"},
-        "taken_back": {"5": None},
+    "question": ASK,
+    "state": {
+        "votes": [],
+        "hinted": {"5": "7"},
+        "invalidated": {"5": None},
         "seen": [5, 6],
         "possible_loss": True,
-        "absent": [5],
+        "ineligible": [5],
         "members_at": 1_800_000_000.5,
     },
     "chatwork_conn_id": "chatwork_second",
@@ -61,8 +61,8 @@ class Room:
 
     def arguments(self, **more: Any) -> dict[str, Any]:
         return {
-            "ask": {**ASK, "message_id": self.question},
-            "heard": nothing_heard(START),
+            "question": {**ASK, "message_id": self.question},
+            "state": new_state(START),
             "chatwork_conn_id": "chatwork_default",
             "poke_interval": 60,
             "deadline": START + 3600,
@@ -139,27 +139,27 @@ class TestSerialize:
     def test_keeps_what_it_began_with(self, room):
         # What it hears goes into its event; Airflow asks for the arguments only once.
         trigger = ChatworkApprovalTrigger(**room.arguments())
-        assert trigger.serialize()[1]["heard"] == nothing_heard(START)
+        assert trigger.serialize()[1]["state"] == new_state(START)
 
 
 class TestRun:
     def test_ends_with_what_was_decided(self, room):
         event = room.wait(
-            room.arguments(ask={**ASK, "message_id": room.question, "needed": 1}),
+            room.arguments(question={**ASK, "message_id": room.question, "quorum": 1}),
             (90, lambda: room.reply(SATO, "却下\nまだです")),
         )
         assert (event["outcome"], event["choice"]) == ("decided", "却下")
-        assert [answer["words"] for answer in event["heard"]["answers"]] == ["まだです"]
-        assert (event["ask"]["message_id"], event["deadline"]) == (room.question, START + 3600)
+        assert [answer["comment"] for answer in event["state"]["votes"]] == ["まだです"]
+        assert (event["question"]["message_id"], event["deadline"]) == (room.question, START + 3600)
 
     def test_hands_on_what_was_heard_before_it_is_decided(self, room):
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
         assert event["status"] == "checkpoint"
-        assert [answer["account_id"] for answer in event["heard"]["answers"]] == [SATO]
+        assert [answer["account_id"] for answer in event["state"]["votes"]] == [SATO]
 
     def test_an_answer_outlives_a_restart_though_it_cannot_be_read_any_more(self, room):
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
-        arguments = room.arguments(heard=event["heard"])
+        arguments = room.arguments(state=event["state"])
         assert room.wait(arguments, killed_at=300) is None
         for index in range(60):
             room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
@@ -189,8 +189,8 @@ class TestRun:
         assert room.posts == 1
         event = room.wait(room.arguments())
         assert event["status"] == "checkpoint"
-        assert event["heard"]["hints"] == {str(SATO): room.sandbox.messages(ROOM)[-1]["message_id"]}
-        assert room.wait(room.arguments(heard=event["heard"]))["status"] == "timeout"
+        assert event["state"]["hinted"] == {str(SATO): room.sandbox.messages(ROOM)[-1]["message_id"]}
+        assert room.wait(room.arguments(state=event["state"]))["status"] == "timeout"
         assert room.posts == 1
 
     def test_tries_the_hint_again_at_intervals_though_nobody_says_anything(self, room):
@@ -198,7 +198,7 @@ class TestRun:
             room.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=None))
 
         event = room.wait(room.arguments(), (80, break_down), (90, lambda: room.reply(SATO, "良いです")))
-        assert (event["status"], event["heard"]["hints"]) == ("timeout", {})
+        assert (event["status"], event["state"]["hinted"]) == ("timeout", {})
         posts = [request for request in room.sandbox.requests if request.operation == "post_message"]
         assert 50 <= len(posts) <= 60
 
@@ -207,7 +207,7 @@ class TestRun:
             room.sandbox.add_fault(Fault("refuse", times=None))
 
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), (119, break_down))
-        assert (event["status"], event["unseen"]) == ("timeout", True)
+        assert (event["status"], event["last_poll_failed"]) == ("timeout", True)
         other = Room()
         other.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=None))
         event = other.wait(
@@ -215,7 +215,7 @@ class TestRun:
             (90, lambda: other.reply(SATO, "良いです")),
             (3550, lambda: other.sandbox.add_fault(Fault("refuse", times=None))),
         )
-        assert (event["status"], event["unseen"]) == ("timeout", True)
+        assert (event["status"], event["last_poll_failed"]) == ("timeout", True)
 
     def test_does_not_help_twice_where_the_page_is_older_than_the_hint(self, room):
         # The first trigger ends as its post has no answer; the next one is given the page from before it.
@@ -223,7 +223,7 @@ class TestRun:
         room.reply(SATO, "承認")
         room.reply(SATO, "良いです")
         # Keeps the page where it is.
-        another = room.arguments(ask={**ASK, "message_id": "1"}, deadline=START + 9000)
+        another = room.arguments(question={**ASK, "message_id": "1"}, deadline=START + 9000)
 
         async def main(loop: VirtualLoop) -> list[Any]:
             def now() -> float:
@@ -238,12 +238,12 @@ class TestRun:
                         pass
 
                 other = asyncio.create_task(stay())
-                heard = nothing_heard(START)
+                heard = new_state(START)
                 for _ in range(3):
-                    trigger = ChatworkApprovalTrigger(**room.arguments(heard=heard))
+                    trigger = ChatworkApprovalTrigger(**room.arguments(state=heard))
                     [event] = [event.payload async for event in trigger.run()]
                     events.append(event)
-                    heard = event["heard"]
+                    heard = event["state"]
                 other.cancel()
                 await asyncio.wait([other])
                 return events
@@ -257,10 +257,10 @@ class TestRun:
         assert {request.method for request in room.sandbox.requests} == {"GET"}
 
     def test_says_whether_the_last_look_was_taken(self, room):
-        assert room.wait(room.arguments())["unseen"] is False
+        assert room.wait(room.arguments())["last_poll_failed"] is False
         other = Room()
         event = other.wait(other.arguments(), (90, lambda: other.sandbox.add_fault(Fault("refuse", times=None))))
-        assert event["unseen"] is True
+        assert event["last_poll_failed"] is True
 
     def test_all_questions_of_a_room_share_one_look(self, room):
         def both() -> Any:
@@ -288,7 +288,7 @@ class TestRun:
             room.arguments(deadline=START + 30_000),
             (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
         )
-        assert (event["outcome"], event["heard"]["absent"]) == ("deserted", [YAMADA])
+        assert (event["outcome"], event["state"]["ineligible"]) == ("quorum_impossible", [YAMADA])
         assert START + 3600 <= room.now < START + 3600 + 120
         operations = [request.operation for request in room.sandbox.requests]
         assert operations.count("list_members") == 1
@@ -302,7 +302,7 @@ class TestRun:
             (80, break_down),
             (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
         )
-        assert event["outcome"] == "deserted"
+        assert event["outcome"] == "quorum_impossible"
         asked = [request.time for request in room.sandbox.requests if request.operation == "list_members"]
         assert len(asked) == 4
         assert all(later - earlier >= 59 for earlier, later in pairwise(asked))
@@ -314,20 +314,20 @@ class TestRun:
             room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         room.reply(YAMADA, "承認")
         room.sandbox.add_fault(Fault("status", operation="get_message", status=503, times=3))
-        event = room.wait(room.arguments(heard=event["heard"]))
+        event = room.wait(room.arguments(state=event["state"]))
         while event["status"] == "checkpoint":
-            event = room.wait(room.arguments(heard=event["heard"]))
+            event = room.wait(room.arguments(state=event["state"]))
         assert (event["outcome"], event["choice"]) == ("decided", "承認")
         assert room.now < START + 600
 
     def test_decides_nothing_at_the_end_of_which_it_cannot_make_sure(self, room):
         room.reply(SATO, "承認")
-        heard = room.wait(room.arguments())["heard"]
+        heard = room.wait(room.arguments())["state"]
         for index in range(120):
             room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         room.reply(YAMADA, "承認")
         room.sandbox.add_fault(Fault("status", operation="get_message", status=503, times=None))
-        event = room.wait(room.arguments(heard=heard))
+        event = room.wait(room.arguments(state=heard))
         while event["status"] == "checkpoint":
-            event = room.wait(room.arguments(heard=event["heard"]))
-        assert (event["status"], event["unseen"]) == ("timeout", True)
+            event = room.wait(room.arguments(state=event["state"]))
+        assert (event["status"], event["last_poll_failed"]) == ("timeout", True)

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.messages import position
 from airflow_provider_chatwork.waiting.message_filter import (
-    MessageLooks,
-    Wanted,
+    MessageCursor,
+    MessageFilter,
     first_by_others,
     found_message,
     is_newer,
-    may_have_lost,
-    position,
+    may_have_missed,
 )
 
 ROOM = 400
@@ -57,22 +57,14 @@ class TestIsNewer:
             (START + 6, False),
         ],
     )
-    def test_behind_a_message_or_from_a_second_on(self, since, newer):
+    def test_a_message_after_the_start_is_newer(self, since, newer):
         assert is_newer(message(5), since) is newer
 
-    def test_compares_ids_as_numbers(self):
+    def test_ids_are_compared_as_numbers(self):
         assert is_newer({**message(0), "message_id": "1000"}, "999")
 
 
-class TestPosition:
-    def test_is_by_second_and_then_by_number(self):
-        early = {**message(0, send_time=START), "message_id": "999"}
-        late = {**message(0, send_time=START), "message_id": "1000"}
-        later = {**message(0, send_time=START + 1), "message_id": "5"}
-        assert sorted([later, late, early], key=position) == [early, late, later]
-
-
-class TestMayHaveLost:
+class TestMayHaveMissed:
     @pytest.mark.parametrize(
         ("first", "last", "since", "seen", "lost"),
         [
@@ -87,61 +79,61 @@ class TestMayHaveLost:
             (1, 99, START, message(1), False),
         ],
     )
-    def test_where_a_full_page_begins_behind_what_is_known(self, first, last, since, seen, lost):
-        assert may_have_lost(page(first, last), since, seen and position(seen)) is lost
+    def test_a_full_page_that_starts_after_the_known_messages_has_missed_some(self, first, last, since, seen, lost):
+        assert may_have_missed(page(first, last), since, seen and position(seen)) is lost
 
-    def test_never_on_an_empty_page(self):
-        assert not may_have_lost([], START, None)
+    def test_an_empty_page_has_missed_nothing(self):
+        assert not may_have_missed([], START, None)
 
 
-class TestMessageLooks:
-    def looks(self, since: int | str = START) -> MessageLooks:
-        return MessageLooks(Wanted(ROOM, since))
+class TestMessageCursor:
+    def cursor(self, since: int | str = START) -> MessageCursor:
+        return MessageCursor(MessageFilter(ROOM, since))
 
-    def test_says_once_that_messages_may_have_gone_by(self):
-        looks, said = self.looks(), []
+    def test_missed_messages_are_logged_once(self):
+        cursor, logged = self.cursor(), []
         for last in (50, 200, 400, 450):
-            looks.look(page(1, last), lambda *line: said.append(line))
-        assert [line[0] % line[1:] for line in said] == [
-            "More than 100 messages may have come into room 400 since it was looked at last, which is as many as "
-            "Chatwork shows: the one that is waited for may have gone by unseen. A shorter poke_interval helps."
+            cursor.update(page(1, last), lambda *line: logged.append(line))
+        assert [line[0] % line[1:] for line in logged] == [
+            "More than 100 messages may have come into room 400 since the last poll, which is as many as Chatwork "
+            "returns: the message that is waited for may have been missed. A shorter poke_interval helps."
         ]
-        assert looks.possible_loss
+        assert cursor.possible_loss
 
-    def test_says_nothing_more_where_it_was_said_before(self):
-        said: list[Any] = []
-        looks = MessageLooks(Wanted(ROOM, START), None, possible_loss=True)
-        looks.look(page(1, 200), lambda *line: said.append(line))
-        assert (said, looks.possible_loss) == ([], True)
+    def test_a_known_loss_is_not_logged_again(self):
+        logged: list[Any] = []
+        cursor = MessageCursor(MessageFilter(ROOM, START), None, possible_loss=True)
+        cursor.update(page(1, 200), lambda *line: logged.append(line))
+        assert (logged, cursor.possible_loss) == ([], True)
 
-    def test_does_not_forget_what_it_saw_where_the_newest_message_is_gone(self):
-        looks = self.looks()
-        looks.look(page(1, 60), print)
-        looks.look(page(1, 59), print)
-        assert looks.seen == position(message(60))
-        looks.look([], print)
-        assert looks.seen == position(message(60))
+    def test_seen_stays_if_the_newest_message_disappears(self):
+        cursor = self.cursor()
+        cursor.update(page(1, 60), print)
+        cursor.update(page(1, 59), print)
+        assert cursor.seen == position(message(60))
+        cursor.update([], print)
+        assert cursor.seen == position(message(60))
 
-    def test_returns_the_candidates(self):
-        assert self.looks(START + 2).look(page(1, 3), print) == [message(2), message(3)]
+    def test_matching_messages_are_returned(self):
+        assert self.cursor(START + 2).update(page(1, 3), print) == [message(2), message(3)]
 
-    def test_reads_again_what_was_edited_and_nothing_else(self):
-        looks = MessageLooks(Wanted(ROOM, START, matches="承認"))
+    def test_only_changed_messages_are_checked_again(self):
+        cursor = MessageCursor(MessageFilter(ROOM, START, matches="承認"))
         maybe, yes = message(1, "どうしよう"), message(3, "承認")
-        assert looks.look([maybe, message(2)], print) == []
-        assert looks.look([maybe, message(2), yes], print) == [yes]
+        assert cursor.update([maybe, message(2)], print) == []
+        assert cursor.update([maybe, message(2), yes], print) == [yes]
         edited = {**maybe, "body": "承認", "update_time": START + 9}
-        assert looks.look([edited, message(2), yes], print) == [edited, yes]
-        assert looks.look([edited, message(2), yes], print) == [edited, yes]
-        assert looks.look([edited, message(2), {**yes, "body": "[deleted]"}], print) == [edited]
-        assert looks.look([message(2)], print) == []
+        assert cursor.update([edited, message(2), yes], print) == [edited, yes]
+        assert cursor.update([edited, message(2), yes], print) == [edited, yes]
+        assert cursor.update([edited, message(2), {**yes, "body": "[deleted]"}], print) == [edited]
+        assert cursor.update([message(2)], print) == []
 
-    def test_knows_names_from_the_whole_page(self):
-        looks = MessageLooks(Wanted(ROOM, START, matches="^承認$"))
+    def test_names_come_from_the_whole_page(self):
+        cursor = MessageCursor(MessageFilter(ROOM, START, matches="^承認$"))
         before = message(1, account_id=YAMADA)
-        looks.look([before], print)
+        cursor.update([before], print)
         after = message(2, "[To:3]Taro Yamada\n承認")
-        assert looks.look([before, after], print) == [after]
+        assert cursor.update([before, after], print) == [after]
 
     @given(
         st.integers(0, 130).flatmap(
@@ -150,32 +142,32 @@ class TestMessageLooks:
         st.booleans(),
         st.integers(-5, 250),
     )
-    def test_a_loss_is_never_kept_quiet_and_never_made_up(self, room, by_id, begins):
+    def test_a_loss_is_reported_if_and_only_if_there_may_be_one(self, room, by_id, begins):
         oldest, comings = room
         since: int | str = str(FIRST_ID + begins) if by_id else START + begins
-        looks, last, seen, out_of_touch = self.looks(since), oldest, set(), False
+        cursor, last, seen, out_of_touch = self.cursor(since), oldest, set(), False
         for coming in comings:
             last += coming
             shown = page(oldest, last)
             numbers = {int(one["message_id"]) - FIRST_ID for one in shown}
             out_of_touch |= len(shown) == 100 and not seen & numbers and is_newer(shown[0], since)
-            found = looks.look(shown, lambda *line: None)
+            found = cursor.update(shown, lambda *line: None)
             assert found == [one for one in shown if is_newer(one, since)]
             seen |= numbers
             awaited = {number for number in range(oldest, last + 1) if is_newer(message(number), since)}
-            assert looks.possible_loss or awaited <= seen
-        assert looks.possible_loss == out_of_touch
+            assert cursor.possible_loss or awaited <= seen
+        assert cursor.possible_loss == out_of_touch
 
 
 class TestCandidates:
-    def found(self, *messages: Any, **wanted: Any) -> list[int]:
-        some = Wanted(ROOM, **{"since": START, **wanted}).candidates(list(messages))
+    def found(self, *messages: Any, **conditions: Any) -> list[int]:
+        some = MessageFilter(ROOM, **{"since": START, **conditions}).select(list(messages))
         return [int(one["message_id"]) - FIRST_ID for one in some]
 
-    def test_all_that_is_new_where_nothing_more_is_asked_for(self):
+    def test_a_filter_without_conditions_selects_every_new_message(self):
         assert self.found(*page(1, 4), since=str(FIRST_ID + 2)) == [3, 4]
 
-    def test_by_one_of_the_accounts(self):
+    def test_the_author_is_one_of_the_accounts(self):
         messages = [message(1), message(2, account_id=YAMADA), message(3, account_id=BOT)]
         assert self.found(*messages, from_account_ids=(SATO, BOT)) == [1, 3]
 
@@ -183,7 +175,7 @@ class TestCandidates:
         ("matches", "found"),
         [("承認", [1, 2]), ("^承認$", [1]), ("(?i)OK", [3]), ("花子", []), ("引用", []), ("rp aid", [])],
     )
-    def test_whose_own_words_match(self, matches, found):
+    def test_the_authors_text_matches(self, matches, found):
         messages = [
             message(1, "承認"),
             message(2, "[qt][qtmeta aid=1]引用[/qt][To:2]佐藤 花子さん\n承認します"),
@@ -191,7 +183,7 @@ class TestCandidates:
         ]
         assert self.found(*messages, matches=matches) == found
 
-    def test_that_answer_the_message(self):
+    def test_the_message_is_a_reply(self):
         messages = [
             message(1, f"{reply_tag(0)}データ連携ボットさん\nはい"),
             message(2, f"{reply_tag(0, room_id=ROOM + 1)}はい"),
@@ -201,7 +193,7 @@ class TestCandidates:
         ]
         assert self.found(*messages, reply_to=str(FIRST_ID)) == [1]
 
-    def test_whose_words_in_answer_to_the_message_match(self):
+    def test_the_text_of_the_reply_matches(self):
         two = f"{reply_tag(9)}データ連携ボットさん\n承認\n\n{reply_tag(0)}データ連携ボットさん\n却下"
         known = message(-1, account_id=BOT)
         for matches, found in (("承認", []), ("^却下$", [1])):
@@ -209,7 +201,7 @@ class TestCandidates:
         twice = f"{reply_tag(0)}はい\n{reply_tag(0)}いいえ"
         assert self.found(message(1, twice), matches="^いいえ$", reply_to=str(FIRST_ID)) == [1]
 
-    def test_that_come_with_a_file(self):
+    def test_a_message_with_a_file_is_selected(self):
         file = "[info][title][dtext:file_uploaded][/title][download:1]a.png (1 KB)[/download][/info]"
         messages = [message(1, f"{reply_tag(0)}1,234円\n{file}"), message(2, f"{file}5,678円"), message(3, file)]
         assert self.found(*messages) == [1, 2]
@@ -217,7 +209,7 @@ class TestCandidates:
         assert self.found(*messages, matches="KB") == []
         assert self.found(*messages, matches="円", reply_to=str(FIRST_ID)) == [1]
 
-    def test_neither_deleted_ones_nor_those_of_chatwork_itself(self):
+    def test_deleted_and_system_messages_are_left_out(self):
         messages = [
             message(1, "[deleted]"),
             message(2, "[info][title][dtext:task_done][/title][task aid=2 st=done]確認[/task][/info]"),
@@ -226,36 +218,36 @@ class TestCandidates:
         assert self.found(*messages) == [3]
 
     def test_all_conditions_have_to_hold(self):
-        wanted = {"from_account_ids": (SATO,), "matches": "はい", "reply_to": str(FIRST_ID)}
+        conditions = {"from_account_ids": (SATO,), "matches": "はい", "reply_to": str(FIRST_ID)}
         messages = [
             message(1, f"{reply_tag(0)}はい", account_id=YAMADA),
             message(2, f"{reply_tag(0)}いいえ"),
             message(3, "はい"),
             message(4, f"{reply_tag(0)}はい"),
         ]
-        assert self.found(*messages, **wanted) == [4]
-        assert self.found(*messages, **wanted, since=START + 5) == []
+        assert self.found(*messages, **conditions) == [4]
+        assert self.found(*messages, **conditions, since=START + 5) == []
 
 
 class TestFirstByOthers:
-    def test_passes_over_what_the_token_has_posted(self):
+    def test_messages_of_the_token_are_left_out(self):
         mine, other, another = message(1, account_id=BOT), message(2), message(3)
-        assert first_by_others([mine, other, another], Wanted(ROOM, START), BOT) == other
-        assert first_by_others([mine], Wanted(ROOM, START, (BOT, SATO)), BOT) is None
-        assert first_by_others([], Wanted(ROOM, START), BOT) is None
+        assert first_by_others([mine, other, another], MessageFilter(ROOM, START), BOT) == other
+        assert first_by_others([mine], MessageFilter(ROOM, START, (BOT, SATO)), BOT) is None
+        assert first_by_others([], MessageFilter(ROOM, START), BOT) is None
 
-    def test_refuses_to_wait_for_itself_alone(self):
+    def test_a_filter_for_the_token_alone_is_refused(self):
         with pytest.raises(ChatworkParameterError, match="own messages never count") as caught:
-            first_by_others([message(1, account_id=BOT)], Wanted(ROOM, START, (BOT,)), BOT)
+            first_by_others([message(1, account_id=BOT)], MessageFilter(ROOM, START, (BOT,)), BOT)
         assert (caught.value.parameter, caught.value.value) == ("from_account_ids", [BOT])
 
 
 class TestFoundMessage:
-    def test_describes_the_message(self):
+    def test_has_the_fields_of_the_message(self):
         one = message(2, f"{reply_tag(1)}データ連携ボット\n承認", account_id=YAMADA)
         before = message(1, account_id=BOT)
         assert found_message(
-            one, [before, one], Wanted(ROOM, START), possible_loss=True, web_url="http://127.0.0.1:1"
+            one, [before, one], MessageFilter(ROOM, START), possible_loss=True, web_url="http://127.0.0.1:1"
         ) == {
             "message_id": str(FIRST_ID + 2),
             "account_id": YAMADA,
@@ -267,15 +259,15 @@ class TestFoundMessage:
             "possible_loss": True,
         }
 
-    def test_leads_to_chatwork_by_itself_and_speaks_of_no_loss(self):
+    def test_has_chatworks_url_and_no_loss_by_default(self):
         one = {**message(1), "account": {"account_id": SATO}}
-        found = found_message(one, [one], Wanted(ROOM, START))
+        found = found_message(one, [one], MessageFilter(ROOM, START))
         assert found["link"].startswith("https://www.chatwork.com/#!rid400-")
         assert (found["account_name"], found["possible_loss"]) == ("", False)
 
-    def test_shows_of_a_message_that_answers_several_what_answers_the_one(self):
+    def test_the_text_is_the_part_that_replies_to_the_message(self):
         one = message(3, f"{reply_tag(1)}データ連携ボット\n承認\n\n{reply_tag(2)}データ連携ボット\n却下")
         page_ = [message(1, account_id=BOT), one]
-        wanted = Wanted(ROOM, START, reply_to=str(FIRST_ID + 2))
-        assert found_message(one, page_, wanted)["text"] == "却下"
-        assert "承認" in found_message(one, page_, Wanted(ROOM, START))["text"]
+        message_filter = MessageFilter(ROOM, START, reply_to=str(FIRST_ID + 2))
+        assert found_message(one, page_, message_filter)["text"] == "却下"
+        assert "承認" in found_message(one, page_, MessageFilter(ROOM, START))["text"]

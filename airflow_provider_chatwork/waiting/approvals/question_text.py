@@ -1,39 +1,39 @@
-"""The texts that ask people and help them with their answers, in Japanese and English."""
+"""The texts of questions and hints, in Japanese and English."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from airflow_provider_chatwork.api.notation import info, safe, to
-from airflow_provider_chatwork.api.validation import LANGUAGES
+from airflow_provider_chatwork.utils.i18n import Catalog, Texts
 
-_HONORIFICS = ("さん", "さま", "様")
-_WORDS: dict[str, tuple[str, str]] = {
+_TEXTS: Texts = {
     "title": ("回答のお願い", "Your answer is needed"),
-    "how": (
+    "instructions": (
         "このメッセージに返信し、1 行目に選択肢か番号だけを書いてください。2 行目からはコメントを書けます。",
         "Reply to this message. On the first line, write nothing but an option or its number; comments go below it.",
     ),
-    "who": ("回答できる人: {names}", "Who may answer: {names}"),
-    "between": ("、", ", "),
-    "any": ("どなたか 1 人の回答で決まります。", "The answer of any one person decides."),
-    "some": (
-        "{count} 人のうち {needed} 人が同じ選択肢を選ぶと決まります。",
-        "Decided when {needed} of {count} people choose the same.",
+    "approvers": ("回答できる人: {names}", "Who may answer: {names}"),
+    "quorum_any": ("どなたか 1 人の回答で決まります。", "The answer of any one person decides."),
+    "quorum_some": (
+        "{count} 人のうち {quorum} 人が同じ選択肢を選ぶと決まります。",
+        "Decided when {quorum} of {count} people choose the same.",
     ),
-    "all": ("{count} 人全員が同じ選択肢を選ぶと決まります。", "Decided when all {count} people choose the same."),
-    "until": ("回答期限: この質問から {limit}", "Time to answer: {limit} from now"),
+    "quorum_all": (
+        "{count} 人全員が同じ選択肢を選ぶと決まります。",
+        "Decided when all {count} people choose the same.",
+    ),
+    "timeout": ("回答期限: この質問から {timeout}", "Time to answer: {timeout} from now"),
     "source": ("依頼元: Airflow {source}", "Asked by: Airflow {source}"),
     "days": ("{n} 日", "{n} d"),
     "hours": ("{n} 時間", "{n} h"),
     "minutes": ("{n} 分", "{n} min"),
-    "person": ("{name}さん", "{name}"),
     "hint": (
         "恐れ入りますが、回答を読み取れませんでした。1 行目に次の選択肢か番号だけを書いて、もう一度返信してください。",
         "Sorry, this could not be read as an answer. Please reply once more, with nothing but one of these options or "
         "its number on the first line.",
     ),
-    "taken back": (
+    "invalidated": (
         "先の回答は、この返信により取り消されたものとして扱います。",
         "With this reply, your earlier answer no longer counts.",
     ),
@@ -47,66 +47,60 @@ def question_text(
     options: Sequence[str],
     to_ids: Sequence[int],
     approvers: Sequence[int],
-    needed: int,
+    quorum: int,
     names: Mapping[int, str],
     timeout: float,
     source: str,
     lang: str,
 ) -> str:
-    """Write the message that asks.
+    """Return the message of a question.
 
-    :param question: notation of the author.
-    :param to_ids: who is called.
-    :param names: the names of those in the room.
-    :param timeout: how many seconds there are to answer. No time of day is told, so that the text is the same on
-        every try of the task.
-    :param source: which Airflow task asks, from :func:`source_text`; nothing leaves it away.
+    :param question: the author's text, as notation.
+    :param to_ids: the accounts that get a To tag.
+    :param names: the names of the room's members, by account id.
+    :param timeout: seconds to answer. No time of day is written, so that the text is the same on every try of the task.
+    :param source: the Airflow task, as of :func:`source_text`; not written if empty.
     """
-    say = _speaker(lang)
-    how = [_listed(options), "", say("how")]
+    catalog = Catalog(lang, _TEXTS)
+    lines = [_numbered(options), "", catalog.text("instructions")]
     if [*to_ids] != [*approvers]:
-        how.append(
-            say("who", names=safe(say("between").join(_one_line(names[account_id]) for account_id in approvers)))
-        )
+        approver_names = catalog.join_names([_one_line(names[account_id]) for account_id in approvers])
+        lines.append(catalog.text("approvers", names=safe(approver_names)))
     if len(approvers) > 1:
-        which = "any" if needed == 1 else "all" if needed == len(approvers) else "some"
-        how.append(say(which, count=len(approvers), needed=needed))
-    how.append(say("until", limit=_while(say, timeout)))
+        key = "quorum_any" if quorum == 1 else "quorum_all" if quorum == len(approvers) else "quorum_some"
+        lines.append(catalog.text(key, count=len(approvers), quorum=quorum))
+    lines.append(catalog.text("timeout", timeout=_duration(catalog, timeout)))
     if source:
-        how.append(say("source", source=safe(_one_line(source))))
-    called = to({account_id: person(names[account_id], lang) for account_id in to_ids})
-    framed = info(f"{question}\n\n" + "\n".join(how), title=say("title"))
-    return f"{called}\n{framed}" if called else framed
+        lines.append(catalog.text("source", source=safe(_one_line(source))))
+    mentions = to({account_id: catalog.address(names[account_id]) for account_id in to_ids})
+    framed = info(f"{question}\n\n" + "\n".join(lines), title=catalog.text("title"))
+    return f"{mentions}\n{framed}" if mentions else framed
 
 
 def source_text(dag_id: str, task_id: str, run_id: str, map_index: int | None = None) -> str:
-    """Name the task instance that asks: by this, people tell the runs of a DAG apart, and so does who looks for it.
+    """Return the name of a task instance. It makes the questions of several runs of a DAG distinct.
 
-    :param map_index: which one of several mapped tasks; negative, or ``None``, for one that is not mapped.
+    :param map_index: negative, or ``None``, for a task that is not mapped.
     """
     mapped = "" if map_index is None or map_index < 0 else f"[{map_index}]"
     return f"{dag_id} / {task_id}{mapped} / {run_id}"
 
 
 def hint_text(options: Sequence[str], link: str, lang: str) -> str:
-    """Write how to answer, for somebody whose answer could not be read.
+    """Return a hint how to answer, for an approver whose answer could not be parsed.
 
-    :param link: the address of the question.
+    :param link: the URL of the question.
     """
-    return "\n".join([_say(lang, "hint"), _listed(options), f"{_say(lang, 'question')}: {link}"])
+    catalog = Catalog(lang, _TEXTS)
+    return "\n".join([catalog.text("hint"), _numbered(options), f"{catalog.text('question')}: {link}"])
 
 
-def taken_back_text(options: Sequence[str], link: str, lang: str) -> str:
-    """Write the hint for somebody whose earlier answer no longer counts. It ends with that for everybody.
+def invalidation_text(options: Sequence[str], link: str, lang: str) -> str:
+    """Return the hint for an approver whose vote was invalidated. It ends with :func:`hint_text`.
 
-    :param link: the address of the question.
+    :param link: the URL of the question.
     """
-    return f"{_say(lang, 'taken back')}\n{hint_text(options, link, lang)}"
-
-
-def person(name: str, lang: str) -> str:
-    """Speak to somebody."""
-    return name if not name or name.endswith(_HONORIFICS) else _say(lang, "person", name=name)
+    return f"{Catalog(lang, _TEXTS).text('invalidated')}\n{hint_text(options, link, lang)}"
 
 
 def _one_line(name: str) -> str:
@@ -114,20 +108,12 @@ def _one_line(name: str) -> str:
     return " ".join(name.split())
 
 
-def _listed(options: Sequence[str]) -> str:
+def _numbered(options: Sequence[str]) -> str:
     return "\n".join(f"{number}. {safe(text)}" for number, text in enumerate(options, 1))
 
 
-def _while(say: Callable[..., str], seconds: float) -> str:
-    for name, unit in (("days", 86400), ("hours", 3600)):
+def _duration(catalog: Catalog, seconds: float) -> str:
+    for key, unit in (("days", 86400), ("hours", 3600)):
         if seconds >= unit and seconds % unit == 0:
-            return say(name, n=int(seconds // unit))
-    return say("minutes", n=max(round(seconds / 60), 1))
-
-
-def _speaker(lang: str) -> Callable[..., str]:
-    return lambda name, /, **values: _say(lang, name, **values)
-
-
-def _say(lang: str, sentence: str, /, **values: object) -> str:
-    return _WORDS[sentence][LANGUAGES.index(lang)].format(**values)
+            return catalog.text(key, n=int(seconds // unit))
+    return catalog.text("minutes", n=max(round(seconds / 60), 1))

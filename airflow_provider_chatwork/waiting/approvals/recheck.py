@@ -1,9 +1,8 @@
-"""Whether what was heard still stands: who is in the room, and what became of messages behind the newest 100."""
+"""Check before a decision who can still vote, and whether messages that left the newest 100 were edited or deleted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
@@ -12,82 +11,83 @@ from airflow_provider_chatwork.api.message_text import is_deleted
 from airflow_provider_chatwork.api.messages import get_message
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.rooms import list_members
-from airflow_provider_chatwork.waiting.approvals.votes import latest
+from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question
+from airflow_provider_chatwork.waiting.approvals.tally import latest_votes
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard
-
-#: How often to see who of the approvers is still in the room, in seconds.
-MEMBERS_EVERY = 3600.0
-# The role of who may only read a room.
-_READONLY = "readonly"
+#: Seconds between two refreshes of the room's members.
+MEMBERS_INTERVAL = 3600.0
 
 
-def can_answer(members: Sequence[models.Member]) -> dict[int, str]:
-    """The names of those members of a room who can write there, by account id."""
-    return {one["account_id"]: one.get("name", "") for one in members if one.get("role") != _READONLY}
+def writable_members(members: Sequence[models.Member]) -> dict[int, str]:
+    """Return the names of the members who can write in a room, by account id."""
+    return {one["account_id"]: one.get("name", "") for one in members if one.get("role") != "readonly"}
 
 
-def look_at_members(ask: Ask, known: Heard, now: float, remarks: list[str]) -> CallFlow[None]:
-    """Note which approvers cannot answer any more. Yields the call to run."""
+def refresh_members(
+    question: Question, state: ApprovalState, now: float, warnings: list[str]
+) -> CallFlow[ApprovalState]:
+    """Return the state with the approvers who cannot vote any more. Yields the call to run.
+
+    A temporary failure leaves the state as it is, so that the next poll lists the members again.
+    """
     try:
-        here = can_answer((yield strict_empty_list(list_members(ask.room_id))))
+        members = writable_members((yield strict_empty_list(list_members(question.room_id))))
     except ChatworkError as error:
         if not is_transient(error):
             raise
-        # The next look asks again.
-        remarks.append(f"Chatwork did not tell who is in room {ask.room_id}. {error}")
-        return
-    absent = [account_id for account_id in ask.approvers if account_id not in here]
-    gone = [account_id for account_id in absent if account_id not in known["absent"]]
-    if gone:
-        remarks.append(
-            f"approvers who cannot answer any more, as they left room {ask.room_id} or may only read: {gone}"
-        )
-    known["absent"], known["members_at"] = absent, now
+        warnings.append(f"the members of room {question.room_id} could not be listed: {error}")
+        return state
+    ineligible = [account_id for account_id in question.approvers if account_id not in members]
+    new = [account_id for account_id in ineligible if account_id not in state["ineligible"]]
+    if new:
+        warnings.append(f"approvers who left room {question.room_id} or may only read there no longer count: {new}")
+    return {**state, "ineligible": ineligible, "members_at": now}
 
 
-def read_behind(
-    ask: Ask, page: Sequence[models.Message], known: Heard, remarks: list[str], *, is_last: bool
-) -> CallFlow[dict[str, models.Message | None] | None]:
-    """Read what counts and is not on the page; ``None`` where Chatwork does not tell it for a while.
+def reread_old_messages(
+    question: Question, page: Sequence[models.Message], state: ApprovalState, warnings: list[str], *, is_last: bool
+) -> CallFlow[tuple[ApprovalState, dict[str, models.Message | None] | None]]:
+    """Read the question and the messages of votes that are not on the page.
 
-    As a question that is gone ends the wait for good, it counts as gone only where Chatwork says so twice.
+    Yields the calls to run. As a deleted question ends the wait for good, it counts as deleted only if two requests in
+    a row answer 404.
 
-    :param is_last: whether there is no other look, so that it is asked twice at once.
+    :param is_last: whether this is the last poll, so that the second request for the question is sent at once.
+    :return: the state; and the messages by their ids, ``None`` for one that was deleted. Instead of the messages
+        ``None`` after a temporary failure.
     """
-    there = {message["message_id"] for message in page}
-    counting = [ask.message_id, *(answer["message_id"] for answer in latest(known["answers"]))]
-    read: dict[str, models.Message | None] = {}
-    for message_id in counting:
-        if message_id in there:
+    on_page = {message["message_id"] for message in page}
+    messages: dict[str, models.Message | None] = {}
+    for message_id in (question.message_id, *(vote["message_id"] for vote in latest_votes(state["votes"]))):
+        if message_id in on_page:
             continue
-        is_question = message_id == ask.message_id
+        is_question = message_id == question.message_id
         try:
             try:
-                read[message_id] = yield get_message(ask.room_id, message_id)
+                messages[message_id] = yield get_message(question.room_id, message_id)
             except ChatworkNotFoundError:
-                if not is_question or known.get("question_missed"):
+                if not is_question or state["question_not_found"]:
                     raise
-                known["question_missed"] = True
+                state = {**state, "question_not_found": True}
                 if not is_last:
-                    remarks.append(f"Chatwork did not find the question {message_id}; the next look asks for it again")
-                    return None
-                read[message_id] = yield get_message(ask.room_id, message_id)
+                    warnings.append(f"Chatwork did not find the question {message_id}; the next poll requests it again")
+                    return state, None
+                messages[message_id] = yield get_message(question.room_id, message_id)
             if is_question:
-                known["question_missed"] = False
+                state = {**state, "question_not_found": False}
         except ChatworkNotFoundError:
-            read[message_id] = None
+            messages[message_id] = None
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            remarks.append(f"Chatwork did not tell whether the message {message_id} still stands. {error}")
-            return None
-        if not is_question and is_gone(read[message_id]):
-            remarks.append(f"the answer {message_id} no longer counts, as it was deleted")
-    return read
-
-
-def is_gone(message: models.Message | None) -> bool:
-    """Whether a message that was read is no longer there."""
-    return message is None or is_deleted(message["body"])
+            warnings.append(
+                f"the message {message_id} could not be read, so it is not known whether it was edited or deleted: "
+                f"{error}"
+            )
+            return state, None
+        message = messages[message_id]
+        if message is None or is_deleted(message["body"]):
+            messages[message_id] = None
+            if not is_question:
+                warnings.append(f"the vote in message {message_id} no longer counts, as the message was deleted")
+    return state, messages

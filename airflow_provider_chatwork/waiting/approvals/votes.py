@@ -1,208 +1,189 @@
-"""Who answered a question how: what a page of the room shows, together with what was heard before."""
+"""Parse replies to a question, and derive the votes from them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.message_text import Names, names_on, reply_texts
-from airflow_provider_chatwork.waiting.approvals.options import Answer, Verdict, clipped, tally
-from airflow_provider_chatwork.waiting.message_filter import Wanted, position
+from airflow_provider_chatwork.api.message_text import is_deleted, is_system, names_on, reply_texts
+from airflow_provider_chatwork.api.messages import position
+from airflow_provider_chatwork.waiting.approvals.options import truncate_comment
+from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question, Vote
+from airflow_provider_chatwork.waiting.approvals.tally import eligible_approvers, latest_votes
+from airflow_provider_chatwork.waiting.message_filter import Position
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard
-
-# Chatwork's clock says when something was sent, ours when the time is over. Whoever answers in the last seconds must
-# not lose by their difference, and nobody decides by answering a day late. In seconds.
-_SKEW = 60.0
+# Chatwork's clock sets `send_time`, ours the deadline: a vote in the last seconds must not be lost by their difference.
+_CLOCK_SKEW = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What somebody said in answer to the question.
+class Reply:
+    """A reply to the question or to one of its hints.
 
-    :param answer: what it means; ``None`` where that cannot be told.
-    :param moment: the Unix time at which it came to say so.
+    :param choice: the option that it names; ``None`` if it does not name exactly one.
+    :param comment: the text below the option.
     """
 
     message: models.Message
-    answer: Answer | None
-    moment: int
+    choice: str | None
+    comment: str
 
 
-def hear(
-    ask: Ask,
-    page: Sequence[models.Message],
-    heard: Heard,
-    answered: Collection[str],
+@dataclass(frozen=True, slots=True)
+class _Ballot:
+    """What a reply counts as.
+
+    :param vote: ``None`` if the reply is not a valid vote.
+    :param changed_at: the Unix time since which the message has this content.
+    """
+
+    message: models.Message
+    vote: Vote | None
+    changed_at: int
+
+    @property
+    def choice(self) -> str | None:
+        return self.vote and self.vote["choice"]
+
+
+def author_names(page: Sequence[models.Message], state: ApprovalState) -> dict[int, str]:
+    """Return the names of the authors of a page and of earlier votes, by account id."""
+    return {vote["account_id"]: vote["name"] for vote in state["votes"]} | names_on(page)
+
+
+def parse_replies(
+    question: Question, messages: Sequence[models.Message], targets: Collection[str], names: Mapping[int, str]
+) -> list[Reply]:
+    """Parse the replies of approvers.
+
+    :param messages: oldest first.
+    :param targets: the ids of the messages that are answered: the question and its hints.
+    :param names: as of :func:`author_names`.
+    """
+    # Replies written before the account of the token was renamed carry its old name.
+    own_names = (names.get(question.account_id, ""), question.account_name)
+    all_names: dict[int, str | tuple[str, ...]] = {**names, question.account_id: own_names}
+    approvers = {*question.approvers} - {question.account_id}
+    replies = []
+    for message in messages:
+        body = message["body"]
+        if (
+            message["account"]["account_id"] not in approvers
+            or int(message["message_id"]) <= int(question.message_id)
+            or not any(target in body for target in targets)
+            or is_deleted(body)
+            or is_system(body)
+        ):
+            continue
+        parsed = [
+            question.parser.parse(text)
+            for target in targets
+            for text in reply_texts(body, question.room_id, target, all_names, strictly=True)
+        ]
+        if parsed:
+            choices = {choice for choice, _ in parsed}
+            comment = "\n".join(comment for _, comment in parsed if comment)
+            replies.append(Reply(message, choices.pop() if len(choices) == 1 else None, comment))
+    return replies
+
+
+def collect_votes(
+    question: Question,
+    state: ApprovalState,
+    replies: Sequence[Reply],
+    since: Position | None,
     deadline: float,
-) -> tuple[list[Answer], dict[int, models.Message]]:
-    """Hear the answers of those who can decide.
+    warnings: list[str],
+) -> tuple[ApprovalState, dict[int, models.Message]]:
+    """Derive the votes from the replies and from the votes of earlier polls.
 
-    The latest word of each counts. Where that cannot be read, they have no answer, whatever they said before; and
-    neither do they where it cannot be told which word is the latest, as they edited an earlier message after it. Who
-    has lost an answer so has none until they answer anew, whatever becomes of the message because of which.
+    Each approver's latest reply counts. If it cannot be parsed, the approver has no vote, also not an earlier one: a
+    possible withdrawal must not count as a consent. The same holds if an earlier reply was edited after the latest one
+    and says something else. A vote that was invalidated this way stays invalid, also if that reply is deleted later;
+    only a vote after it counts.
 
-    :param page: messages, oldest first.
-    :param heard: of the look before, for what is behind the page and what was edited when it was too late.
-    :param answered: the messages to which an answer is a reply.
-    :param deadline: the Unix time up to which people can answer.
-    :return: their answers, oldest first for each, and, for those who have none any more, the message because of which.
+    :param replies: oldest first.
+    :param since: the position of the oldest message that was read. Of older messages, earlier votes are kept.
+    :param deadline: Unix time. Replies sent or edited after it do not count.
+    :return: the new state; and, by account id, the reply of each approver that is not a valid vote, oldest first.
     """
-    latest_time = deadline + _SKEW
-    first = position(page[0]) if page else None
-    # All others are as the page shows them: edited, deleted, or as they were.
-    behind = [answer for answer in heard["answers"] if first is None or _position(answer) < first]
-    people = present(ask, heard)
-    remembered = [answer for answer in latest(behind) if answer["account_id"] in people and _is_new(answer, heard)]
-    said: dict[int, list[_Said]] = {}
-    names = _names(ask, page)
-    in_time = {answer["message_id"]: answer for answer in heard["answers"]}
-    for message in _replies(ask, page, people, answered):
-        if message["send_time"] <= latest_time:
-            heard_in_time = in_time.get(message["message_id"])
-            one = _read(ask, message, answered, names, heard_in_time, latest_time)
-            said.setdefault(message["account"]["account_id"], []).append(one)
+    eligible = eligible_approvers(question, state)
+    by_approver: dict[int, list[_Ballot]] = {}
+    earlier = {vote["message_id"]: vote for vote in state["votes"]}
+    for reply in replies:
+        account_id = reply.message["account"]["account_id"]
+        if account_id in eligible and reply.message["send_time"] <= deadline + _CLOCK_SKEW:
+            ballot = _count_reply(question, reply, earlier, deadline + _CLOCK_SKEW)
+            by_approver.setdefault(account_id, []).append(ballot)
     unclear: dict[int, models.Message] = {}
-    for account_id, ones in said.items():
-        touched = max(ones, key=lambda one: (one.moment, position(one.message)))
-        if _meaning(touched) != _meaning(ones[-1]):
-            unclear[account_id] = touched.message
-        elif ones[-1].answer is None:
-            unclear[account_id] = ones[-1].message
-    found = (one.answer for ones in said.values() for one in ones if one.answer is not None)
-    new = (answer for answer in found if _is_new(answer, heard))
-    return [*remembered, *new], dict(sorted(unclear.items(), key=lambda item: position(item[1])))
+    for account_id, ballots in by_approver.items():
+        last_changed = max(ballots, key=lambda ballot: (ballot.changed_at, position(ballot.message)))
+        if last_changed.choice != ballots[-1].choice:
+            unclear[account_id] = last_changed.message
+        elif ballots[-1].vote is None:
+            unclear[account_id] = ballots[-1].message
+    old = latest_votes(vote for vote in state["votes"] if since is None or position(vote) < since)
+    votes = [vote for vote in old if vote["account_id"] in eligible]
+    votes += [ballot.vote for ballots in by_approver.values() for ballot in ballots if ballot.vote is not None]
+    votes = [vote for vote in votes if _is_after_invalidation(vote, state)]
+    unclear = dict(sorted(unclear.items(), key=lambda item: position(item[1])))
+    return _invalidate(state, votes, unclear, warnings), unclear
 
 
-def present(ask: Ask, heard: Heard) -> list[int]:
-    """Those of the approvers who can answer, as far as is known."""
-    return [one for one in ask.approvers if one != ask.account_id and one not in heard["absent"]]
-
-
-def moment_of(message: models.Message) -> list[int]:
-    """When a message came to say what it says, as a Unix time, and its id."""
-    return [max(message["send_time"], message.get("update_time", 0)), int(message["message_id"])]
-
-
-def judge(ask: Ask, heard: Heard) -> Verdict:
-    """What follows from what was heard."""
-    return tally(
-        heard["answers"],
-        options=ask.options,
-        rejecting=ask.rejecting,
-        approvers=present(ask, heard),
-        needed=ask.needed,
-    )
-
-
-def latest(answers: Iterable[Answer]) -> list[Answer]:
-    """The answer of each person that counts, oldest first."""
-    by_person: dict[int, Answer] = {}
-    for answer in sorted(answers, key=_position):
-        by_person.pop(answer["account_id"], None)
-        by_person[answer["account_id"]] = answer
-    return [*by_person.values()]
-
-
-def result_of(ask: Ask, heard: Heard, choice: str, outcome: str) -> dict[str, Any]:
-    """Describe a decision as plain JSON, for people and DAGs.
-
-    :param outcome: how it came about.
-    """
-    votes = latest(heard["answers"])
-    return {
-        "choice": choice,
-        "number": ask.choices.number(choice),
-        "outcome": outcome,
-        "who": [vote for vote in votes if vote["choice"] == choice],
-        "votes": votes,
-        "message_id": ask.message_id,
-        "link": ask.link,
-        "possible_loss": heard["possible_loss"],
-    }
-
-
-def describe(ask: Ask, heard: Heard) -> str:
-    """Say who chose what so far, without names, as that is for logs."""
-    votes = latest(heard["answers"])
-    said = []
-    for option in ask.options:
-        by = [str(vote["account_id"]) for vote in votes if vote["choice"] == option]
-        if by:
-            said.append(f"{option!r} by {', '.join(by)}")
-    others = [one for one in ask.approvers if all(vote["account_id"] != one for vote in votes)]
-    silent = [str(one) for one in others if one not in heard["absent"]]
-    if silent:
-        said.append(f"no answer from {', '.join(silent)}")
-    gone = [str(one) for one in others if one in heard["absent"]]
-    if gone:
-        said.append(f"no longer in the room, or only to read: {', '.join(gone)}")
-    return "; ".join(said)
-
-
-def _replies(
-    ask: Ask, page: Sequence[models.Message], people: Sequence[int], answered: Collection[str]
-) -> list[models.Message]:
-    found: dict[str, models.Message] = {}
-    # Nobody in particular would be everybody.
-    for message_id in answered if people else ():
-        wanted = Wanted(ask.room_id, ask.message_id, from_account_ids=tuple(people), reply_to=message_id)
-        found.update((message["message_id"], message) for message in wanted.candidates(page))
-    return sorted(found.values(), key=position)
-
-
-def _read(
-    ask: Ask,
-    message: models.Message,
-    answered: Collection[str],
-    names: Names,
-    heard_in_time: Answer | None,
-    latest_time: float,
-) -> _Said:
+def _count_reply(question: Question, reply: Reply, earlier: Mapping[str, Vote], latest_time: float) -> _Ballot:
+    message = reply.message
     sent, updated = message["send_time"], message.get("update_time", 0)
     if updated > latest_time:
-        # What it said in time, nobody knows any more, unless it was heard.
-        moment = sent if heard_in_time is None else max(sent, heard_in_time["update_time"])
-        return _Said(message, heard_in_time, moment)
-    texts = [text for to in answered for text in reply_texts(message["body"], ask.room_id, to, names, strictly=True)]
-    read = [ask.choices.read(text) for text in texts]
-    choices = {choice for choice, _ in read}
-    choice = choices.pop() if len(choices) == 1 else None
-    answer: Answer | None = None
-    if choice is not None:
-        answer = {
-            "account_id": message["account"]["account_id"],
-            "name": message["account"].get("name", ""),
-            "choice": choice,
-            "number": ask.choices.number(choice),
-            "words": clipped("\n".join(words for _, words in read if words), len(ask.approvers)),
-            "message_id": message["message_id"],
-            "send_time": sent,
-            "update_time": updated,
-        }
-    return _Said(message, answer, max(sent, updated))
+        # Edited after the deadline: its earlier text is only known if an earlier poll stored the vote.
+        vote = earlier.get(message["message_id"])
+        return _Ballot(message, vote, sent if vote is None else max(sent, vote["update_time"]))
+    if reply.choice is None:
+        return _Ballot(message, None, max(sent, updated))
+    new_vote: Vote = {
+        "account_id": message["account"]["account_id"],
+        "name": message["account"].get("name", ""),
+        "choice": reply.choice,
+        "number": question.parser.number(reply.choice),
+        "comment": truncate_comment(reply.comment, len(question.approvers)),
+        "message_id": message["message_id"],
+        "send_time": sent,
+        "update_time": updated,
+    }
+    return _Ballot(message, new_vote, max(sent, updated))
 
 
-def _names(ask: Ask, page: Sequence[models.Message]) -> Names:
-    names: dict[int, tuple[str, ...]] = {account_id: (name,) for account_id, name in names_on(page).items()}
-    # The account may have been renamed since it asked, and people may have answered before as well as after that.
-    names[ask.account_id] = (*names.get(ask.account_id, ()), ask.account_name)
-    return names
+def _is_after_invalidation(vote: Vote, state: ApprovalState) -> bool:
+    invalidated_at = state["invalidated_at"].get(str(vote["account_id"]))
+    changed_at = [max(vote["send_time"], vote["update_time"]), int(vote["message_id"])]
+    return invalidated_at is None or changed_at > invalidated_at
 
 
-def _is_new(answer: Answer, heard: Heard) -> bool:
-    """Whether an answer was given, or edited, after what took an earlier one of that person back."""
-    moment = heard.get("taken_back_at", {}).get(str(answer["account_id"]))
-    said = max(answer["send_time"], answer["update_time"]), int(answer["message_id"])
-    return moment is None or said > (moment[0], moment[1])
-
-
-def _meaning(said: _Said) -> str | None:
-    return said.answer and said.answer["choice"]
-
-
-def _position(answer: Answer) -> tuple[int, int]:
-    return answer["send_time"], int(answer["message_id"])
+def _invalidate(
+    state: ApprovalState, votes: Sequence[Vote], unclear: Mapping[int, models.Message], warnings: list[str]
+) -> ApprovalState:
+    """Return the state with the votes of those who have no unclear reply, and note whose vote was invalidated."""
+    invalidated, invalidated_at = {**state["invalidated"]}, {**state["invalidated_at"]}
+    had_votes = {vote["account_id"] for vote in state["votes"]}
+    have_votes = {vote["account_id"] for vote in votes}
+    for account_id in have_votes - unclear.keys():
+        if invalidated.get(str(account_id), "") is None:
+            # They voted again before the notice was posted.
+            del invalidated[str(account_id)]
+    for account_id in sorted((have_votes | had_votes) & unclear.keys()):
+        key, message = str(account_id), unclear[account_id]
+        if account_id in had_votes or key not in invalidated:
+            warning = (
+                f"the vote of account {account_id} no longer counts: the message {message['message_id']}, sent or "
+                "edited after it, names another option or none"
+            )
+            if warning not in warnings:
+                warnings.append(warning)
+        invalidated.setdefault(key, None)
+        changed_at = [max(message["send_time"], message.get("update_time", 0)), int(message["message_id"])]
+        invalidated_at[key] = max(invalidated_at.get(key, [0, 0]), changed_at)
+    valid = [vote for vote in votes if vote["account_id"] not in unclear]
+    counting = {vote["message_id"] for vote in latest_votes(valid)}
+    # Superseded votes are kept as a fallback, without their comments, which can be long.
+    valid = [vote if vote["message_id"] in counting else {**vote, "comment": ""} for vote in valid]
+    return {**state, "votes": valid, "invalidated": invalidated, "invalidated_at": invalidated_at}

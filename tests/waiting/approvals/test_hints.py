@@ -11,8 +11,9 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkUnknownOutcomeError,
 )
 from airflow_provider_chatwork.waiting.approvals.hints import NO_HINT
-from airflow_provider_chatwork.waiting.approvals.poll import Heard, is_worth_keeping, nothing_heard
-from tests.waiting.approvals.asked import (
+from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, new_state
+from airflow_provider_chatwork.waiting.approvals.tally import has_new_votes_or_hints
+from tests.waiting.approvals.fake_room import (
     BEGIN,
     BOT,
     DEADLINE,
@@ -21,21 +22,21 @@ from tests.waiting.approvals.asked import (
     SATO,
     TAKAHASHI,
     YAMADA,
-    Room,
-    chatter,
+    FakeRoom,
     choices,
-    look,
     message,
+    other_messages,
     page,
+    poll_page,
     reply,
 )
 
 
-class TestTheHint:
-    def test_helps_whoever_could_not_be_understood(self):
-        room = Room()
-        found = look(page(reply(5, SATO, "承認かな")), room=room)
-        assert found.heard["hints"] == {str(SATO): "5000"}
+class TestHint:
+    def test_an_unclear_reply_gets_a_hint(self):
+        room = FakeRoom()
+        result = poll_page(page(reply(5, SATO, "承認かな")), room=room)
+        assert result.state["hinted"] == {str(SATO): "5000"}
         assert room.posted == [
             f"[rp aid={SATO} to={ROOM}-1005] 佐藤さん\n"
             "恐れ入りますが、回答を読み取れませんでした。"
@@ -44,37 +45,37 @@ class TestTheHint:
         ]
 
     def test_is_in_the_language_of_the_connection(self):
-        room = Room()
-        look(page(reply(5, SATO, "hm")), room=room, lang="en")
+        room = FakeRoom()
+        poll_page(page(reply(5, SATO, "hm")), room=room, lang="en")
         assert room.posted[0].startswith(f"[rp aid={SATO} to={ROOM}-1005] 佐藤\nSorry, ")
 
-    def test_is_given_to_each_once(self):
-        room = Room()
+    def test_each_approver_gets_one_hint(self):
+        room = FakeRoom()
         said = page(reply(5, SATO, "承認かな"), reply(8, YAMADA, "了解"))
-        first = look(page(reply(5, SATO, "承認かな")), room=room)
-        second = look(said, first.heard, room)
-        third = look([*said, reply(9, SATO, "えーと")], second.heard, room)
-        assert third.heard["hints"] == {str(SATO): "5000", str(YAMADA): "5001"}
+        first = poll_page(page(reply(5, SATO, "承認かな")), room=room)
+        second = poll_page(said, first.state, room)
+        third = poll_page([*said, reply(9, SATO, "えーと")], second.state, room)
+        assert third.state["hinted"] == {str(SATO): "5000", str(YAMADA): "5001"}
         assert [body.partition(" to=")[0] for body in room.posted] == [f"[rp aid={who}" for who in (SATO, YAMADA)]
-        assert not third.owes_help
+        assert not third.hint_pending
 
-    def test_is_given_to_whoever_ended_with_what_is_no_answer(self):
-        room = Room()
+    def test_only_the_latest_reply_of_an_approver_gets_one(self):
+        room = FakeRoom()
         unclear = [
             reply(5, SATO, "うーん"),
             reply(6, YAMADA, "えーと"),
             reply(7, SATO, "承認"),
             reply(8, YAMADA, "はて"),
         ]
-        look(page(*unclear), room=room)
+        poll_page(page(*unclear), room=room)
         assert [body.partition(" ")[2].partition("]")[0] for body in room.posted] == [f"aid={YAMADA} to={ROOM}-1008"]
 
-    def test_is_given_to_others_where_it_is_refused_for_one(self):
-        room = Room(ChatworkForbiddenError("post_message", 403))
+    def test_others_get_one_if_chatwork_rejects_one(self):
+        room = FakeRoom(ChatworkForbiddenError("post_message", 403))
         said = page(reply(5, SATO, "うーん"), reply(6, YAMADA, "えーと"))
-        first = look(said, room=room)
-        assert first.heard["hints"] == {str(SATO): NO_HINT, str(YAMADA): NO_HINT}
-        look(said, first.heard, room)
+        first = poll_page(said, room=room)
+        assert first.state["hinted"] == {str(SATO): NO_HINT, str(YAMADA): NO_HINT}
+        poll_page(said, first.state, room)
         assert len(room.posted) == 2
 
     @pytest.mark.parametrize(
@@ -88,21 +89,21 @@ class TestTheHint:
         ],
         ids=["cleared up", "decided", "a stranger", "no reply", "nothing"],
     )
-    def test_is_not_given_where_nobody_needs_it(self, messages):
-        room = Room()
-        found = look(page(*messages), room=room, approvers=[SATO, YAMADA, TAKAHASHI])
+    def test_is_not_posted_without_need(self, messages):
+        room = FakeRoom()
+        result = poll_page(page(*messages), room=room, approvers=[SATO, YAMADA, TAKAHASHI])
         assert room.posted == []
-        assert found.heard["hints"] == {}
+        assert result.state["hinted"] == {}
 
-    def test_is_found_in_the_room_where_nobody_remembers_it(self):
-        room = Room()
-        look(page(reply(5, SATO, "うーん")), room=room)
+    def test_a_posted_hint_is_found_in_the_room(self):
+        room = FakeRoom()
+        poll_page(page(reply(5, SATO, "うーん")), room=room)
         given = message(6, BOT, room.posted[0].replace("\n", "\r\n") + "\n")
-        found = look(page(reply(5, SATO, "うーん"), given), room=room)
-        assert found.heard["hints"] == {str(SATO): "1006"}
+        result = poll_page(page(reply(5, SATO, "うーん"), given), room=room)
+        assert result.state["hinted"] == {str(SATO): "1006"}
         # Also where the message it replies to is behind the page.
-        found = look([given, *chatter(98, 10), reply(300, SATO, "はて")], room=room)
-        assert found.heard["hints"] == {str(SATO): "1006"}
+        result = poll_page([given, *other_messages(98, 10), reply(300, SATO, "はて")], room=room)
+        assert result.state["hinted"] == {str(SATO): "1006"}
         assert len(room.posted) == 1
 
     @pytest.mark.parametrize(
@@ -114,18 +115,18 @@ class TestTheHint:
         ],
         ids=["of another question", "quoted", "a link"],
     )
-    def test_is_not_taken_for_something_else(self, change: Callable[[str], str]):
-        room = Room()
-        look(page(reply(5, SATO, "うーん")), room=room)
-        look(page(reply(5, SATO, "うーん"), message(6, BOT, change(room.posted[0]))), room=room)
-        look(page(reply(5, SATO, "うーん"), message(6, SATO, room.posted[0])), room=room)
+    def test_another_message_does_not_count_as_a_hint(self, change: Callable[[str], str]):
+        room = FakeRoom()
+        poll_page(page(reply(5, SATO, "うーん")), room=room)
+        poll_page(page(reply(5, SATO, "うーん"), message(6, BOT, change(room.posted[0]))), room=room)
+        poll_page(page(reply(5, SATO, "うーん"), message(6, SATO, room.posted[0])), room=room)
         assert len(room.posted) == 3
 
-    def test_can_be_answered_like_the_question(self):
-        heard: Heard = {**nothing_heard(BEGIN), "hints": {str(YAMADA): "1006"}}
-        found = look(page(reply(7, SATO, "承認", to="1006"), reply(8, YAMADA, "承認")), heard)
-        assert found.outcome == "decided"
-        assert choices(look(page(reply(7, SATO, "承認", to="1006")))) == []
+    def test_a_reply_to_a_hint_is_an_answer(self):
+        state: ApprovalState = {**new_state(BEGIN), "hinted": {str(YAMADA): "1006"}}
+        result = poll_page(page(reply(7, SATO, "承認", to="1006"), reply(8, YAMADA, "承認")), state)
+        assert result.outcome == "decided"
+        assert choices(poll_page(page(reply(7, SATO, "承認", to="1006")))) == []
 
     @pytest.mark.parametrize(
         ("refusal", "hints"),
@@ -136,52 +137,52 @@ class TestTheHint:
         ],
         ids=lambda value: type(value).__name__,
     )
-    def test_does_not_end_the_wait_where_it_cannot_be_given(self, refusal, hints):
-        found = look(page(reply(5, SATO, "うーん"), reply(6, YAMADA, "承認")), room=Room(refusal))
-        assert found.outcome == "open"
-        assert found.heard["hints"] == hints
-        assert choices(found) == [(YAMADA, "承認")]
-        assert [str(refusal) in remark for remark in found.remarks] == [True]
+    def test_a_failed_hint_does_not_end_the_wait(self, refusal, hints):
+        result = poll_page(page(reply(5, SATO, "うーん"), reply(6, YAMADA, "承認")), room=FakeRoom(refusal))
+        assert result.outcome == "open"
+        assert result.state["hinted"] == hints
+        assert choices(result) == [(YAMADA, "承認")]
+        assert [str(refusal) in warning for warning in result.warnings] == [True]
 
-    def test_is_owed_and_not_given_on_a_page_that_may_be_old(self):
-        room = Room()
-        found = look(page(reply(5, SATO, "うーん")), room=room, helps=False)
-        assert found.owes_help
-        assert found.heard["hints"] == {}
+    def test_is_pending_and_not_posted_if_the_page_may_be_old(self):
+        room = FakeRoom()
+        result = poll_page(page(reply(5, SATO, "うーん")), room=room, may_post_hints=False)
+        assert result.hint_pending
+        assert result.state["hinted"] == {}
         assert room.posted == []
-        assert not look(page(reply(5, SATO, "うーん")), room=room).owes_help
+        assert not poll_page(page(reply(5, SATO, "うーん")), room=room).hint_pending
 
     @pytest.mark.parametrize(("now", "hints"), [(DEADLINE - 1, 2), (DEADLINE, 0)])
-    def test_is_not_given_once_the_time_is_over(self, now, hints):
-        room = Room()
-        found = look(
+    def test_is_not_posted_after_the_deadline(self, now, hints):
+        room = FakeRoom()
+        result = poll_page(
             page(reply(5, SATO, "うーん"), reply(6, YAMADA, "承認"), reply(7, YAMADA, "あ")), room=room, now=now
         )
         assert len(room.posted) == hints
-        assert not found.owes_help
+        assert not result.hint_pending
 
 
-class TestAnAnswerThatWasTakenBack:
+class TestInvalidatedVote:
     NOTICE = "先の回答は、この返信により取り消されたものとして扱います。"
 
     def test_does_not_count(self):
-        found = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します"), reply(7, YAMADA, "承認")))
-        assert (found.outcome, choices(found)) == ("open", [(YAMADA, "承認")])
-        assert [f"answer of {SATO}" in remark for remark in found.remarks] == [True]
+        result = poll_page(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します"), reply(7, YAMADA, "承認")))
+        assert (result.outcome, choices(result)) == ("open", [(YAMADA, "承認")])
+        assert [f"vote of account {SATO}" in warning for warning in result.warnings] == [True]
 
-    def test_does_not_count_where_it_was_heard_before(self):
-        first = look(page(reply(5, SATO, "承認")))
-        second = look([*chatter(99, 10), reply(200, SATO, "取り消します")], first.heard)
+    def test_does_not_count_if_an_earlier_poll_saw_it(self):
+        first = poll_page(page(reply(5, SATO, "承認")))
+        second = poll_page([*other_messages(99, 10), reply(200, SATO, "取り消します")], first.state)
         assert choices(second) == []
-        assert second.heard["answers"] == []
-        assert is_worth_keeping(first.heard, second.heard)
+        assert second.state["votes"] == []
+        assert has_new_votes_or_hints(first.state, second.state)
         # Now what took it back is behind the page, too.
-        third = look([*chatter(99, 300), reply(500, YAMADA, "承認")], second.heard)
+        third = poll_page([*other_messages(99, 300), reply(500, YAMADA, "承認")], second.state)
         assert (third.outcome, choices(third)) == ("open", [(YAMADA, "承認")])
 
-    def test_is_taken_back_in_a_reply_to_the_hint_too(self):
-        heard: Heard = {**nothing_heard(BEGIN), "hints": {str(YAMADA): "1006"}}
-        assert choices(look(page(reply(5, SATO, "承認"), reply(8, SATO, "待って", to="1006")), heard)) == []
+    def test_a_reply_to_a_hint_invalidates_it_too(self):
+        state: ApprovalState = {**new_state(BEGIN), "hinted": {str(YAMADA): "1006"}}
+        assert choices(poll_page(page(reply(5, SATO, "承認"), reply(8, SATO, "待って", to="1006")), state)) == []
 
     @pytest.mark.parametrize(
         ("last", "counts"),
@@ -193,131 +194,131 @@ class TestAnAnswerThatWasTakenBack:
         ],
         ids=["deleted", "behind the page", "cleared up", "anew"],
     )
-    def test_counts_again_only_where_it_is_given_anew(self, last, counts):
-        first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")))
+    def test_only_a_new_answer_counts_again(self, last, counts):
+        first = poll_page(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")))
         # As after a restart.
-        found = look(page(reply(5, SATO, "承認"), last), json.loads(json.dumps(first.heard)))
-        assert choices(found) == ([(SATO, "承認")] if counts else [])
+        result = poll_page(page(reply(5, SATO, "承認"), last), json.loads(json.dumps(first.state)))
+        assert choices(result) == ([(SATO, "承認")] if counts else [])
 
-    def test_stays_so_once_the_edit_that_took_it_back_has_left_the_page(self):
-        room = Room()
+    def test_stays_invalid_after_the_edited_reply_has_left_the_page(self):
+        room = FakeRoom()
         edited, other = reply(5, SATO, "却下\nやはり", update_time=BEGIN + 50), reply(6, SATO, "承認")
-        first = look(page(edited, other), room=room)
-        heard = json.loads(json.dumps(first.heard))
-        second = look([other, *chatter(98, 60)], heard, room)
+        first = poll_page(page(edited, other), room=room)
+        state = json.loads(json.dumps(first.state))
+        second = poll_page([other, *other_messages(98, 60)], state, room)
         assert choices(second) == []
-        assert choices(look([other, *chatter(98, 60), reply(200, SATO, "承認")], second.heard, room)) == [
+        assert choices(poll_page([other, *other_messages(98, 60), reply(200, SATO, "承認")], second.state, room)) == [
             (SATO, "承認")
         ]
         assert len(room.posted) == 1
 
-    def test_stays_so_where_only_the_room_remembers_that_it_was_told(self):
-        room = Room()
+    def test_stays_invalid_if_only_the_notice_in_the_room_is_known(self):
+        room = FakeRoom()
         said = [reply(5, SATO, "承認"), reply(6, SATO, "取り消します")]
-        look(page(*said), room=room)
+        poll_page(page(*said), room=room)
         told = message(7, BOT, room.posted[0])
         # What an earlier version has kept has no moments.
-        heard: Heard = {**nothing_heard(BEGIN), "hints": {str(SATO): "1007"}, "taken_back": {str(SATO): "1007"}}
-        for known in (nothing_heard(BEGIN), heard):
+        state: ApprovalState = {**new_state(BEGIN), "hinted": {str(SATO): "1007"}, "invalidated": {str(SATO): "1007"}}
+        for known in (new_state(BEGIN), state):
             gone = page(said[0], message(6, SATO, "[deleted]"), told)
-            assert choices(look(gone, known, room)) == []
-            assert choices(look([*gone, reply(8, SATO, "承認")], known, room)) == [(SATO, "承認")]
+            assert choices(poll_page(gone, known, room)) == []
+            assert choices(poll_page([*gone, reply(8, SATO, "承認")], known, room)) == [(SATO, "承認")]
         assert len(room.posted) == 1
 
-    def test_is_told_though_the_message_because_of_which_is_gone(self):
-        failing = Room(ChatworkServerError("post_message", 503))
-        first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")), room=failing)
-        room = Room()
-        found = look(page(reply(5, SATO, "承認"), message(6, SATO, "[deleted]")), first.heard, room)
-        assert choices(found) == []
+    def test_the_notice_is_posted_although_the_reply_was_deleted(self):
+        failing = FakeRoom(ChatworkServerError("post_message", 503))
+        first = poll_page(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")), room=failing)
+        room = FakeRoom()
+        result = poll_page(page(reply(5, SATO, "承認"), message(6, SATO, "[deleted]")), first.state, room)
+        assert choices(result) == []
         assert [self.NOTICE in body and "-1006]" in body for body in room.posted] == [True]
-        assert not found.owes_help
+        assert not result.hint_pending
 
     @pytest.mark.parametrize(
         ("older", "counts"),
         [("却下", False), ("はて", False), ("承認。\nやはり", True)],
         ids=["other", "unclear", "same"],
     )
-    def test_is_taken_back_by_an_edit_of_an_earlier_message_that_says_something_else(self, older, counts):
-        room = Room()
+    def test_a_later_edit_of_an_earlier_reply_invalidates_it_if_they_differ(self, older, counts):
+        room = FakeRoom()
         said = page(reply(5, SATO, older, update_time=BEGIN + 50), reply(6, SATO, "承認"))
-        first = look(said, room=room)
+        first = poll_page(said, room=room)
         assert choices(first) == ([(SATO, "承認")] if counts else [])
         assert [self.NOTICE in body and "-1005]" in body for body in room.posted] == ([] if counts else [True])
-        look(said, first.heard, room)
+        poll_page(said, first.state, room)
         assert len(room.posted) == (not counts)
-        # Who answers anew after that is heard.
-        assert choices(look([*said, reply(60, SATO, "却下")], first.heard, room)) == [(SATO, "却下")]
+        # Who answers anew after that is state.
+        assert choices(poll_page([*said, reply(60, SATO, "却下")], first.state, room)) == [(SATO, "却下")]
 
-    def test_is_not_taken_back_by_an_edit_before_it(self):
+    def test_an_edit_before_it_does_not_invalidate_it(self):
         said = page(reply(5, SATO, "却下", update_time=BEGIN + 6), reply(6, SATO, "承認"))
-        assert choices(look(said)) == [(SATO, "承認")]
+        assert choices(poll_page(said)) == [(SATO, "承認")]
 
-    def test_is_no_matter_of_what_others_say(self):
-        assert choices(look(page(reply(5, SATO, "承認"), reply(6, YAMADA, "えー")))) == [(SATO, "承認")]
+    def test_replies_of_others_do_not_invalidate_it(self):
+        assert choices(poll_page(page(reply(5, SATO, "承認"), reply(6, YAMADA, "えー")))) == [(SATO, "承認")]
 
-    def test_is_told_to_each_once_also_behind_a_hint(self):
-        room = Room()
+    def test_each_approver_gets_one_notice_also_after_a_hint(self):
+        room = FakeRoom()
         said = [reply(1, YAMADA, "えー")]
-        known = look(page(*said), room=room).heard
+        known = poll_page(page(*said), room=room).state
         said += [reply(2, SATO, "承認"), reply(3, SATO, "あ"), reply(4, YAMADA, "却下"), reply(5, YAMADA, "い")]
-        known = look(page(*said), known, room, approvers=[SATO, YAMADA, TAKAHASHI], needed=3).heard
-        assert known["taken_back"] == {str(SATO): "5001", str(YAMADA): "5002"}
+        known = poll_page(page(*said), known, room, approvers=[SATO, YAMADA, TAKAHASHI], quorum=3).state
+        assert known["invalidated"] == {str(SATO): "5001", str(YAMADA): "5002"}
         said += [reply(6, SATO, "承認"), reply(7, SATO, "う")]
-        look(page(*said), known, room)
+        poll_page(page(*said), known, room)
         assert [body.partition(" to=")[0] for body in room.posted] == [
             f"[rp aid={who}" for who in (YAMADA, SATO, YAMADA)
         ]
         assert [self.NOTICE in body for body in room.posted] == [False, True, True]
 
-    def test_is_told_in_what_helps_everybody(self):
-        room = Room()
-        first = look(page(reply(5, SATO, "承認"), reply(6, SATO, "あ"), reply(7, YAMADA, "え")), room=room)
-        assert first.heard["hints"] == {str(SATO): "5000", str(YAMADA): "5001"}
+    def test_the_notice_is_also_a_hint(self):
+        room = FakeRoom()
+        first = poll_page(page(reply(5, SATO, "承認"), reply(6, SATO, "あ"), reply(7, YAMADA, "え")), room=room)
+        assert first.state["hinted"] == {str(SATO): "5000", str(YAMADA): "5001"}
         assert [self.NOTICE in body for body in room.posted] == [True, False]
         answered = page(reply(8, SATO, "承認", to="5001"), reply(9, YAMADA, "承認", to="5000"))
-        assert look(answered, first.heard).outcome == "decided"
+        assert poll_page(answered, first.state).outcome == "decided"
 
-    def test_can_be_given_anew_to_what_told_so(self):
-        heard: Heard = {**nothing_heard(BEGIN), "taken_back": {str(SATO): "1006"}}
-        assert choices(look(page(reply(8, SATO, "承認", to="1006")), heard)) == [(SATO, "承認")]
+    def test_a_reply_to_the_notice_is_an_answer(self):
+        state: ApprovalState = {**new_state(BEGIN), "invalidated": {str(SATO): "1006"}}
+        assert choices(poll_page(page(reply(8, SATO, "承認", to="1006")), state)) == [(SATO, "承認")]
 
-    def test_is_not_told_twice_where_nobody_remembers(self):
-        room = Room()
+    def test_a_posted_notice_is_found_in_the_room(self):
+        room = FakeRoom()
         said = page(reply(5, SATO, "承認"), reply(6, SATO, "あ"))
-        look(said, room=room)
+        poll_page(said, room=room)
         given = message(7, BOT, room.posted[0].replace("\n", "\r\n"))
         for known in (
-            nothing_heard(BEGIN),
-            look(said, room=Room(ChatworkUnknownOutcomeError("post_message", "?"))).heard,
+            new_state(BEGIN),
+            poll_page(said, room=FakeRoom(ChatworkUnknownOutcomeError("post_message", "?"))).state,
         ):
-            found = look([*said, given], known, room)
-            assert found.heard["taken_back"] == {str(SATO): "1007"}
+            result = poll_page([*said, given], known, room)
+            assert result.state["invalidated"] == {str(SATO): "1007"}
         assert len(room.posted) == 1
 
-    def test_is_told_later_where_it_could_not_be_told_at_once(self):
-        first = look(page(reply(5, SATO, "承認")))
-        failing = Room(ChatworkServerError("post_message", 503))
-        second = look([*chatter(99, 10), reply(200, SATO, "あ")], first.heard, failing)
-        assert second.owes_help
-        room = Room()
-        third = look([*chatter(99, 10), reply(200, SATO, "あ")], second.heard, room)
+    def test_a_failed_notice_is_posted_by_a_later_poll(self):
+        first = poll_page(page(reply(5, SATO, "承認")))
+        failing = FakeRoom(ChatworkServerError("post_message", 503))
+        second = poll_page([*other_messages(99, 10), reply(200, SATO, "あ")], first.state, failing)
+        assert second.hint_pending
+        room = FakeRoom()
+        third = poll_page([*other_messages(99, 10), reply(200, SATO, "あ")], second.state, room)
         assert self.NOTICE in room.posted[0]
-        assert not third.owes_help
-        assert third.remarks == []
+        assert not third.hint_pending
+        assert third.warnings == []
 
-    def test_is_not_told_to_somebody_who_has_answered_anew_meanwhile(self):
-        failing = Room(ChatworkServerError("post_message", 503))
+    def test_no_notice_is_posted_after_a_new_answer(self):
+        failing = FakeRoom(ChatworkServerError("post_message", 503))
         said = [reply(5, SATO, "承認"), reply(6, SATO, "あ")]
-        first = look(page(*said), room=failing)
-        room = Room()
-        found = look(page(*said, reply(7, SATO, "承認")), first.heard, room)
+        first = poll_page(page(*said), room=failing)
+        room = FakeRoom()
+        result = poll_page(page(*said, reply(7, SATO, "承認")), first.state, room)
         assert room.posted == []
-        assert found.heard["taken_back"] == {}
+        assert result.state["invalidated"] == {}
 
-    def test_is_not_told_where_chatwork_refuses_that(self):
-        room = Room(ChatworkForbiddenError("post_message", 403))
+    def test_a_rejected_notice_is_not_posted_again(self):
+        room = FakeRoom(ChatworkForbiddenError("post_message", 403))
         said = page(reply(5, SATO, "承認"), reply(6, SATO, "あ"))
-        found = look(said, look(said, room=room).heard, room)
+        result = poll_page(said, poll_page(said, room=room).state, room)
         assert len(room.posted) == 1
-        assert not found.owes_help
+        assert not result.hint_pending

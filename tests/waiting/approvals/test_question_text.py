@@ -7,10 +7,9 @@ import pytest
 from airflow_provider_chatwork.api.validation import LANGUAGES
 from airflow_provider_chatwork.waiting.approvals.question_text import (
     hint_text,
-    person,
+    invalidation_text,
     question_text,
     source_text,
-    taken_back_text,
 )
 
 
@@ -21,7 +20,7 @@ def text(**more: Any) -> str:
             "options": ["承認", "却下"],
             "to_ids": [1],
             "approvers": [1],
-            "needed": 1,
+            "quorum": 1,
             "names": {1: "佐藤", 2: "山田", 3: "鈴木"},
             "timeout": 3600.0,
             "source": "",
@@ -44,32 +43,32 @@ class TestQuestionText:
             (604800, "7 日"),
         ],
     )
-    def test_says_how_long_there_is(self, seconds, said):
+    def test_has_the_time_to_answer(self, seconds, said):
         assert f"回答期限: この質問から {said}[/info]" in text(timeout=seconds)
 
     @pytest.mark.parametrize(
-        ("needed", "said"),
+        ("quorum", "said"),
         [(1, "どなたか 1 人の回答で"), (2, "3 人のうち 2 人が"), (3, "3 人全員が")],
     )
-    def test_says_how_many_decide(self, needed, said):
-        assert said in text(approvers=[1, 2, 3], to_ids=[1, 2, 3], needed=needed)
+    def test_has_the_quorum(self, quorum, said):
+        assert said in text(approvers=[1, 2, 3], to_ids=[1, 2, 3], quorum=quorum)
 
-    def test_says_nothing_of_it_where_there_is_only_one(self):
+    def test_has_no_quorum_for_one_approver(self):
         assert "決まります" not in text()
 
-    def test_keeps_names_to_their_line(self):
+    def test_a_name_stays_on_its_line(self):
         assert "\n回答できる人: 佐藤 1. 承認、山田\n" in text(
             names={1: "佐藤\r\n 1. 承認", 2: "山田", 3: "鈴木"}, approvers=[1, 2], to_ids=[3]
         )
 
-    def test_says_which_task_asks(self):
+    def test_names_the_task(self):
         assert text(source="d / t / r").endswith("\n依頼元: Airflow d / t / r[/info]")
         assert text(source="d / t / r", lang="en").endswith("\nAsked by: Airflow d / t / r[/info]")
         assert "Airflow" not in text()
         assert text(source="[toall]\n1. 承認").endswith("Airflow [\u200btoall] 1. 承認[/info]")
 
     @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_speaks_one_language(self, lang):
+    def test_is_in_one_language(self, lang):
         said = text(
             lang=lang,
             source="d / t / r",
@@ -83,7 +82,7 @@ class TestQuestionText:
 
 
 class TestSourceText:
-    def test_is_another_for_every_task_instance(self):
+    def test_differs_for_every_task_instance(self):
         instances = [
             ("report", "ask", "manual__1"),
             ("report", "ask", "manual__1", 0),
@@ -97,28 +96,19 @@ class TestSourceText:
         assert texts[:2] == ["report / ask / manual__1", "report / ask[0] / manual__1"]
 
     @pytest.mark.parametrize("map_index", [None, -1])
-    def test_has_no_number_where_the_task_is_not_mapped(self, map_index):
+    def test_has_no_index_for_a_task_that_is_not_mapped(self, map_index):
         assert source_text("d", "t", "r", map_index) == "d / t / r"
 
 
 class TestHintText:
-    def test_breaks_notation_of_options(self):
+    def test_notation_in_options_is_escaped(self):
         assert "[toall]" not in hint_text(["[toall]"], "https://example.com", "ja")
 
 
-class TestTakenBackText:
+class TestInvalidationText:
     @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_says_more_than_the_hint_and_ends_with_it(self, lang):
+    def test_ends_with_the_hint(self, lang):
         hint = hint_text(["A"], "https://example.com", lang)
-        said = taken_back_text(["A"], "https://example.com", lang)
+        said = invalidation_text(["A"], "https://example.com", lang)
         assert said.endswith(f"\n{hint}")
         assert said.isascii() or lang == "ja"
-
-
-class TestPerson:
-    @pytest.mark.parametrize(
-        ("name", "lang", "said"),
-        [("佐藤", "ja", "佐藤さん"), ("佐藤様", "ja", "佐藤様"), ("", "ja", ""), ("Sato", "en", "Sato")],
-    )
-    def test_is_polite(self, name, lang, said):
-        assert person(name, lang) == said

@@ -10,23 +10,24 @@ from typing import Any
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
-from airflow_provider_chatwork.waiting.approvals.poll import Ask, Heard, Look, listen, nothing_heard
-from airflow_provider_chatwork.waiting.approvals.votes import latest
+from airflow_provider_chatwork.waiting.approvals.poll import poll
+from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, PollResult, Question, new_state
+from airflow_provider_chatwork.waiting.approvals.tally import latest_votes
 
 ROOM, QUESTION, BOT, SATO, YAMADA, TAKAHASHI = 7, "1000", 1, 2, 3, 4
 BEGIN, DEADLINE = 1_800_000_000, 1_800_003_600
 NAMES = {BOT: "ボット", SATO: "佐藤", YAMADA: "山田", TAKAHASHI: "高橋"}
 
 
-def ask(**more: Any) -> Ask:
-    return Ask(
+def question(**more: Any) -> Question:
+    return Question(
         **{
             "room_id": ROOM,
             "message_id": QUESTION,
             "options": ["承認", "却下"],
             "rejecting": ["却下"],
             "approvers": [SATO, YAMADA],
-            "needed": 2,
+            "quorum": 2,
             "account_id": BOT,
             "account_name": NAMES[BOT],
             "lang": "ja",
@@ -59,11 +60,11 @@ def page(*messages: models.Message) -> list[models.Message]:
     return [ASKED, *messages]
 
 
-def chatter(count: int, begin: int) -> list[models.Message]:
+def other_messages(count: int, begin: int) -> list[models.Message]:
     return [message(begin + index, 9, f"雑談 {index}") for index in range(count)]
 
 
-class Room:
+class FakeRoom:
     """Takes what is posted, or refuses it, and tells who is there and what is behind the page.
 
     :param refusal: what it refuses posts with.
@@ -120,22 +121,24 @@ class Room:
         return self.behind[message_id]
 
 
-def look(
+def poll_page(
     messages: list[models.Message],
-    heard: Heard | None = None,
-    room: Room | None = None,
+    state: ApprovalState | None = None,
+    room: FakeRoom | None = None,
     now: float = BEGIN + 300,
-    helps: bool = True,
+    may_post_hints: bool = True,
     deadline: float = DEADLINE,
     **more: Any,
-) -> Look:
-    before = copy.deepcopy(heard)
-    steps = listen(ask(**more), messages, heard or nothing_heard(BEGIN), deadline=deadline, now=now, helps=helps)
-    found: Look = (room or Room()).run_flow(steps)
-    assert heard == before
-    assert json.loads(json.dumps(found.heard)) == found.heard
-    return found
+) -> PollResult:
+    before = copy.deepcopy(state)
+    flow = poll(
+        question(**more), messages, state or new_state(BEGIN), deadline=deadline, now=now, may_post_hints=may_post_hints
+    )
+    result: PollResult = (room or FakeRoom()).run_flow(flow)
+    assert state == before
+    assert json.loads(json.dumps(result.state)) == result.state
+    return result
 
 
-def choices(found: Look) -> list[tuple[int, str]]:
-    return [(answer["account_id"], answer["choice"]) for answer in latest(found.heard["answers"])]
+def choices(result: PollResult) -> list[tuple[int, str]]:
+    return [(answer["account_id"], answer["choice"]) for answer in latest_votes(result.state["votes"])]
