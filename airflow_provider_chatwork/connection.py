@@ -1,4 +1,4 @@
-"""From an Airflow connection to the client's settings."""
+"""Convert an Airflow connection to the settings of a client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_chatwork.api.settings import BASE_URL, LOOPBACK, Settings,
 
 
 class ConnectionFields(Protocol):
-    """What of an Airflow connection is used besides its extra."""
+    """The fields of an Airflow connection that are used besides its extra."""
 
     host: str | None
     schema: str | None
@@ -22,38 +22,38 @@ class ConnectionFields(Protocol):
 
 
 def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Settings:
-    """Read a connection. Worker and triggerer both use this function.
+    """Convert a connection.
 
-    :param connection: ``password`` is the API token; ``host``, with ``port`` and ``schema`` (http or https) where it
-        holds neither, is another address of the API. An address without a scheme is https, and http on this machine;
-        one without a path gets Chatwork's ``/v2``.
-    :param extra: the connection's extra, decoded.
-    :raises ChatworkParameterError: naming the field that cannot be right.
+    :param connection: ``password`` is the API token. ``host`` is another URL of the API; ``port`` and ``schema`` (http
+        or https) are used if the host contains none. A host without a scheme gets https, on this machine http. A host
+        without a path gets ``/v2``.
+    :param extra: the decoded extra of the connection.
+    :raises ChatworkParameterError: naming the invalid field.
     """
     if not isinstance(extra, Mapping):
         raise ChatworkParameterError("extra", "***", "give a JSON object with the connection's options")
-    given = {name: value for name, value in extra.items() if value not in (None, "")}
+    fields = {name: value for name, value in extra.items() if value not in (None, "")}
     base_url = _base_url(connection)
     options: dict[str, Any] = {}
     for name in ("timeout", "max_wait"):
-        if name in given:
-            options[name] = _seconds(name, given[name])
-    if "default_room_id" in given:
-        options["default_room_id"] = validation.identifier("default_room_id", given["default_room_id"])
-    if "timezone" in given:
-        options["timezone"] = _timezone(given["timezone"])
-    if "proxy" in given:
-        options["proxy"] = _proxy(given["proxy"])
-    if "lang" in given:
-        options["lang"] = validation.choice("lang", str(given["lang"]).strip(), validation.LANGUAGES)
-    if "routing" in given:
-        options["routing"] = given["routing"]
-    if "webhook_token" in given:
-        options["webhook_token"] = _secret("webhook_token", given["webhook_token"])
-    if "web_url" in given:
-        options["web_url"] = check_url("web_url", _public("web_url", str(given["web_url"]).strip().rstrip("/")))
+        if name in fields:
+            options[name] = _seconds(name, fields[name])
+    if "default_room_id" in fields:
+        options["default_room_id"] = validation.identifier("default_room_id", fields["default_room_id"])
+    if "timezone" in fields:
+        options["timezone"] = _timezone(fields["timezone"])
+    if "proxy" in fields:
+        options["proxy"] = _proxy(fields["proxy"])
+    if "lang" in fields:
+        options["lang"] = validation.choice("lang", str(fields["lang"]).strip(), validation.LANGUAGES)
+    if "routing" in fields:
+        options["routing"] = fields["routing"]
+    if "webhook_token" in fields:
+        options["webhook_token"] = _secret("webhook_token", fields["webhook_token"])
+    if "web_url" in fields:
+        options["web_url"] = check_url("web_url", _public("web_url", str(fields["web_url"]).strip().rstrip("/")))
     elif urlsplit(base_url).hostname in LOOPBACK:
-        # The sandbox shows its rooms where its API is.
+        # The sandbox serves its web page on the same port as its API.
         options["web_url"] = urlunsplit((*urlsplit(base_url)[:2], "", "", ""))
     return Settings(token=(connection.password or "").strip(), base_url=base_url, **options)
 
@@ -67,7 +67,7 @@ def _base_url(connection: ConnectionFields) -> str:
     try:
         parts = urlsplit(_public("host", host))
         if connection.port and parts.port is None:
-            # Split again, as that is what finds a port that cannot be.
+            # Split again to detect an invalid port.
             parts = urlsplit(urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}")))
         parts.port  # noqa: B018
     except ValueError as error:
@@ -79,12 +79,12 @@ def _base_url(connection: ConnectionFields) -> str:
 
 def _scheme(schema: str | None, host: str) -> str:
     if not schema:
-        # What answers on this machine is the sandbox, which speaks plain http unless told otherwise.
-        here = host if _is_bare_ipv6(host) else urlsplit(f"//{host}").hostname
-        return "http" if here in LOOPBACK else "https"
+        # The server on this machine is the sandbox, which uses plain http by default.
+        hostname = host if _is_bare_ipv6(host) else urlsplit(f"//{host}").hostname
+        return "http" if hostname in LOOPBACK else "https"
     if schema not in ("http", "https"):
-        # In a connection's URI this is what stands behind the last slash.
-        raise ChatworkParameterError("schema", schema, "give http or https, or the whole address in the host")
+        # In the URI of a connection, the schema is the part after the last slash.
+        raise ChatworkParameterError("schema", schema, "give http or https, or the whole URL in the host")
     return schema
 
 
@@ -93,10 +93,10 @@ def _is_bare_ipv6(host: str) -> bool:
 
 
 def _public(name: str, url: str) -> str:
-    """Refuse an address that may hold a secret, without showing it."""
+    """Refuse a URL that may contain a secret, without showing it."""
     if any(character in url for character in "@?#"):
         raise ChatworkParameterError(
-            name, "***", f"give a URL such as {BASE_URL}, with no user, password or parameters in it"
+            name, "***", f"give a URL such as {BASE_URL}, without user, password and parameters"
         )
     return url
 
@@ -132,6 +132,6 @@ def _proxy(value: object) -> str:
     except ValueError:
         usable = False
     if not usable:
-        # A proxy's URL may hold a password, so it is not shown.
+        # The URL of a proxy may contain a password, so it is not shown.
         raise ChatworkParameterError("proxy", "***", "give a URL such as http://proxy.example.com:8080")
     return url

@@ -1,4 +1,4 @@
-"""The connection form of Airflow 2.11 to 3.1, which is built in Python, from the one declaration of its fields."""
+"""The connection form of Airflow 2.11 to 3.1, built from the declaration in ``provider_info.py``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider_chatwork.provider_info import CONNECTION_FIELDS, FIELD_BEH
 
 
 def connection_form_widgets() -> dict[str, Any]:
-    """The form's own fields, as WTForms fields."""
+    """The fields of the extra, as WTForms fields."""
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import IntegerField, PasswordField, StringField
@@ -31,5 +31,5 @@ def connection_form_widgets() -> dict[str, Any]:
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Which standard fields the form hides, renames and fills with examples."""
+    """The standard fields that the form hides, renames and fills with examples."""
     return {name.replace("-", "_"): value for name, value in FIELD_BEHAVIOUR.items()}

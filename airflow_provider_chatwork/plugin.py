@@ -1,6 +1,6 @@
-"""What Airflow loads by itself, in every one of its processes.
+"""The Airflow plugin: macros for templates and the listener for failed runs.
 
-Hence nothing is imported here but the base class and pure functions, unless the configuration asks for more.
+Every Airflow process loads it, so it imports little: the listener only if the configuration enables it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from airflow_provider_chatwork.api import notation, urls
 
 
 def _listeners() -> list[Any]:
-    # Who has not asked for it does not even load it.
     if not conf.getboolean("chatwork", "alert_failed_runs", fallback=False):
         return []
     from airflow_provider_chatwork.listener import FailedRuns
@@ -22,10 +21,10 @@ def _listeners() -> list[Any]:
 
 
 class ChatworkPlugin(AirflowPlugin):
-    """The message notation in templates: ``{{ macros.chatwork.to(123, "山田さん") }}``."""
+    """Chatwork's notation in templates: ``{{ macros.chatwork.to(123, "山田さん") }}``."""
 
     name = "chatwork"
-    macros = [  # noqa: RUF012 - declared by the base class, as no class variable
+    macros = [  # noqa: RUF012 - the base class does not declare it as a ClassVar
         notation.code,
         notation.deleted,
         notation.download,

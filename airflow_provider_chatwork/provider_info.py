@@ -1,13 +1,11 @@
-"""What Airflow learns about this provider without importing it, and the one place that states the connection form.
+"""The provider's metadata for Airflow, with the fields of the connection form.
 
-Every Airflow process loads this module, so it imports next to nothing. Airflow 3.2 and later draw the connection form
-from what is declared here; for older ones the hook derives its form from :data:`CONNECTION_FIELDS` and
-:data:`FIELD_BEHAVIOUR`.
+Every Airflow process loads this module, so it imports little. Airflow 3.2 and later build the connection form from it.
+For older versions the hook builds the form from :data:`CONNECTION_FIELDS` and :data:`FIELD_BEHAVIOUR`.
 
-The fields declare no ``default`` on purpose: Airflow's form would write it into the connection as soon as somebody
-edits any other field, and a default of a later release would never reach that connection. An empty field means the
-default; it is stored as ``null`` or not at all. Every field can be ``null``, as the form would otherwise insist on a
-value.
+The fields declare no ``default``: Airflow's form would store it in the connection when somebody edits another field,
+and a new default of a later release would not reach that connection. An empty field means the default; it is stored as
+``null`` or not at all. Every field can be ``null``, because the form would otherwise require a value.
 """
 
 from __future__ import annotations
@@ -29,27 +27,26 @@ FIELD_BEHAVIOUR: Final[dict[str, Any]] = {
     },
 }
 
-#: The fields of the form that are kept in the connection's extra, by their key there: ``label``, ``description`` and
-#: the JSON ``schema`` of the value. ``type`` is always a pair of the real type and ``null``; ``format: password`` marks
-#: a secret.
+#: The fields of the form that are stored in the connection's extra, by their key: ``label``, ``description`` and the
+#: JSON ``schema`` of the value. ``type`` is always the real type and ``null``; ``format: password`` marks a secret.
 CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "default_room_id": {
         "label": "Default room",
         "description": (
-            "Number of the room for everything that names no room of its own. It stands behind #!rid in the address of "
-            "the opened room."
+            "Number of the room for everything without a room of its own. It is the number after #!rid in the URL of "
+            "the room."
         ),
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "How long Chatwork may be silent before a call fails; at least 60 for an upload. Empty: 20.",
+        "description": "A call fails after so many seconds without an answer; an upload after at least 60. Empty: 20.",
         "schema": {"type": ["number", "null"], "minimum": 0.1},
     },
     "max_wait": {
         "label": "Longest wait (seconds)",
         "description": (
-            "How long one call may wait in all, between its tries, for a rate limit to end or for Chatwork to recover. "
+            "How long one call may wait in total between its tries, for a rate limit or for an outage of Chatwork. "
             "Empty: 300, the whole window of the rate limit."
         ),
         "schema": {"type": ["number", "null"], "minimum": 0},
@@ -57,7 +54,7 @@ CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "proxy": {
         "label": "Proxy URL",
         "description": (
-            "Proxy for the calls to Chatwork, such as http://proxy.example.com:8080. Empty: what the environment says "
+            "Proxy for the calls to Chatwork, such as http://proxy.example.com:8080. Empty: the one of the environment "
             "(HTTPS_PROXY, NO_PROXY)."
         ),
         "schema": {"type": ["string", "null"], "format": "url"},
@@ -65,8 +62,8 @@ CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
     "timezone": {
         "label": "Time zone",
         "description": (
-            "Where days and hours are meant, as an IANA name: due dates, business days, quiet hours, since, and the "
-            "times in alerts. Empty: Asia/Tokyo."
+            "Time zone, as an IANA name, of due dates, business days, quiet hours, since, and the times in alerts. "
+            "Empty: Asia/Tokyo."
         ),
         "schema": {"type": ["string", "null"], "examples": ["Asia/Tokyo", "UTC"]},
     },
@@ -77,21 +74,21 @@ CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
     },
     "routing": {
         "label": "Routing of alerts (JSON)",
-        "description": "Which alert goes to which room and calls whom, as JSON. Empty: what each notifier says.",
+        "description": "The room and the mentions of each alert, as JSON. Empty: the settings of each notifier.",
         "schema": {"type": ["string", "null"], "format": "multiline"},
     },
     "webhook_token": {
         "label": "Webhook token",
         "description": (
-            "Token of a Chatwork webhook, from its edit page, to verify what it sends. It is not the API token, and "
-            "only needed to receive webhooks."
+            "Token of a Chatwork webhook, from its edit page, to verify its events. It is not the API token, and only "
+            "needed to receive webhooks."
         ),
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "web_url": {
         "label": "Web URL",
         "description": (
-            "Where people open Chatwork in a browser, for the links from Airflow. Empty: https://www.chatwork.com. "
+            "The URL of Chatwork in a browser, for the links in Airflow. Empty: https://www.chatwork.com. "
             "KDDI Chatwork: https://kcw.kddi.ne.jp."
         ),
         "schema": {
@@ -104,10 +101,10 @@ CONNECTION_FIELDS: Final[dict[str, dict[str, Any]]] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider to Airflow: the object of the entry point ``apache_airflow_provider``.
+    """Return the metadata: the entry point ``apache_airflow_provider`` names this function.
 
-    :return: a dict as ``airflow/provider_info.schema.json`` wants it. ``plugins`` is left out, as the entry point
-        ``airflow.plugins`` always loads the plugin, and Airflow warns of one that is registered twice.
+    :return: a dict that follows ``airflow/provider_info.schema.json``. It has no ``plugins``: the entry point
+        ``airflow.plugins`` loads the plugin, and Airflow warns if a plugin is registered twice.
     """
     name = "Chatwork"
     package = "airflow_provider_chatwork"
@@ -115,8 +112,8 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-chatwork",
         "name": name,
         "description": (
-            "`Chatwork <https://go.chatwork.com/>`__: post messages, hand out tasks and files, raise alarms, and let a "
-            "DAG wait for people."
+            "`Chatwork <https://go.chatwork.com/>`__: post messages, tasks and files, send alerts, and let a DAG wait "
+            "for people."
         ),
         "integrations": [
             {
@@ -169,8 +166,8 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "alerts": {
                         "description": (
-                            "Whether notifiers send anything from this Airflow: on, off, or the number of a room that "
-                            "gets all alerts, without calling anybody. For environments where people try things out."
+                            "Whether notifiers send alerts from this Airflow: on, off, or the number of a room that "
+                            "gets all alerts without mentions, for test environments."
                         ),
                         "version_added": "1.0.0",
                         "type": "string",
@@ -185,7 +182,7 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "False",
                     },
                     "alert_conn_id": {
-                        "description": "The connection that these alerts go through.",
+                        "description": "The connection for these alerts.",
                         "version_added": "1.0.0",
                         "type": "string",
                         "example": "chatwork_alerts",

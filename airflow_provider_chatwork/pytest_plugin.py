@@ -1,4 +1,4 @@
-"""A pytest fixture for the tests of DAGs that talk to Chatwork. Installing the provider makes it available.
+"""A pytest fixture for tests of DAGs that use Chatwork. It is available wherever the provider is installed.
 
 It needs the extra ``sandbox`` (``pip install 'airflow-provider-chatwork[sandbox]'``).
 """
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# Loaded by every pytest of everybody who has the provider, so nothing else is imported before the fixture is used.
+# pytest loads this module wherever the provider is installed, so the fixture imports the rest on first use.
 if TYPE_CHECKING:
     from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 
 
 @pytest.fixture
 def chatwork_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedSandbox]:
-    """Serve a Chatwork of this test's own on a free port, and point the connection ``chatwork_default`` to it.
+    """Serve a sandbox on a free port, and set the connection ``chatwork_default`` to it.
 
     The connection's ``default_room_id`` is ``company.DATA_ROOM``.
 
-    Yields the sandbox: act as people with ``post_message``, ``reply`` and ``complete_task``, read ``messages``,
-    ``tasks`` and ``requests``, and let requests fail with ``add_fault``. ``address`` is where it is served.
+    Yields the sandbox: act as users with ``post_message``, ``reply`` and ``complete_task``, read ``messages``,
+    ``tasks`` and ``requests``, and make requests fail with ``add_fault``. ``address`` is its URL.
     """
     from airflow_provider_chatwork.sandbox.serving import ServedSandbox, serve
 

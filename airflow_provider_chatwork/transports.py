@@ -1,7 +1,7 @@
-"""The two ways to the network: ``requests`` to wait in a worker, ``httpx`` to wait in an event loop.
+"""The two HTTP transports: ``requests`` for synchronous code, ``httpx`` for an event loop.
 
-Neither knows anything of Chatwork. Both keep connections alive, refuse redirects (the token would follow them), and
-read what the environment says of proxies and certificates once, by the same rules. No proxy is asked for this machine.
+Both keep connections open, do not follow redirects (the token would be sent along), and read the proxies and
+certificates of the environment once, by the same rules. Requests to this machine use no proxy.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import httpx
     import requests
 
-#: How long to wait for a connection, in seconds.
+#: The timeout of establishing a connection, in seconds.
 CONNECT_TIMEOUT = 10.0
 _CHUNK = 64 * 1024
 
 
 class RequestsTransport:
-    """Sends through one ``requests`` session, which the first request opens.
+    """Sends with one ``requests`` session, which the first request opens.
 
     :param proxy: URL of the proxy to use instead of the environment's.
     """
@@ -42,7 +42,7 @@ class RequestsTransport:
     def __call__(self, request: HttpRequest) -> Response:
         """Send one request and return its answer.
 
-        :raises ChatworkNetworkError: where no whole answer came.
+        :raises ChatworkNetworkError: if no complete answer arrived.
         """
         import requests
 
@@ -56,30 +56,30 @@ class RequestsTransport:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            # The foreign error holds the request and with it the token, so it goes no further.
+            # The original error contains the request with the token, so it is not chained.
             raise _from_requests(error) from None
         return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
 
     def close(self) -> None:
-        """Close the kept connections. The next request opens new ones."""
+        """Close the connections. The next request opens new ones."""
         if self._session is not None:
             self._session.close()
             self._session = None
 
 
 def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Iterator[bytes]:
-    """Read a URL piece by piece, without a token, wherever it leads.
+    """Read a URL in chunks, without a token. Redirects are followed.
 
     :param proxy: URL of the proxy to use instead of the environment's.
-    :param timeout: how long the other side may be silent, in seconds.
-    :raises ChatworkNetworkError: where it cannot be read to its end.
+    :param timeout: seconds without a byte after which the download fails.
+    :raises ChatworkNetworkError: if the content cannot be read completely.
     """
     import requests
 
     try:
         with (
             _open_session(url, proxy) as session,
-            # Unpacked, it would not have the size that Chatwork names.
+            # Without compression the size is the one that Chatwork states.
             session.get(
                 url,
                 stream=True,
@@ -91,7 +91,7 @@ def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Itera
                 raise ChatworkNetworkError(f"the download was answered with HTTP {answer.status_code}")
             yield from answer.iter_content(_CHUNK)
     except requests.RequestException as error:
-        # Such an address is signed: who has it may fetch the file.
+        # The URL is signed: everybody who has it can download the file.
         failure = _from_requests(error)
         signature = urlsplit(url).query
         reason = failure.reason.replace(signature, "***") if signature else failure.reason
@@ -99,7 +99,7 @@ def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Itera
 
 
 class HttpxTransport:
-    """Sends through one ``httpx.AsyncClient``, which the first request opens; it belongs to that event loop.
+    """Sends with one ``httpx.AsyncClient``, which the first request opens. It belongs to that event loop.
 
     :param proxy: URL of the proxy to use instead of the environment's.
     """
@@ -112,19 +112,19 @@ class HttpxTransport:
     async def __call__(self, request: HttpRequest) -> Response:
         """Send one request and return its answer.
 
-        :raises ChatworkNetworkError: where no whole answer came.
+        :raises ChatworkNetworkError: if no complete answer arrived.
         """
         import httpx
 
         if self._client is None:
             async with self._opening:
                 if self._client is None:
-                    # Reading the certificates takes tens of milliseconds, which the event loop does not have.
+                    # Reading the certificates takes tens of milliseconds and would block the event loop.
                     verify = await asyncio.to_thread(_ssl_context)
                     self._client = _open_client(request.url, self._proxy, verify)
         timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_TIMEOUT, request.timeout))
         try:
-            # Built without the client, which would add headers of its own and the cookies of earlier answers.
+            # Not built by the client, which would add headers and the cookies of earlier answers.
             sent = httpx.Request(
                 *(request.method, request.url),
                 headers=dict(request.headers),
@@ -137,22 +137,22 @@ class HttpxTransport:
         return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
 
     async def close(self) -> None:
-        """Close the kept connections. The next request opens new ones."""
+        """Close the connections. The next request opens new ones."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
 
 
 def proxy_for(url: str, proxy: str | None) -> str | None:
-    """The proxy to use for a URL: the one that was given, or else the environment's. None for this machine.
+    """The proxy for a URL: the given one, else the one of the environment. ``None`` for this machine.
 
-    What is sent to this machine may be plain http, so that a proxy could read the token.
+    Requests to this machine may be plain http, so a proxy could read the token.
     """
     return None if urlsplit(url).hostname in LOOPBACK else proxy or environment_proxy(url)
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy the environment names for a URL. None for this machine, which no proxy can reach."""
+    """The proxy of the environment for a URL. ``None`` for this machine, which a proxy cannot reach."""
     parts = urlsplit(url)
     if parts.hostname in LOOPBACK or proxy_bypass(parts.netloc):
         return None
@@ -162,9 +162,9 @@ def environment_proxy(url: str) -> str | None:
 
 
 def environment_certificates() -> str | None:
-    """The file or folder of certificates the environment names, by the names that requests, curl and OpenSSL use.
+    """The certificates in the environment: a file or folder, by the variables of requests, curl and OpenSSL.
 
-    :raises ChatworkParameterError: where there is no such file or folder.
+    :raises ChatworkParameterError: if the file or folder does not exist.
     """
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         path = os.environ.get(name)
@@ -179,7 +179,7 @@ def _open_session(url: str, proxy: str | None) -> requests.Session:
     import requests
 
     session = requests.Session()
-    # Or it would ask the environment again on every call.
+    # Otherwise requests reads the environment again on every call.
     session.trust_env = False
     session.verify = environment_certificates() or True
     proxy = proxy_for(url, proxy)
@@ -194,7 +194,7 @@ def _open_client(url: str, proxy: str | None, verify: ssl.SSLContext) -> httpx.A
     try:
         return httpx.AsyncClient(verify=verify, proxy=proxy_for(url, proxy), trust_env=False)
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        # A scheme that httpx does not know, or wants a further package for. httpx masks passwords.
+        # httpx does not support the scheme, or needs another package for it. It masks passwords.
         raise ChatworkNetworkError(f"the proxy cannot be used: {error}", sent=False) from None
 
 
@@ -211,7 +211,7 @@ def _ssl_context() -> ssl.SSLContext:
             return ssl.create_default_context(capath=certificates)
         return ssl.create_default_context(cafile=certificates)
     except OSError as error:
-        # The synchronous side meets the same at its first connection.
+        # requests raises the same error at its first connection.
         raise ChatworkNetworkError(f"the certificates of {certificates} cannot be read: {error}", sent=False) from None
 
 
@@ -257,7 +257,7 @@ def _reason(error: Exception) -> str:
 
 
 def _chain(error: object) -> Iterator[object]:
-    """An error and what it wraps; urllib3 keeps the wrapped one in ``reason`` or in the arguments."""
+    """An error and the errors it wraps; urllib3 keeps a wrapped error in ``reason`` or in the arguments."""
     seen: list[object] = []
     while isinstance(error, BaseException) and error not in seen:
         seen.append(error)

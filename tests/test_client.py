@@ -352,7 +352,7 @@ class TestOtherLostAnswers:
 
     def test_members_are_unknown_where_the_bot_has_left(self, scene):
         scene.add_faults(lost("update_members"))
-        with pytest.raises(UNKNOWN, match="may not see the members"):
+        with pytest.raises(UNKNOWN, match="cannot list the members"):
             scene.run(update_members(DATA_ROOM, [YAMADA]))
 
     def test_members_are_refused_where_they_are_not_as_asked_for(self, scene):

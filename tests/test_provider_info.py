@@ -132,7 +132,7 @@ class TestConnectionForm:
         default = getattr(Settings(token="t"), name)
         said = re.search(r"Empty: ([\w./:-]+?)[.,]?(?:\s|$)", CONNECTION_FIELDS[name]["description"])
         if default is None:
-            assert said is None or said[1] == "what"
+            assert said is None or said[1] == "the"
         else:
             assert said is not None
             assert said[1] == (f"{default:g}" if isinstance(default, float) else default)

@@ -1,7 +1,7 @@
-"""The hook: one Airflow connection, every operation of Chatwork.
+"""The hook: all operations of Chatwork with the settings of an Airflow connection.
 
-Every DAG file that uses the provider imports this module, each time it is parsed. So what only a running task needs
-(the clients, the transports, the reading of a connection) is imported by the methods that need it.
+Every DAG file that uses the provider imports this module when it is parsed. So the methods import what only a running
+task needs: the clients, the transports, the parser of connections.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# How long what is merely nice to know may take: the test of a connection, the message a link leads to.
-_HASTE = 10.0
-# A download's address is good for 30 seconds, so each try asks for a new one.
+# The ``max_wait`` of calls that are not essential: the test of a connection, the message id for a link.
+_QUICK_MAX_WAIT = 10.0
+# A download URL is valid for 30 seconds, so each try gets a new one.
 _DOWNLOAD_TRIES = 3
 
 
 class _Operation(Generic[P, T]):
-    # Offers an operation of ``api/`` as a method of the hook that runs it, with the operation's own signature. It is
-    # named by a function, so that its module is loaded when it is used and not when a DAG file is parsed.
+    # Makes an operation of ``api/`` a method of the hook, with the signature of the operation. The operation is given
+    # as a function, so that its module is imported on first use and not when a DAG file is parsed.
 
     def __init__(self, operation: Callable[[], Callable[P, Call[T]]]) -> None:
         self._operation = operation
@@ -66,15 +66,15 @@ class _Operation(Generic[P, T]):
 
 
 class ChatworkHook(BaseHook):
-    """Chatwork, by way of an Airflow connection.
+    """Run Chatwork's operations with an Airflow connection.
 
-    Every operation of the API is a method (``hook.post_message(room_id, "hello")``); :meth:`run` and :meth:`arun`
-    take the same operations as values from ``airflow_provider_chatwork.api``. All of them raise the classes of
+    Every operation of the API is a method (``hook.post_message(room_id, "hello")``). :meth:`run` and :meth:`arun` take
+    the same operations as values from ``airflow_provider_chatwork.api``. All of them raise the errors of
     ``airflow_provider_chatwork.api.errors``.
 
     :param chatwork_conn_id: id of a connection of the type ``chatwork``.
-    :param max_wait: seconds within which the waits of one call must end, where the connection's ``max_wait`` does
-        not suit. https://developer.chatwork.com/docs/endpoints
+    :param max_wait: seconds within which the waits of one call must end; replaces the ``max_wait`` of the connection.
+        https://developer.chatwork.com/docs/endpoints
     """
 
     conn_name_attr = "chatwork_conn_id"
@@ -125,7 +125,7 @@ class ChatworkHook(BaseHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """What the connection says, read and checked once."""
+        """The settings of the connection, read and checked once."""
         from airflow.providers.common.compat.sdk import mask_secret
 
         from airflow_provider_chatwork.connection import settings_from
@@ -133,13 +133,13 @@ class ChatworkHook(BaseHook):
         connection = self.get_connection(self.chatwork_conn_id)
         settings = settings_from(connection, connection.extra_dejson)
         if settings.webhook_token is not None:
-            # Airflow masks what is in the extra by itself, but 3.1 does not.
+            # Airflow masks the secrets in the extra, except for 3.1.
             mask_secret(settings.webhook_token)
         return settings
 
     @cached_property
     def client(self) -> Client:
-        """The client behind :meth:`run`; it keeps its connections."""
+        """The client of :meth:`run`. It keeps its connections open."""
         from airflow_provider_chatwork.client import Client
         from airflow_provider_chatwork.transports import RequestsTransport
 
@@ -147,27 +147,27 @@ class ChatworkHook(BaseHook):
 
     @cached_property
     def quick_client(self) -> Client:
-        """A client for reads that are not worth a long wait: two tries, and ten seconds at the most between them."""
+        """A client for reads that are not worth a long wait: two tries within ten seconds."""
         from airflow_provider_chatwork.api.retry import RetryPolicy
         from airflow_provider_chatwork.client import Client
         from airflow_provider_chatwork.transports import RequestsTransport
 
-        policy = RetryPolicy(max_wait=min(self.settings.max_wait, _HASTE), tries=2)
+        policy = RetryPolicy(max_wait=min(self.settings.max_wait, _QUICK_MAX_WAIT), tries=2)
         return Client(self.settings, RequestsTransport(self.settings.proxy), policy=policy)
 
     def reload_connection(self) -> bool:
-        """Read the connection anew, and return whether it has another token by now.
+        """Read the connection again, and return whether its token has changed.
 
-        For who waits for days: whoever re-issues a token, which ends the one before, puts the new one into the
-        connection. What comes next is sent with it, but for what :meth:`arun` sends.
+        For waits of days: re-issuing a token ends the old one, and somebody enters the new one in the connection.
+        :meth:`run` uses the new settings from then on, :meth:`arun` does not.
         """
         token = self.settings.token
         for name in ("settings", "client", "quick_client"):
             self.__dict__.pop(name, None)
-        is_another = self.settings.token != token
-        if is_another:
-            self.log.info("The connection %s has another token by now", self.chatwork_conn_id)
-        return is_another
+        has_changed = self.settings.token != token
+        if has_changed:
+            self.log.info("Connection %s has a new API token", self.chatwork_conn_id)
+        return has_changed
 
     def get_conn(self) -> Client:
         """Return the client, as hooks do."""
@@ -176,7 +176,7 @@ class ChatworkHook(BaseHook):
     def run(self, call: Call[T]) -> T:
         """Run an operation and return its result.
 
-        :raises ChatworkError: one of the classes of ``api/errors.py``.
+        :raises ChatworkError: see ``api/errors.py``.
         """
         return self.client.run(call)
 
@@ -187,7 +187,7 @@ class ChatworkHook(BaseHook):
     async def arun(self, call: Call[T]) -> T:
         """Run an operation in an event loop, without blocking it, and return its result.
 
-        :raises ChatworkError: one of the classes of ``api/errors.py``.
+        :raises ChatworkError: see ``api/errors.py``.
         """
         return await (await self._async_client()).run(call)
 
@@ -196,7 +196,7 @@ class ChatworkHook(BaseHook):
         return await (await self._async_client()).run_flow(flow)
 
     async def aclose(self) -> None:
-        """Close the connections that :meth:`arun` keeps."""
+        """Close the connections of :meth:`arun`."""
         if self._async is not None:
             _, _, transport = self._async
             self._async = None
@@ -209,7 +209,7 @@ class ChatworkHook(BaseHook):
         loop = asyncio.get_running_loop()
         if self._async is None or self._async[0] is not loop:
             settings = await self.asettings()
-            # Another task of the loop may have been faster; a second client would never be closed.
+            # Another task may have created a client meanwhile; a second one would never be closed.
             if self._async is None or self._async[0] is not loop:
                 transport = HttpxTransport(settings.proxy)
                 self._async = (loop, AsyncClient(settings, transport, policy=self._policy(settings)), transport)
@@ -230,9 +230,9 @@ class ChatworkHook(BaseHook):
         return RetryPolicy(max_wait=settings.max_wait if self.max_wait is None else self.max_wait)
 
     def room_id_or_default(self, room_id: int | str | None) -> int | str:
-        """``room_id`` where one is given, and the connection's ``default_room_id`` otherwise.
+        """Return ``room_id`` if it is given, else the ``default_room_id`` of the connection.
 
-        :raises ChatworkParameterError: where there is neither.
+        :raises ChatworkParameterError: if there is neither.
         """
         chosen = api.validation.none_if_blank(room_id)
         if chosen is None:
@@ -244,12 +244,12 @@ class ChatworkHook(BaseHook):
         return chosen
 
     def download_file(self, room_id: int | str, file_id: int | str, destination: str | PathLike[str]) -> str:
-        """Download a file of a room and return where it was written.
+        """Download a file of a room and return the path it was written to.
 
-        :param destination: a file, or a folder (one that exists, or a name ending in ``/``), where the file gets the
-            name it has in Chatwork. A path of this machine or the URL of an object storage. What is there is replaced,
-            but only by a whole file; a part is never left behind.
-        :raises ChatworkNetworkError: where the whole file could not be read in three tries.
+        :param destination: a file, or a folder (one that exists, or a name ending in ``/``), in which the file gets its
+            name in Chatwork. A path of this machine or the URL of an object storage. An existing file is replaced only
+            by a complete file.
+        :raises ChatworkNetworkError: if three tries did not read the whole file.
         """
         from airflow_provider_chatwork.transports import fetch
         from airflow_provider_chatwork.utils import file_storage
@@ -265,25 +265,25 @@ class ChatworkHook(BaseHook):
         raise AssertionError("the loop returns or raises")
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask Chatwork whose token this is. Changes nothing, sends nothing to anybody, and never raises."""
+        """Read the account of the token. Changes nothing in Chatwork, and never raises."""
         try:
             me = self.quick_client.run(api.account.get_me())
         except Exception as error:
             return False, str(error) or type(error).__name__
-        budget = self.quick_client.rate_limit
-        left = f"; {budget.remaining} of {budget.limit} requests left in this window" if budget else ""
+        limit = self.quick_client.rate_limit
+        left = f"; {limit.remaining} of {limit.limit} requests left in this window" if limit else ""
         return True, f"Connected as {me.get('name', '?')} (account {me['account_id']}){left}"
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Draw the connection form of Airflow 2.11 to 3.1; later ones read the provider info."""
+        """The fields of the connection form in Airflow 2.11 to 3.1. Later versions use the provider info."""
         from airflow_provider_chatwork.connection_form import connection_form_widgets
 
         return connection_form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Hide, rename and explain the form's standard fields in Airflow 2.11 to 3.1."""
+        """The behaviour of the standard fields of the form in Airflow 2.11 to 3.1."""
         from airflow_provider_chatwork.connection_form import ui_field_behaviour
 
         return ui_field_behaviour()

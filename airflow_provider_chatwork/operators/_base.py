@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class ChatworkOperator(BaseOperator):
-    """The base of the operators.
+    """The base class of the operators.
 
-    :param room_id: the room; that of the connection (``default_room_id``) if not given.
+    :param room_id: the room; the ``default_room_id`` of the connection if not given.
     :param chatwork_conn_id: id of the connection.
     """
 

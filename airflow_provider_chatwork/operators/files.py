@@ -1,4 +1,4 @@
-"""Upload files to a room, and download them."""
+"""Operators that upload and download files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ if TYPE_CHECKING:
 
 
 class ChatworkUploadFileOperator(ChatworkOperator):
-    """Upload a file of at most 5 MiB to a room. Returns its file id.
+    """Upload a file of at most 5 MiB to a room. Returns the file id.
 
-    :param file: where the file is: a path of the worker, or the URL of an object storage that Airflow can open
+    :param file: the file: a path of the worker, or the URL of an object storage that Airflow can open
         (``s3://conn_id@bucket/key``).
-    :param content: instead of ``file``, the text the file shall hold; it needs a ``filename``. It is a template, and
-        Jinja drops a line break at its very end and makes CRLF to LF, though not in a value it fills in.
+    :param content: the text of the file, instead of ``file``; it needs a ``filename``. It is a template: Jinja removes
+        a line break at its end and converts CRLF to LF, but not in inserted values.
     :param encoding: the encoding of ``content``, ``cp932`` for example.
-    :param filename: the name people will see; that of ``file`` if not given.
-    :param message: a comment to go with it, 1 to 65535 characters.
+    :param filename: the name in Chatwork; that of ``file`` if not given.
+    :param message: a comment on the file, 1 to 65535 characters.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
-    On Airflow 3.3 and later a task that is tried again does not upload again what an earlier try has uploaded, as long
-    as its fields render to the same.
+    On Airflow 3.3 and later a retry does not upload the file again if its fields render to the same values.
 
     https://developer.chatwork.com/reference/post-rooms-room_id-files
     """
@@ -67,7 +66,6 @@ class ChatworkUploadFileOperator(ChatworkOperator):
         return file_id
 
     def _upload(self) -> Upload:
-        # Imported here, so that reading a DAG file does not load it.
         from airflow_provider_chatwork.utils.file_storage import read_upload, upload_of_text
 
         if (self.file is None) == (self.content is None):
@@ -75,16 +73,16 @@ class ChatworkUploadFileOperator(ChatworkOperator):
         if self.content is None:
             return read_upload(self.file, filename=self.filename)  # type: ignore[arg-type]
         if not self.filename:
-            raise ChatworkParameterError("filename", self.filename, "content needs the name that people will see")
+            raise ChatworkParameterError("filename", self.filename, "content needs a filename")
         return upload_of_text(self.content, filename=self.filename, encoding=self.encoding)
 
 
 class ChatworkDownloadFileOperator(ChatworkOperator):
-    """Download a file of a room. Returns where it was written, a text.
+    """Download a file of a room. Returns the path it was written to, as text.
 
-    :param file_id: the file, as ``ChatworkUploadFileOperator`` returned it.
-    :param destination: a file, or a folder (one that exists, or a name ending in ``/``), where the file gets the name
-        it has in Chatwork: a path of the worker, or the URL of an object storage that Airflow can open.
+    :param file_id: the file id that ``ChatworkUploadFileOperator`` returned.
+    :param destination: a file, or a folder (one that exists, or a name ending in ``/``), in which the file gets its
+        name in Chatwork: a path of the worker, or the URL of an object storage that Airflow can open.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
@@ -99,7 +97,7 @@ class ChatworkDownloadFileOperator(ChatworkOperator):
         self.destination = destination
 
     def act(self, context: Context) -> str:
-        """Download, and return where the file was written."""
+        """Download, and return the path of the file."""
         room_id = self.hook.room_id_or_default(self.room_id)
         written = self.hook.download_file(room_id, self.file_id, self.destination)
         self.show_place(context, room_id, self.message_of(api.files.get_file(room_id, self.file_id)))

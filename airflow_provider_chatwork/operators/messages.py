@@ -1,4 +1,4 @@
-"""Post, edit and delete messages."""
+"""Operators that post, edit and delete messages."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 
 
 class ChatworkPostMessageOperator(ChatworkOperator):
-    """Post a message to a room. Returns its message id, a text.
+    """Post a message to a room. Returns the message id as text.
 
-    :param body: 1 to 65535 characters, with Chatwork's notation; ``macros.chatwork`` writes it (``to``, ``info``,
-        ``code``), breaks it in untrusted text (``safe``) and shortens it (``fit``).
-    :param self_unread: whether the message is unread for the account that posts it, too.
+    :param body: 1 to 65535 characters, in Chatwork's notation. ``macros.chatwork`` has functions that write notation
+        (``to``, ``info``, ``code``), make untrusted text safe (``safe``) and shorten text (``fit``).
+    :param self_unread: whether the message is also unread for the account that posts it.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
-    On Airflow 3.3 and later a task that is tried again does not post again what an earlier try has posted, as long as
-    its fields render to the same.
+    On Airflow 3.3 and later a retry does not post the message again if its fields render to the same values.
 
     https://developer.chatwork.com/reference/post-rooms-room_id-messages
     """
@@ -45,9 +44,9 @@ class ChatworkPostMessageOperator(ChatworkOperator):
 
 
 class ChatworkEditMessageOperator(ChatworkOperator):
-    """Replace the body of a message that the account of the token has posted. Returns its message id, a text.
+    """Replace the body of a message of the account of the token. Returns the message id as text.
 
-    :param message_id: the message, as ``ChatworkPostMessageOperator`` returned it.
+    :param message_id: the message id that ``ChatworkPostMessageOperator`` returned.
     :param body: the new body, 1 to 65535 characters.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
@@ -72,11 +71,11 @@ class ChatworkEditMessageOperator(ChatworkOperator):
 
 
 class ChatworkDeleteMessageOperator(ChatworkOperator):
-    """Delete a message that the account of the token has posted. Returns its message id, a text.
+    """Delete a message of the account of the token. Returns the message id as text.
 
-    A message that is not there fails the task at its first try; at a later one it is taken for deleted.
+    A message that does not exist fails the task at its first try. At a retry it counts as deleted.
 
-    :param message_id: the message, as ``ChatworkPostMessageOperator`` returned it.
+    :param message_id: the message id that ``ChatworkPostMessageOperator`` returned.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
@@ -96,10 +95,10 @@ class ChatworkDeleteMessageOperator(ChatworkOperator):
         try:
             message_id = self.run_call(context, call)["message_id"]
         except ChatworkNotFoundError as error:
-            # A try that died right after the deletion must not turn into a failure that no retry cures.
+            # An earlier try may have deleted the message and then crashed.
             if getattr(context.get("ti"), "try_number", 1) <= 1:
                 raise
-            self.log.info("The message is gone, as it should be. %s", error)
+            self.log.info("Message %s does not exist; an earlier try may have deleted it: %s", self.message_id, error)
             message_id = api.validation.message_identifier("message_id", self.message_id)
         self.show_place(context, room_id, message_id)
         return message_id

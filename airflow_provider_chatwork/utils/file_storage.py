@@ -1,4 +1,4 @@
-"""Files on this machine and in object storages: read for an upload, written by a download."""
+"""Read files for uploads, and write downloads: on this machine and in object storages."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkP
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-#: A path of this machine, or the URL of an object storage (``s3://conn_id@bucket/key``), or either as a path object.
+#: A path of this machine or the URL of an object storage (``s3://conn_id@bucket/key``), as text or path object.
 Location: TypeAlias = "str | PathLike[str] | ObjectStoragePath"
 
-
-# What file systems take, in bytes.
+# The longest file name of common file systems, in bytes.
 _LONGEST_NAME = 255
 
 
 def read_upload(source: Location, *, filename: str | None = None, content_type: str | None = None) -> Upload:
-    """Read a file to upload. No more than Chatwork takes, 5 MiB and a byte, is ever loaded.
+    """Read a file to upload. At most one byte more than Chatwork's limit of 5 MiB is read.
 
-    :param source: where the file is.
-    :param filename: the name people will see; the file's own if not given.
+    :param source: the file.
+    :param filename: the name in Chatwork; the name of the file if not given.
     :param content_type: its media type; guessed from the name if not given.
-    :raises ChatworkParameterError: for a file that is too large.
-    :raises OSError: for a file that cannot be read.
+    :raises ChatworkParameterError: if the file is too large.
+    :raises OSError: if the file cannot be read.
     """
     path = _path(source)
     with path.open("rb") as file:
@@ -45,17 +44,21 @@ def read_upload(source: Location, *, filename: str | None = None, content_type: 
 
 
 def upload_of_text(text: str, *, filename: str, encoding: str = "utf-8", content_type: str | None = None) -> Upload:
-    """Make a file of a text.
+    """Encode a text as a file to upload.
 
-    :param encoding: any of Python's, such as ``cp932`` or ``utf-8-sig`` for spreadsheets.
-    :raises ChatworkParameterError: for an unknown encoding, and for a text that it cannot hold.
+    :param encoding: an encoding of Python, such as ``cp932``, or ``utf-8-sig`` for spreadsheets.
+    :raises ChatworkParameterError: if the encoding is unknown or cannot encode the text.
     """
     if not isinstance(text, str):
-        raise ChatworkParameterError("content", text, f"give a text, not {type(text).__name__}; a file can be anything")
+        raise ChatworkParameterError(
+            "content", text, f"give a text, not {type(text).__name__} (``file`` accepts any content)"
+        )
     try:
         content = text.encode(encoding)
     except LookupError:
-        raise ChatworkParameterError("encoding", encoding, "give a name Python knows, such as utf-8 or cp932") from None
+        raise ChatworkParameterError(
+            "encoding", encoding, "give an encoding of Python, such as utf-8 or cp932"
+        ) from None
     except UnicodeEncodeError as error:
         character = text[error.start]
         raise ChatworkParameterError(
@@ -66,34 +69,34 @@ def upload_of_text(text: str, *, filename: str, encoding: str = "utf-8", content
 
 
 def guess_content_type(filename: str) -> str:
-    """The media type a file name stands for."""
-    kind, packed_by = mimetypes.guess_type(filename)
-    # The kind is that of what is inside: `report.csv.gz` is no CSV.
-    return "application/octet-stream" if kind is None or packed_by is not None else kind
+    """The media type that belongs to the suffix of a file name."""
+    kind, compression = mimetypes.guess_type(filename)
+    # The kind is that of the compressed file: `report.csv.gz` is not a CSV.
+    return "application/octet-stream" if kind is None or compression is not None else kind
 
 
 def save(chunks: Iterable[bytes], destination: Location, *, name: str, size: int) -> str:
-    """Write a download, and say where.
+    """Write a download and return its path.
 
     :param destination: a file, or a folder (one that exists, or a name ending in ``/``).
-    :param name: the file's name in that folder. Its path, if somebody gave it one, is left out.
-    :param size: how many bytes there have to be.
-    :raises ChatworkNetworkError: where there are more or fewer; nothing is left behind then.
+    :param name: the name of the file in that folder. A path in it is removed.
+    :param size: the expected number of bytes.
+    :raises ChatworkNetworkError: if there are more or fewer bytes. No file is written then.
     """
     path = _path(destination)
     if str(destination).endswith("/") or path.is_dir():
         path = path / _plain_name(name)
-    # An object storage's path is one of `pathlib`, too, on some versions.
-    if _is_elsewhere(path):
-        _save_there(chunks, path, size)
+    # On some versions an ObjectStoragePath is also a pathlib path, so the type does not decide.
+    if _is_url(path):
+        _save_to_storage(chunks, path, size)
     else:
-        _save_here(chunks, path, size)
+        _save_locally(chunks, path, size)
     return str(path)
 
 
-def _save_here(chunks: Iterable[bytes], path: Path, size: int) -> None:
+def _save_locally(chunks: Iterable[bytes], path: Path, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its place and then moved there, so that nobody ever finds half a file under the name.
+    # Written to a temporary file in the same folder and then renamed, so that no incomplete file has this name.
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=".part")
     try:
         with open(handle, "wb") as file:
@@ -106,8 +109,8 @@ def _save_here(chunks: Iterable[bytes], path: Path, size: int) -> None:
         raise
 
 
-def _save_there(chunks: Iterable[bytes], path: Any, size: int) -> None:
-    # Nothing can be moved into place there, so what is there is not touched before the whole file is here.
+def _save_to_storage(chunks: Iterable[bytes], path: Any, size: int) -> None:
+    # An object storage has no atomic rename, so the target is not touched before the whole file has arrived.
     with tempfile.TemporaryFile() as whole:
         _copy(chunks, whole, size)
         whole.seek(0)
@@ -127,14 +130,14 @@ def _copy(chunks: Iterable[bytes], file: Any, size: int) -> None:
 
 
 def _path(location: Location) -> Any:
-    if not _is_elsewhere(location):
+    if not _is_url(location):
         return Path(location)  # type: ignore[arg-type]
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     return location if isinstance(location, ObjectStoragePath) else ObjectStoragePath(str(location))
 
 
-def _is_elsewhere(location: Location) -> bool:
+def _is_url(location: Location) -> bool:
     return "://" in str(location)
 
 
@@ -142,14 +145,14 @@ def _plain_name(name: str) -> str:
     plain = name.replace("\\", "/").rsplit("/", 1)[-1].replace("\0", "")
     if plain in ("", ".", ".."):
         return "download"
-    # Chatwork counts characters, file systems count bytes, and Japanese takes three of them each.
+    # Chatwork limits characters, file systems limit bytes; a Japanese character has three bytes.
     stem, suffix = os.path.splitext(plain)
     room = max(_LONGEST_NAME - len(os.fsencode(suffix)), 0)
     return stem.encode()[:room].decode(errors="ignore") + suffix.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def _umask() -> int:
-    # The only way to read it is to set it.
+    # The umask can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask
