@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_chatwork.api.rooms import AccountIds
     from airflow_provider_chatwork.utils.since import Since
+    from airflow_provider_chatwork.utils.task_state import TaskState
     from airflow_provider_chatwork.waiting.message_filter import FoundMessage, MessageCursor, Position
 
 _KEY = "chatwork_wait"
@@ -115,7 +116,7 @@ class ChatworkMessageSensor(ChatworkSensor):
             _check_pattern(matches)
         if reply_to is not None:
             reply_to = api.validation.message_identifier("reply_to", reply_to)
-        saved = self._saved(context)
+        saved = _task_state(context).get(_KEY)
         since = self._since(context, reply_to, saved)
         conditions = message_filter.MessageFilter(room_id, since, tuple(account_ids), matches, reply_to)
         self._cursor = message_filter.MessageCursor(conditions, *_seen(saved))
@@ -196,17 +197,16 @@ class ChatworkMessageSensor(ChatworkSensor):
             started = _first_start(ti, context, self.retries or 0) or started
         return int(started.timestamp() if started else time.time())
 
-    def _saved(self, context: Context) -> dict[str, Any]:
-        """Return what an earlier process of this task has saved; only Airflow 3.3 and later can save."""
-        store: Any = context.get("task_state_store")
-        saved = None if store is None else store.get(_KEY, None)
-        return saved if isinstance(saved, dict) and saved.get("round") == _round(context) else {}
-
     def _save(self, context: Context, since: Since, seen: Position | None = None, possible_loss: bool = False) -> None:
-        store: Any = context.get("task_state_store")
-        if store is not None:
-            saved = {"round": _round(context), "since": since, "possible_loss": possible_loss}
-            store.set(_KEY, {**saved, "seen": None if seen is None else list(seen)})
+        value = {"since": since, "possible_loss": possible_loss, "seen": None if seen is None else list(seen)}
+        _task_state(context).set(_KEY, value)
+
+
+def _task_state(context: Context) -> TaskState:
+    # Imported here, because it is not needed to parse a DAG file.
+    from airflow_provider_chatwork.utils.task_state import TaskState
+
+    return TaskState(context)
 
 
 def _seen(saved: dict[str, Any]) -> tuple[tuple[int, int] | None, bool]:
@@ -235,8 +235,3 @@ def _first_start(ti: Any, context: Context, retries: int) -> datetime | None:
     first_try = (ti.max_tries or 0) - retries + 1
     started: datetime | None = _orig_start_date(ti.dag_id, ti.task_id, ti.run_id, ti.map_index, first_try)
     return started
-
-
-def _round(context: Context) -> int | None:
-    # Clearing a task raises its `max_tries`, a retry does not: after a clear the wait starts again.
-    return getattr(context.get("ti"), "max_tries", None)

@@ -73,7 +73,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
         return None
 
     def next_action_at(self) -> float:
-        """Return the time of the next refresh of the members, or of the next attempt if the last poll was incomplete."""
+        """Return the time of the next refresh of the members, or of the next attempt after an incomplete poll."""
         # After the deadline only a page read after it may end the wait.
         if self._polled_at == float("-inf") or poller_registry().clock() >= self.deadline:
             return super().next_action_at()
