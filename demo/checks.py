@@ -10,17 +10,17 @@ from typing import Any
 
 from airflow_provider_chatwork.sandbox import company
 
-MAIN = "chatwork_ask_and_wait"
-FAILING = "chatwork_tell_failures"
+MAIN = "chatwork_create_task_and_wait"
+FAILING = "chatwork_alert_on_failure"
 DAGS = (MAIN, FAILING)
-WAIT = "wait"
+WAIT = "wait_for_tasks"
 
 _ENDS = {
-    (MAIN, "announce"): "success",
-    (MAIN, "share"): "success",
-    (MAIN, "ask"): "success",
+    (MAIN, "post_message"): "success",
+    (MAIN, "upload_file"): "success",
+    (MAIN, "create_task"): "success",
     (MAIN, WAIT): "success",
-    (MAIN, "update"): "success",
+    (MAIN, "edit_message"): "success",
     (FAILING, "load_orders"): "failed",
 }
 _RUNS = {MAIN: "success", FAILING: "failed"}

@@ -1,6 +1,6 @@
-"""Ask a question in a room, wait until somebody answers it, and go on with what they said.
+"""Ask a question in a room, wait for a reply, and use its text in the next task.
 
-The wait begins behind the question, so that an answer that is faster than the wait counts, too.
+The sensor starts at the question, so a reply that comes before the sensor runs is found as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOperator
 from airflow_provider_chatwork.sensors.messages import ChatworkMessageSensor
 
-# The room and the people of the sandbox: put your own here, or into the form when you trigger the DAG.
+# A room and people of the sandbox. Replace them here, or in the form that triggers the DAG.
 PARAMS = {"room_id": 400000101, "people": [1001002, 1001003]}
 
 with DAG(
@@ -28,21 +28,21 @@ with DAG(
         body="{{ macros.chatwork.to(params.people) }}\n"
         "今日の締めの売上はいくらですか？このメッセージに返信してください（例: 1,234,500 円）。",
     )
-    wait = ChatworkMessageSensor(
-        task_id="wait",
+    wait_for_reply = ChatworkMessageSensor(
+        task_id="wait_for_reply",
         reply_to=ask.output,
         from_account_ids="{{ params.people }}",
         matches=r"[0-9０-９]",
         deferrable=True,
-        poke_interval=5,  # seconds, to try it out; a minute or more is better manners
+        poke_interval=5,  # seconds; use 60 or more in production
         timeout=timedelta(hours=8).total_seconds(),
     )
-    tell = ChatworkPostMessageOperator(
-        task_id="tell",
-        # What people write may hold notation, and is made harmless.
-        body="{% set answer = ti.xcom_pull('wait') %}"
+    post_answer = ChatworkPostMessageOperator(
+        task_id="post_answer",
+        # A reply can contain notation; safe() breaks its tags.
+        body="{% set answer = ti.xcom_pull('wait_for_reply') %}"
         "[info]{{ macros.chatwork.safe(answer.account_name) }}さん: {{ macros.chatwork.safe(answer.text) }}\n"
         "{{ answer.link }}[/info]",
     )
 
-    ask >> wait >> tell
+    ask >> wait_for_reply >> post_answer

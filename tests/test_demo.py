@@ -51,11 +51,11 @@ def request(operation: str, status: int | None = 200) -> dict[str, Any]:
 GOOD = Evidence(
     runs={MAIN: "success", FAILING: "failed"},
     passed={
-        (MAIN, "announce"): ["running", "success"],
-        (MAIN, "share"): ["running", "success"],
-        (MAIN, "ask"): ["running", "success"],
+        (MAIN, "post_message"): ["running", "success"],
+        (MAIN, "upload_file"): ["running", "success"],
+        (MAIN, "create_task"): ["running", "success"],
         (MAIN, WAIT): ["running", "deferred", "success"],
-        (MAIN, "update"): ["running", "success"],
+        (MAIN, "edit_message"): ["running", "success"],
         (FAILING, "load_orders"): ["running", "failed"],
     },
     tries={(MAIN, WAIT): 1, (FAILING, "load_orders"): 1},
@@ -75,7 +75,7 @@ GOOD = Evidence(
 
 SPOILED: dict[str, Callable[[Evidence], object]] = {
     f"{MAIN} succeeds, {FAILING} fails": lambda seen: seen.runs.update({FAILING: "success"}),
-    "every task ends as it should": lambda seen: seen.passed[MAIN, "share"].append("failed"),
+    "every task ends as it should": lambda seen: seen.passed[MAIN, "upload_file"].append("failed"),
     "... at its first try": lambda seen: seen.tries.update({(MAIN, WAIT): 2}),
     "the wait is spent in the triggerer, without a worker": lambda seen: seen.passed[MAIN, WAIT].remove("deferred"),
     "the announcement was edited and names who has checked": lambda seen: seen.messages[0].update(update_time=0),

@@ -39,7 +39,9 @@ class TestCreateRoom:
             create_room(**{"name": "a", "members_admin_ids": ME, **arguments})
 
     def test_names_the_list_that_already_contains_the_account(self):
-        with pytest.raises(errors.ChatworkParameterError, match=r"^members_member_ids=7: .*already in members_admin_ids"):
+        with pytest.raises(
+            errors.ChatworkParameterError, match=r"^members_member_ids=7: .*already in members_admin_ids"
+        ):
             create_room("a", [ME], members_member_ids=[ME])
 
 

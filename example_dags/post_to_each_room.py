@@ -1,4 +1,4 @@
-"""Post a message to each of several rooms; which ones and how many is known only when the DAG runs."""
+"""Post one message to each room of a list that is made at run time (dynamic task mapping)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOperator
 
-# Rooms of the sandbox: put your own here, or into the form when you trigger the DAG.
+# Rooms of the sandbox. Replace them here, or in the form that triggers the DAG.
 PARAMS = {"rooms": {"東日本": 400000101, "西日本": 400000102}}
 
-with DAG("chatwork_message_each_region", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
+with DAG("chatwork_post_to_each_room", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
 
     @task
     def reports(params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -21,4 +21,4 @@ with DAG("chatwork_message_each_region", schedule=None, params=PARAMS, doc_md=__
             for region, room_id in params["rooms"].items()
         ]
 
-    ChatworkPostMessageOperator.partial(task_id="tell").expand_kwargs(reports())
+    ChatworkPostMessageOperator.partial(task_id="post_message").expand_kwargs(reports())

@@ -1,7 +1,7 @@
-"""Tell a room when a run is late (Airflow 3.1 and later).
+"""Post an alert when a DAG run misses its deadline (Airflow 3.1 and later).
 
-The notifier runs in the triggerer. It gets the run and the deadline, and no task, so a text of your own can use
-``dag_run`` (a dict) and ``deadline``. Its connection has to be one that the triggerer can read.
+The notifier runs in the triggerer, which must be able to read the connection. The context has no task: a text of your
+own can use ``dag_run`` (a dict) and ``deadline``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from airflow.sdk.definitions.deadline import AsyncCallback, DeadlineAlert, Deadl
 
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 
-# The room and the person of the sandbox: put your own here.
+# A room and a person of the sandbox. Replace them.
 PARAMS = {"room_id": 400000101, "on_duty": 1001005}
 
 with DAG(
-    "chatwork_alert_deadline",
+    "chatwork_alert_on_deadline",
     schedule=None,
     params=PARAMS,
     deadline=DeadlineAlert(
@@ -32,7 +32,7 @@ with DAG(
 ):
 
     @task.bash
-    def take_too_long() -> str:
+    def run_longer_than_the_deadline() -> str:
         return "sleep 15"
 
-    take_too_long()
+    run_longer_than_the_deadline()

@@ -1,4 +1,4 @@
-"""Upload a report that Excel in Japan opens with a double click: CSV in cp932."""
+"""Upload a CSV file in cp932 (Shift_JIS), the encoding that Japanese Excel expects."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_chatwork.operators.files import ChatworkUploadFileOperator
 
-# A room of the sandbox: put your own here, or into the form when you trigger the DAG.
+# A room of the sandbox. Replace it here, or in the form that triggers the DAG.
 PARAMS = {"room_id": 400000102}
 
-with DAG("chatwork_csv_for_excel", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
+with DAG("chatwork_upload_csv_for_excel", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
 
     @task
     def report() -> str:
@@ -25,7 +25,7 @@ with DAG("chatwork_csv_for_excel", schedule=None, params=PARAMS, doc_md=__doc__,
         room_id="{{ params.room_id }}",
         content=report(),
         encoding="cp932",
-        # Airflow's days are those of UTC, and in Japan it is nine hours later.
+        # Airflow's dates are in UTC; Japan is nine hours ahead.
         filename="売上_{{ (dag_run.start_date + macros.timedelta(hours=9)) | ds_nodash }}.csv",
         message="今日の売上です。",
     )

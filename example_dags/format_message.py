@@ -1,6 +1,7 @@
-"""Write Chatwork's notation in templates: call people by name, frame a text, quote a log, draw a line.
+"""Format a message with Chatwork's notation in a template: mentions, an information box, a line and a code block.
 
-``safe`` and ``code`` make text from elsewhere harmless: Chatwork has no escape, and a ``[toall]`` in it would act.
+Text from other systems can contain tags such as ``[toall]``, and Chatwork has no escape character. ``safe`` and
+``code`` break these tags.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_chatwork.operators.messages import ChatworkPostMessageOperator
 
-# The room and the people of the sandbox: put your own here, or into the form when you trigger the DAG.
+# A room and people of the sandbox. Replace them here, or in the form that triggers the DAG.
 PARAMS = {
     "room_id": 400000101,
     "on_duty": {"1001005": "高橋さん", "1001003": "佐藤さん"},
@@ -26,5 +27,5 @@ BODY = """\
 {%- endset -%}
 {{ macros.chatwork.info(text, title="警告 3 件") }}"""
 
-with DAG("chatwork_write_notation", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
-    ChatworkPostMessageOperator(task_id="tell", room_id="{{ params.room_id }}", body=BODY)
+with DAG("chatwork_format_message", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
+    ChatworkPostMessageOperator(task_id="post_message", room_id="{{ params.room_id }}", body=BODY)

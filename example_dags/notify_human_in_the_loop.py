@@ -1,7 +1,7 @@
-"""Tell a room that Airflow waits for somebody's decision, with a link to the page to decide on (Airflow 3.1 and later).
+"""Notify a room of a human-in-the-loop task, with a link to its page in Airflow (Airflow 3.1 and later).
 
-The notifier recognises Airflow's own human-in-the-loop operators and posts their subject, body and options. Whatever
-happens to Chatwork, the task goes on waiting.
+The notifier posts subject, body and options of Airflow's human-in-the-loop operators. If posting fails, the task still
+waits for the decision.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 
-# The room and the person of the sandbox: put your own here, or into the form when you trigger the DAG.
+# A room and a person of the sandbox. Replace them here, or in the form that triggers the DAG.
 PARAMS = {"room_id": 400000101, "approver": 1001002}
 
-with DAG("chatwork_ask_in_airflow", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
+with DAG("chatwork_notify_human_in_the_loop", schedule=None, params=PARAMS, doc_md=__doc__, tags=["chatwork"]):
     ApprovalOperator(
         task_id="release",
         subject="本番に公開してよいですか",
