@@ -16,7 +16,7 @@ from airflow_provider_chatwork.waiting.approvals.state import new_state
 from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM, BOT, SATO, YAMADA = company.DATA_ROOM, company.BOT, company.SATO, company.YAMADA
-ASK: dict[str, Any] = {
+QUESTION: dict[str, Any] = {
     "room_id": ROOM,
     "message_id": "1",
     "options": ["承認", "却下"],
@@ -28,9 +28,9 @@ ASK: dict[str, Any] = {
     "lang": "ja",
     "web_url": "https://www.chatwork.com",
 }
-# Every argument, and none of them as it would be by itself.
+# Every argument, none with its default value.
 ARGUMENTS: dict[str, Any] = {
-    "question": ASK,
+    "question": QUESTION,
     "state": {
         "votes": [],
         "hinted": {"5": "7"},
@@ -50,7 +50,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 class Room:
-    """A question in a room of a sandbox, and triggers that wait for its answers in a triggerer of their own."""
+    """A question in a room of the sandbox, and triggers in a triggerer of their own."""
 
     def __init__(self) -> None:
         self.now = START
@@ -61,7 +61,7 @@ class Room:
 
     def arguments(self, **more: Any) -> dict[str, Any]:
         return {
-            "question": {**ASK, "message_id": self.question},
+            "question": {**QUESTION, "message_id": self.question},
             "state": new_state(START),
             "chatwork_conn_id": "chatwork_default",
             "poke_interval": 60,
@@ -73,9 +73,9 @@ class Room:
         self.sandbox.reply(ROOM, person, self.question, text)
 
     def wait(
-        self, arguments: dict[str, Any], *happenings: tuple[float, Callable[[], object]], killed_at: float | None = None
+        self, arguments: dict[str, Any], *actions: tuple[float, Callable[[], object]], killed_at: float | None = None
     ) -> Any:
-        """The event of a trigger; ``None`` where the triggerer is killed before there is one."""
+        """Return the event of a trigger; ``None`` if the triggerer is killed before."""
 
         async def main(loop: VirtualLoop) -> Any:
             begun = self.now
@@ -84,7 +84,7 @@ class Room:
                 self.now = loop.unix_time()
                 return self.now
 
-            for at, act in happenings:
+            for at, act in actions:
                 if START + at >= begun:
                     loop.happens(START + at - begun, lambda act=act: (now(), act()))  # type: ignore[misc]
 
@@ -136,28 +136,28 @@ class TestSerialize:
         assert arguments == ARGUMENTS
         assert ChatworkApprovalTrigger(**arguments).serialize() == (path, ARGUMENTS)
 
-    def test_keeps_what_it_began_with(self, room):
-        # What it hears goes into its event; Airflow asks for the arguments only once.
+    def test_keeps_the_state_that_it_was_created_with(self, room):
+        # A new state goes into the event; Airflow serializes the trigger only once.
         trigger = ChatworkApprovalTrigger(**room.arguments())
         assert trigger.serialize()[1]["state"] == new_state(START)
 
 
 class TestRun:
-    def test_ends_with_what_was_decided(self, room):
+    def test_a_decision_ends_it(self, room):
         event = room.wait(
-            room.arguments(question={**ASK, "message_id": room.question, "quorum": 1}),
+            room.arguments(question={**QUESTION, "message_id": room.question, "quorum": 1}),
             (90, lambda: room.reply(SATO, "却下\nまだです")),
         )
         assert (event["outcome"], event["choice"]) == ("decided", "却下")
         assert [answer["comment"] for answer in event["state"]["votes"]] == ["まだです"]
         assert (event["question"]["message_id"], event["deadline"]) == (room.question, START + 3600)
 
-    def test_hands_on_what_was_heard_before_it_is_decided(self, room):
+    def test_a_vote_that_does_not_decide_is_a_checkpoint(self, room):
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
         assert event["status"] == "checkpoint"
         assert [answer["account_id"] for answer in event["state"]["votes"]] == [SATO]
 
-    def test_an_answer_outlives_a_restart_though_it_cannot_be_read_any_more(self, room):
+    def test_a_vote_outlives_a_restart_although_it_left_the_page(self, room):
         event = room.wait(room.arguments(), (90, lambda: room.reply(SATO, "承認")))
         arguments = room.arguments(state=event["state"])
         assert room.wait(arguments, killed_at=300) is None
@@ -175,7 +175,7 @@ class TestRun:
         assert event["status"] == "timeout"
         assert START + 3600 <= room.now < START + 3660
 
-    def test_an_answer_counts_that_came_while_no_triggerer_was_there(self, room):
+    def test_a_vote_that_came_while_no_triggerer_ran_counts(self, room):
         assert room.wait(room.arguments(), killed_at=300) is None
         room.reply(SATO, "承認")
         room.reply(YAMADA, "承認")
@@ -183,7 +183,7 @@ class TestRun:
         assert room.wait(room.arguments())["outcome"] == "decided"
 
     def test_a_restart_does_not_repeat_the_hint(self, room):
-        # The triggerer is killed right after the hint, before anybody heard of it.
+        # The triggerer is killed right after it posted the hint, before it stored that.
         room.sandbox.add_fault(Fault("lost_reply", operation="post_message"))
         assert room.wait(room.arguments(), (90, lambda: room.reply(SATO, "良いです")), killed_at=121) is None
         assert room.posts == 1
@@ -193,7 +193,7 @@ class TestRun:
         assert room.wait(room.arguments(state=event["state"]))["status"] == "timeout"
         assert room.posts == 1
 
-    def test_tries_the_hint_again_at_intervals_though_nobody_says_anything(self, room):
+    def test_a_failed_hint_is_posted_again_at_each_interval(self, room):
         def break_down() -> None:
             room.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=None))
 
@@ -202,7 +202,7 @@ class TestRun:
         posts = [request for request in room.sandbox.requests if request.operation == "post_message"]
         assert 50 <= len(posts) <= 60
 
-    def test_does_not_take_a_try_to_help_for_the_last_look(self, room):
+    def test_posting_a_hint_does_not_count_as_the_last_poll(self, room):
         def break_down() -> None:
             room.sandbox.add_fault(Fault("refuse", times=None))
 
@@ -217,13 +217,13 @@ class TestRun:
         )
         assert (event["status"], event["last_poll_failed"]) == ("timeout", True)
 
-    def test_does_not_help_twice_where_the_page_is_older_than_the_hint(self, room):
-        # The first trigger ends as its post has no answer; the next one is given the page from before it.
+    def test_no_second_hint_is_posted_if_the_page_is_older_than_the_first(self, room):
+        # The reply to the first trigger's post is lost; the next trigger gets the page from before it.
         room.sandbox.add_fault(Fault("lost_reply", operation="post_message"))
         room.reply(SATO, "承認")
         room.reply(SATO, "良いです")
-        # Keeps the page where it is.
-        another = room.arguments(question={**ASK, "message_id": "1"}, deadline=START + 9000)
+        # Keeps the shared page alive.
+        another = room.arguments(question={**QUESTION, "message_id": "1"}, deadline=START + 9000)
 
         async def main(loop: VirtualLoop) -> list[Any]:
             def now() -> float:
@@ -233,17 +233,17 @@ class TestRun:
             with sandbox_pollers(room.sandbox, now):
                 events = []
 
-                async def stay() -> None:
+                async def keep_waiting() -> None:
                     async for _ in ChatworkApprovalTrigger(**another).run():
                         pass
 
-                other = asyncio.create_task(stay())
-                heard = new_state(START)
+                other = asyncio.create_task(keep_waiting())
+                state = new_state(START)
                 for _ in range(3):
-                    trigger = ChatworkApprovalTrigger(**room.arguments(state=heard))
+                    trigger = ChatworkApprovalTrigger(**room.arguments(state=state))
                     [event] = [event.payload async for event in trigger.run()]
                     events.append(event)
-                    heard = event["state"]
+                    state = event["state"]
                 other.cancel()
                 await asyncio.wait([other])
                 return events
@@ -252,17 +252,17 @@ class TestRun:
         assert events[-1]["status"] == "timeout"
         assert room.posts == 1
 
-    def test_leaves_the_room_alone_where_it_is_cancelled(self, room):
+    def test_changes_nothing_in_the_room_when_cancelled(self, room):
         assert room.wait(room.arguments(), killed_at=300) is None
         assert {request.method for request in room.sandbox.requests} == {"GET"}
 
-    def test_says_whether_the_last_look_was_taken(self, room):
+    def test_a_timeout_says_whether_the_last_poll_failed(self, room):
         assert room.wait(room.arguments())["last_poll_failed"] is False
         other = Room()
         event = other.wait(other.arguments(), (90, lambda: other.sandbox.add_fault(Fault("refuse", times=None))))
         assert event["last_poll_failed"] is True
 
-    def test_all_questions_of_a_room_share_one_look(self, room):
+    def test_all_questions_of_a_room_share_one_poll(self, room):
         def both() -> Any:
             async def main(loop: VirtualLoop) -> list[Any]:
                 with sandbox_pollers(room.sandbox, loop.unix_time):
@@ -279,11 +279,11 @@ class TestRun:
         assert {event["status"] for event in both()} == {"timeout"}
         operations = [request.operation for request in room.sandbox.requests]
         assert operations.count("list_messages") <= 3600 / 60 + 2
-        # Who is in the room is asked for after an hour, for each of them, and that is when the time is over.
+        # The members are listed after an hour, for each question, which is the deadline.
         assert len(operations) - operations.count("list_messages") == operations.count("list_members") == 20
 
-    def test_sees_who_left_though_nobody_says_anything(self, room):
-        # What people do in the room is said there; nothing is said of who may only read.
+    def test_a_change_of_members_is_found_without_a_new_message(self, room):
+        # Chatwork posts no message when a member may only read.
         event = room.wait(
             room.arguments(deadline=START + 30_000),
             (90, lambda: room.sandbox.add_member(ROOM, YAMADA, "readonly")),
@@ -293,7 +293,7 @@ class TestRun:
         operations = [request.operation for request in room.sandbox.requests]
         assert operations.count("list_members") == 1
 
-    def test_asks_again_at_the_next_interval_who_is_there(self, room):
+    def test_a_failed_list_of_members_is_requested_again_at_the_next_interval(self, room):
         def break_down() -> None:
             room.sandbox.add_fault(Fault("status", operation="list_members", status=503, times=3))
 
@@ -307,7 +307,7 @@ class TestRun:
         assert len(asked) == 4
         assert all(later - earlier >= 59 for earlier, later in pairwise(asked))
 
-    def test_makes_sure_again_at_the_next_interval_though_nobody_says_anything(self, room):
+    def test_a_failed_recheck_is_repeated_at_the_next_interval(self, room):
         room.reply(SATO, "承認")
         event = room.wait(room.arguments())
         for index in range(120):
@@ -320,14 +320,14 @@ class TestRun:
         assert (event["outcome"], event["choice"]) == ("decided", "承認")
         assert room.now < START + 600
 
-    def test_decides_nothing_at_the_end_of_which_it_cannot_make_sure(self, room):
+    def test_a_failed_recheck_at_the_deadline_decides_nothing(self, room):
         room.reply(SATO, "承認")
-        heard = room.wait(room.arguments())["state"]
+        state = room.wait(room.arguments())["state"]
         for index in range(120):
             room.sandbox.post_message(ROOM, company.TAKAHASHI, f"雑談 {index}")
         room.reply(YAMADA, "承認")
         room.sandbox.add_fault(Fault("status", operation="get_message", status=503, times=None))
-        event = room.wait(room.arguments(state=heard))
+        event = room.wait(room.arguments(state=state))
         while event["status"] == "checkpoint":
             event = room.wait(room.arguments(state=event["state"]))
         assert (event["status"], event["last_poll_failed"]) == ("timeout", True)

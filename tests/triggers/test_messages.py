@@ -40,7 +40,7 @@ ARGUMENTS: dict[str, Any] = {
     "never_fail": True,
     "do_xcom_push": False,
 }
-Happening = Callable[[], object]
+Event = Callable[[], object]
 
 
 class Room:
@@ -66,25 +66,25 @@ class Room:
             }
         )
 
-    def say(self, body: str, by: int = SATO) -> Happening:
+    def say(self, body: str, by: int = SATO) -> Event:
         return lambda: self.sandbox.post_message(ROOM, by, body)
 
-    def chat(self, count: int) -> Happening:
+    def chat(self, count: int) -> Event:
         return lambda: [self.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}") for index in range(count)]
 
     def end(
-        self, trigger: ChatworkMessageTrigger, *happenings: tuple[float, Happening], start: float = START
+        self, trigger: ChatworkMessageTrigger, *events: tuple[float, Event], start: float = START
     ) -> dict[str, Any]:
         """Let a trigger wait, and return what its event says."""
-        event = self.event(trigger, *happenings, start=start).payload
+        event = self.event(trigger, *events, start=start).payload
         assert json.loads(json.dumps(event)) == event
         return event  # type: ignore[no-any-return]
 
     def event(
-        self, trigger: ChatworkMessageTrigger, *happenings: tuple[float, Happening], start: float = START
+        self, trigger: ChatworkMessageTrigger, *events: tuple[float, Event], start: float = START
     ) -> TriggerEvent:
         async def main(loop: VirtualLoop) -> Sequence[TriggerEvent]:
-            for at, happen in happenings:
+            for at, happen in events:
                 loop.happens(at, happen)
             with sandbox_pollers(self.sandbox, loop.unix_time):
                 return [event async for event in trigger.run()]
@@ -114,7 +114,7 @@ class TestSerialize:
         assert arguments == ARGUMENTS
         assert ChatworkMessageTrigger(**arguments).serialize() == (path, ARGUMENTS)
 
-    def test_names_the_connection_and_nothing_secret_of_it(self, room):
+    def test_has_the_id_of_the_connection_and_no_secret(self, room):
         assert room.sandbox.token not in json.dumps(room.trigger().serialize())
 
 
@@ -136,18 +136,18 @@ class TestRun:
             },
         }
 
-    def test_asks_one_question_a_look_and_one_more_for_a_candidate(self, room):
+    def test_a_poll_is_one_request_and_a_match_one_more(self, room):
         room.end(room.trigger(), (6, room.say("はい", by=BOT)), (12, room.say("はい")))
         assert room.operations() == ["list_messages"] * 3 + ["get_me", "list_messages"]
 
-    def test_leaves_the_message_where_the_task_ends_without_a_worker(self, room):
+    def test_a_task_that_ends_without_a_worker_has_the_message(self, room):
         event = room.event(room.trigger(end_from_trigger=True), (6, room.say("はい")))
         message_id = room.sandbox.messages(ROOM)[-1]["message_id"]
         assert type(event) is TaskSuccessEvent
         assert (event.xcoms["return_value"]["message_id"], event.xcoms["return_value"]["text"]) == (message_id, "はい")
         assert event.xcoms[PLACE_KEY]["message_id"] == message_id
 
-    def test_begins_where_it_is_told_to(self, room):
+    def test_since_is_the_start_of_the_wait(self, room):
         room.say("まえ")()
         assert room.end(room.trigger(since=room.question))["message"]["text"] == "まえ"
         assert room.end(room.trigger(since=int(START)), (8, room.say("あと")))["message"]["text"] == "あと"
@@ -155,14 +155,14 @@ class TestRun:
     @pytest.mark.parametrize(
         ("condition", "value"), [("from_account_ids", [SATO]), ("matches", "^はい$"), ("reply_to", "question")]
     )
-    def test_waits_for_what_it_is_told_to(self, condition, value, room):
+    def test_the_conditions_have_to_hold(self, condition, value, room):
         value = room.question if value == "question" else value
         wrong = room.say("いいえ", by=YAMADA)
         right = lambda: room.sandbox.reply(ROOM, SATO, room.question, "はい")  # noqa: E731
         event = room.end(room.trigger(**{condition: value}), (6, wrong), (12, right))
         assert (event["message"]["account_id"], event["message"]["text"]) == (SATO, "はい")
 
-    def test_keeps_its_beginning_and_its_deadline_when_the_triggerer_is_restarted(self, room):
+    def test_a_restart_of_the_triggerer_keeps_start_and_deadline(self, room):
         _, arguments = room.trigger(deadline=START + 100).serialize()
         room.sandbox.clock = lambda: START + 5
         room.say("停止中")()
@@ -171,28 +171,28 @@ class TestRun:
         waiting = ChatworkMessageTrigger(**{**arguments, "matches": "なにか"})
         assert room.end(waiting, start=START + 90) == {"status": "timeout"}
 
-    def test_counts_what_came_while_no_triggerer_was_there_even_after_its_deadline(self, room):
+    def test_a_message_that_came_while_no_triggerer_ran_counts(self, room):
         room.say("停止中")()
         assert room.end(room.trigger(), start=START + 10_000)["status"] == "done"
 
-    def test_is_done_where_the_last_look_says_so(self, room):
+    def test_the_last_poll_can_find_the_message(self, room):
         event = room.end(room.trigger(poke_interval=60.0, deadline=START + 90), (80, room.say("はい")))
         assert event["status"] == "done"
 
-    def test_asks_again_whose_account_it_is_where_nothing_else_happens(self, room):
+    def test_a_failed_request_for_the_own_account_is_repeated(self, room):
         room.say("はい")()
         room.sandbox.add_fault(Fault("status", operation="get_me", status=503, times=3))
         assert room.end(room.trigger(deadline=START + 30))["status"] == "done"
         assert room.operations().count("get_me") == 4
 
-    def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, room):
+    def test_a_permanent_error_is_in_the_event(self, room):
         room.say("はい")()
         room.sandbox.add_fault(Fault("status", operation="get_me", status=401, times=None))
         event = room.end(room.trigger())
         assert event["status"] == "error"
         assert type(from_plain(event["error"])) is ChatworkAuthError
 
-    def test_refuses_to_wait_for_itself_alone(self, room):
+    def test_a_wait_for_the_own_account_alone_is_an_error(self, room):
         event = room.end(room.trigger(from_account_ids=[BOT]), (6, room.say("はい", by=BOT)))
         assert event["status"] == "error"
         assert type(from_plain(event["error"])) is ChatworkParameterError
@@ -200,12 +200,12 @@ class TestRun:
     @pytest.mark.parametrize(
         ("chats", "lost"), [((60, 60, 60), False), ((60, 140, 60), True), ((101,), True), ((99,), False)], ids=str
     )
-    def test_says_where_messages_may_have_gone_by(self, chats, lost, room):
-        happenings = [(6 + 5 * index, room.chat(count)) for index, count in enumerate(chats)]
-        event = room.end(room.trigger(matches="はい"), *happenings, (6 + 5 * len(chats), room.say("はい")))
+    def test_missed_messages_are_in_the_event(self, chats, lost, room):
+        events = [(6 + 5 * index, room.chat(count)) for index, count in enumerate(chats)]
+        event = room.end(room.trigger(matches="はい"), *events, (6 + 5 * len(chats), room.say("はい")))
         assert event["message"]["possible_loss"] is lost
 
-    def test_goes_on_from_what_the_worker_has_seen(self, room):
+    def test_continues_after_the_messages_that_the_worker_has_seen(self, room):
         room.chat(120)()
         newest = room.sandbox.messages(ROOM)[-1]
         seen = [newest["send_time"], int(newest["message_id"])]
