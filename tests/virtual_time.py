@@ -1,4 +1,4 @@
-"""The event loop whose time jumps, and a Chatwork inside of it; the benchmarks have them, too."""
+"""An event loop with a virtual clock, and a sandbox in it. The benchmarks use them, too."""
 
 from __future__ import annotations
 

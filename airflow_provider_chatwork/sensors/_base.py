@@ -1,4 +1,4 @@
-"""What all sensors share: three ways to wait, and ends that are the same in each of them."""
+"""What all sensors share: three modes to wait in, and the same results in each of them."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 class ChatworkSensor(BaseSensorOperator):
     """The base of the sensors.
 
+    A worker that may not defer waits in the poke loop of Airflow's sensors, which mode ``reschedule`` needs. The
+    triggers decide by the same functions of ``waiting`` as :meth:`check`.
+
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
-    :param deferrable: whether to wait in the triggerer, which takes no worker slot.
-    :param end_from_trigger: whether a wait in the triggerer also ends there (Airflow 3.0 and later), so that no worker
-        is started for its end.
+    :param deferrable: whether to wait in the triggerer, without a worker slot.
+    :param end_from_trigger: whether a wait in the triggerer also ends there, without a worker. Needs Airflow 3.0.
     """
 
     template_fields: Sequence[str] = ("room_id", "chatwork_conn_id")
@@ -63,7 +65,7 @@ class ChatworkSensor(BaseSensorOperator):
         self.deferrable = deferrable
         self.end_from_trigger = end_from_trigger
         if end_from_trigger and not AIRFLOW_V_3_0_PLUS:
-            self._warn("end_from_trigger=True has an effect from Airflow 3.0 on; this wait ends in a worker")
+            self._warn("end_from_trigger=True needs Airflow 3.0; this wait ends in a worker")
             self.end_from_trigger = False
 
     @cached_property
@@ -73,63 +75,65 @@ class ChatworkSensor(BaseSensorOperator):
 
     @property
     def client(self) -> Client:
-        """The client to look with: a patient one only where it is this worker that waits."""
+        """The client for :meth:`check`. It retries for long only if this worker waits."""
         waits_here = not self.deferrable and self.mode == "poke"
         return self.hook.client if waits_here else self.hook.quick_client
 
-    def begin(self, context: Context) -> None:
-        """Find what cannot be right before anything is sent."""
+    def prepare(self, context: Context) -> None:
+        """Validate the rendered arguments before anything is sent."""
         raise NotImplementedError
 
-    def look(self, context: Context) -> Any:
-        """Look once. Returns the result of the wait, and ``None`` while there is none."""
+    def check(self, context: Context) -> Any:
+        """Poll once, and return the result of the wait; ``None`` if the wait goes on."""
         raise NotImplementedError
 
     def trigger(self) -> BaseTrigger:
-        """Return what goes on with the wait in the triggerer, after a look that found nothing."""
+        """Return the trigger that continues the wait after a check without a result."""
         raise NotImplementedError
 
     def finish(self, context: Context, event: dict[str, Any]) -> Any:
-        """Return the result of the wait, out of the trigger's event of status ``done``."""
+        """Return the result of the wait from the event of the trigger, whose status is ``done``."""
         raise NotImplementedError
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once. Where Chatwork is out of reach for a while, the wait goes on."""
+        """Poll once. An outage of Chatwork does not end the wait."""
         from airflow_provider_chatwork.api.retry import is_transient
 
         try:
-            result = self._look(context)
+            result = self._check(context)
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            self.log.warning("Chatwork did not tell how things stand; the wait goes on. %s", error)
+            self.log.warning(
+                "Polling Chatwork (connection %s) failed; the next poke retries: %s", self.chatwork_conn_id, error
+            )
             result = None
         return PokeReturnValue(is_done=result is not None, xcom_value=result)
 
-    def _look(self, context: Context) -> Any:
+    def _check(self, context: Context) -> Any:
         try:
-            return self.look(context)
+            return self.check(context)
         except ChatworkAuthError:
-            # Whoever has re-issued the token may have put the new one into the connection by now.
+            # A token that was issued again may be in the connection by now.
             if not self.hook.reload_connection():
                 raise
-        return self.look(context)
+        return self.check(context)
 
     def execute(self, context: Context) -> Any:
         """Wait, in the worker or in the triggerer."""
-        with self._ends():
-            self.begin(context)
+        with self._mapped_failures():
+            self.prepare(context)
             self._show_room(context)
             if not self.deferrable:
                 return super().execute(context)
-            first = self._first_look(context)
+            first = self._poke_once(context)
         if first.is_done:
             return first.xcom_value
         self._defer()
         return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """End the wait as the trigger saw it end."""
+        """End the task with the event of the trigger."""
         from airflow_provider_chatwork.triggers._event import EventStatus
 
         if event["status"] == EventStatus.TIMEOUT:
@@ -141,24 +145,24 @@ class ChatworkSensor(BaseSensorOperator):
         return self.finish(context, event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Come back from the triggerer, with the same ends as a wait in the worker."""
+        """Continue after the trigger, with the same failures as a wait in a worker."""
         timeout_error = trigger_timeout(next_method, next_kwargs)
-        with self._ends():
+        with self._mapped_failures():
             if timeout_error is not None:
-                return self._late_look(context, timeout_error)
+                return self._poke_after_timeout(context, timeout_error)
             try:
-                # Not that of the sensors' base class, which softens whatever went wrong in the triggerer.
+                # Not the method of BaseSensorOperator, whose soft_fail skips after any error of the trigger.
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
             except Exception as failure:
-                self._end_softly(failure)
+                self._skip_if_never_fail(failure)
                 raise
 
-    def patience(self) -> dict[str, Any]:
-        """The arguments that every trigger takes: where to look, how often, until when, and how to end."""
-        return {**self.habits(), "room_id": self.room_number, "deadline": time.time() + self.timeout}
+    def trigger_arguments(self) -> dict[str, Any]:
+        """Return the arguments that all triggers of sensors have."""
+        return {**self.static_trigger_arguments(), "room_id": self.room_number, "deadline": time.time() + self.timeout}
 
-    def habits(self) -> dict[str, Any]:
-        """Those of them that are known when a DAG file is read."""
+    def static_trigger_arguments(self) -> dict[str, Any]:
+        """Return those of them that are known when the DAG file is parsed."""
         return {
             "chatwork_conn_id": self.chatwork_conn_id,
             "poke_interval": self.poke_interval,
@@ -171,17 +175,15 @@ class ChatworkSensor(BaseSensorOperator):
             "do_xcom_push": self.do_xcom_push,
         }
 
-    def begin_in_triggerer(self, trigger: str, **fields: Any) -> None:
-        """Let the task begin in the triggerer, so that no worker is started for it.
+    def start_in_triggerer(self, trigger: str, **fields: Any) -> None:
+        """Let the task start in the triggerer, without a worker. Call it at the end of the constructor.
 
-        To be called at the end of the constructor.
-
-        :param trigger: the name of the trigger's class in ``triggers/``, with its module.
-        :param fields: its arguments that may be templates; the triggerer renders them.
+        :param trigger: module and class of the trigger, below ``triggers``.
+        :param fields: its arguments that may be templates. The triggerer renders them.
         """
         self.deferrable = True
         if not AIRFLOW_V_3_3_PLUS:
-            self._warn("start_from_trigger=True has an effect from Airflow 3.3 on; this wait begins in a worker")
+            self._warn("start_from_trigger=True needs Airflow 3.3; this wait begins in a worker")
             return
         from airflow.triggers.base import StartTriggerArgs
 
@@ -189,9 +191,9 @@ class ChatworkSensor(BaseSensorOperator):
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls=f"airflow_provider_chatwork.triggers.{trigger}",
             trigger_kwargs={
-                **self.habits(),
+                **self.static_trigger_arguments(),
                 "before_timeout": self._before_timeout(),
-                # What another task has left stands for itself only as a template.
+                # The triggerer renders an XComArg only as the text of a template.
                 **{name: str(value) if isinstance(value, XComArg) else value for name, value in fields.items()},
             },
             next_method="execute_complete",
@@ -199,10 +201,10 @@ class ChatworkSensor(BaseSensorOperator):
         )
 
     def _before_timeout(self) -> float:
-        """How many seconds before Airflow's own deadline the wait is over, where the task begins in the triggerer."""
+        """Return how many seconds before the timeout of the Airflow trigger the wait ends."""
         net = TRIGGER_TIMEOUT_GRACE.total_seconds()
         if self.execution_timeout is not None:
-            # Airflow's own deadline is that one, where it comes first.
+            # Airflow uses the earlier of both.
             net = min(net, max(0.0, self.execution_timeout.total_seconds() - self.timeout))
         return net
 
@@ -211,55 +213,55 @@ class ChatworkSensor(BaseSensorOperator):
 
     @property
     def room_number(self) -> int:
-        """The room to look into.
+        """The id of the room.
 
-        :raises ChatworkParameterError: where neither the sensor nor the connection names one.
+        :raises ChatworkParameterError: neither the sensor nor the connection names a room.
         """
         return api.validation.identifier("room_id", self.hook.room_id_or_default(self.room_id))
 
     def show_place(self, context: Context, message_id: str | None) -> None:
-        """Let the task's links in the UI lead to the room and a message of it."""
+        """Set the links of the task in the UI."""
         push_place(context, self.hook.settings.web_url, self.hook.room_id_or_default(self.room_id), message_id)
 
     def _show_room(self, context: Context) -> None:
-        """Let the links lead to the room while the task waits; Airflow logs an error where it asks for them in vain."""
-        # What is wrong with the connection the first look will tell, which knows whether to go on all the same.
+        """Set the link to the room while the task waits. Airflow logs an error if it finds no link."""
+        # An invalid connection fails the first check, or not, with silent_fail.
         with suppress(Exception):
             self.show_place(context, None)
 
     @contextmanager
-    def _ends(self) -> Iterator[None]:
+    def _mapped_failures(self) -> Iterator[None]:
         try:
             with fail_permanently():
                 yield
         except (AirflowFailException, AirflowSensorTimeout) as error:
-            # The base class sees to it where it pokes, but not before and not in a wait in the triggerer.
+            # BaseSensorOperator does this while it pokes, but not before, and not for a wait in the triggerer.
             if self.soft_fail and isinstance(error, AirflowSensorTimeout):
                 raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
-            self._end_softly(error)
+            self._skip_if_never_fail(error)
             raise
 
-    def _end_softly(self, error: Exception) -> None:
+    def _skip_if_never_fail(self, error: Exception) -> None:
         if self.never_fail:
             raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
 
-    def _first_look(self, context: Context) -> PokeReturnValue:
+    def _poke_once(self, context: Context) -> PokeReturnValue:
         try:
             return self.poke(context)
         except Exception as error:
             if self.silent_fail:
                 self.log.error("Sensor poke failed: %s", error)
                 return PokeReturnValue(is_done=False)
-            self._end_softly(error)
+            self._skip_if_never_fail(error)
             raise
 
-    def _late_look(self, context: Context, error: str) -> Any:
-        """Look where no triggerer did; what was done in the meantime counts."""
-        self.begin(context)
-        look = self._first_look(context)
-        if not look.is_done:
+    def _poke_after_timeout(self, context: Context, error: str) -> Any:
+        """Poll once more, as no triggerer did. What was done in the meantime counts."""
+        self.prepare(context)
+        last = self._poke_once(context)
+        if not last.is_done:
             raise AirflowSensorTimeout(error)
-        return look.xcom_value
+        return last.xcom_value
 
     def _defer(self) -> None:
         self.defer(

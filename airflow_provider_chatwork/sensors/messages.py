@@ -97,7 +97,7 @@ class ChatworkMessageSensor(ChatworkSensor):
         """The account of the token."""
         return self.client.run(api.account.get_me())["account_id"]
 
-    def begin(self, context: Context) -> None:
+    def prepare(self, context: Context) -> None:
         """Validate the rendered arguments before anything is sent, and determine the start of the wait."""
         from airflow_provider_chatwork.waiting import message_filter
 
@@ -121,12 +121,12 @@ class ChatworkMessageSensor(ChatworkSensor):
         conditions = message_filter.MessageFilter(room_id, since, tuple(account_ids), matches, reply_to)
         self._cursor = message_filter.MessageCursor(conditions, *_seen(saved))
 
-    def look(self, context: Context) -> FoundMessage | None:
+    def check(self, context: Context) -> FoundMessage | None:
         """Poll once, and return the message, or ``None``."""
         from airflow_provider_chatwork.waiting import message_filter
 
         if self._cursor is None:
-            self.begin(context)
+            self.prepare(context)
         cursor = self._cursor
         assert cursor is not None
         room_id, before = cursor.filter.room_id, cursor.seen
@@ -160,7 +160,7 @@ class ChatworkMessageSensor(ChatworkSensor):
             reply_to=conditions.reply_to,
             seen=self._cursor.seen,
             possible_loss=self._cursor.possible_loss,
-            **self.patience(),
+            **self.trigger_arguments(),
         )
 
     def finish(self, context: Context, event: dict[str, Any]) -> FoundMessage:

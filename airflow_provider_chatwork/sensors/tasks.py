@@ -57,7 +57,7 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         self.complete_when = complete_when
         self._assignees: dict[str, int] = {}
         if start_from_trigger:
-            self.begin_in_triggerer(
+            self.start_in_triggerer(
                 "tasks.ChatworkTaskDoneTrigger",
                 chatwork_conn_id=self.chatwork_conn_id,
                 room_id=self.room_id,
@@ -65,12 +65,12 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
                 complete_when=complete_when,
             )
 
-    def begin(self, context: Context) -> None:
-        """Find what cannot be right before anything is sent."""
+    def prepare(self, context: Context) -> None:
+        """Validate the rendered arguments before anything is sent."""
         self._wanted()
 
-    def look(self, context: Context) -> list[TaskState] | None:
-        """Look once. Returns how the tasks stand, and ``None`` while not enough of them are done."""
+    def check(self, context: Context) -> list[TaskState] | None:
+        """Poll once, and return the states of the tasks; ``None`` if too few are done."""
         from airflow_provider_chatwork.waiting.tasks import status
 
         room_id, task_ids = self._wanted()
@@ -85,17 +85,17 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         return states
 
     def trigger(self) -> BaseTrigger:
-        """Return what goes on with the wait in the triggerer."""
-        # Imported here, so that reading a DAG file does not load what only the triggerer needs.
+        """Return the trigger that continues the wait."""
+        # Imported here, because it is not needed to parse a DAG file.
         from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 
         _, task_ids = self._wanted()
         return ChatworkTaskDoneTrigger(
-            task_ids=task_ids, complete_when=self.complete_when, assignees=self._assignees, **self.patience()
+            task_ids=task_ids, complete_when=self.complete_when, assignees=self._assignees, **self.trigger_arguments()
         )
 
     def finish(self, context: Context, event: dict[str, Any]) -> list[TaskState]:
-        """Return how the tasks stand, as the trigger saw it."""
+        """Return the states of the tasks from the event."""
         states: list[TaskState] = event["tasks"]
         self.show_place(context, states[0]["message_id"])
         return states

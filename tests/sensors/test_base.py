@@ -1,4 +1,4 @@
-"""What all sensors do alike where it is this worker that waits."""
+"""What all sensors share in a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOM = company.DATA_ROOM
 NEW = "another-token"
 
 
-class TestAReissuedToken:
+class TestReissuedToken:
     @pytest.fixture
     def task_id(self, db: None, sandbox: ServedSandbox) -> int:
         [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
@@ -26,7 +26,7 @@ class TestAReissuedToken:
         return lambda: monkeypatch.setattr(sandbox, "_tokens", {NEW: company.BOT})
 
     @pytest.mark.parametrize("mode", MODES)
-    def test_is_taken_from_the_connection(
+    def test_is_read_from_the_connection(
         self,
         mode: str,
         task_id: int,
@@ -43,7 +43,7 @@ class TestAReissuedToken:
         assert (end.how, end.cause) == ("done", None)
 
     @pytest.mark.parametrize("mode", MODES)
-    def test_ends_the_wait_where_the_connection_has_the_old_one(
+    def test_ends_the_wait_if_the_connection_has_the_old_one(
         self,
         mode: str,
         task_id: int,

@@ -458,7 +458,7 @@ class TestStart:
 
     def since(self, task: Any, mode: str = "poke", **arguments: Any) -> Any:
         sensor = ChatworkMessageSensor(task_id="wait", room_id=ROOM, mode=mode, deferrable=False, **arguments)
-        sensor.begin(task)
+        sensor.prepare(task)
         assert sensor._cursor is not None
         return sensor._cursor.filter.since
 
@@ -519,7 +519,7 @@ class TestStart:
                         reschedule_date=began,
                     )
                 )
-        sensor.begin({"ti": ti})
+        sensor.prepare({"ti": ti})
         assert sensor._cursor.filter.since == self.NOW - 3600
 
     @pytest.mark.parametrize("mode", ["poke", "reschedule"])
@@ -560,8 +560,8 @@ class TestSavedState:
             task_id="wait", room_id=ROOM, mode="reschedule", deferrable=False, since=question, matches="はい"
         )
         task = context(task_state_store=store)
-        sensor.begin(task)
-        assert sensor.look(task) is None
+        sensor.prepare(task)
+        assert sensor.check(task) is None
         return store.get("chatwork_wait")
 
     def test_has_the_position_of_the_newest_message(self, db, scenario):

@@ -424,13 +424,13 @@ class TestWithoutAWorker:
 
     @pytest.mark.skipif(VERSION >= (3, 3), reason="begins in the triggerer there")
     def test_begins_in_a_worker_where_airflow_cannot_do_otherwise(self):
-        with pytest.warns(UserWarning, match="start_from_trigger=True has an effect from Airflow 3.3 on"):
+        with pytest.warns(UserWarning, match="start_from_trigger=True needs Airflow 3.3"):
             sensor = self.sensor(start_from_trigger=True)
         assert sensor.deferrable is True
         assert not sensor.start_from_trigger
 
     @pytest.mark.skipif(VERSION >= (3, 0), reason="ends in the triggerer there")
     def test_ends_in_a_worker_where_airflow_cannot_do_otherwise(self):
-        with pytest.warns(UserWarning, match="end_from_trigger=True has an effect from Airflow 3.0 on"):
+        with pytest.warns(UserWarning, match="end_from_trigger=True needs Airflow 3.0"):
             sensor = self.sensor(end_from_trigger=True)
         assert sensor.end_from_trigger is False

@@ -1,4 +1,4 @@
-"""What the base of the triggers does by itself, with the trigger for tasks in its place."""
+"""The base of the triggers, tested with the trigger for tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 
 class TestConnection:
-    """One that cannot be read."""
+    """A connection that cannot be read."""
 
     @pytest.fixture
     def end(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, float, list[float]]]:
@@ -33,7 +33,7 @@ class TestConnection:
         whole = connection.get_async_connection
 
         def end(until: float, error: Exception, **changed: Any) -> tuple[Any, float, list[float]]:
-            """The event or the error, when it came, and when the connection was asked for."""
+            """Return the event or the error, its time, and the times at which the connection was read."""
             asked: list[float] = []
 
             async def main(loop: VirtualLoop) -> Any:
@@ -65,19 +65,19 @@ class TestConnection:
 
         return end
 
-    def test_for_a_moment_ends_nothing(self, end, caplog, capsys):
+    def test_is_read_again_after_an_error(self, end, caplog, capsys):
         event, at, asked = end(100.0, RuntimeError("503"))
         assert event["status"] == "done"
         assert at < 200
         assert len(asked) == 8
         shown = capsys.readouterr()
-        # The log of Airflow 2 is in two of these places.
+        # Airflow 2 writes its log to two of these places.
         counts = [
             text.count("Reading connection chatwork_default failed") for text in (caplog.text, shown.out, shown.err)
         ]
         assert set(counts) == {0, 1}
 
-    def test_for_longer_than_ten_minutes_is_raised(self, end):
+    def test_error_is_raised_after_ten_minutes(self, end):
         error = RuntimeError("503")
         raised, at, asked = end(HOUR, error)
         assert raised is error
@@ -85,21 +85,21 @@ class TestConnection:
         assert len(asked) < 20
 
     @pytest.mark.parametrize(("deadline", "expected"), [(100, 100), (-500, 30)])
-    def test_is_raised_when_the_wait_is_over(self, deadline, expected, end):
+    def test_error_is_raised_at_the_deadline(self, deadline, expected, end):
         raised, at, _ = end(HOUR, RuntimeError("503"), deadline=START + deadline)
         assert type(raised) is RuntimeError
         assert at == pytest.approx(expected)
 
-    def test_because_of_what_it_says_is_raised_at_once(self, end):
+    def test_invalid_field_is_raised_at_once(self, end):
         raised, at, asked = end(HOUR, ChatworkParameterError("timezone", "x", "…"))
         assert type(raised) is ChatworkParameterError
         assert (at, len(asked)) == (0, 1)
 
 
-class TestAttending:
-    def test_that_fails_does_not_make_a_wait_deaf_for_an_interval(self, sandbox: Any) -> None:
+class TestOnChange:
+    def test_is_called_again_after_a_back_off_and_not_after_an_interval(self, sandbox: Any) -> None:
         class Helpful(ChatworkTaskDoneTrigger):
-            """Does something that fails, before it is done."""
+            """Fails twice before it succeeds."""
 
             tries = 0
 
@@ -204,7 +204,7 @@ class TestWorkerWait:
         self, wait: WorkerWait, sigterm: Callable[[Any], None]
     ) -> None:
         class Terminated(BaseException):
-            """What Airflow raises for execution_timeout is no Exception either."""
+            """Not an Exception, like the error that Airflow raises for execution_timeout."""
 
         def terminate() -> None:
             raise Terminated

@@ -14,7 +14,7 @@ from tests.virtual_time import VirtualLoop, run_virtually
 
 @pytest.fixture
 def says(monkeypatch):
-    """Lets the connection say something."""
+    """Sets the connections."""
 
     def say(token: str) -> None:
         connection = {"conn_type": "chatwork", "password": token}
@@ -24,8 +24,8 @@ def says(monkeypatch):
     return say
 
 
-class TestSettingsOf:
-    def test_are_read_once_for_all_who_want_to_know(self, says):
+class TestGetSettings:
+    def test_reads_once_for_all_callers(self, says):
         async def ask(loop: VirtualLoop) -> None:
             ours = await asyncio.gather(*(get_settings("chatwork_office") for _ in range(20)))
             assert ours[0].token == "first"
@@ -33,7 +33,7 @@ class TestSettingsOf:
 
         run_virtually(ask)
 
-    def test_are_those_of_each_connection(self, says, monkeypatch):
+    def test_reads_each_connection(self, says, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_SHOP", json.dumps({"conn_type": "chatwork", "password": "shop"}))
 
         async def ask(loop: VirtualLoop) -> None:
@@ -43,7 +43,7 @@ class TestSettingsOf:
         run_virtually(ask)
 
     @pytest.mark.parametrize("age", [CACHE_TTL, FRESH_TTL])
-    def test_may_be_so_old_and_no_older(self, says, age):
+    def test_reads_again_after_max_age(self, says, age):
         async def ask(loop: VirtualLoop) -> None:
             await get_settings("chatwork_office", age)
             says("second")
@@ -54,7 +54,7 @@ class TestSettingsOf:
 
         run_virtually(ask)
 
-    def test_are_read_once_though_a_reading_takes_longer_than_they_may_be_old(self, says, monkeypatch):
+    def test_reads_once_although_reading_takes_longer_than_max_age(self, says, monkeypatch):
         readings: list[float] = []
 
         async def slow(hook: ChatworkHook) -> Settings:
@@ -70,7 +70,7 @@ class TestSettingsOf:
 
         run_virtually(ask)
 
-    def test_are_read_anew_in_another_loop(self, says):
+    def test_reads_again_in_another_loop(self, says):
         async def ask(loop: VirtualLoop) -> str:
             return (await get_settings("chatwork_office")).token
 
@@ -78,7 +78,7 @@ class TestSettingsOf:
         says("second")
         assert run_virtually(ask) == "second"
 
-    def test_are_not_lost_with_the_one_who_asked_first(self, says):
+    def test_survives_the_cancellation_of_the_first_caller(self, says):
         async def ask(loop: VirtualLoop) -> None:
             first, *others = [asyncio.create_task(get_settings("chatwork_office")) for _ in range(3)]
             await asyncio.sleep(0)
@@ -88,7 +88,7 @@ class TestSettingsOf:
 
         run_virtually(ask)
 
-    def test_are_asked_for_again_where_that_failed(self, says, monkeypatch):
+    def test_reads_again_after_a_failure(self, says, monkeypatch):
         monkeypatch.delenv("AIRFLOW_CONN_CHATWORK_OFFICE")
 
         async def ask(loop: VirtualLoop) -> None:
@@ -99,7 +99,7 @@ class TestSettingsOf:
 
         run_virtually(ask)
 
-    def test_let_one_go_on_in_each_turn_of_the_loop(self, says):
+    def test_lets_one_caller_continue_per_turn_of_the_loop(self, says):
         async def ask(loop: VirtualLoop) -> None:
             asking = [asyncio.create_task(get_settings("chatwork_office")) for _ in range(20)]
             known = [0]

@@ -19,7 +19,7 @@ from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_poller
 
 ROOM = company.DATA_ROOM
 BOT, SATO, YAMADA = company.BOT, company.SATO, company.YAMADA
-# Every argument, and none of them as it would be by itself.
+# Every argument, each with another value than its default.
 ARGUMENTS: dict[str, Any] = {
     "chatwork_conn_id": "chatwork_second",
     "room_id": 5,
@@ -44,7 +44,7 @@ Event = Callable[[], object]
 
 
 class Room:
-    """A room in which people speak at given times while a trigger waits, and what became of that."""
+    """A room in which people post at given times while a trigger waits."""
 
     def __init__(self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox = sandbox
@@ -75,7 +75,7 @@ class Room:
     def end(
         self, trigger: ChatworkMessageTrigger, *events: tuple[float, Event], start: float = START
     ) -> dict[str, Any]:
-        """Let a trigger wait, and return what its event says."""
+        """Run a trigger, and return its event."""
         event = self.event(trigger, *events, start=start).payload
         assert json.loads(json.dumps(event)) == event
         return event  # type: ignore[no-any-return]

@@ -38,7 +38,7 @@ def trigger(task_ids: Any, **arguments: Any) -> ChatworkTaskDoneTrigger:
 
 
 def event_of(waiting: ChatworkTaskDoneTrigger, sandbox: Any) -> tuple[Any, float]:
-    """The event, and after how many seconds it came."""
+    """Return the event, and after how many seconds it came."""
 
     async def first(loop: VirtualLoop) -> Any:
         with sandbox_pollers(sandbox, loop.unix_time):
@@ -49,7 +49,7 @@ def event_of(waiting: ChatworkTaskDoneTrigger, sandbox: Any) -> tuple[Any, float
 
 
 class TestEndFromTrigger:
-    def test_leaves_the_result_and_the_place_of_the_links(self, sandbox, task_id):
+    def test_pushes_the_result_and_the_links(self, sandbox, task_id):
         sandbox.complete_task(ROOM, task_id)
         event, _ = event_of(trigger([task_id], end_from_trigger=True), sandbox)
         [task] = [task for task in sandbox.tasks(ROOM) if task["task_id"] == task_id]
@@ -64,7 +64,7 @@ class TestEndFromTrigger:
             },
         }
 
-    def test_leaves_no_result_where_none_is_wanted(self, sandbox, task_id):
+    def test_pushes_no_result_without_do_xcom_push(self, sandbox, task_id):
         sandbox.complete_task(ROOM, task_id)
         event, _ = event_of(trigger([task_id], end_from_trigger=True, do_xcom_push=False), sandbox)
         assert [*event.xcoms] == [PLACE_KEY]
@@ -73,7 +73,7 @@ class TestEndFromTrigger:
         ("arguments", "end"),
         [({}, TaskFailedEvent), ({"soft_fail": True}, TaskSkippedEvent), ({"never_fail": True}, TaskSkippedEvent)],
     )
-    def test_ends_as_it_would_in_a_worker_when_its_time_is_over(self, arguments, end, sandbox, task_id):
+    def test_ends_at_the_deadline_as_in_a_worker(self, arguments, end, sandbox, task_id):
         event, seconds = event_of(trigger([task_id], end_from_trigger=True, **arguments), sandbox)
         assert type(event) is end
         assert 600 <= seconds < 605
@@ -82,21 +82,21 @@ class TestEndFromTrigger:
         ("arguments", "end"),
         [({}, TaskFailedEvent), ({"soft_fail": True}, TaskFailedEvent), ({"never_fail": True}, TaskSkippedEvent)],
     )
-    def test_ends_as_it_would_in_a_worker_where_chatwork_refuses(self, arguments, end, sandbox, task_id):
+    def test_ends_after_a_refusal_as_in_a_worker(self, arguments, end, sandbox, task_id):
         sandbox.add_fault(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
         event, _ = event_of(trigger([task_id], end_from_trigger=True, **arguments), sandbox)
         assert type(event) is end
 
 
 class TestStartFromTrigger:
-    """What Airflow gives to a trigger that no worker has made: text out of templates, and its own deadline."""
+    """Airflow gives rendered templates and its own timeout to a trigger that no worker has made."""
 
-    def test_takes_what_templates_render_to(self, sandbox, task_id):
+    def test_takes_rendered_templates(self, sandbox, task_id):
         sandbox.complete_task(ROOM, task_id)
         event, _ = event_of(trigger(f"[{task_id}]", room_id=str(ROOM), complete_when="1"), sandbox)
         assert event.payload["status"] == "done"
 
-    def test_looks_into_the_room_of_the_connection(self, sandbox, task_id, monkeypatch):
+    def test_uses_the_default_room_of_the_connection(self, sandbox, task_id, monkeypatch):
         sandbox.complete_task(ROOM, task_id)
         connect(monkeypatch, sandbox, default_room_id=ROOM)
         event, _ = event_of(trigger([task_id], room_id=None), sandbox)
@@ -110,13 +110,13 @@ class TestStartFromTrigger:
             ({"complete_when": "most"}, "complete_when"),
         ],
     )
-    def test_refuses_what_cannot_be_right(self, arguments, named, sandbox, task_id):
+    def test_rejects_invalid_arguments(self, arguments, named, sandbox, task_id):
         event, _ = event_of(trigger(**{"task_ids": [task_id], **arguments}), sandbox)
         assert event.payload["status"] == "error"
         assert event.payload["error"]["args"][0] == named
         assert not sandbox.requests
 
-    def test_is_over_before_airflows_own_deadline(self, sandbox, task_id):
+    def test_ends_before_the_timeout_of_the_airflow_trigger(self, sandbox, task_id):
         waiting = trigger([task_id], deadline=None, before_timeout=300.0)
         waiting.timeout_after = datetime.fromtimestamp(START + 900, UTC)  # type: ignore[attr-defined]
         event, seconds = event_of(waiting, sandbox)
@@ -124,8 +124,8 @@ class TestStartFromTrigger:
         assert 600 <= seconds < 605
 
 
-class TestLastLook:
-    def test_is_taken_where_others_have_looked_a_while_ago(self, sandbox):
+class TestLastPoll:
+    def test_happens_although_others_have_polled_a_while_ago(self, sandbox):
         first, second = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
 
         async def play(loop: VirtualLoop) -> Any:
@@ -138,7 +138,7 @@ class TestLastLook:
                 await asyncio.sleep(10)
                 sandbox.complete_task(ROOM, first)
                 await asyncio.sleep(10)
-                # Its triggerer was down when its time was over; by what the others know, the task is open.
+                # Its triggerer was down at the deadline. The last poll of the others shows the task open.
                 ended = await end(trigger([first], deadline=START + 15))
                 other.cancel()
                 return ended

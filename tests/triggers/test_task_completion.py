@@ -1,4 +1,4 @@
-"""What is the trigger's own. How it waits is in ``tests/operators/test_task_wait.py``, next to how a worker does."""
+"""The trigger itself. ``tests/operators/test_task_wait.py`` tests waits in both modes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_poller
 
 ROOM = company.DATA_ROOM
 FOLLOW_UP = FollowUp(reminders=Reminder(every=60), escalation=Escalation(mentions=3), zone="UTC", lang="en")
-# Every argument, and none of them as it would be by itself.
+# Every argument, each with another value than its default.
 ARGUMENTS: dict[str, Any] = {
     "chatwork_conn_id": "chatwork_second",
     "given": {
@@ -85,7 +85,7 @@ class TestSerialize:
         assert arguments == ARGUMENTS
         assert ChatworkTaskCompletionTrigger(**arguments).serialize() == (path, ARGUMENTS)
 
-    def test_keeps_them_as_they_were_while_it_runs(self, sandbox: Any) -> None:
+    def test_does_not_change_while_it_runs(self, sandbox: Any) -> None:
         sandbox.limits = Limits.off()
         tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         waiting = trigger(tasks)
@@ -103,7 +103,7 @@ class TestRun:
         assert event["status"] == "done"
         assert [(track["task_id"], track["status"]) for track in event["given"]["tracks"]] == [(tasks[0], "done")]
 
-    def test_tells_what_it_has_seen_where_it_ends_otherwise(self, sandbox: Any) -> None:
+    def test_every_event_has_the_tasks_as_last_seen(self, sandbox: Any) -> None:
         tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
         sandbox.complete_task(ROOM, tasks[0])
         [event] = events(sandbox, trigger(tasks))
@@ -114,7 +114,7 @@ class TestRun:
         assert (event["status"], event["error"]["class"]) == ("error", "ChatworkNotFoundError")
         assert [track["status"] for track in event["given"]["tracks"]] == ["done", "deleted"]
 
-    def test_shares_its_looks_with_all_who_wait_in_the_room(self, sandbox: Any) -> None:
+    def test_shares_polls_with_all_waits_in_the_room(self, sandbox: Any) -> None:
         sandbox.limits = Limits.off()
         tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO] * 20, "確認")
 
@@ -126,12 +126,12 @@ class TestRun:
                 return await asyncio.gather(*map(run, tasks))
 
         assert {event["status"] for [event] in run_virtually(main)} == {"timeout"}
-        # One list an interval, and what the beginning and the end cost; not 20 times as many.
+        # One list per interval, and a few for the beginning and the end, not 20 times as many.
         assert len(sandbox.requests) < 3600 / 60 + 30
 
 
 class TestManyReminders:
-    """Quiet hours move all that is due in a night to one and the same second."""
+    """Quiet hours move all reminders of a night to the same second."""
 
     REMINDED = FollowUp(reminders=Reminder(after=600, quiet_hours=None, business_days_only=False)).to_plain()
 
@@ -145,7 +145,7 @@ class TestManyReminders:
         until: float = 1500.0,
         happenings: dict[float, Callable[[list[asyncio.Task[Any]]], object]] | None = None,
     ) -> Counter[str]:
-        """Wait for each task by itself, in so many triggerers; returns how often each was reminded of."""
+        """Wait for each task separately in several triggerers, and return the number of reminders per task."""
         sandbox.limits = Limits()
         given = {"room_id": ROOM, "message_id": None, "created_at": START - age, "deadline": START + 7200, "needed": 1}
 
@@ -184,10 +184,10 @@ class TestManyReminders:
         sandbox.limits = Limits.off()
         return [sandbox.create_task(ROOM, company.BOT, [company.SATO], f"{number}")[0] for number in range(count)]
 
-    def test_are_sent_one_after_the_other_within_the_limits(self, sandbox: Any) -> None:
+    def test_are_sent_one_after_the_other_within_the_rate_limits(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 60)
         for number in range(60):
-            # They push each other out of the page.
+            # The reminders push each other out of the page.
             sandbox.post_message(ROOM, company.SATO, f"{number}")
         counts = self.play(sandbox, tasks)
         assert len(counts) == 60
@@ -198,11 +198,11 @@ class TestManyReminders:
         assert posts[-1] - posts[0] < 120
         assert all(later - earlier >= 10 for earlier, later in zip(posts, posts[8:], strict=False))
 
-    def test_are_sent_within_the_limits_where_a_list_does_not_show_all_tasks(self, sandbox: Any) -> None:
+    def test_are_sent_within_the_rate_limits_if_lists_do_not_show_all_tasks(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 110)
         done = lambda _: [sandbox.complete_task(ROOM, task_id) for task_id in tasks[:10]]  # noqa: E731
         counts = self.play(sandbox, tasks, happenings={600.05: done})
-        # They are read one by one, right before somebody would be reminded of them.
+        # The tasks are read one by one right before each reminder.
         assert len(counts) == 100
         assert set(counts.values()) == {1}
         assert 429 not in {record.status for record in sandbox.requests}
@@ -216,7 +216,7 @@ class TestManyReminders:
         assert len(self.asked(sandbox, "list_messages")) == before + 1
 
     @pytest.mark.parametrize("until", [3.0, 3.05, 3.1, 3.3])
-    def test_are_not_said_again_where_the_triggerer_stops_among_them(self, until: float, sandbox: Any) -> None:
+    def test_are_not_sent_again_after_the_triggerer_has_stopped_between_them(self, until: float, sandbox: Any) -> None:
         tasks = self.give(sandbox, 15)
         before = self.play(sandbox, tasks, age=700, until=until)
         assert 0 < len(before) < 15
@@ -224,20 +224,20 @@ class TestManyReminders:
         assert len(counts) == 15
         assert set(counts.values()) == {1}
 
-    def test_do_not_go_to_those_who_are_done_by_then(self, sandbox: Any) -> None:
+    def test_are_not_sent_for_tasks_that_are_done(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 40)
         done = lambda _: [sandbox.complete_task(ROOM, task_id) for task_id in tasks]  # noqa: E731
-        # A look is not older than 15 seconds, in which there are a dozen turns.
+        # A poll may be 15 seconds old, in which there are a dozen slots.
         assert 0 < len(self.play(sandbox, tasks, happenings={602: done})) < 20
 
-    def test_are_not_disturbed_by_those_who_go(self, sandbox: Any) -> None:
+    def test_are_not_affected_by_cancelled_waits(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 20)
         leave = lambda waits: [wait.cancel() for wait in waits[::2]]  # noqa: E731
         counts = self.play(sandbox, tasks, happenings={600.35: leave})
         assert set(counts.values()) == {1}
         assert len(counts) >= 10
 
-    def test_of_two_triggerers_are_left_once(self, sandbox: Any) -> None:
+    def test_of_two_triggerers_leave_one_message(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 20)
         counts = self.play(sandbox, tasks, times=2)
         assert len(counts) == 20
@@ -246,7 +246,7 @@ class TestManyReminders:
 
 
 class TestTimes:
-    def test_are_those_of_looks(self, sandbox: Any) -> None:
+    def test_are_those_of_polls(self, sandbox: Any) -> None:
         tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         follow_up = FollowUp(reminders=Reminder(after=500, quiet_hours=None, business_days_only=False)).to_plain()
         waiting = trigger(tasks, follow_up=follow_up, poke_interval=900)
@@ -262,7 +262,7 @@ class TestTimes:
 
 
 class Supervisor:
-    """What answers a trigger's questions in Airflow's place."""
+    """Answers the requests of a trigger instead of Airflow."""
 
     def __init__(self, state: str | None, given: Any) -> None:
         self.state = state
@@ -281,7 +281,7 @@ class Supervisor:
 
 @pytest.mark.skipif(VERSION < (3, 3), reason="Airflow calls it from 3.3 on")
 class TestOnKillInATriggerer:
-    """One of several, which may be taken for dead."""
+    """One of several triggerers, which another one may consider dead."""
 
     @pytest.fixture
     def kill(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
@@ -308,25 +308,27 @@ class TestOnKillInATriggerer:
         return kill
 
     @pytest.mark.parametrize("state", ["failed", "success", None, "scheduled"])
-    def test_withdraws_where_a_user_has_ended_the_task(self, state: str | None, kill: Callable[..., list[str]]) -> None:
+    def test_cancels_tasks_after_a_user_has_ended_the_airflow_task(
+        self, state: str | None, kill: Callable[..., list[str]]
+    ) -> None:
         assert kill(state) == ["done", "done"]
 
-    def test_does_nothing_where_another_triggerer_goes_on(self, kill: Callable[..., list[str]]) -> None:
+    def test_does_nothing_if_another_triggerer_continues(self, kill: Callable[..., list[str]]) -> None:
         assert kill("deferred") == ["open", "open"]
 
-    def test_withdraws_where_the_cleared_task_waits_for_others_by_now(self, kill: Callable[..., list[str]]) -> None:
+    def test_cancels_tasks_if_the_cleared_airflow_task_waits_for_others(self, kill: Callable[..., list[str]]) -> None:
         assert kill("deferred", of=[1, 2]) == ["done", "done"]
 
-    def test_leaves_the_rest_where_another_triggerer_has_seen_enough(self, kill: Callable[..., list[str]]) -> None:
+    def test_leaves_open_tasks_if_enough_are_done(self, kill: Callable[..., list[str]]) -> None:
         assert kill("success", done=True) == ["done", "open"]
 
 
 class TestOnKill:
-    def test_goes_on_where_airflow_cancels_it_a_second_later(self, sandbox: Any) -> None:
+    def test_continues_after_airflow_cancels_it(self, sandbox: Any) -> None:
         task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
 
         async def main(loop: VirtualLoop) -> None:
-            # What Airflow 3.3 does: https://github.com/apache/airflow, TriggerRunner.cancel_triggers.
+            # As TriggerRunner.cancel_triggers of Airflow 3.3.
             with sandbox_pollers(sandbox, loop.unix_time, latency=0.6):
                 killing = asyncio.ensure_future(trigger(task_ids, withdraw=True).on_kill())
                 await asyncio.sleep(1)
@@ -339,7 +341,7 @@ class TestOnKill:
         run_virtually(main)
         assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"done"}
 
-    def test_says_in_the_log_what_nobody_else_hears(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
+    def test_logs_an_error(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
         task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI], "棚卸し")
         sandbox.remove_member(ROOM, company.BOT)
 
@@ -351,7 +353,7 @@ class TestOnKill:
         shown = capsys.readouterr()
         assert f"Tasks {task_ids} could not be cancelled: " in caplog.text + shown.out + shown.err
 
-    def test_says_which_tasks_it_knows_nothing_of(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
+    def test_logs_tasks_that_were_never_read(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
         task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
         for operation in ("list_tasks", "get_task"):
             sandbox.add_fault(Fault("status", operation=operation, status=503, times=None))

@@ -22,7 +22,7 @@ from tests.airflow_helpers import connect
 from tests.virtual_time import START, VirtualLoop, run_virtually
 
 ROOM = company.DATA_ROOM
-# Every argument, and none of them as it would be by itself.
+# Every argument, each with another value than its default.
 ARGUMENTS: dict[str, Any] = {
     "chatwork_conn_id": "chatwork_second",
     "room_id": 5,
@@ -62,7 +62,7 @@ async def events(waiting: ChatworkTaskDoneTrigger) -> list[Any]:
 
 
 class Way:
-    """A way to the sandbox that somebody has to close."""
+    """A transport to the sandbox that has to be closed."""
 
     def __init__(self, sandbox: Any) -> None:
         self._sandbox = sandbox
@@ -81,7 +81,7 @@ class Way:
 
 
 class Room:
-    """A task for somebody, and people who act at given times while a trigger waits for it."""
+    """A task, and people who act at given times while a trigger waits for it."""
 
     def __init__(self, sandbox: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox = sandbox
@@ -94,7 +94,7 @@ class Room:
         return self.ways[-1]
 
     def play(self, main: Callable[[VirtualLoop], Any], start: float = START) -> Any:
-        """Run something in a time of its own that talks to the sandbox, which is closed at the end."""
+        """Run a coroutine on a virtual clock, and check that the transport is closed."""
 
         async def run(loop: VirtualLoop) -> Any:
             self.sandbox.clock = loop.unix_time
@@ -107,14 +107,14 @@ class Room:
             return result
 
         with self.monkeypatch.context() as patched:
-            # As it is; it is another one while this runs.
+            # The real clock, which is another one while this runs.
             patched.setattr(self.sandbox, "clock", self.sandbox.clock)
             return run_virtually(run, start=start)
 
     def end(
         self, waiting: ChatworkTaskDoneTrigger, *happenings: tuple[float, Happening], start: float = START
     ) -> dict[str, Any]:
-        """Let a trigger wait, and return its event."""
+        """Run a trigger, and return its event."""
 
         async def main(loop: VirtualLoop) -> Any:
             for at, happen in happenings:
@@ -129,7 +129,7 @@ class Room:
         self.sandbox.complete_task(ROOM, self.task_id)
 
     def looks(self) -> list[float]:
-        """When it was asked for, in seconds since the first time."""
+        """Return the times of the requests, in seconds since the first one."""
         times = [record.time for record in self.sandbox.requests]
         return [round(each - times[0]) for each in times]
 
@@ -152,12 +152,12 @@ class TestSerialize:
         assert arguments == ARGUMENTS
         assert ChatworkTaskDoneTrigger(**arguments).serialize() == (path, ARGUMENTS)
 
-    def test_writes_assignees_as_json_has_them(self):
+    def test_writes_the_keys_of_assignees_as_text(self):
         _, arguments = trigger(7, assignees={7: 70}).serialize()
         assert arguments["assignees"] == {"7": 70}
         assert trigger(7).serialize()[1]["assignees"] == {}
 
-    def test_names_the_connection_and_nothing_secret_of_it(self, room):
+    def test_has_the_connection_id_and_no_secret(self, room):
         assert room.sandbox.token not in json.dumps(trigger(room.task_id).serialize())
 
 
@@ -168,12 +168,12 @@ class TestRun:
         assert [(state["task_id"], state["status"]) for state in event["tasks"]] == [(room.task_id, "done")]
         assert room.looks() == [0, 5, 10]
 
-    def test_does_not_wait_where_nothing_is_left_to_wait_for(self, room):
+    def test_ends_at_once_if_the_tasks_are_done(self, room):
         room.tick()
         assert room.end(trigger(room.task_id))["status"] == "done"
         assert room.looks() == [0]
 
-    def test_knows_whom_to_ask_for_in_a_large_room(self, room):
+    def test_uses_assignees_in_a_large_room(self, room):
         tasks = [room.sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(3)]
         for _ in range(100):
             room.sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI], "別件")
@@ -181,7 +181,7 @@ class TestRun:
         first = [record for record in room.sandbox.requests if record.time < START + 2]
         assert [record.query.get("account_id") for record in first] == [None, str(company.SATO)]
 
-    def test_shares_its_looks_with_all_others_in_the_room(self, room):
+    def test_shares_polls_with_all_waits_in_the_room(self, room):
         tasks = [room.sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")[0] for _ in range(50)]
 
         async def main(loop: VirtualLoop) -> Any:
@@ -194,65 +194,65 @@ class TestRun:
         assert len(room.sandbox.requests) == 4
 
     @pytest.mark.parametrize("interval", [0, 0.01])
-    def test_never_looks_more_often_than_once_a_second(self, interval, room):
+    def test_polls_at_most_once_a_second(self, interval, room):
         room.end(trigger(room.task_id, poke_interval=interval), (6, room.tick))
         times = [record.time for record in room.sandbox.requests]
         assert len(times) > 3
         assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(times))
 
-    def test_looks_less_and_less_often_where_it_shall(self, room):
+    def test_doubles_the_interval_with_exponential_backoff(self, room):
         room.end(trigger(room.task_id, exponential_backoff=True, deadline=START + 100))
         assert room.looks() == [0, 5, 15, 35, 75, 100]
 
-    def test_and_not_less_often_than_it_may(self, room):
+    def test_doubles_the_interval_up_to_max_interval(self, room):
         room.end(trigger(room.task_id, exponential_backoff=True, max_interval=15.0, deadline=START + 50))
         assert room.looks() == [0, 5, 15, 30, 45, 50]
 
 
 class TestDeadline:
-    def test_ends_it_after_a_last_look(self, room):
+    def test_ends_the_wait_after_a_last_poll(self, room):
         assert room.end(trigger(room.task_id, deadline=START + 12.5)) == {"status": "timeout"}
         assert room.looks() == [0, 5, 10, 12]
 
-    def test_is_not_the_end_where_the_last_look_says_done(self, room):
+    def test_the_last_poll_may_find_the_tasks_done(self, room):
         event = room.end(trigger(room.task_id, poke_interval=60.0, deadline=START + 33), (32, room.tick))
         assert event["status"] == "done"
 
-    def test_is_kept_when_the_triggerer_is_restarted(self, room):
+    def test_is_kept_over_a_restart(self, room):
         _, arguments = trigger(room.task_id, deadline=START + 12).serialize()
         again = ChatworkTaskDoneTrigger(**arguments)
         assert room.end(again, start=START + 10) == {"status": "timeout"}
         assert room.sandbox.requests[-1].time - START == pytest.approx(12.1)
 
-    def test_that_passed_while_no_triggerer_was_there_leaves_time_for_one_look(self, room):
+    def test_that_passed_while_no_triggerer_was_running_allows_one_poll(self, room):
         assert room.end(trigger(room.task_id), start=START + 10_000) == {"status": "timeout"}
         assert room.looks() == [0]
         room.tick()
         assert room.end(trigger(room.task_id), start=START + 10_000)["status"] == "done"
 
-    def test_comes_in_an_outage_as_well(self, room):
+    def test_ends_the_wait_in_an_outage(self, room):
         room.sandbox.add_fault(Fault("refuse", times=None))
         assert room.end(trigger(room.task_id, deadline=START + 600)) == {"status": "timeout"}
 
-    def test_is_met_by_a_look_even_where_an_outage_has_just_ended(self, room):
+    def test_allows_a_poll_right_after_an_outage(self, room):
         room.sandbox.add_fault(Fault("refuse", times=None))
         happenings = [(2300, room.sandbox.clear_faults), (2301, room.tick)]
         event = room.end(trigger(room.task_id, deadline=START + 2302), *happenings)
         assert event["status"] == "done"
 
-    def test_does_not_hide_a_refusal_by_the_last_look(self, room):
+    def test_does_not_hide_a_refusal_of_the_last_poll(self, room):
         refuse = lambda: room.sandbox.add_fault(Fault("status", status=403, times=None))  # noqa: E731
         event = room.end(trigger(room.task_id, poke_interval=60.0, deadline=START + 33), (32, refuse))
         assert event["status"] == "error"
 
 
-class TestTrouble:
-    def test_goes_on_through_an_outage(self, room):
+class TestErrors:
+    def test_an_outage_does_not_end_the_wait(self, room):
         room.sandbox.add_fault(Fault("status", status=503, times=3))
         assert room.end(trigger(room.task_id), (8, room.tick))["status"] == "done"
         assert room.looks() == pytest.approx([0, 5, 15, 35], abs=1)
 
-    def test_tells_of_a_refusal_so_that_the_worker_can_raise_it(self, room):
+    def test_a_refusal_ends_the_wait_with_its_error(self, room):
         room.sandbox.add_fault(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
         event = room.end(trigger(room.task_id))
         assert event["status"] == "error"
@@ -261,12 +261,12 @@ class TestTrouble:
         assert error.errors == ("Invalid API token",)
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_goes_on_after_a_refusal_where_it_shall(self, status, room):
+    def test_silent_fail_continues_after_a_refusal(self, status, room):
         room.sandbox.add_fault(Fault("status", status=status, times=2))
         assert room.end(trigger(room.task_id, silent_fail=True), (8, room.tick))["status"] == "done"
 
     @pytest.mark.parametrize("status", [401, 403])
-    def test_does_not_go_on_for_ever_after_a_refusal(self, status, room):
+    def test_silent_fail_ends_at_the_deadline(self, status, room):
         room.sandbox.add_fault(Fault("status", status=status, times=None))
         waiting = trigger(room.task_id, silent_fail=True, deadline=START + 100)
         assert room.end(waiting) == {"status": "timeout"}
@@ -275,16 +275,16 @@ class TestTrouble:
     @pytest.mark.parametrize(
         "arguments", [{"complete_when": "most"}, {"room_id": "general"}, {"task_ids": []}], ids=str
     )
-    def test_tells_of_what_cannot_be_right(self, arguments, room):
+    def test_invalid_arguments_end_the_wait_with_an_error(self, arguments, room):
         event = room.end(trigger(room.task_id, **arguments))
         assert type(from_plain(event["error"])) is ChatworkParameterError
         assert not room.sandbox.requests
 
-    def test_leaves_what_is_not_of_chatwork_to_airflow(self, room, db):
+    def test_other_exceptions_are_raised(self, room, db):
         with pytest.raises(Exception, match="chatwork_missing"):
             room.end(trigger(room.task_id, chatwork_conn_id="chatwork_missing"))
 
-    def test_waits_for_a_connection_where_it_shall(self, room, db, monkeypatch):
+    def test_silent_fail_waits_for_a_connection(self, room, db, monkeypatch):
         appears = lambda: connect(monkeypatch, room.sandbox, conn_id="chatwork_later")  # noqa: E731
         waiting = trigger(room.task_id, chatwork_conn_id="chatwork_later", silent_fail=True)
         assert room.end(waiting, (6, appears), (7, room.tick))["status"] == "done"
@@ -293,7 +293,7 @@ class TestTrouble:
 
 
 class TestToken:
-    """A revoked one, and what the connection says by then."""
+    """A revoked token, and the token in the connection."""
 
     def revoke(self, room: Room, token: str) -> None:
         room.sandbox._tokens.pop(token)
@@ -305,7 +305,7 @@ class TestToken:
         return "old-token"
 
     @pytest.mark.parametrize("silent_fail", [False, True])
-    def test_is_taken_from_the_connection_anew(self, silent_fail, old, room, monkeypatch):
+    def test_a_new_one_is_read_from_the_connection(self, silent_fail, old, room, monkeypatch):
         revoke = lambda: self.revoke(room, old)  # noqa: E731
         replace = lambda: connect(monkeypatch, room.sandbox)  # noqa: E731
         waiting = trigger(room.task_id, silent_fail=silent_fail)
@@ -313,12 +313,12 @@ class TestToken:
         assert room.end(waiting, *happenings)["status"] == "done"
         assert len(room.ways) == 2
 
-    def test_ends_the_wait_where_the_connection_says_the_same(self, old, room):
+    def test_the_same_one_in_the_connection_ends_the_wait(self, old, room):
         event = room.end(trigger(room.task_id), (7, lambda: self.revoke(room, old)))
         assert event["status"] == "error"
         assert len(room.sandbox.requests) == 3
 
-    def test_ends_no_wait_with_another_one(self, old, room, monkeypatch):
+    def test_of_another_connection_is_not_affected(self, old, room, monkeypatch):
         connect(monkeypatch, room.sandbox, conn_id="chatwork_second")
 
         async def main(loop: VirtualLoop) -> Any:
@@ -332,7 +332,7 @@ class TestToken:
 
 
 class TestEnd:
-    """Nothing is left when a trigger is over, which each test of this module checks."""
+    """A trigger leaves nothing behind. Each test of this module checks it."""
 
     def test_closes_its_connections(self, room):
         room.tick()
@@ -340,10 +340,10 @@ class TestEnd:
         assert [way.is_closed for way in room.ways] == [True]
 
     @pytest.mark.parametrize("after", [0.0, 0.55, 0.65, 3.0])
-    def test_closes_its_connections_where_it_is_cancelled(self, after, room):
+    def test_closes_its_connections_when_it_is_cancelled(self, after, room):
         async def main(loop: VirtualLoop) -> None:
             running = asyncio.create_task(events(trigger(room.task_id)))
-            # It is some way until then, through a thread.
+            # The connection is read in a thread.
             while not len(poller_registry()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await asyncio.sleep(after)
@@ -356,7 +356,7 @@ class TestEnd:
 
 
 class TestEventLoop:
-    async def test_is_left_to_others_while_an_answer_is_waited_for(self, chatwork_sandbox):
+    async def test_is_free_while_a_request_is_sent(self, chatwork_sandbox):
         task_ids = chatwork_sandbox.create_task(
             ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認"
         )
@@ -365,7 +365,7 @@ class TestEventLoop:
         beat, heard, real = threading.Event(), [], chatwork_sandbox.clock
 
         def answer_after_a_heartbeat() -> float:
-            # Called by the server in the middle of a request; a loop that waits for the answer cannot beat then.
+            # The server calls it during a request. A blocked event loop could not count meanwhile.
             beat.clear()
             heard.append(beat.wait(10))
             return real()

@@ -23,7 +23,7 @@ def message(body: str, *, by: int = ME, send_time: float = 0, message_id: str = 
 
 class TestDedupKey:
     @pytest.mark.parametrize(("lang", "label"), [("ja", "リマインド 2 回目"), ("en", "Reminder 2")])
-    def test_is_a_line_that_people_can_read(self, lang, label):
+    def test_line_is_readable(self, lang, label):
         assert KEY.line(lang, WEB) == f"{label}: https://www.chatwork.com/#!rid100-200"
 
     @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ class TestDedupKey:
             f"{KEY.line('ja', WEB)}\nまだです。",
         ],
     )
-    def test_is_found_whenever_it_was_sent(self, body):
+    def test_finds_a_message_of_any_age(self, body):
         assert KEY.find([message(body)])
 
     @pytest.mark.parametrize(
@@ -50,24 +50,24 @@ class TestDedupKey:
             "期限超過のお知らせ (期限 …): https://www.chatwork.com/#!rid100-200",
         ],
     )
-    def test_is_not_found_in_anything_else(self, body):
+    def test_does_not_find_other_lines(self, body):
         assert not KEY.find([message(body)])
 
-    def test_is_not_found_in_what_others_say(self):
+    def test_does_not_find_messages_of_other_accounts(self):
         assert not KEY.find([message(KEY.line("ja", WEB), by=6)])
 
-    def test_is_any_of_its_kind_that_was_sent_since(self):
+    def test_finds_any_message_of_its_kind_that_was_sent_since(self):
         another = "Reminder 7 (due …): https://www.chatwork.com/#!rid100-200"
         assert KEY.find([message(another, send_time=MOMENT)])
         assert not KEY.find([message(another, send_time=MOMENT - 1)])
         assert not KEY.find([message(another.replace("Reminder", "Overdue notice"), send_time=MOMENT)])
 
-    def test_is_told_by_time_alone_where_that_is_asked_for(self):
+    def test_by_time_only_ignores_the_label(self):
         line = KEY.line("ja", WEB)
         assert not KEY.by_time_only().find([message(line, send_time=MOMENT - 1)])
         assert KEY.by_time_only().find([message(line, send_time=MOMENT)])
 
-    def test_is_first_in_the_message_that_was_sent_first(self):
+    def test_finds_the_oldest_message_first(self):
         line = KEY.line("ja", WEB)
         page = [
             message(line, send_time=9, message_id="9"),

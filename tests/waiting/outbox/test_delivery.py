@@ -41,12 +41,12 @@ class Log:
 
 
 class TestAfterError:
-    def test_goes_to_the_room_of_the_tasks(self):
+    def test_a_refused_message_goes_to_the_fallback_room(self):
         other = message(room_id=7).after_error(REFUSED)
         assert isinstance(other, OutboxMessage)
         assert (other.room_id, other.error) == (100, str(REFUSED))
 
-    def test_ends_where_that_refuses_it_too(self):
+    def test_a_message_that_both_rooms_refuse_is_rejected(self):
         first = message(room_id=7).after_error(REFUSED)
         assert isinstance(first, OutboxMessage)
         done = first.after_error(errors.ChatworkNotFoundError("post_message", 404))
@@ -55,11 +55,11 @@ class TestAfterError:
         assert "403" in str(done["error"])
         assert "404" in str(done["error"])
 
-    def test_raises_what_passes(self):
+    def test_raises_an_error_that_may_pass(self):
         with pytest.raises(errors.ChatworkServerError):
             message(room_id=7).after_error(errors.ChatworkServerError("post_message", 503))
 
-    def test_raises_that_the_token_is_another_one_by_now(self):
+    def test_raises_an_authentication_error(self):
         with pytest.raises(errors.ChatworkAuthError):
             message(room_id=7).after_error(errors.ChatworkAuthError("post_message", 401))
 
@@ -77,7 +77,7 @@ class TestLogReport:
         return line
 
     @pytest.mark.parametrize("outcome", ["sent", "found", "duplicate_deleted"])
-    def test_says_what_went_well(self, outcome):
+    def test_logs_success_as_information(self, outcome):
         assert self.line(outcome).startswith(f"INFO Reminder 2: {outcome}. ")
 
     @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ class TestLogReport:
             ("sent", "no way", "went to the room of the task, as the other room refused it: no way"),
         ],
     )
-    def test_warns_of_what_somebody_may_not_have_heard(self, outcome, error, said):
+    def test_warns_if_people_may_not_have_the_message(self, outcome, error, said):
         assert self.line(outcome, error).startswith(f"WARNING Reminder 2 {said}")
 
 
@@ -109,71 +109,71 @@ def page(*messages: dict[str, Any], full_since: float | None = None) -> list[dic
 
 
 def post(*answers: Any, since: float | None = MOMENT) -> tuple[list[str], PostResult]:
-    """The operations it asked for, and what came of it."""
+    """Return the operations, and the result."""
     calls, posted = drive(post_once(100, BODY, KEY, since=since), *answers)
     return [call.operation for call in calls], posted
 
 
 class TestPostOnce:
-    def test_posts_what_is_not_there_and_looks_whether_it_is_alone(self):
+    def test_posts_a_new_message_and_checks_for_duplicates(self):
         operations = ["list_messages", "post_message", "list_messages"]
         assert post(page(), {"message_id": "7"}, page(said("7"))) == (operations, PostResult("sent", "7"))
 
-    def test_asks_for_no_list_that_may_have_lost_its_body(self):
+    def test_a_lost_body_is_not_an_empty_room(self):
         calls, _ = drive(post_once(100, BODY, KEY, since=MOMENT), page(said("3")))
         assert calls[0].empty_list_only_on_204
 
-    def test_does_not_post_what_is_there(self):
+    def test_does_not_post_a_message_that_is_in_the_room(self):
         assert post(page(said("3"))) == (["list_messages"], PostResult("found", "3"))
 
-    def test_does_not_post_where_it_cannot_be_told_whether_it_was_posted(self):
-        # A minute for the clocks to differ.
+    def test_does_not_post_if_the_page_does_not_reach_back(self):
+        # 60 seconds for the difference of the clocks.
         assert post(page(full_since=MOMENT - 60)) == (["list_messages"], PostResult("not_sent", None))
 
-    def test_posts_where_the_page_reaches_back(self):
+    def test_posts_if_the_page_reaches_back(self):
         _, posted = post(page(full_since=MOMENT - 61), {"message_id": "700"}, page(said("700")))
         assert posted.outcome == "sent"
 
-    def test_posts_all_the_same_where_only_what_is_seen_counts(self):
+    def test_posts_without_since_although_the_page_does_not_reach_back(self):
         _, posted = post(page(full_since=MOMENT), {"message_id": "700"}, page(said("700")), since=None)
         assert posted.outcome == "sent"
 
-    def test_finds_it_in_a_page_that_does_not_reach_back(self):
+    def test_finds_a_message_in_a_page_that_does_not_reach_back(self):
         assert post(page(said("700"), full_since=MOMENT))[1] == PostResult("found", "700")
 
-    def test_takes_its_message_back_where_another_process_was_first(self):
+    def test_deletes_its_message_if_another_process_was_first(self):
         calls, posted = drive(
             post_once(100, BODY, KEY, since=MOMENT), page(), {"message_id": "7"}, page(said("6"), said("7")), None
         )
         assert posted == PostResult("duplicate_deleted", "6")
         assert calls[-1].request == delete_message(100, "7").request
 
-    def test_leaves_its_message_where_another_process_was_second(self):
+    def test_keeps_its_message_if_another_process_was_second(self):
         _, posted = post(page(), {"message_id": "7"}, page(said("7"), said("8")))
         assert posted == PostResult("sent", "7")
 
-    def test_is_done_where_its_message_was_deleted_at_once(self):
+    def test_reports_sent_if_its_message_was_deleted(self):
         assert post(page(), {"message_id": "7"}, page())[1] == PostResult("sent", "7")
 
     @pytest.mark.parametrize(
         "answers",
         [(errors.ChatworkNetworkError("cut"),), (DELETE_REFUSED,), (page(said("6"), said("7")), DELETE_REFUSED)],
     )
-    def test_is_done_where_it_cannot_look_or_take_back(self, answers):
+    def test_reports_sent_if_the_check_fails(self, answers):
         assert post(page(), {"message_id": "7"}, *answers)[1] == PostResult("sent", "7")
 
-    def test_does_not_repeat_a_post_of_unknown_fate(self):
+    def test_does_not_repeat_a_post_with_unknown_outcome(self):
         unknown = errors.ChatworkUnknownOutcomeError("post_message", "who knows")
         assert post(page(), unknown) == (["list_messages", "post_message"], PostResult("unknown", None))
 
     @pytest.mark.parametrize("answers", [(), (page(),)])
-    def test_tells_of_every_other_error(self, answers):
+    def test_raises_every_other_error(self, answers):
         with pytest.raises(errors.ChatworkServerError):
             post(*answers, errors.ChatworkServerError("post_message", 500))
 
 
 class TestTwoProcesses:
-    """Both clients, against a room."""
+    """Both clients, with a sandbox."""
 
     def key(self, office: Office) -> DedupKey:
         return DedupKey(
@@ -185,20 +185,20 @@ class TestTwoProcesses:
             office.start,
         )
 
-    def test_leave_one_message_whoever_of_them_is_slower(self, office):
+    def test_leave_one_message(self, office):
         key = self.key(office)
         body = key.line("ja", WEB)
         one, other = (post_once(DATA_ROOM, body, key, since=office.start) for _ in range(2))
         answers: dict[int, Any] = {}
         for each in (one, other, one, other, one, other, other):
-            # Step by step, one after the other.
+            # The two flows run in turn.
             answer = answers.get(id(each))
             call = next(each) if answer is None else each.send(answer)
             answers[id(each)] = office.scene.run(call)
         assert [message["body"] for message in office.sandbox.messages(DATA_ROOM)].count(body) == 1
 
     @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
-    def test_of_which_one_lost_its_answer_leave_one_message(self, office, kind):
+    def test_leave_one_message_after_a_lost_answer(self, office, kind):
         key = self.key(office)
         body = key.line("ja", WEB)
         office.scene.add_faults(Fault(kind, operation="post_message"))
@@ -208,7 +208,7 @@ class TestTwoProcesses:
         assert outcomes == ["sent", "found"]
         assert office.said() == [body]
 
-    def test_hear_nothing_of_what_people_say(self, office):
+    def test_ignore_messages_of_other_accounts(self, office):
         key = self.key(office)
         body = key.line("ja", WEB)
         office.sandbox.post_message(DATA_ROOM, YAMADA, body)

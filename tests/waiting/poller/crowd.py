@@ -1,4 +1,4 @@
-"""Many people, rooms and waits on a time that is not ours: whatever may happen to a shared poll happens by chance."""
+"""Random load on a virtual clock: many people, rooms and waits that share polls."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.virtual_time import VirtualLoop, run_virtually, sandbox_pollers
 
 PEOPLE = (company.SATO, company.YAMADA, company.TAKAHASHI)
 INTERVAL = 30.0
-#: How long a request is on its way, in seconds.
+#: Seconds that a request takes.
 LATENCY = 0.2
-# So long nothing happens at the end, so that every wait that can end does.
+# Seconds without changes at the end, in which all waits end that can.
 CALM = 3600.0
 
 
 @dataclass
 class Waiting:
-    """One wait, what is true of it, and what became of it."""
+    """One wait, when it should end, and how it ended."""
 
     room_id: int
     task_ids: list[int]
     needed: int
     since: float
-    #: When it began to be true that it is over, and when it stopped to be; open at the end where it still is.
+    #: The periods in which enough tasks were done; the last one has no end if they still are.
     over: list[list[float]] = field(default_factory=list)
     impossible_since: float | None = None
     ended_at: float | None = None
@@ -40,7 +40,7 @@ class Waiting:
     task: asyncio.Task[None] | None = None
 
     def was_over(self, since: float, until: float) -> bool:
-        """Whether there was a moment between two times at which it was over."""
+        """Return whether enough tasks were done at some time between two times."""
         return any(begin <= until and (len(span) == 1 or span[1] >= since) for span in self.over for begin in span[:1])
 
 
@@ -81,7 +81,7 @@ class Crowd:
         self._others = others
 
     def live(self, seconds: float) -> None:
-        """Let everything happen for so long, and then nothing any more."""
+        """Change things at random for a number of seconds, then wait."""
         run_virtually(lambda loop: self._live(loop, seconds))
 
     async def _live(self, loop: VirtualLoop, seconds: float) -> None:
@@ -140,7 +140,7 @@ class Crowd:
             answer = await handle(HttpRequest("GET", f"{BASE_URL}/me", headers))
             self.refused_guests += answer.status == 429
 
-    # --- what may happen
+    # --- random changes
 
     def _join(self) -> None:
         room_id = self.chance.choice(self.rooms)
@@ -212,7 +212,7 @@ class Crowd:
         self.sandbox.clear_faults()
 
     def _flawed(self, request: HttpRequest) -> Response | None:
-        """A bad answer in place of the right one, now and then."""
+        """Return a wrong answer instead of the right one, at random."""
         is_single = re.search(r"/tasks/\d+$", request.url) is not None
         if not is_single and "account_id=" not in request.url:
             return None
@@ -220,13 +220,13 @@ class Crowd:
             self._missed.discard(request.url)
             return None
         self.flawed += 1
-        # Not again before there was a good one, as that is how a deleted task looks.
+        # Not twice in a row, as two 404 mean that the task was deleted.
         if is_single and request.url not in self._missed and self._flaw_chance.random() < 0.3:
             self._missed.add(request.url)
             return Response(404, {}, b"")
         return Response(*self._flaw_chance.choice([(503, {}, b""), (500, {}, b""), (200, {}, b"<html>")]))
 
-    # --- what is true
+    # --- expected results
 
     def _settle_truth(self) -> None:
         now = self.loop.time()

@@ -1,4 +1,4 @@
-"""A sandbox in a time of its own, waits that watch it, and what they ask, say and leave behind."""
+"""A sandbox on a virtual clock, with subscriptions, their requests and their log lines."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 ROOM = company.DATA_ROOM
 BOT, SATO, YAMADA, TAKAHASHI = company.BOT, company.SATO, company.YAMADA, company.TAKAHASHI
-#: How long a request is on its way, in seconds.
+#: Seconds that a request takes.
 LATENCY = 0.2
 EVER = float("inf")
 
 
-class Heard:
-    """The log of one wait."""
+class RecordedLog:
+    """The log of one subscription."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -35,7 +35,7 @@ class Heard:
 
 
 class Transport:
-    """The way of one account to the sandbox."""
+    """The transport of one account to the sandbox."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -61,7 +61,7 @@ class Transport:
 
 
 class Scene:
-    """What there is in a test.
+    """The sandbox and the pollers of a test.
 
     :param limits: those of the sandbox; none, where they are not given.
     """
@@ -82,21 +82,21 @@ class Scene:
         return self.transports[-1]
 
     async def on_the_way(self, request: HttpRequest) -> None:
-        """Replaced where a request shall not arrive at once."""
+        """Called before each request. Tests replace it to delay requests."""
 
     @property
     def now(self) -> float:
         return self.loop.unix_time()
 
     def rooms(self, count: int) -> list[int]:
-        """Make rooms."""
+        """Create rooms."""
         roles = dict.fromkeys(map(str, (BOT, SATO, YAMADA, TAKAHASHI)), "admin")
         new = [500_000_000 + number for number in range(count)]
         self.sandbox.seed({"rooms": [{"room_id": room_id, "name": "r", "roles": roles} for room_id in new]})
         return new
 
     def people(self, count: int, room_id: int = ROOM) -> list[int]:
-        """Put people into a room."""
+        """Add people to a room."""
         planted = self.sandbox.seed({"accounts": [{"name": f"p{number}"} for number in range(count)]})
         for account_id in planted["accounts"]:
             self.sandbox.store.rooms[room_id].roles[account_id] = "member"
@@ -106,7 +106,7 @@ class Scene:
         return self.sandbox.create_task(room_id, by, [to], "確認")[0]
 
     def fill(self, count: int = 100, *, to: int = YAMADA, by: int = TAKAHASHI, done: bool = False) -> None:
-        """Put tasks of others into the room."""
+        """Create tasks of others in the room."""
         for _ in range(count):
             task_id = self.task(to, by)
             if done:
@@ -117,7 +117,7 @@ class Scene:
         return subscribe_tasks(arguments.pop("settings"), arguments.pop("room_id"), task_ids, **arguments)
 
     def asked(self) -> list[str]:
-        """What was asked for since the last time, in short: ``open``, ``done``, ``read``, or the operation."""
+        """Return the requests since the last call: ``open``, ``done``, ``read``, or the operation."""
         records = self.sandbox.requests
         new, self._asked = records[self._asked :], len(records)
         words = []
@@ -149,7 +149,7 @@ def _heard(lines: list[str]) -> Iterator[None]:
 
 
 def play(main: Callable[[Scene], Coroutine[Any, Any, T]], *, limits: Limits | None = None) -> T:
-    """Run a test in a time of its own, and see that nothing is left of it at the end."""
+    """Run a test on a virtual clock, and check that it leaves no task, poller or transport behind."""
 
     async def run(loop: VirtualLoop) -> T:
         lost: list[object] = []

@@ -18,31 +18,31 @@ from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE
 from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, _subscribe
 from airflow_provider_chatwork.waiting.poller.task_poller import TaskPoller
-from tests.waiting.poller.scene import EVER, ROOM, Heard, Scene, end_of, play
+from tests.waiting.poller.scene import EVER, ROOM, RecordedLog, Scene, end_of, play
 
 FOR_WAITS = DEFAULT_LIMIT * (1 - RESERVE)
 HOUR = 3600.0
 
 
-def looks(scene: Scene, room_id: int = ROOM) -> list[float]:
-    """When a room was asked for."""
+def poll_times(scene: Scene, room_id: int = ROOM) -> list[float]:
+    """Return the times of the requests about a room."""
     return [record.time for record in scene.sandbox.requests if f"/rooms/{room_id}/" in record.path]
 
 
-def pauses(scene: Scene) -> list[int]:
-    """How many seconds there were between looks."""
-    return [round(later - time) for time, later in itertools.pairwise(looks(scene))]
+def seconds_between_polls(scene: Scene) -> list[int]:
+    """Return the seconds between the polls."""
+    return [round(later - time) for time, later in itertools.pairwise(poll_times(scene))]
 
 
-def many_waits(scene: Scene, rooms: list[int], **arguments: Any) -> list[asyncio.Task[Any]]:
+def start_waits(scene: Scene, rooms: list[int], **arguments: Any) -> list[asyncio.Task[Any]]:
     return [
         asyncio.create_task(end_of(scene.wait(scene.task(room_id=room_id), room_id=room_id, **arguments)))
         for room_id in rooms
     ]
 
 
-def what_is_left(scene: Scene) -> list[int]:
-    """What each answer from now on says that is left of the budget."""
+def record_remaining(scene: Scene) -> list[int]:
+    """Record what each later answer says is left of the limit."""
     left: list[int] = []
 
     def note(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -59,8 +59,8 @@ async def leave(waits: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-class TestJoin:
-    def test_begins_to_look_after_a_moment_for_others_to_come(self):
+class TestSubscribe:
+    def test_the_first_poll_waits_for_further_subscriptions(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first) as wait:
@@ -72,7 +72,7 @@ class TestJoin:
 
         play(main)
 
-    def test_makes_everybody_as_impatient_as_the_most_impatient(self):
+    def test_the_shortest_interval_of_a_room_counts(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=300.0) as patient:
@@ -85,14 +85,14 @@ class TestJoin:
                     began = scene.now
                     assert await patient.wait_for_change(EVER)
                     assert scene.now - began < 11
-                count = len(looks(scene))
+                count = len(poll_times(scene))
                 await asyncio.sleep(250)
-                # And as patient as those who are left.
-                assert len(looks(scene)) == count
+                # The longer interval counts again.
+                assert len(poll_times(scene)) == count
 
         play(main)
 
-    def test_of_somebody_less_patient_is_heeded_at_once(self):
+    def test_a_shorter_interval_counts_at_once(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=HOUR) as patient:
@@ -103,7 +103,7 @@ class TestJoin:
 
         play(main)
 
-    def test_of_somebody_elsewhere_is_heeded_at_once(self):
+    def test_a_subscription_to_another_room_counts_at_once(self):
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with scene.wait(scene.task(), interval=HOUR) as wait:
@@ -114,18 +114,18 @@ class TestJoin:
 
         play(main)
 
-    def test_looks_as_often_as_it_is_wanted(self):
+    def test_polls_once_per_interval(self):
         async def main(scene: Scene) -> None:
-            waits = many_waits(scene, [ROOM], interval=60.0)
+            waits = start_waits(scene, [ROOM], interval=60.0)
             await asyncio.sleep(HOUR)
-            assert len(looks(scene)) == 60
+            assert len(poll_times(scene)) == 60
             await leave(waits)
 
         play(main)
 
 
-class TestLeave:
-    def test_makes_nobody_less_patient_than_those_who_stay(self):
+class TestUnsubscribe:
+    def test_the_interval_of_an_ended_subscription_does_not_count(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=HOUR) as patient:
@@ -134,11 +134,11 @@ class TestLeave:
                     await asyncio.sleep(5)
                 assert await patient.wait_for_change(EVER)
                 await asyncio.sleep(HOUR - 10)
-                assert len(looks(scene)) == 1
+                assert len(poll_times(scene)) == 1
 
         play(main)
 
-    def test_closes_everything_with_the_last_one(self):
+    def test_the_last_subscription_closes_the_poller(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 async with scene.wait(scene.task()):
@@ -154,7 +154,7 @@ class TestLeave:
         play(main)
 
     @pytest.mark.parametrize("after", [0.0, 0.3, 0.55, 0.65, 30.0, 60.55])
-    def test_does_so_whenever_it_is_cancelled(self, after):
+    def test_a_cancelled_subscription_closes_the_poller_at_any_time(self, after):
         async def main(scene: Scene) -> None:
             wait = asyncio.create_task(end_of(scene.wait(scene.task())))
             await asyncio.sleep(after)
@@ -166,7 +166,7 @@ class TestLeave:
         play(main)
 
     @pytest.mark.parametrize("after", [0.0, 0.55, 30.0, 60.55])
-    def test_of_one_does_not_disturb_the_others(self, after):
+    def test_a_cancelled_subscription_does_not_affect_others(self, after):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             stays = asyncio.create_task(end_of(scene.wait(task_id)))
@@ -181,7 +181,7 @@ class TestLeave:
 
         play(main)
 
-    def test_of_a_room_while_it_cannot_be_looked_at_is_no_trouble(self):
+    def test_a_poll_that_fails_after_the_last_subscription_is_not_logged(self):
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
@@ -195,7 +195,7 @@ class TestLeave:
 
         play(main)
 
-    def test_leaves_the_way_free_for_the_next_one_at_once(self):
+    def test_the_next_subscription_gets_a_new_poller_at_once(self):
         async def main(scene: Scene) -> None:
             for _ in range(3):
                 async with scene.wait(scene.task()) as wait:
@@ -204,7 +204,7 @@ class TestLeave:
 
         play(main)
 
-    def test_of_a_room_while_it_is_looked_at_is_no_trouble_for_the_next_one_there(self):
+    def test_a_room_that_is_left_during_a_poll_can_be_subscribed_again(self):
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             task_id = scene.task()
@@ -218,15 +218,15 @@ class TestLeave:
         play(main)
 
 
-class TestBudget:
-    def test_is_left_to_others_by_a_fifth_and_shared_fairly(self):
+class TestRateBudget:
+    def test_a_fifth_of_the_limit_is_left_and_rooms_share_the_rest_equally(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(50)
-            left = what_is_left(scene)
-            waits = many_waits(scene, rooms, interval=30.0)
+            left = record_remaining(scene)
+            waits = start_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(5 * WINDOW)
             assert min(left) >= DEFAULT_LIMIT * RESERVE
-            counts = [len(looks(scene, room_id)) for room_id in rooms]
+            counts = [len(poll_times(scene, room_id)) for room_id in rooms]
             assert max(counts) - min(counts) <= 2
             assert sum(counts) > 0.8 * FOR_WAITS * 5
             assert {record.status for record in scene.sandbox.requests} == {200}
@@ -234,22 +234,22 @@ class TestBudget:
 
         play(main, limits=Limits())
 
-    def test_stretches_all_intervals_by_the_same_factor(self):
+    def test_all_intervals_become_longer_by_the_same_factor(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(60)
-            waits = many_waits(scene, rooms[:30], interval=30.0) + many_waits(scene, rooms[30:], interval=60.0)
+            waits = start_waits(scene, rooms[:30], interval=30.0) + start_waits(scene, rooms[30:], interval=60.0)
             await asyncio.sleep(5 * WINDOW)
-            often = sum(len(looks(scene, room_id)) for room_id in rooms[:30])
-            seldom = sum(len(looks(scene, room_id)) for room_id in rooms[30:])
+            often = sum(len(poll_times(scene, room_id)) for room_id in rooms[:30])
+            seldom = sum(len(poll_times(scene, room_id)) for room_id in rooms[30:])
             assert often / seldom == pytest.approx(2, rel=0.1)
             await leave(waits)
 
         play(main, limits=Limits())
 
-    def test_is_said_once_to_do_no_longer_and_once_to_do_again(self):
+    def test_a_slowdown_and_its_end_are_logged_once(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(50)
-            waits = many_waits(scene, rooms, interval=30.0)
+            waits = start_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(5 * WINDOW)
             assert scene.lines == [
                 f"WARNING Rate limit: polling 50 rooms of {scene.settings.base_url} 2.1x slower, "
@@ -264,12 +264,12 @@ class TestBudget:
 
         play(main, limits=Limits())
 
-    def test_is_said_again_to_do_no_longer_where_it_has_become_much_worse(self):
+    def test_a_slowdown_that_has_doubled_is_logged_again(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(150)
-            waits = many_waits(scene, rooms[:40], interval=30.0)
+            waits = start_waits(scene, rooms[:40], interval=30.0)
             await asyncio.sleep(WINDOW)
-            waits += many_waits(scene, rooms[40:], interval=30.0)
+            waits += start_waits(scene, rooms[40:], interval=30.0)
             await asyncio.sleep(4 * WINDOW)
             assert len(scene.lines) == 2
             assert "polling 150 rooms" in scene.lines[1]
@@ -278,38 +278,38 @@ class TestBudget:
         play(main, limits=Limits())
 
     @pytest.mark.parametrize("rooms", [1, 10, 24])
-    def test_is_no_word_worth_where_it_does(self, rooms):
+    def test_nothing_is_logged_without_a_slowdown(self, rooms):
         async def main(scene: Scene) -> None:
-            waits = many_waits(scene, scene.rooms(rooms), interval=30.0)
+            waits = start_waits(scene, scene.rooms(rooms), interval=30.0)
             await asyncio.sleep(4 * WINDOW)
             assert not scene.lines
             await leave(waits)
 
         play(main, limits=Limits())
 
-    def test_used_up_by_others_stops_all_looks_and_says_so(self):
+    def test_polling_pauses_and_logs_it_when_others_use_up_the_limit(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(5)
-            waits = many_waits(scene, rooms, interval=30.0)
+            waits = start_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(40)
             for _ in range(DEFAULT_LIMIT - 40):
                 await scene.sandbox.ahandle(HttpRequest("GET", f"{scene.settings.base_url}/me", _headers(scene)))
             before = len(scene.sandbox.requests)
             await asyncio.sleep(200)
-            # One has to be told before all of them know it.
+            # The running polls end before the pause begins.
             assert len(scene.sandbox.requests) - before <= 4
             assert any("used up" in line for line in scene.lines)
             assert {record.status for record in scene.sandbox.requests} == {200}
             await asyncio.sleep(150)
-            assert all(looks(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
+            assert all(poll_times(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
             await leave(waits)
 
         play(main, limits=Limits())
 
-    def test_429_pauses_all_rooms(self):
+    def test_a_429_pauses_all_rooms(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(5)
-            waits = many_waits(scene, rooms, interval=30.0)
+            waits = start_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(10)
             reset = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "290"}
             reset["x-ratelimit-reset"] = str(int(scene.now) + 200)
@@ -319,7 +319,7 @@ class TestBudget:
             await asyncio.sleep(160)
             assert len(scene.sandbox.requests) == before
             await asyncio.sleep(70)
-            assert all(looks(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
+            assert all(poll_times(scene, room_id)[-1] > scene.now - 60 for room_id in rooms)
             await leave(waits)
 
         play(main)
@@ -337,13 +337,13 @@ class TestBudget:
         ],
         ids=str,
     )
-    def test_is_kept_where_headers_make_no_sense(self, odd):
+    def test_the_limit_is_kept_with_invalid_headers(self, odd):
         async def main(scene: Scene) -> None:
             def change(headers: Mapping[str, str]) -> Mapping[str, str]:
                 return {name: value for name, value in {**headers, **odd}.items() if value}
 
             scene.headers = change
-            waits = many_waits(scene, scene.rooms(50), interval=10.0)
+            waits = start_waits(scene, scene.rooms(50), interval=10.0)
             await asyncio.sleep(2 * WINDOW)
             assert {record.status for record in scene.sandbox.requests} == {200}
             assert len(scene.sandbox.requests) > 0.8 * FOR_WAITS * 2
@@ -351,19 +351,19 @@ class TestBudget:
 
         play(main, limits=Limits())
 
-    def test_of_a_room_with_very_much_to_read_does_not_starve_the_others(self):
+    def test_an_expensive_room_does_not_delay_the_others(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(10)
-            left = what_is_left(scene)
+            left = record_remaining(scene)
             heavy = [scene.task() for _ in range(400)]
             scene.fill(to=1001002, by=1001001)
             waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=30.0))) for task_id in heavy]
-            waits += many_waits(scene, rooms, interval=30.0)
+            waits += start_waits(scene, rooms, interval=30.0)
             await asyncio.sleep(4 * WINDOW)
-            # Looks that have begun stop in the middle, too.
+            # Running polls pause as well.
             assert min(left) >= DEFAULT_LIMIT * RESERVE
             for room_id in rooms:
-                times = [*looks(scene, room_id), scene.now]
+                times = [*poll_times(scene, room_id), scene.now]
                 assert max(later - time for time, later in itertools.pairwise(times)) < WINDOW + 60
             await leave(waits)
 
@@ -374,8 +374,8 @@ def _headers(scene: Scene) -> dict[str, str]:
     return {"x-chatworktoken": scene.sandbox.token, "accept": "application/json"}
 
 
-class TestLooks:
-    def test_go_on_in_other_rooms_while_some_do_not_answer(self):
+class TestPolls:
+    def test_other_rooms_are_polled_while_some_do_not_answer(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(10)
 
@@ -384,34 +384,34 @@ class TestLooks:
                     await asyncio.sleep(HOUR)
 
             scene.on_the_way = hang  # type: ignore[method-assign]
-            waits = many_waits(scene, rooms)
+            waits = start_waits(scene, rooms)
             await asyncio.sleep(300)
             for room_id in rooms[3:]:
-                assert len(looks(scene, room_id)) == 5
+                assert len(poll_times(scene, room_id)) == 5
             await leave(waits)
 
         play(main)
 
-    def test_are_not_of_one_room_twice_at_a_time(self):
+    def test_a_room_is_not_polled_twice_at_the_same_time(self):
         async def main(scene: Scene) -> None:
             async def slow(request: HttpRequest) -> None:
                 assert scene.transports[0].under_way == 1
                 await asyncio.sleep(10)
 
             scene.on_the_way = slow  # type: ignore[method-assign]
-            waits = many_waits(scene, [ROOM, ROOM, ROOM], interval=1.0)
+            waits = start_waits(scene, [ROOM, ROOM, ROOM], interval=1.0)
             await asyncio.sleep(200)
-            assert len(looks(scene)) > 15
+            assert len(poll_times(scene)) > 15
             await leave(waits)
 
         play(main)
 
 
 class TestOutage:
-    def test_is_one_line_of_the_account_and_one_of_each_wait(self):
+    def test_an_outage_is_logged_once_for_the_account_and_once_for_each_subscription(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(3)
-            logs = [Heard() for _ in rooms]
+            logs = [RecordedLog() for _ in rooms]
             waits = [
                 asyncio.create_task(end_of(scene.wait(scene.task(room_id=room_id), room_id=room_id, log=log)))
                 for room_id, log in zip(rooms, logs, strict=True)
@@ -433,16 +433,16 @@ class TestOutage:
             scene.sandbox.add_fault(Fault("refuse", times=2))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 4
-            # Single failures are no matter of the waits.
+            # Subscriptions do not log single failures.
             assert sum(len(log.lines) for log in logs) == 3
             await leave(waits)
 
         play(main)
 
-    def test_of_one_room_is_one_line_however_well_the_others_are(self):
+    def test_an_outage_of_one_room_is_logged_once(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(3)
-            waits = many_waits(scene, rooms)
+            waits = start_waits(scene, rooms)
             scene.sandbox.add_fault(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 1
@@ -452,7 +452,7 @@ class TestOutage:
             scene.sandbox.add_fault(Fault("status", status=500, times=None, path=f".*/rooms/{rooms[0]}/.*"))
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 3
-            # Where nobody asks for that room any more, it is over as well.
+            # The outage also ends when the failing room has no subscription any more.
             await leave(waits[:1])
             await asyncio.sleep(HOUR)
             assert len(scene.lines) == 4
@@ -460,14 +460,14 @@ class TestOutage:
 
         play(main)
 
-    def test_is_met_with_fewer_and_fewer_looks_and_ends_soon(self):
+    def test_back_off_doubles_up_to_five_minutes(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             ending = asyncio.create_task(end_of(scene.wait(task_id)))
             await asyncio.sleep(30)
             scene.sandbox.add_fault(Fault("refuse", times=None))
             await asyncio.sleep(HOUR)
-            _, *of_outage = pauses(scene)
+            _, *of_outage = seconds_between_polls(scene)
             assert of_outage[:6] == [5, 10, 20, 40, 80, 160]
             assert {*of_outage[6:]} == {300}
             scene.sandbox.clear_faults()
@@ -478,7 +478,7 @@ class TestOutage:
 
         play(main)
 
-    def test_of_a_moment_does_not_cost_a_long_interval(self):
+    def test_a_failed_poll_is_repeated_before_a_long_interval(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             ending = asyncio.create_task(end_of(scene.wait(task_id, interval=HOUR)))
@@ -486,26 +486,26 @@ class TestOutage:
             scene.sandbox.complete_task(ROOM, task_id)
             scene.sandbox.add_fault(Fault("status", status=502))
             assert await ending is not None
-            assert pauses(scene)[:2] == [HOUR, 5]
+            assert seconds_between_polls(scene)[:2] == [HOUR, 5]
 
         play(main)
 
-    def test_that_is_over_leaves_the_interval_as_it_is(self):
+    def test_the_interval_is_unchanged_after_an_outage(self):
         async def main(scene: Scene) -> None:
             scene.sandbox.add_fault(Fault("refuse", times=3))
-            waits = many_waits(scene, [ROOM], interval=1000.0)
+            waits = start_waits(scene, [ROOM], interval=1000.0)
             await asyncio.sleep(HOUR)
-            assert pauses(scene) == [5, 10, 20, 1000, 1000, 1000]
+            assert seconds_between_polls(scene) == [5, 10, 20, 1000, 1000, 1000]
             await leave(waits)
 
         play(main)
 
 
-class TestRefusal:
-    def test_of_the_token_is_told_to_each_wait_with_the_reason(self):
+class TestRejection:
+    def test_every_subscription_raises_the_error_of_a_revoked_token(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(3)
-            waits = many_waits(scene, rooms)
+            waits = start_waits(scene, rooms)
             await asyncio.sleep(30)
             scene.sandbox.add_fault(Fault("status", status=401, body={"errors": ["Invalid API token"]}, times=None))
             for result in await asyncio.gather(*waits, return_exceptions=True):
@@ -515,7 +515,7 @@ class TestRefusal:
 
         play(main)
 
-    def test_does_not_remember_the_way_through_every_wait(self):
+    def test_the_traceback_does_not_grow_with_each_subscription(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             waits = [asyncio.create_task(end_of(scene.wait(task_id))) for _ in range(50)]
@@ -530,7 +530,7 @@ class TestRefusal:
 
         play(main)
 
-    def test_can_be_outstayed(self):
+    def test_a_subscription_that_stays_is_polled_again(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
@@ -571,10 +571,10 @@ def broken_wait(scene: Scene) -> AbstractAsyncContextManager[TaskSubscription]:
     return _subscribe(scene.settings, TaskSubscription(ROOM, [scene.task()], "all", 60.0, None, {}, None), BrokenPoller)
 
 
-class TestOurOwnFaults:
+class TestInternalError:
     @pytest.mark.parametrize("where", ["poll", "notify", "due_at"])
     @pytest.mark.parametrize("later", [True, False])
-    def test_are_raised_where_somebody_waits(self, later, where, monkeypatch):
+    def test_every_subscription_raises_an_internal_error(self, later, where, monkeypatch):
         async def main(scene: Scene) -> None:
             monkeypatch.setattr(BrokenPoller, "where", "" if later else where)
             async with broken_wait(scene) as wait:
@@ -586,7 +586,7 @@ class TestOurOwnFaults:
 
         play(main)
 
-    def test_leave_the_account_usable_for_others(self, monkeypatch):
+    def test_new_subscriptions_work_after_an_internal_error(self, monkeypatch):
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with scene.wait(scene.task(room_id=room_id), room_id=room_id) as other:
@@ -604,7 +604,7 @@ class TestOurOwnFaults:
 
 
 class TestLog:
-    def test_of_all_waits_is_not_in_the_log_of_the_first_one(self):
+    def test_lines_about_all_subscriptions_are_not_in_the_log_of_one_task(self):
         of_task: contextvars.ContextVar[str] = contextvars.ContextVar("of_task", default="nobody")
         said: list[str] = []
 
@@ -636,7 +636,7 @@ class TestLog:
 
 
 class TestAccountId:
-    def test_is_asked_for_once_for_all(self):
+    def test_is_requested_once_for_all(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as first, scene.wait(task_id) as second:
@@ -647,7 +647,7 @@ class TestAccountId:
 
         play(main)
 
-    def test_is_asked_for_again_where_that_failed(self):
+    def test_is_requested_again_after_a_failure(self):
         async def main(scene: Scene) -> None:
             hasty = Settings(scene.sandbox.token, max_wait=0)
             async with scene.wait(scene.task(), settings=hasty) as wait:
@@ -658,7 +658,7 @@ class TestAccountId:
 
         play(main)
 
-    def test_is_not_lost_with_the_one_who_asked_first(self):
+    def test_survives_the_cancellation_of_the_first_caller(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 first, second = (asyncio.create_task(wait.account_id()) for _ in range(2))
@@ -669,7 +669,7 @@ class TestAccountId:
 
         play(main)
 
-    def test_is_not_asked_for_any_more_where_nobody_is_there(self):
+    def test_request_is_cancelled_with_the_poller(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 asking = asyncio.create_task(wait.account_id())

@@ -1,4 +1,4 @@
-"""Whatever happens to a shared poll, no wait ends early, none is missed, and the budget is kept."""
+"""Under random load no wait ends early, none misses its end, and the rate limit is kept."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tests.airflow_helpers import VERSION
 from tests.waiting.poller.crowd import INTERVAL, Crowd
 
 HOUR = 3600.0
-# From the first request of a look to its end, in seconds: 30 requests at the most, and what goes on between.
+# The longest poll in seconds: 30 requests, and other polls between them.
 LOOK = 15.0
 
 
 def check(crowd: Crowd, *, one_look: float = LOOK) -> None:
     for wait in crowd.waits:
         if wait.ended_at is not None:
-            # It was true within the look that ended it.
+            # The tasks were done during the poll that ended the wait.
             assert wait.was_over(wait.ended_at - one_look, wait.ended_at), wait
         elif wait.refused_at is not None:
             assert wait.impossible_since is not None, wait
@@ -39,19 +39,19 @@ def busiest_window(times: list[float]) -> int:
     return most
 
 
-# A few of them always; more of them by hand: CROWDS=100 pytest tests/waiting/poller/test_crowd.py
+# A few seeds by default, more by hand: CROWDS=100 pytest tests/waiting/poller/test_crowd.py
 CROWDS = int(os.environ.get("CROWDS", "4" if VERSION >= (3, 3) else "1"))
 
 
 @pytest.mark.parametrize("seed", range(CROWDS))
 class TestCrowd:
-    def test_waits_end_by_what_is_true_and_soon(self, seed):
+    def test_waits_end_soon_and_only_when_the_tasks_are_done(self, seed):
         crowd = Crowd(seed, rooms=3)
         crowd.live(2 * HOUR)
         check(crowd)
         assert sum(wait.ended_at is not None for wait in crowd.waits) > 20
         for wait in crowd.waits:
-            # What stays true long enough to be seen is seen within two intervals.
+            # A state that lasts long enough is seen within two intervals.
             for span in wait.over:
                 end = wait.ended_at if wait.ended_at is not None else float("inf")
                 begin = max(span[0], wait.since)
@@ -59,18 +59,18 @@ class TestCrowd:
                     assert end - begin <= 2 * INTERVAL, wait
         assert crowd.refused_polls == 0
 
-    def test_waits_on_what_full_lists_hide_end_as_well(self, seed):
+    def test_waits_for_tasks_outside_full_lists_end_too(self, seed):
         crowd = Crowd(seed, rooms=2, others=330)
         crowd.live(HOUR)
         check(crowd, one_look=60)
         assert busiest_window(crowd.polls) <= DEFAULT_LIMIT * (1 - RESERVE) + 5
 
-    def test_outages_end_nothing_and_hide_nothing(self, seed):
+    def test_outages_end_no_wait_and_lose_no_change(self, seed):
         crowd = Crowd(seed, rooms=2, others=120 if seed % 2 else 0, troubles=True)
         crowd.live(HOUR)
         check(crowd, one_look=60)
 
-    def test_single_bad_answers_end_nothing_and_keep_nobody_waiting(self, seed):
+    def test_single_wrong_answers_end_no_wait_and_delay_none(self, seed):
         crowd = Crowd(seed, rooms=3, flaws=0.15)
         crowd.live(2 * HOUR)
         check(crowd)
@@ -83,17 +83,17 @@ class TestCrowd:
                 if begin < end and (len(span) == 1 or span[1] - begin > 3 * INTERVAL) and not wait.left:
                     assert end - begin <= 3 * INTERVAL, wait
 
-    def test_single_bad_answers_about_what_full_lists_hide_neither(self, seed):
+    def test_single_wrong_answers_about_tasks_outside_full_lists_end_no_wait(self, seed):
         crowd = Crowd(seed, rooms=2, others=330, flaws=0.1)
         crowd.live(HOUR)
         check(crowd, one_look=60)
         assert crowd.flawed > 10
         assert busiest_window(crowd.polls) <= DEFAULT_LIMIT * (1 - RESERVE) + 5
 
-    def test_the_budget_is_shared_with_others(self, seed):
+    def test_the_rate_limit_is_shared_with_other_programs(self, seed):
         crowd = Crowd(seed, rooms=25, guests=20)
         crowd.live(HOUR)
         check(crowd, one_look=WINDOW + LOOK)
-        # A third of the account's requests are others', and those of waits do not come in their way.
+        # A third of the requests are those of others, and polls do not hinder them.
         assert crowd.refused_polls == 0
         assert crowd.refused_guests == 0

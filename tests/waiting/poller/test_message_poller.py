@@ -19,8 +19,8 @@ def bodies(wait: MessageSubscription) -> list[str]:
     return [message["body"] for message in wait.page]
 
 
-class TestWatchMessages:
-    def test_refuses_a_room_that_is_none(self):
+class TestSubscribeMessages:
+    def test_rejects_an_invalid_room_id(self):
         async def main(scene: Scene) -> None:
             with pytest.raises(ChatworkParameterError, match="room_id"):
                 watch(scene, room_id="general")
@@ -29,7 +29,7 @@ class TestWatchMessages:
 
 
 class TestPage:
-    def test_is_there_with_the_first_look(self):
+    def test_is_there_after_the_first_poll(self):
         async def main(scene: Scene) -> None:
             scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene) as wait:
@@ -43,7 +43,7 @@ class TestPage:
 
         play(main)
 
-    def test_is_there_for_an_empty_room_too(self):
+    def test_is_empty_for_an_empty_room(self):
         async def main(scene: Scene) -> None:
             [room_id] = scene.rooms(1)
             async with watch(scene, room_id=room_id) as wait:
@@ -53,7 +53,7 @@ class TestPage:
 
         play(main)
 
-    def test_is_one_look_for_everybody_and_told_to_everybody(self):
+    def test_one_poll_serves_all_subscriptions(self):
         async def main(scene: Scene) -> None:
             async def hear() -> list[str]:
                 async with watch(scene) as wait:
@@ -70,7 +70,7 @@ class TestPage:
 
         play(main)
 
-    def test_moves_no_cursor(self):
+    def test_polling_marks_nothing_as_read(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
                 await wait.wait_for_change(EVER)
@@ -79,7 +79,7 @@ class TestPage:
         play(main)
 
     @pytest.mark.parametrize("doing", ["speak", "edit", "delete"])
-    def test_is_news_where_it_is_another_one_and_only_then(self, doing):
+    def test_only_a_changed_page_notifies(self, doing):
         async def main(scene: Scene) -> None:
             message_id = scene.sandbox.post_message(ROOM, YAMADA, "まえ")
             async with watch(scene) as wait:
@@ -97,8 +97,8 @@ class TestPage:
         play(main)
 
 
-class TestJoining:
-    def test_takes_part_in_the_next_look_and_not_in_one_from_before_it(self):
+class TestLateSubscription:
+    def test_gets_the_next_page_and_not_an_older_one(self):
         async def main(scene: Scene) -> None:
             message_id = scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene) as wait:
@@ -113,7 +113,7 @@ class TestJoining:
 
         play(main)
 
-    def test_waits_for_the_first_look_where_that_is_under_way(self):
+    def test_gets_the_page_of_a_first_poll_that_has_begun(self):
         async def main(scene: Scene) -> None:
             scene.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scene):
@@ -127,7 +127,7 @@ class TestJoining:
         play(main)
 
     @pytest.mark.parametrize("broken", [True, False])
-    def test_looks_anew_where_what_is_known_may_be_too_old(self, broken):
+    def test_gets_a_new_page_after_a_long_interval(self, broken):
         async def main(scene: Scene) -> None:
             async with watch(scene, interval=600.0) as wait:
                 await wait.wait_for_change(EVER)
@@ -146,7 +146,7 @@ class TestJoining:
 
 
 class TestSharing:
-    def test_is_not_disturbed_by_who_leaves(self):
+    def test_others_are_not_affected_by_the_end_of_a_subscription(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
                 for after in (0.0, 0.6, 30.0):
@@ -158,7 +158,7 @@ class TestSharing:
 
         play(main)
 
-    def test_has_nothing_to_do_with_the_tasks_of_the_room(self):
+    def test_subscriptions_to_tasks_of_the_room_are_separate(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait, scene.wait(scene.task()) as other:
                 await wait.wait_for_change(EVER)
@@ -167,7 +167,7 @@ class TestSharing:
 
         play(main)
 
-    def test_ends_with_a_lost_room(self):
+    def test_a_lost_room_raises(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
                 await wait.wait_for_change(EVER)
@@ -177,7 +177,7 @@ class TestSharing:
 
         play(main)
 
-    def test_does_not_take_a_lost_body_for_an_empty_room(self):
+    def test_a_lost_body_is_not_an_empty_room(self):
         async def main(scene: Scene) -> None:
             async with watch(scene) as wait:
                 await wait.wait_for_change(EVER)

@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_chatwork.api.rate_limit import WINDOW
 from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE, RateBudget
 
-# Unix time at 0 of the clock that only goes forward.
+# The Unix time at 0 of the monotonic clock.
 THEN = 1_800_000_000.0
 FOR_WAITS = DEFAULT_LIMIT * (1 - RESERVE)
 
@@ -15,7 +15,7 @@ FOR_WAITS = DEFAULT_LIMIT * (1 - RESERVE)
 def headers(
     remaining: object, left: float = 200, *, now: float = 0.0, limit: object = DEFAULT_LIMIT, skew: float = 0.0
 ):
-    """What an answer says, by a clock of Chatwork's that is ahead by ``skew`` seconds."""
+    """Return the headers of an answer. Chatwork's clock is ahead by ``skew`` seconds."""
     there = THEN + now + skew
     return {
         "x-ratelimit-limit": str(limit),
@@ -34,25 +34,25 @@ def send(budget: RateBudget, count: int, now: float = 0.0) -> None:
         budget.request_sent(now)
 
 
-class TestPause:
-    def test_is_none_before_anything_was_asked(self):
+class TestDelay:
+    def test_is_zero_before_the_first_request(self):
         assert RateBudget().delay(0.0) == 0
 
     @pytest.mark.parametrize(("remaining", "pause"), [(299, 0), (61, 0), (60, 200), (3, 200), (0, 200), (-5, 200)])
-    def test_leaves_a_fifth_of_the_budget_alone(self, remaining, pause):
+    def test_leaves_a_fifth_of_the_limit_unused(self, remaining, pause):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(remaining), 0.0, THEN)
         assert budget.delay(0.0) == pause
 
-    def test_is_over_with_the_window(self):
+    def test_ends_with_the_window(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(0), 0.0, THEN)
         assert budget.delay(150.0) == 50
         assert budget.delay(200.0) == 0
 
-    def test_begins_anew_after_the_window(self):
+    def test_counts_again_after_the_window(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(0), 0.0, THEN)
@@ -62,18 +62,18 @@ class TestPause:
         assert budget.delay(202.0) == WINDOW - 1
 
     @pytest.mark.parametrize("skew", [0, 3600, -7200, 5_000_000])
-    def test_goes_by_one_clock_whatever_ours_says(self, skew):
+    def test_uses_the_clock_of_chatwork_for_the_reset(self, skew):
         budget = RateBudget()
         budget.response_received(headers(0, skew=skew), 0.0, THEN)
         assert budget.delay(0.0) == 200
 
-    def test_goes_by_our_clock_where_the_answer_has_no_date(self):
+    def test_uses_the_local_clock_without_a_date_header(self):
         budget = RateBudget()
         without = {name: value for name, value in headers(0).items() if name != "date"}
         budget.response_received(without, 0.0, THEN + 30)
         assert budget.delay(0.0) == 170
 
-    def test_goes_by_its_own_count_where_the_headers_never_go_down(self):
+    def test_uses_its_own_count_if_the_headers_do_not_decrease(self):
         budget = RateBudget()
         for number in range(int(FOR_WAITS)):
             assert budget.delay(number / 10) == 0
@@ -83,12 +83,12 @@ class TestPause:
             )
         assert budget.delay(24.0) > 200
 
-    def test_goes_by_its_own_count_where_no_answer_comes(self):
+    def test_uses_its_own_count_without_an_answer(self):
         budget = RateBudget()
         send(budget, int(FOR_WAITS))
         assert budget.delay(1.0) == WINDOW - 1
 
-    def test_goes_by_a_budget_of_another_size(self):
+    def test_uses_the_limit_of_the_headers(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(999, limit=1000), 0.0, THEN)
@@ -97,7 +97,7 @@ class TestPause:
         send(budget, 100)
         assert budget.delay(0.0) == 200
 
-    def test_notices_that_somebody_else_began_the_window(self):
+    def test_uses_a_window_that_another_program_began(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(70, left=20), 0.0, THEN)
@@ -107,7 +107,7 @@ class TestPause:
         assert budget.delay(5.0) == 15
         assert budget.delay(20.0) == 0
 
-    def test_does_not_take_the_rounding_of_chatwork_for_a_new_window(self):
+    def test_a_rounded_reset_is_not_a_new_window(self):
         budget = RateBudget()
         for number in range(int(FOR_WAITS)):
             budget.request_sent(0.0)
@@ -128,7 +128,7 @@ class TestPause:
         assert budget.delay(1.0) == 99
 
 
-class TestAnswered:
+class TestResponseReceived:
     @pytest.mark.parametrize(
         "odd",
         [
@@ -150,7 +150,7 @@ class TestAnswered:
         ],
         ids=lambda odd: "=".join(*odd.items())[12:40],
     )
-    def test_makes_nothing_of_what_makes_no_sense(self, odd):
+    def test_ignores_invalid_headers(self, odd):
         budget = RateBudget()
         budget.request_sent(0.0)
         told(budget, **odd)
@@ -160,40 +160,40 @@ class TestAnswered:
         assert budget.delay(0.0) == WINDOW
 
     @pytest.mark.parametrize("missing", ["limit", "remaining", "reset"])
-    def test_makes_nothing_of_an_answer_that_does_not_tell_all(self, missing):
+    def test_ignores_incomplete_headers(self, missing):
         budget = RateBudget()
         whole = headers(0)
         del whole[f"x-ratelimit-{missing}"]
         budget.response_received(whole, 0.0, THEN)
         assert budget.delay(0.0) == 0
 
-    def test_keeps_what_it_knows_where_an_answer_tells_nothing(self):
+    def test_keeps_the_last_headers_if_an_answer_has_none(self):
         budget = RateBudget()
         budget.response_received(headers(0), 0.0, THEN)
         budget.response_received({}, 1.0, THEN + 1)
         assert budget.delay(1.0) == 199
 
     @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Xxx 2027 00:00:00 GMT"])
-    def test_does_without_a_date_it_cannot_read(self, date):
+    def test_ignores_an_invalid_date(self, date):
         budget = RateBudget()
         told(budget, date=date)
         assert budget.window_remaining(0.0) == 200
 
-    def test_takes_a_reset_that_has_just_passed_for_a_new_window(self):
+    def test_a_reset_that_has_just_passed_begins_a_new_window(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(0, left=-1), 0.0, THEN)
         assert budget.delay(0.0) == 0
 
 
-class TestStretch:
+class TestSlowdown:
     @pytest.mark.parametrize(
         ("demand", "stretch"), [(0.0, 1.0), (0.5, 1.0), (0.8, 1.0), (1.6, 2.0), (8.0, 10.0)], ids=str
     )
-    def test_makes_the_demand_fit_a_whole_budget(self, demand, stretch):
+    def test_fits_the_request_rate_into_a_full_limit(self, demand, stretch):
         assert RateBudget().slowdown(demand, 0.0) == pytest.approx(stretch)
 
-    def test_makes_the_demand_fit_what_is_left_for_the_rest_of_the_window(self):
+    def test_fits_the_request_rate_into_the_rest_of_the_window(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(160, left=100), 0.0, THEN)
@@ -202,22 +202,22 @@ class TestStretch:
         budget.response_received(headers(80, left=100), 0.0, THEN)
         assert budget.slowdown(3.0, 0.0) == pytest.approx(15.0)
 
-    def test_stays_as_it_is_while_the_demand_is_served(self):
+    def test_average_is_steady_while_requests_are_sent(self):
         budget = RateBudget()
         stretch = budget.slowdown(2.0, 0.0)
         for number in range(9):
             send(budget, round(30 * 2.0 / stretch), number * 30.0)
             assert budget.slowdown(2.0, number * 30.0 + 29) == pytest.approx(stretch, rel=0.05)
 
-    def test_is_a_number_where_nothing_is_left(self):
+    def test_is_finite_when_nothing_is_left(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(-1000, left=100), 0.0, THEN)
         assert budget.slowdown(2.0, 0.0) == pytest.approx(200.0)
 
 
-class TestRestOfWindow:
-    def test_is_a_whole_window_before_anything_was_asked(self):
+class TestWindowRemaining:
+    def test_is_a_full_window_before_the_first_request(self):
         assert RateBudget().window_remaining(17.0) == WINDOW
 
     def test_begins_with_the_first_request(self):
@@ -225,7 +225,7 @@ class TestRestOfWindow:
         budget.request_sent(17.0)
         assert budget.window_remaining(27.0) == WINDOW - 10
 
-    def test_is_what_chatwork_says(self):
+    def test_is_that_of_the_headers(self):
         budget = RateBudget()
         budget.request_sent(0.0)
         budget.response_received(headers(299, left=40), 0.0, THEN)

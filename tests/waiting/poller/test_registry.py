@@ -16,8 +16,8 @@ from tests.waiting.poller.scene import EVER, ROOM, SATO, Scene, play
 TOKEN = "another-token"
 
 
-class TestOf:
-    def test_is_one_for_connections_with_one_token(self):
+class TestGet:
+    def test_connections_with_the_same_token_share_a_poller(self):
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(2)]
             other = Settings(scene.sandbox.token, timeout=5.0, max_wait=1.0, lang="en", default_room_id=7)
@@ -34,7 +34,7 @@ class TestOf:
         [{"token": TOKEN}, {"base_url": "https://api.kcw.kddi.ne.jp/v2"}, {"proxy": "http://127.0.0.1:3128"}],
         ids=lambda other: next(iter(other)),
     )
-    def test_is_another_for_another_token_and_another_way_to_it(self, other):
+    def test_another_token_url_or_proxy_has_another_poller(self, other):
         async def main(scene: Scene) -> None:
             scene.sandbox.add_token(TOKEN, SATO)
             task_id = scene.task()
@@ -47,7 +47,7 @@ class TestOf:
 
         play(main)
 
-    def test_is_another_in_another_loop(self):
+    def test_another_event_loop_has_another_poller(self):
         these = PollerRegistry(lambda settings: _never)
         seen: list[Any] = []
 
@@ -67,7 +67,7 @@ class TestOf:
             thread.join()
         assert seen[0] is not seen[1]
 
-    def test_forgets_loops_that_ended_before_anybody_left(self):
+    def test_removes_the_pollers_of_closed_loops(self):
         these = PollerRegistry(lambda settings: _never)
 
         async def main() -> None:
@@ -78,7 +78,7 @@ class TestOf:
         gc.collect()
         assert len(these) <= 1
 
-    async def test_opens_a_way_of_httpx_and_goes_by_the_time_by_itself(self):
+    async def test_uses_httpx_and_the_real_clock_by_default(self):
         account = PollerRegistry().get(Settings("token"))
         assert type(account._transport._transport) is HttpxTransport
         assert account.clock is time.time
@@ -88,20 +88,20 @@ async def _never(request: Any) -> Any:
     raise AssertionError(request)
 
 
-class TestReplaced:
-    def test_holds_until_its_end(self):
+class TestOverrideRegistry:
+    def test_lasts_until_the_end_of_the_context(self):
         before, other = poller_registry(), PollerRegistry()
         with override_registry(other) as given:
             assert poller_registry() is other is given
         assert poller_registry() is before
 
-    def test_ends_with_an_error_as_well(self):
+    def test_ends_after_an_error(self):
         before = poller_registry()
         with pytest.raises(KeyError), override_registry(PollerRegistry()):
             raise KeyError
         assert poller_registry() is before
 
-    def test_leaves_waits_that_began_before_alone(self):
+    def test_does_not_affect_earlier_subscriptions(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:

@@ -11,19 +11,19 @@ from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkForb
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF
-from tests.waiting.poller.scene import EVER, ROOM, Heard, Scene, end_of, play
+from tests.waiting.poller.scene import EVER, ROOM, RecordedLog, Scene, end_of, play
 
-# The usual budget is not enough for a look a second.
+# The usual limit is not enough for a poll per second.
 AMPLE = Limits(requests=100_000)
 
 
 def at(scene: Scene) -> list[float]:
-    """When something was asked, in seconds since the beginning, without the moment in which others may join."""
+    """Return the times of the requests in seconds since the beginning, without the gathering time."""
     return [round(record.time - 1_800_000_000.5) for record in scene.sandbox.requests]
 
 
-class TestNews:
-    def test_comes_with_the_first_look(self):
+class TestWaitForChange:
+    def test_returns_after_the_first_poll(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 assert wait.states == []
@@ -36,7 +36,7 @@ class TestNews:
         play(main)
 
     @pytest.mark.parametrize("seconds", [0, -5, 17, 10_000])
-    def test_ends_at_the_time_it_is_told_where_there_is_none(self, seconds):
+    def test_returns_false_at_the_given_time(self, seconds):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 await wait.wait_for_change(EVER)
@@ -46,7 +46,7 @@ class TestNews:
 
         play(main)
 
-    def test_comes_once(self):
+    def test_reports_a_change_once(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 assert await wait.wait_for_change(EVER)
@@ -54,7 +54,7 @@ class TestNews:
 
         play(main)
 
-    def test_is_kept_for_who_does_not_listen_at_the_moment(self):
+    def test_reports_a_change_that_came_before_the_call(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
@@ -66,9 +66,9 @@ class TestNews:
 
         play(main)
 
-    def test_goes_on_through_an_outage_with_one_line_in_the_log(self):
+    def test_logs_an_outage_once(self):
         async def main(scene: Scene) -> None:
-            task_id, log = scene.task(), Heard()
+            task_id, log = scene.task(), RecordedLog()
             scene.sandbox.add_fault(Fault("status", status=500, times=5))
             async with scene.wait(task_id, log=log) as wait:
                 assert not await wait.wait_for_change(scene.now + 30)
@@ -96,7 +96,7 @@ class TestInterval:
 
         play(main, limits=AMPLE)
 
-    def test_is_at_least_a_second_where_it_is_to_be_shorter_later(self):
+    def test_longest_interval_is_at_least_a_second(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=2.0, max_interval=0.1) as wait:
                 await wait.wait_for_change(EVER)
@@ -105,7 +105,7 @@ class TestInterval:
 
         play(main, limits=AMPLE)
 
-    def test_does_not_double_for_looks_that_others_want(self):
+    def test_does_not_double_with_polls_of_other_subscriptions(self):
         async def main(scene: Scene) -> None:
             task = scene.task()
             async with scene.wait(task, interval=60, max_interval=7200) as patient:
@@ -125,7 +125,7 @@ class TestInterval:
             (2.0, [0, 5, 7, 9, 11]),
         ],
     )
-    def test_doubles_up_to_the_longest_where_there_is_one(self, longest, expected):
+    def test_doubles_up_to_the_longest_interval(self, longest, expected):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=5.0, max_interval=longest) as wait:
                 await wait.wait_for_change(EVER)
@@ -136,8 +136,8 @@ class TestInterval:
         play(main)
 
 
-class TestLook:
-    def test_is_taken_now_and_tells_what_is_true_now(self):
+class TestRefresh:
+    def test_polls_at_once(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=600.0) as wait:
@@ -151,7 +151,7 @@ class TestLook:
 
         play(main)
 
-    def test_is_no_news_where_nothing_is_new(self):
+    def test_an_unchanged_state_is_no_change(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=600.0) as wait:
                 await wait.wait_for_change(EVER)
@@ -160,12 +160,12 @@ class TestLook:
 
         play(main)
 
-    def test_is_not_one_that_was_under_way_already(self):
+    def test_a_poll_that_began_before_does_not_count(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
 
             async def late(request: HttpRequest) -> None:
-                # What was on its way back does not know of it any more.
+                # The running poll does not show it.
                 if len(scene.sandbox.requests) == 1:
                     asyncio.get_running_loop().call_later(0.05, scene.sandbox.complete_task, ROOM, task_id)
 
@@ -179,7 +179,7 @@ class TestLook:
 
         play(main)
 
-    def test_of_many_at_a_time_is_one(self):
+    def test_several_at_the_same_time_share_one_poll(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as first, scene.wait(task_id) as second:
@@ -192,7 +192,7 @@ class TestLook:
 
         play(main)
 
-    def test_is_tried_in_an_outage_and_given_up(self):
+    def test_returns_false_after_the_timeout_in_an_outage(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 await wait.wait_for_change(EVER)
@@ -205,7 +205,7 @@ class TestLook:
 
         play(main)
 
-    def test_is_had_again_where_it_fails_for_a_moment(self):
+    def test_polls_again_after_a_failure(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=3600.0) as wait:
@@ -217,7 +217,7 @@ class TestLook:
 
         play(main)
 
-    def test_is_had_though_the_one_under_way_fails(self):
+    def test_polls_after_a_running_poll_has_failed(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task(), interval=60.0) as wait:
                 await wait.wait_for_change(EVER)
@@ -228,7 +228,7 @@ class TestLook:
 
         play(main)
 
-    def test_may_use_what_other_looks_leave_to_others(self):
+    def test_may_use_the_reserve_of_the_rate_budget(self):
         async def main(scene: Scene) -> None:
             use = HttpRequest("GET", f"{scene.settings.base_url}/me", {"x-chatworktoken": scene.settings.token})
             async with scene.wait(scene.task(), interval=10.0) as wait:
@@ -244,7 +244,7 @@ class TestLook:
 
         play(main, limits=Limits())
 
-    def test_sees_that_an_outage_is_over(self):
+    def test_ends_the_back_off(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
@@ -258,7 +258,7 @@ class TestLook:
 
         play(main)
 
-    def test_raises_what_chatwork_refuses(self):
+    def test_raises_a_refusal_of_chatwork(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
@@ -272,7 +272,7 @@ class TestLook:
 
         play(main)
 
-    def test_does_not_disturb_others(self):
+    def test_does_not_affect_other_subscriptions(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id) as wait:
@@ -288,7 +288,7 @@ class TestLook:
 
 
 class TestRun:
-    def test_has_the_patience_of_the_connection(self):
+    def test_retries_as_the_connection_says(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 scene.sandbox.add_fault(Fault("refuse", operation="post_message", times=2))
@@ -297,7 +297,7 @@ class TestRun:
 
         play(main)
 
-    def test_goes_the_same_way_as_looks(self):
+    def test_uses_the_transport_of_the_polls(self):
         async def main(scene: Scene) -> None:
             async with scene.wait(scene.task()) as wait:
                 await wait.run(post_message(ROOM, "確認"))
@@ -305,7 +305,7 @@ class TestRun:
 
         play(main)
 
-    def test_of_many_one_after_the_other_is_not_one_of_each_in_an_outage(self):
+    def test_many_refreshes_in_an_outage_share_few_polls(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with contextlib.AsyncExitStack() as stack:
@@ -324,8 +324,8 @@ class TestRun:
         play(main)
 
 
-class TestJoining:
-    def test_does_not_wait_for_what_others_were_refused(self):
+class TestLateSubscription:
+    def test_does_not_wait_for_the_back_off_after_a_refusal(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(scene.task(), scene.task(), interval=7200.0) as other:

@@ -15,12 +15,12 @@ from airflow_provider_chatwork.api.errors import (
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.waiting.poller.subscribe import subscribe_tasks
 from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN
-from tests.waiting.poller.scene import BOT, EVER, ROOM, SATO, TAKAHASHI, YAMADA, Heard, Scene, end_of, play
+from tests.waiting.poller.scene import BOT, EVER, ROOM, SATO, TAKAHASHI, YAMADA, RecordedLog, Scene, end_of, play
 
 
-class TestWatchTasks:
+class TestSubscribeTasks:
     @pytest.mark.parametrize("complete_when", ["most", 0, 3])
-    def test_refuses_at_once_what_cannot_be_satisfied(self, complete_when):
+    def test_rejects_a_condition_that_cannot_be_met(self, complete_when):
         async def main(scene: Scene) -> None:
             with pytest.raises(ChatworkParameterError, match="complete_when"):
                 subscribe_tasks(scene.settings, ROOM, [1, 2], complete_when=complete_when)
@@ -30,11 +30,11 @@ class TestWatchTasks:
         play(main)
 
 
-class TestOneLook:
-    """However many waits there are in a room, they look together."""
+class TestOnePoll:
+    """All subscriptions to a room share its polls."""
 
     @pytest.mark.parametrize("count", [2, 300])
-    def test_is_one_list_for_all_who_join_at_once(self, count):
+    def test_one_list_serves_all_subscriptions(self, count):
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(min(count, 90))]
             waits = [
@@ -45,7 +45,7 @@ class TestOneLook:
 
         play(main)
 
-    def test_costs_a_list_an_interval_and_a_read_for_a_change(self):
+    def test_reads_one_list_per_interval_and_each_changed_task(self):
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(90)]
             waits = [asyncio.create_task(end_of(scene.wait(task_id, interval=60.0))) for task_id in tasks]
@@ -70,7 +70,7 @@ class TestOneLook:
 
         play(main)
 
-    def test_tells_everybody_what_is_theirs_and_nothing_else(self):
+    def test_notifies_only_the_subscriptions_of_a_changed_task(self):
         async def main(scene: Scene) -> None:
             first, second, third = scene.task(SATO), scene.task(YAMADA), scene.task(TAKAHASHI)
             async with (
@@ -92,7 +92,7 @@ class TestOneLook:
 
         play(main)
 
-    def test_does_not_ask_for_what_nobody_waits_for_any_more(self):
+    def test_does_not_read_tasks_without_a_subscription(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first) as wait:
@@ -106,7 +106,7 @@ class TestOneLook:
         play(main)
 
     @pytest.mark.parametrize("together", [True, False])
-    def test_may_be_for_one_task_in_two_waits(self, together):
+    def test_two_subscriptions_may_have_the_same_task(self, together):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, task_id if together else scene.task()) as first:
@@ -120,8 +120,8 @@ class TestOneLook:
         play(main)
 
 
-class TestJoining:
-    def test_costs_nothing_where_the_room_was_just_looked_at(self):
+class TestLateSubscription:
+    def test_uses_a_recent_poll(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first, second) as wait:
@@ -135,7 +135,7 @@ class TestJoining:
 
         play(main)
 
-    def test_takes_a_second_look_before_it_ends_by_what_others_know(self):
+    def test_another_poll_confirms_tasks_that_are_done_already(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             scene.sandbox.complete_task(ROOM, second)
@@ -153,7 +153,7 @@ class TestJoining:
 
         play(main)
 
-    def test_looks_anew_where_what_is_known_is_too_old_for_it(self):
+    def test_polls_again_if_the_last_poll_is_older_than_the_interval(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, interval=600.0) as wait:
@@ -166,7 +166,7 @@ class TestJoining:
 
         play(main)
 
-    def test_hears_of_what_was_deleted(self):
+    def test_sees_deleted_tasks(self):
         async def main(scene: Scene) -> None:
             task_id = scene.task()
             async with scene.wait(task_id, scene.task(), complete_when=1) as wait:
@@ -179,7 +179,7 @@ class TestJoining:
         play(main)
 
     @pytest.mark.parametrize("why", ["hidden", "failed", "gone on"])
-    def test_takes_a_look_of_its_own_where_what_is_known_was_not_seen_just_now(self, why):
+    def test_polls_if_the_last_poll_has_not_read_its_tasks(self, why):
         async def main(scene: Scene) -> None:
             tasks = [scene.task(by=TAKAHASHI) for _ in range(30)]
             if why != "failed":
@@ -189,7 +189,7 @@ class TestJoining:
                 await asyncio.sleep(580)
                 if why == "failed":
                     scene.sandbox.add_fault(Fault("refuse", times=None))
-                # Looks that go on with it follow 200 and 400 seconds later.
+                # Partial polls follow 200 and 400 seconds later.
                 await asyncio.sleep(25 if why != "gone on" else 425)
                 for task_id in tasks:
                     scene.sandbox.complete_task(ROOM, task_id)
@@ -205,7 +205,7 @@ class TestJoining:
 
 class TestIsComplete:
     @pytest.mark.parametrize(("complete_when", "ticks"), [("all", 3), ("any", 1), (2, 2), ("2", 2)])
-    def test_is_as_soon_as_enough_are_done(self, complete_when, ticks):
+    def test_is_true_as_soon_as_enough_tasks_are_done(self, complete_when, ticks):
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(3)]
             async with scene.wait(*tasks, complete_when=complete_when) as wait:
@@ -219,8 +219,8 @@ class TestIsComplete:
 
         play(main)
 
-    def test_is_what_was_true_at_one_time(self):
-        # Never were both of them done.
+    def test_all_tasks_are_done_at_the_same_time(self):
+        # Both tasks were never done at the same time.
         async def main(scene: Scene) -> None:
             first, second, other = scene.task(), scene.task(), scene.task()
             async with scene.wait(first, second) as wait, scene.wait(other):
@@ -235,7 +235,7 @@ class TestIsComplete:
 
         play(main)
 
-    def test_is_not_any_more_where_a_task_was_opened_before_anybody_heard(self):
+    def test_becomes_false_when_a_task_is_opened_before_the_change_is_read(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first, complete_when="any") as slow, scene.wait(second):
@@ -251,7 +251,7 @@ class TestIsComplete:
         play(main)
 
     @pytest.mark.parametrize("count", [40, 70])
-    def test_comes_for_a_wait_that_needs_more_reads_than_a_look_has(self, count):
+    def test_comes_for_more_tasks_than_one_poll_reads(self, count):
         async def main(scene: Scene) -> None:
             people = scene.people(count)
             tasks = [scene.task(person) for person in people]
@@ -264,7 +264,7 @@ class TestIsComplete:
 
         play(main)
 
-    def test_does_not_come_of_what_one_look_could_not_see_once_more(self):
+    def test_needs_tasks_that_one_poll_has_confirmed(self):
         async def main(scene: Scene) -> None:
             people = scene.people(25)
             sets = [[scene.task(person) for person in people] for _ in range(2)]
@@ -277,7 +277,7 @@ class TestIsComplete:
             await asyncio.sleep(60)
             scene.fill()
             scene.fill(done=True)
-            # Nothing shows the one but reading it, and there are too many to be read for both waits in one look.
+            # No list shows the done tasks, and one poll cannot read all of them one by one for both waits.
             for tasks in sets:
                 scene.sandbox.complete_task(ROOM, tasks[0])
                 scene.sandbox.reopen_task(ROOM, tasks[-1])
@@ -290,13 +290,13 @@ def broken_read(task_id: int, **arguments: Any) -> Fault:
     return Fault("status", **{"path": f"/rooms/{ROOM}/tasks/{task_id}", "times": None, **arguments})
 
 
-class TestOneBadAnswer:
-    """Of what one task is answered, nobody hears who does not wait for it."""
+class TestOneFailedRead:
+    """A failed read of one task affects only the subscriptions to this task."""
 
-    def test_that_passes_keeps_nobody_else_waiting(self):
+    def test_does_not_delay_other_subscriptions(self):
         async def main(scene: Scene) -> None:
             broken, other = scene.task(), scene.task()
-            heard, heard_by_other = Heard(), Heard()
+            heard, heard_by_other = RecordedLog(), RecordedLog()
             waits = [scene.task() for _ in range(3)]
             async with (
                 scene.wait(*waits, log=heard_by_other),
@@ -319,7 +319,7 @@ class TestOneBadAnswer:
                 assert not scene.lines
                 scene.asked()
                 await asyncio.sleep(3600)
-                # It is no use to ask for it again and again; every tenth look reads the other one.
+                # The failed read is not repeated without end; every tenth poll reads the other task.
                 assert scene.asked().count("read") <= 60 + 6 + 1
                 scene.sandbox.clear_faults()
                 assert await wait.wait_for_change(scene.now + 61)
@@ -328,10 +328,10 @@ class TestOneBadAnswer:
         play(main)
 
     @pytest.mark.parametrize(("times", "lines"), [(1, 0), (2, 1)])
-    def test_that_passes_is_asked_for_again_before_the_next_look(self, times, lines):
+    def test_is_repeated_before_the_next_full_poll(self, times, lines):
         async def main(scene: Scene) -> None:
             broken, other = scene.task(), scene.task()
-            async with scene.wait(broken, interval=600.0, log=(heard := Heard())) as wait, scene.wait(other):
+            async with scene.wait(broken, interval=600.0, log=(heard := RecordedLog())) as wait, scene.wait(other):
                 await wait.wait_for_change(EVER)
                 scene.sandbox.add_fault(broken_read(broken, status=500, times=times))
                 scene.sandbox.complete_task(ROOM, broken)
@@ -343,7 +343,7 @@ class TestOneBadAnswer:
 
         play(main)
 
-    def test_that_passes_lets_a_wait_end_by_what_it_told_later(self):
+    def test_lets_the_wait_end_with_the_repeated_read(self):
         async def main(scene: Scene) -> None:
             first, second, third = scene.task(), scene.task(), scene.task()
             async with scene.wait(first, second) as wait, scene.wait(third):
@@ -354,7 +354,7 @@ class TestOneBadAnswer:
                 scene.asked()
                 await asyncio.sleep(3600)
                 assert not wait.is_complete
-                # One list and two reads in an interval, and a few more.
+                # One list and two reads per interval, and a few more.
                 assert len(scene.asked()) <= 3 * 60 + 10
                 scene.sandbox.clear_faults()
                 await asyncio.sleep(61)
@@ -362,7 +362,7 @@ class TestOneBadAnswer:
 
         play(main)
 
-    def test_that_passes_does_not_make_a_look_of_what_is_none(self):
+    def test_does_not_count_as_a_refresh(self):
         async def main(scene: Scene) -> None:
             broken, other, third = scene.task(), scene.task(), scene.task()
             async with scene.wait(broken) as wait, scene.wait(other, third) as spared:
@@ -379,7 +379,7 @@ class TestOneBadAnswer:
 
         play(main)
 
-    def test_that_is_a_refusal_ends_the_waits_for_that_task_only(self):
+    def test_refused_for_good_ends_only_the_waits_for_that_task(self):
         async def main(scene: Scene) -> None:
             broken, other, third = scene.task(), scene.task(), scene.task()
             async with (
@@ -396,7 +396,7 @@ class TestOneBadAnswer:
                 for wait in (first, second):
                     with pytest.raises(ChatworkInvalidRequestError):
                         await wait.wait_for_change(scene.now + 70)
-                    # Whoever stays all the same is refused once an interval.
+                    # A subscription that stays raises once per interval.
                     with pytest.raises(ChatworkInvalidRequestError):
                         await wait.wait_for_change(scene.now + 70)
                 assert not await spared.wait_for_change(scene.now + 300)
@@ -409,24 +409,24 @@ class TestOneBadAnswer:
         play(main)
 
     @pytest.mark.parametrize("others", [0, 2])
-    def test_that_does_not_know_a_task_ends_nothing(self, others):
+    def test_with_a_single_404_ends_no_wait(self, others):
         async def main(scene: Scene) -> None:
             tasks = [scene.task() for _ in range(1 + others)]
             async with scene.wait(tasks[0]) as wait, scene.wait(*tasks):
                 scene.sandbox.add_fault(broken_read(tasks[0], status=404, times=1))
                 scene.sandbox.complete_task(ROOM, tasks[0])
-                # The second answer counts, and is asked for at once.
+                # The second answer counts, and is requested at once.
                 assert await wait.wait_for_change(scene.now + 5)
                 assert wait.is_complete
 
         play(main)
 
-    def test_that_is_one_too_many_is_heeded_though_the_look_goes_on(self):
+    def test_with_a_429_pauses_polling(self):
         async def main(scene: Scene) -> None:
             broken, other = scene.task(), scene.task()
             async with scene.wait(broken) as wait, scene.wait(other):
                 await wait.wait_for_change(EVER)
-                # Without the headers that tell how much is left.
+                # Without rate limit headers.
                 scene.sandbox.add_fault(broken_read(broken, status=429, times=1, headers={}))
                 scene.sandbox.complete_task(ROOM, broken)
                 await asyncio.sleep(62)
@@ -440,10 +440,10 @@ class TestOneBadAnswer:
         play(main)
 
 
-class TestHidden:
-    """What no list shows is read in turn."""
+class TestTasksOutsideFullLists:
+    """Tasks that no list shows are read in rotation."""
 
-    def test_is_come_to_within_a_long_interval_and_at_no_faster_pace_than_in_short_ones(self):
+    def test_are_read_within_a_long_interval_one_minute_apart(self):
         async def main(scene: Scene) -> None:
             tasks = [scene.task(by=TAKAHASHI) for _ in range(120)]
             scene.fill(to=SATO)
@@ -460,7 +460,7 @@ class TestHidden:
 
         play(main)
 
-    def test_is_all_looked_at_for_who_wants_it_now(self):
+    def test_are_all_read_for_a_refresh(self):
         async def main(scene: Scene) -> None:
             tasks = [scene.task(by=TAKAHASHI) for _ in range(70)]
             scene.fill(to=SATO)
@@ -473,7 +473,7 @@ class TestHidden:
 
         play(main)
 
-    def test_in_many_rooms_leaves_enough_for_those_who_look_often(self):
+    def test_in_many_rooms_do_not_use_up_the_limit(self):
         async def main(scene: Scene) -> None:
             rooms = scene.rooms(9)
             waits = []
@@ -498,7 +498,7 @@ class TestHidden:
 
         play(main, limits=Limits())
 
-    def test_is_read_ten_tasks_a_look_in_short_intervals(self):
+    def test_are_read_ten_per_poll_with_short_intervals(self):
         async def main(scene: Scene) -> None:
             tasks = [scene.task(by=TAKAHASHI) for _ in range(40)]
             scene.fill(to=SATO)
@@ -511,7 +511,7 @@ class TestHidden:
 
         play(main)
 
-    def test_does_not_wait_for_its_turn_where_a_look_is_wanted_now(self):
+    def test_are_read_without_rotation_for_a_refresh(self):
         async def main(scene: Scene) -> None:
             tasks = [scene.task(by=TAKAHASHI) for _ in range(90)]
             scene.fill(to=SATO)
@@ -531,8 +531,8 @@ class TestHidden:
         play(main)
 
 
-class TestLookThatIsWanted:
-    def test_is_none_for_whom_it_did_not_come_to(self):
+class TestRefresh:
+    def test_returns_only_after_all_tasks_of_the_subscription_were_read(self):
         async def main(scene: Scene) -> None:
             groups = [[scene.task() for _ in range(4)] for _ in range(12)]
             async with contextlib.AsyncExitStack() as stack:
@@ -542,7 +542,7 @@ class TestLookThatIsWanted:
                     for task_id in group[:-1]:
                         scene.sandbox.complete_task(ROOM, task_id)
                 await asyncio.sleep(300)
-                # Those done before are in no list any more, and are read one by one: too many for one look.
+                # No list shows the tasks that were done before. They are read one by one, and one poll cannot read all.
                 scene.fill(to=SATO, by=BOT, done=True)
                 for group in groups:
                     scene.sandbox.complete_task(ROOM, group[-1])
@@ -559,7 +559,7 @@ async def leave(waits: list[asyncio.Task[Any]]) -> None:
 
 
 class TestImpossible:
-    def test_ends_the_wait_that_cannot_be_satisfied_any_more_and_no_other(self):
+    def test_ends_only_the_wait_with_too_few_tasks_left(self):
         async def main(scene: Scene) -> None:
             first, second = scene.task(), scene.task()
             async with scene.wait(first, second) as all_, scene.wait(first, second, complete_when="any") as any_:
@@ -571,12 +571,12 @@ class TestImpossible:
                 assert await any_.wait_for_change(scene.now)
                 assert [state["status"] for state in any_.states] == ["deleted", "open"]
                 assert any_.tasks[0] is not None
-                # Whoever stays all the same is told how things stand.
+                # A subscription that stays gets the states.
                 assert await all_.wait_for_change(scene.now)
 
         play(main)
 
-    def test_comes_of_a_lost_room_for_all_in_it_and_for_nobody_else(self):
+    def test_a_lost_room_ends_all_waits_in_it_and_no_others(self):
         async def main(scene: Scene) -> None:
             [other_room] = scene.rooms(1)
             tasks = [scene.task(), scene.task()]
