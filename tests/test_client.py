@@ -56,7 +56,7 @@ def newest(scene: Scene) -> str:
     return scene.sandbox.messages(DATA_ROOM)[-1]["message_id"]
 
 
-class TestALostAnswer:
+class TestALostResponse:
     """What was lost is found, and what was not done is not taken for done."""
 
     def test_is_found_where_an_equal_message_of_mine_is_older(self, scene):
@@ -73,13 +73,13 @@ class TestALostAnswer:
         assert scene.run(post()) == {"message_id": newest(scene)}
         assert scene.bodies(DATA_ROOM).count(DONE) == 2
 
-    def test_is_not_found_in_what_this_client_posted_a_moment_ago(self, scene):
+    def test_is_not_found_in_the_last_post_of_this_client(self, scene):
         first = scene.run(post())
         scene.add_faults(failed())
         assert scene.run(post()) == {"message_id": newest(scene)} != first
         assert scene.bodies(DATA_ROOM).count(DONE) == 2
 
-    def test_is_found_beside_what_this_client_posted_a_moment_ago(self, scene):
+    def test_is_found_next_to_the_last_post_of_this_client(self, scene):
         first = scene.run(post())
         scene.add_faults(lost())
         assert scene.run(post()) == {"message_id": newest(scene)} != first
@@ -136,7 +136,7 @@ class TestALostAnswer:
         assert scene.run(post()) == {"message_id": newest(scene)}
         assert scene.sandbox.write_count("post_message") == 1
 
-    def test_is_found_although_who_we_are_is_told_late(self, scene):
+    def test_is_found_although_the_account_id_is_known_late(self, scene):
         scene.add_faults(lost(), Fault("status", operation="get_me", status=503, times=2))
         assert scene.run(post()) == {"message_id": newest(scene)}
 
@@ -189,7 +189,7 @@ class TestALostAnswer:
         assert scene.sandbox.write_count("post_message") == 1
         assert sum(scene.clock.slept) <= 60
 
-    def test_is_looked_for_twice_before_a_cut_connection_is_taken_for_not_done(self, loop):
+    def test_is_looked_up_twice_before_a_cut_connection_counts_as_not_executed(self, loop):
         # The connection ends first, and Chatwork acts two seconds later.
         scene = Scene(loop)
 
@@ -210,7 +210,7 @@ class TestALostAnswer:
         closed(scene)
         assert scene.bodies(DATA_ROOM).count(DONE) == 1
 
-    def test_is_sent_again_where_a_connection_that_died_took_nothing_along(self, loop):
+    def test_is_sent_again_where_a_cut_connection_delivered_nothing(self, loop):
         scene = Scene(loop)
 
         def dies_once(request):
@@ -223,7 +223,7 @@ class TestALostAnswer:
         closed(scene)
         assert scene.operations == ["get_me", "list_messages", "list_messages", "post_message"]
 
-    def test_is_unknown_where_no_time_is_left_to_look(self, loop):
+    def test_is_unknown_where_no_time_is_left_for_a_lookup(self, loop):
         scene = Scene(loop, max_wait=0.5)
         scene.add_faults(lost())
         with pytest.raises(UNKNOWN, match="no time left to find out") as raised:
@@ -232,13 +232,13 @@ class TestALostAnswer:
         assert isinstance(raised.value.__cause__, errors.ChatworkNetworkError)
         assert scene.clock.slept == []
 
-    def test_of_a_timeout_is_looked_for_three_times(self, scene):
+    def test_of_a_timeout_is_looked_up_three_times(self, scene):
         scene.add_faults(Fault("timeout", executed=False))
         with pytest.raises(UNKNOWN, match="not visible so far"):
             scene.run(post())
         assert scene.operations == ["post_message", "get_me", *["list_messages"] * 3]
 
-    def test_is_looked_for_once_more_after_the_last_try(self, loop):
+    def test_is_looked_up_once_more_after_the_last_try(self, loop):
         scene = Scene(loop, tries=2)
         scene.add_faults(failed(), failed(executed=True))
         assert scene.run(post()) == {"message_id": newest(scene)}
@@ -256,27 +256,27 @@ class TestTheClockOfChatwork:
         yield scene
         scene.close()
 
-    def test_finds_a_lost_message_whatever_time_the_worker_has(self, wrong):
+    def test_finds_a_lost_message_whatever_the_clock_of_the_worker_shows(self, wrong):
         wrong.add_faults(lost())
         assert wrong.run(post()) == {"message_id": newest(wrong)}
         assert wrong.sandbox.write_count("post_message") == 1
 
     @pytest.mark.parametrize("fraction", [0.0, 0.5, 0.95])
-    def test_finds_it_in_whatever_part_of_a_second_it_is_sent(self, wrong, fraction):
+    def test_finds_a_lost_message_sent_at_any_fraction_of_a_second(self, wrong, fraction):
         wrong.run(get_me())
         wrong.clock.now = int(wrong.clock.now) + 1 + fraction
         wrong.add_faults(lost())
         assert wrong.run(post()) == {"message_id": newest(wrong)}
         assert wrong.sandbox.write_count("post_message") == 1
 
-    def test_tells_an_equal_message_of_before_apart_whatever_time_the_worker_has(self, wrong):
+    def test_ignores_an_older_equal_message_whatever_the_clock_of_the_worker_shows(self, wrong):
         wrong.sandbox.post_message(DATA_ROOM, BOT, DONE)
         wrong.clock.now += 10
         wrong.add_faults(failed())
         assert wrong.run(post()) == {"message_id": newest(wrong)}
         assert wrong.bodies(DATA_ROOM).count(DONE) == 2
 
-    def test_is_not_read_from_an_answer_of_something_between(self, scene):
+    def test_is_not_read_from_an_answer_of_a_proxy(self, scene):
         scene.add_faults(lost())
         scene.run(post())
         date = {"date": "Fri, 01 Jan 2038 00:00:00 GMT"}
@@ -295,7 +295,7 @@ class TestOtherLostAnswers:
         assert made == {"task_ids": [task["task_id"] for task in scene.sandbox.tasks(DATA_ROOM)[-2:]]}
         assert [t["account"]["account_id"] for t in scene.sandbox.tasks(DATA_ROOM)[-2:]] == [TAKAHASHI, YAMADA]
 
-    def test_a_task_is_found_although_somebody_ticked_it_at_once(self, scene):
+    def test_a_task_is_found_although_it_was_completed_at_once(self, scene):
         def ticked(request):
             try:
                 return scene.sandbox.handle(request)
@@ -310,20 +310,20 @@ class TestOtherLostAnswers:
         assert scene.sandbox.write_count("create_task") == 1
 
     @pytest.mark.parametrize("filename", ['売上 "速報".csv', "か\u3099くせい.txt", " a.txt ", "plain.csv"])
-    def test_a_file_is_found_by_whatever_became_of_its_name(self, scene, filename):
+    def test_a_file_is_found_although_its_name_was_changed(self, scene, filename):
         scene.add_faults(lost("upload_file"))
         made = scene.run(upload_file(DATA_ROOM, Upload(filename, b"1")))
         assert made == {"file_id": scene.sandbox.files(DATA_ROOM)[-1]["file_id"]}
         assert scene.sandbox.write_count("upload_file") == 1
 
-    def test_a_file_is_not_found_in_another_one_of_its_name(self, scene):
+    def test_a_file_is_not_found_in_another_file_of_the_same_name(self, scene):
         scene.sandbox.upload_file(DATA_ROOM, BOT, Upload("a.csv", b"12"))
         scene.sandbox.upload_file(DATA_ROOM, YAMADA, Upload("a.csv", b"1"))
         scene.add_faults(failed("upload_file"))
         scene.run(upload_file(DATA_ROOM, Upload("a.csv", b"1")))
         assert scene.sandbox.write_count("upload_file") == 1
 
-    def test_a_room_is_found_beside_an_older_one_of_its_name(self, scene):
+    def test_a_room_is_found_next_to_an_older_one_of_the_same_name(self, scene):
         older = scene.run(create_room("夜間", [BOT]))
         scene.clock.now += 10
         scene.sandbox.post_message(older["room_id"], BOT, "まだ使っています")
@@ -338,13 +338,13 @@ class TestOtherLostAnswers:
         scene.add_faults(lost("create_invite_link"))
         assert scene.run(create_invite_link(DATA_ROOM, code="night")) == made
 
-    def test_every_room_that_was_left_is_found_gone(self, scene):
+    def test_a_room_that_was_left_is_not_in_the_list_any_more(self, scene):
         for room_id in (DATA_ROOM, NOTICE_ROOM):
             scene.add_faults(lost("delete_room"))
             assert scene.run(delete_room(room_id, "leave")) is None
         assert scene.sandbox.write_count("delete_room") == 2
 
-    def test_members_are_set_although_the_bot_is_no_admin_any_more(self, scene):
+    def test_members_are_set_although_the_bot_lost_the_admin_role(self, scene):
         scene.add_faults(lost("update_members"))
         roles = scene.run(update_members(DATA_ROOM, [YAMADA], members_member_ids=[BOT, SATO]))
         assert roles == {"admin": [YAMADA], "member": [BOT, SATO], "readonly": []}
@@ -355,12 +355,12 @@ class TestOtherLostAnswers:
         with pytest.raises(UNKNOWN, match="cannot list the members"):
             scene.run(update_members(DATA_ROOM, [YAMADA]))
 
-    def test_members_are_refused_where_they_are_not_as_asked_for(self, scene):
+    def test_members_are_refused_where_they_are_not_the_requested_ones(self, scene):
         scene.add_faults(failed("update_members"))
         with pytest.raises(errors.ChatworkForbiddenError):
             scene.run(update_members(NOTICE_ROOM, [YAMADA]))
 
-    def test_a_deletion_is_believed_the_second_time(self, scene):
+    def test_a_deletion_is_confirmed_by_the_404_of_the_second_try(self, scene):
         mine = scene.sandbox.post_message(DATA_ROOM, BOT, "a")
         scene.add_faults(lost("delete_message"))
         assert scene.run(delete_message(DATA_ROOM, mine)) == {"message_id": mine}
@@ -372,26 +372,26 @@ def window(seconds: float) -> dict[str, str]:
 
 
 class TestLimits:
-    def test_the_account_limit_is_waited_out_and_every_message_arrives_once(self, scene):
+    def test_the_client_waits_for_the_account_limit_and_every_message_arrives_once(self, scene):
         scene.sandbox.limits = Limits(requests=5, window=60, posts=None)
         for number in range(12):
             scene.run(post_message(DATA_ROOM, f"{number}"))
         assert scene.bodies(DATA_ROOM)[-12:] == [f"{number}" for number in range(12)]
         assert [record.status for record in scene.sandbox.requests].count(429) == len(scene.clock.slept) == 2
 
-    def test_the_room_limit_is_waited_out_and_every_message_arrives_once(self, scene):
+    def test_the_client_waits_for_the_room_limit_and_every_message_arrives_once(self, scene):
         for number in range(25):
             scene.run(post_message(DATA_ROOM, f"{number}"))
         assert scene.bodies(DATA_ROOM)[-25:] == [f"{number}" for number in range(25)]
         assert all(10 <= seconds <= 12.5 for seconds in scene.clock.slept)
         assert len(scene.clock.slept) == 2
 
-    def test_a_room_limit_ignores_headers_that_speak_of_the_account(self, scene):
+    def test_a_room_limit_ignores_the_headers_of_the_account_limit(self, scene):
         scene.add_faults(Fault("status", status=429, body=ROOM_LIMIT, headers=window(280)))
         scene.run(post())
         assert scene.clock.slept == [pytest.approx(11.25)]
 
-    def test_a_far_reset_is_an_error_at_once_that_says_when_to_come_again(self, loop):
+    def test_a_distant_reset_is_an_error_at_once_with_retry_after(self, loop):
         scene = Scene(loop, max_wait=20)
         scene.add_faults(Fault("status", status=429, headers=window(200)))
         with pytest.raises(errors.ChatworkRateLimitError) as raised:
@@ -417,14 +417,14 @@ class TestLimits:
         closed(scene)
         assert scene.clock.slept == [pytest.approx(30, abs=1)]
 
-    def test_the_budget_is_that_of_the_last_answer(self, scene):
+    def test_the_rate_limit_is_that_of_the_last_answer(self, scene):
         assert scene.client.rate_limit is None
         scene.run(get_me())
         assert scene.client.rate_limit == RateLimit(300, 299, int(START + 300))
         scene.run(get_me())
         assert scene.client.rate_limit.remaining == 298
 
-    def test_the_budget_stays_known_where_an_answer_does_not_tell(self, scene):
+    def test_the_rate_limit_is_kept_where_an_answer_has_none(self, scene):
         scene.run(get_me())
         scene.add_faults(Fault("status", status=404, headers={}))
         with pytest.raises(errors.ChatworkNotFoundError):
@@ -442,7 +442,7 @@ class TestGivingUp:
         assert raised.value is gone[-1]
         assert scene.clock.slept == [1, 2, 4, 8]
 
-    def test_lets_errors_of_others_through_untouched(self, loop):
+    def test_does_not_change_other_errors(self, loop):
         scene = Scene(loop, transport=Answers(KeyError("bug")))
         with pytest.raises(KeyError):
             scene.run(post())
@@ -461,7 +461,7 @@ class TestGivingUp:
         assert scene.operations == ["list_messages"]
 
     @pytest.mark.parametrize("fault", [Fault("refuse"), Fault("status", status=429)], ids=["refused", "429"])
-    def test_repeats_it_where_it_was_not_executed(self, loop, fault):
+    def test_repeats_a_read_of_the_cursor_that_was_not_executed(self, loop, fault):
         scene = Scene(loop, max_wait=400)
         scene.add_faults(fault)
         assert scene.run(list_messages(DATA_ROOM, force=False))
@@ -484,8 +484,8 @@ class TestGivingUp:
         assert TOKEN not in repr(scene.sent[0])
 
 
-class TestFollow:
-    def test_runs_the_steps_and_returns_their_value(self, scene):
+class TestRunFlow:
+    def test_runs_the_calls_and_returns_the_value(self, scene):
         def steps():
             me = yield get_me()
             posted = yield post_message(DATA_ROOM, me["name"])
@@ -493,7 +493,7 @@ class TestFollow:
 
         assert scene.run_flow(steps()) == newest(scene)
 
-    def test_throws_an_error_into_the_steps(self, scene):
+    def test_throws_an_error_into_the_flow(self, scene):
         def steps():
             try:
                 yield list_tasks(1)
@@ -502,14 +502,14 @@ class TestFollow:
 
         assert scene.run_flow(steps()) == 403
 
-    def test_lets_an_error_out_that_the_steps_do_not_want(self, scene):
+    def test_raises_an_error_that_the_flow_does_not_catch(self, scene):
         def steps():
             yield list_tasks(1)
 
         with pytest.raises(errors.ChatworkForbiddenError):
             scene.run_flow(steps())
 
-    def test_repeats_what_fails_in_between(self, scene):
+    def test_retries_each_call_of_the_flow(self, scene):
         def steps():
             return (yield get_me())["account_id"]
 
@@ -517,7 +517,7 @@ class TestFollow:
         assert scene.run_flow(steps()) == BOT
 
 
-class TestLookFor:
+class TestFindExecuted:
     def test_finds_what_an_earlier_process_has_posted(self):
         scene = Scene()
         posted = scene.run(post())
@@ -526,18 +526,18 @@ class TestLookFor:
         assert other.find_executed(post(), START) == [posted]
         assert other.find_executed(post(), START + 50) == []
 
-    def test_finds_nothing_for_a_call_without_a_trace(self):
+    def test_finds_nothing_for_a_call_without_a_lookup(self):
         assert Scene().client.find_executed(get_me(), START) == []
 
 
-class TestMemory:
-    def test_does_not_keep_the_pages_a_cursor_has_brought(self, scene):
+class TestRememberedResults:
+    def test_do_not_include_the_pages_of_the_cursor(self, scene):
         for _ in range(3):
             scene.run(list_messages(DATA_ROOM, force=False))
         scene.run(post())
         assert len(scene.client._results) == 1
 
-    def test_ends_somewhere(self, loop):
+    def test_are_limited_in_number(self, loop):
         answer = Response(200, {}, b'{"message_id": "1"}')
         scene = Scene(loop, transport=Answers(answer))
         for _ in range(1200):

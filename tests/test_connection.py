@@ -47,7 +47,7 @@ class TestSettingsFrom:
             ({"host": "http://[::1]", "port": 8765}, "http://[::1]:8765/v2"),
         ],
     )
-    def test_reads_an_address(self, given, expected):
+    def test_converts_a_host(self, given, expected):
         assert settings_from(fields(**given), {}).base_url == expected
 
     @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ class TestSettingsFrom:
             ("web_url", "https://kcw.kddi.ne.jp/", "https://kcw.kddi.ne.jp"),
         ],
     )
-    def test_reads_an_extra(self, name, given, expected):
+    def test_converts_an_extra(self, name, given, expected):
         assert getattr(settings_from(fields(), {name: given}), name) == expected
 
     @pytest.mark.parametrize("name", ["timeout", "max_wait", "default_room_id", "proxy", "timezone", "web_url"])
     @pytest.mark.parametrize("empty", [None, ""])
-    def test_takes_an_empty_extra_for_none(self, name, empty):
+    def test_treats_an_empty_extra_as_no_extra(self, name, empty):
         # The form of Airflow stores fields that were left empty in either way.
         assert settings_from(fields(), {name: empty}) == Settings(token=TOKEN)
 
     def test_ignores_extras_it_does_not_know(self):
         assert settings_from(fields(), {"team": "data"}) == Settings(token=TOKEN)
 
-    def test_strips_what_was_pasted_with_the_token(self):
+    def test_strips_white_space_around_the_token(self):
         assert settings_from(fields(password=f" {TOKEN}\n"), {}).token == TOKEN
 
-    def test_opens_the_rooms_of_the_sandbox_where_its_api_is(self):
+    def test_uses_the_web_page_of_the_sandbox(self):
         assert settings_from(fields(host="http://127.0.0.1:8765/v2"), {}).web_url == "http://127.0.0.1:8765"
 
-    def test_opens_the_rooms_of_a_proxied_chatwork_in_chatwork(self):
+    def test_uses_the_web_client_of_chatwork_for_a_proxied_api(self):
         assert settings_from(fields(host="https://proxy.example.com/v2"), {}).web_url == Settings(TOKEN).web_url
 
     @pytest.mark.parametrize(
@@ -211,13 +211,13 @@ class TestTheConnectionOfAnEnvironment:
         ],
         ids=["uri", "uri-scheme", "uri-quoted", "uri-quoted-port", "json", "json-form", "json-text-extra"],
     )
-    def test_is_read_alike_by_worker_and_triggerer(self, written, monkeypatch):
+    def test_is_converted_in_the_same_way_by_worker_and_triggerer(self, written, monkeypatch):
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_TEST", written)
         hook = ChatworkHook("chatwork_test")
         assert hook.settings == EXPECTED
         assert asyncio.run(hook.asettings()) == EXPECTED
 
-    def test_of_a_sandbox_leads_to_it(self, chatwork_sandbox, monkeypatch):
+    def test_of_a_sandbox_reaches_it(self, chatwork_sandbox, monkeypatch):
         address = chatwork_sandbox.address
         for written in (address.connection_uri("a/b+c"), address.connection_json("a/b+c")):
             monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_TEST", written)

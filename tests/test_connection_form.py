@@ -90,7 +90,7 @@ undrawn = pytest.mark.skipif(
 
 
 class TestTheFormOfAirflow:
-    def test_carries_the_name(self, form):
+    def test_has_the_name(self, form):
         assert form["name"] == HOOK_NAME
 
     @undrawn
@@ -130,7 +130,7 @@ class TestConnectionFormWidgets:
             assert str(field.label.text) == CONNECTION_FIELDS[name]["label"]
             assert field.description == CONNECTION_FIELDS[name]["description"]
 
-    def test_may_be_left_empty_and_refuse_what_is_no_number(self):
+    def test_may_be_empty_and_refuse_text_in_number_fields(self):
         wtforms = pytest.importorskip("wtforms", reason="only Airflow 2.11 comes with it")
         form_class = type("Form", (wtforms.Form,), connection_form_widgets())
 
@@ -145,7 +145,7 @@ class TestConnectionFormWidgets:
 
 
 class TestUiFieldBehaviour:
-    def test_is_spelled_as_hooks_spell_it(self):
+    def test_uses_the_keys_of_the_hook_method(self):
         assert ui_field_behaviour() == {
             "hidden_fields": ["schema", "login", "port"],
             "relabeling": {"password": "API token", "host": "API base URL"},

@@ -168,7 +168,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
 class TestEveryOperationMeetsEveryFault:
     @pytest.mark.parametrize("case", CASES, ids=str)
     @pytest.mark.parametrize("loop", LOOPS)
-    def test_and_ends_as_it_must(self, case: Case, loop: str):
+    def test_and_ends_as_documented(self, case: Case, loop: str):
         for trouble in TROUBLES:
             with closing(Scene(loop)) as scene:
                 try:
@@ -178,7 +178,7 @@ class TestEveryOperationMeetsEveryFault:
                     raise
 
     @pytest.mark.parametrize("case", CASES, ids=str)
-    def test_and_is_sent_once_where_nothing_goes_wrong(self, case: Case, scene: Scene):
+    def test_and_is_sent_once_without_a_fault(self, case: Case, scene: Scene):
         scene.run(case.call(scene.sandbox))
         assert scene.operations == [case.operation]
         assert scene.clock.slept == []
@@ -215,7 +215,7 @@ class TestFaultsThatLast:
         assert scene.sandbox.write_count(case.operation) == 0
 
     @pytest.mark.parametrize("case", CASES, ids=str)
-    def test_an_operation_that_always_fails_is_a_server_error_as_its_trace_is_missing(self, case: Case, scene: Scene):
+    def test_an_operation_that_always_fails_is_a_server_error_as_nothing_is_found(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
         scene.add_faults(Fault("status", status=500, operation=case.operation, times=None))
         with pytest.raises(SERVER):
@@ -224,7 +224,7 @@ class TestFaultsThatLast:
         assert scene.sandbox.write_count(case.operation) == 0
 
     @pytest.mark.parametrize("case", [case for case in CASES if case.kind != "replace"], ids=str)
-    def test_answers_that_are_always_lost_do_nothing_twice(self, case: Case, scene: Scene):
+    def test_answers_that_are_always_lost_execute_nothing_twice(self, case: Case, scene: Scene):
         call = case.call(scene.sandbox)
         scene.add_faults(Fault("lost_reply", operation=case.operation, times=None))
         found = case.kind == "create"
@@ -262,7 +262,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("first", [_answer(429, headers={}), _fault("refuse")], ids=["429", "refused"])
     @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "settle"], ids=str)
-    def test_of_a_second_try_are_believed_where_the_first_was_not_executed(
+    def test_of_a_second_try_are_raised_where_the_first_was_not_executed(
         self, case: Case, first: Callable[[str], Fault], scene: Scene
     ):
         call = case.call(scene.sandbox)
@@ -274,7 +274,7 @@ class TestRefusals:
         assert raised.value.status == status
         assert scene.operations[-1] == case.operation
 
-    def test_leave_the_bot_in_the_room_it_was_not_let_out_of(self, scene: Scene):
+    def test_leave_the_bot_in_the_room_that_it_may_not_leave(self, scene: Scene):
         scene.sandbox.remove_member(DATA_ROOM, BOT)
         with pytest.raises(errors.ChatworkForbiddenError):
             scene.run(next(case for case in CASES if case.operation == "delete_room").call(scene.sandbox))

@@ -42,7 +42,7 @@ def loaded() -> list[str]:
 
 
 class TestADagFile:
-    def test_imports_something_to_look_at(self, loaded):
+    def test_imports_the_public_modules(self, loaded):
         assert len(DAG_FACING) >= 6
         assert "airflow_provider_chatwork.hooks.chatwork" in loaded
 

@@ -36,34 +36,34 @@ def links(ti: FakeTaskInstance) -> tuple[str, str]:
 
 
 class TestLinks:
-    def test_lead_to_the_room_and_the_message(self, ti):
+    def test_point_to_the_room_and_the_message(self, ti):
         push_place({"ti": ti}, "https://www.chatwork.com", 5, "1900000000000000001")
         assert links(ti) == (
             "https://www.chatwork.com/#!rid5",
             "https://www.chatwork.com/#!rid5-1900000000000000001",
         )
 
-    def test_lead_to_another_web_client(self, ti):
+    def test_point_to_another_web_client(self, ti):
         push_place({"ti": ti}, KDDI, "5", "7")
         assert links(ti) == (f"{KDDI}/#!rid5", f"{KDDI}/#!rid5-7")
 
     def test_are_empty_before_the_task_ran(self, ti):
         assert links(ti) == ("", "")
 
-    def test_lead_to_the_room_alone_where_there_is_no_message(self, ti):
+    def test_point_only_to_the_room_without_a_message(self, ti):
         push_place({"ti": ti}, KDDI, 5)
         assert links(ti) == (f"{KDDI}/#!rid5", "")
 
-    def test_are_empty_where_something_else_lies_in_their_place(self, ti):
+    def test_are_empty_where_the_xcom_has_another_form(self, ti):
         ti.xcom_push(PLACE_KEY, "https://evil.example.com")
         assert links(ti) == ("", "")
 
-    def test_are_told_to_airflow(self):
+    def test_are_registered_in_airflow(self):
         told = {f"{link.__module__}.{link.__name__}" for link in (ChatworkRoomLink, ChatworkMessageLink)}
         assert set(get_provider_info()["extra-links"]) == told
 
     @pytest.mark.parametrize("operator", [*OPERATORS, ChatworkTaskDoneSensor], ids=lambda operator: operator.__name__)
-    def test_belong_to_everything_that_works_in_a_room(self, operator):
+    def test_belong_to_every_operator_and_sensor(self, operator):
         assert [type(link) for link in operator.operator_extra_links] == [ChatworkRoomLink, ChatworkMessageLink]
         assert all(isinstance(link, BaseOperatorLink) for link in operator.operator_extra_links)
 
@@ -72,13 +72,13 @@ class TestPushPlace:
     def test_does_nothing_without_a_task_instance(self):
         push_place({}, KDDI, 5, "7")
 
-    def test_keeps_plain_json(self, ti):
+    def test_stores_plain_json(self, ti):
         push_place({"ti": ti}, KDDI, " 5 ", "7")
         assert ti.xcoms == {PLACE_KEY: {"web_url": KDDI, "room_id": "5", "message_id": "7"}}
 
 
 class TestInADag:
-    def test_lead_where_the_task_was_and_nowhere_before_it_ran(self, db, chatwork_sandbox, monkeypatch, tmp_path):
+    def test_point_to_the_message_after_the_task_ran(self, db, chatwork_sandbox, monkeypatch, tmp_path):
         connect(monkeypatch, chatwork_sandbox, web_url=KDDI)
         with new_dag("linked") as dag:
             told = ChatworkPostMessageOperator(task_id="told", room_id=company.DATA_ROOM, body="hi")

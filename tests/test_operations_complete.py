@@ -60,7 +60,7 @@ class TestEveryOperation:
         assert build.__doc__
 
     @pytest.mark.parametrize("case", CASES, ids=str)
-    def test_sends_what_the_vendor_describes(self, case: Case):
+    def test_sends_what_the_api_reference_describes(self, case: Case):
         sandbox = Sandbox()
         call = case.call(sandbox)
         ids = {
@@ -78,7 +78,7 @@ class TestEveryOperation:
         assert request.upload == (REPORT if case.operation == "upload_file" else None)
 
     @pytest.mark.parametrize("case", CASES, ids=str)
-    def test_says_what_is_to_be_done_when_no_answer_comes(self, case: Case):
+    def test_states_what_to_do_without_an_answer(self, case: Case):
         call = case.call(Sandbox())
         assert call.repeatable == (case.kind in ("read", "replace", "settle"))
         assert (call.find_executed is not None) == (case.kind in ("create", "accept"))

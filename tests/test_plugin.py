@@ -98,7 +98,7 @@ class TestMacros:
     def test_are_rendered_by_an_operator_of_the_running_airflow(self, rendered, name):
         assert rendered[name] == TEMPLATES[name][1]
 
-    def test_are_all_of_the_notation_and_both_links(self):
+    def test_are_the_whole_notation_and_both_url_functions(self):
         from airflow_provider_chatwork.plugin import ChatworkPlugin
 
         functions = {name for name in notation.__all__ if callable(getattr(notation, name))}

@@ -68,11 +68,11 @@ class TestGetProviderInfo:
         assert sorted(path.rpartition(".")[0] for path in INFO["notifications"]) == sorted(on_disk("notifications"))
 
     @pytest.mark.parametrize("kind", ["operators", "sensors", "hooks", "triggers"])
-    def test_speaks_only_of_integrations_it_declares(self, kind):
+    def test_names_only_declared_integrations(self, kind):
         declared = {integration["integration-name"] for integration in INFO["integrations"]}
         assert {entry["integration-name"] for entry in INFO[kind]} == declared
 
-    def test_gives_out_copies(self):
+    def test_returns_copies(self):
         get_provider_info()["connection-types"][0]["conn-fields"].clear()
         assert get_provider_info() == INFO
         assert CONNECTION_FIELDS
@@ -112,7 +112,7 @@ class TestConnectionForm:
         assert FIELD_BEHAVIOUR["placeholders"]["host"] == Settings(token="t").base_url
 
     @pytest.mark.parametrize("name", CONNECTION_FIELDS)
-    def test_takes_an_empty_field(self, name):
+    def test_accepts_an_empty_field(self, name):
         real, empty = CONNECTION_FIELDS[name]["schema"]["type"]
         assert real in ("integer", "number", "string")
         assert empty == "null"
@@ -128,7 +128,7 @@ class TestConnectionForm:
         assert field["description"].endswith(".")
 
     @pytest.mark.parametrize("name", CONNECTION_FIELDS)
-    def test_says_the_default_that_holds(self, name):
+    def test_states_the_real_default(self, name):
         default = getattr(Settings(token="t"), name)
         said = re.search(r"Empty: ([\w./:-]+?)[.,]?(?:\s|$)", CONNECTION_FIELDS[name]["description"])
         if default is None:
@@ -142,7 +142,7 @@ class TestConnectionForm:
         assert secret == ["webhook_token"]
 
     @pytest.mark.end_to_end
-    def test_is_what_airflow_draws(self):
+    def test_is_the_form_that_airflow_builds(self):
         from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
         (drawn,) = (meta for meta in HookMetaService.hook_meta_data() if meta.connection_type == CONNECTION_TYPE)

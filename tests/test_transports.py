@@ -112,7 +112,7 @@ class TestRequestsTransport:
         yield transport
         transport.close()
 
-    def test_sends_exactly_what_it_is_given(self, transport, requests_mock):
+    def test_sends_exactly_the_given_request(self, transport, requests_mock):
         requests_mock.post(URL, text="{}")
         transport(POST)
         sent = requests_mock.last_request
@@ -121,7 +121,7 @@ class TestRequestsTransport:
         assert sent.timeout == (CONNECT_TIMEOUT, 15.0)
         assert (dict(sent.proxies), sent.verify) == ({}, True)
 
-    def test_waits_for_a_connection_no_longer_than_for_an_answer(self, transport, requests_mock):
+    def test_limits_the_connect_timeout_by_the_read_timeout(self, transport, requests_mock):
         requests_mock.post(URL)
         transport(replace(POST, timeout=3.0))
         assert requests_mock.last_request.timeout == (3.0, 3.0)
@@ -131,7 +131,7 @@ class TestRequestsTransport:
         transport(HttpRequest("GET", URL, {}))
         assert requests_mock.last_request.body is None
 
-    def test_says_that_an_empty_form_is_empty(self, transport, requests_mock):
+    def test_sends_the_length_of_an_empty_form(self, transport, requests_mock):
         requests_mock.put(URL)
         transport(replace(POST, method="PUT", body=b""))
         assert requests_mock.last_request.headers["content-length"] == "0"
@@ -146,7 +146,7 @@ class TestRequestsTransport:
         assert transport(POST).status == status
         assert requests_mock.call_count == 1
 
-    def test_gives_back_no_cookie(self, transport, requests_mock):
+    def test_sends_back_no_cookie(self, transport, requests_mock):
         requests_mock.post(URL, headers={"set-cookie": "a=b"})
         transport(POST)
         transport(POST)
@@ -187,12 +187,14 @@ class TestRequestsTransport:
         requests.exceptions.JSONDecodeError: LOST,
     }
 
-    def test_knows_every_exception_of_requests(self):
+    def test_handles_every_exception_of_requests(self):
         ours = {cls for cls in subclasses(requests.RequestException) if cls.__module__ == "requests.exceptions"}
         assert set(self.EXCEPTIONS) == ours
 
     @pytest.mark.parametrize("cls", EXCEPTIONS, ids=lambda cls: cls.__name__)
-    def test_says_of_every_exception_whether_chatwork_may_have_got_the_request(self, cls, transport, requests_mock):
+    def test_states_for_every_exception_whether_chatwork_may_have_received_the_request(
+        self, cls, transport, requests_mock
+    ):
         error = cls("why", "", 0) if cls is requests.exceptions.JSONDecodeError else cls("why")
         requests_mock.post(URL, exc=error)
         with pytest.raises(ChatworkNetworkError, match=cls.__name__) as raised:
@@ -215,7 +217,7 @@ class TestRequestsTransport:
         ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
     )
     @pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "in MaxRetryError"])
-    def test_looks_into_what_requests_wraps(self, transport, requests_mock, inner, end, wrapped):
+    def test_reads_the_exceptions_that_requests_wraps(self, transport, requests_mock, inner, end, wrapped):
         if wrapped:
             inner = urllib3.MaxRetryError(None, "/v2", inner)
         requests_mock.post(URL, exc=requests.ConnectionError(inner))
@@ -223,7 +225,7 @@ class TestRequestsTransport:
             transport(POST)
         assert (raised.value.sent, raised.value.timed_out) == end
 
-    def test_lets_no_foreign_error_out_as_it_holds_the_token(self, transport, requests_mock):
+    def test_chains_no_original_error_as_it_contains_the_token(self, transport, requests_mock):
         requests_mock.post(URL, exc=requests.ConnectionError("why", request=requests.Request(headers=POST.headers)))
         with pytest.raises(ChatworkNetworkError) as raised:
             transport(POST)
@@ -253,7 +255,7 @@ class TestHttpxTransport:
         yield transport
         await transport.close()
 
-    async def test_sends_exactly_what_it_is_given(self, transport, network):
+    async def test_sends_exactly_the_given_request(self, transport, network):
         network.append(httpx.Response(200))
         await transport(POST)
         (sent,) = network
@@ -261,12 +263,12 @@ class TestHttpxTransport:
         assert dict(sent.headers) == {**POST.headers, "host": "chatwork.example", "content-length": "10"}
         assert sent.extensions["timeout"] == {"connect": CONNECT_TIMEOUT, "read": 15.0, "write": 15.0, "pool": 15.0}
 
-    async def test_says_that_an_empty_form_is_empty(self, transport, network):
+    async def test_sends_the_length_of_an_empty_form(self, transport, network):
         network.append(httpx.Response(200))
         await transport(replace(POST, method="PUT", body=b""))
         assert network[0].headers["content-length"] == "0"
 
-    async def test_waits_for_a_connection_no_longer_than_for_an_answer(self, transport, network):
+    async def test_limits_the_connect_timeout_by_the_read_timeout(self, transport, network):
         network.append(httpx.Response(200))
         await transport(replace(POST, timeout=3.0))
         assert network[0].extensions["timeout"]["connect"] == 3.0
@@ -281,7 +283,7 @@ class TestHttpxTransport:
         network.append(httpx.Response(status, headers={"location": "https://evil.example/"}))
         assert (await transport(POST)).status == status
 
-    async def test_gives_back_no_cookie(self, transport, network):
+    async def test_sends_back_no_cookie(self, transport, network):
         network.append(httpx.Response(200, headers={"set-cookie": "a=b; Path=/"}))
         await transport(POST)
         network[0] = httpx.Response(200)
@@ -307,29 +309,31 @@ class TestHttpxTransport:
         httpx.RemoteProtocolError: LOST,
     }
 
-    def test_knows_every_exception_of_httpx(self):
+    def test_handles_every_exception_of_httpx(self):
         ours = {cls for cls in subclasses(httpx.TransportError) if cls.__module__.startswith("httpx")}
         assert set(self.EXCEPTIONS) == ours
 
     @pytest.mark.parametrize("cls", [*EXCEPTIONS, httpx.DecodingError], ids=lambda cls: cls.__name__)
-    async def test_says_of_every_exception_whether_chatwork_may_have_got_the_request(self, cls, transport, network):
+    async def test_states_for_every_exception_whether_chatwork_may_have_received_the_request(
+        self, cls, transport, network
+    ):
         network.append(cls("why"))
         with pytest.raises(ChatworkNetworkError, match=f"{cls.__name__}: why") as raised:
             await transport(POST)
         assert (raised.value.sent, raised.value.timed_out) == self.EXCEPTIONS.get(cls, LOST)
         assert raised.value.__suppress_context__
 
-    async def test_takes_a_url_that_is_none_for_not_sent(self, transport):
+    async def test_treats_an_invalid_url_as_not_sent(self, transport):
         with pytest.raises(ChatworkNetworkError) as raised:
             await transport(replace(POST, url="https://a:b/"))
         assert raised.value.sent is False
 
-    async def test_lets_a_cancellation_through(self, transport, network):
+    async def test_does_not_catch_a_cancellation(self, transport, network):
         network.append(asyncio.CancelledError())
         with pytest.raises(asyncio.CancelledError):
             await transport(POST)
 
-    async def test_builds_its_certificates_beside_the_event_loop_and_once(self, transport, network, monkeypatch):
+    async def test_builds_its_certificates_in_a_thread_and_once(self, transport, network, monkeypatch):
         built_in = []
         build = httpx.create_ssl_context
 
@@ -374,7 +378,7 @@ def settings(served: tuple[Sandbox, Address]) -> Settings:
 
 
 class TestOnARealPort:
-    def test_bytes_go_there_and_come_back(self, wire, sandbox, settings):
+    def test_sends_and_receives_bytes(self, wire, sandbox, settings):
         report = Upload("売上 2026.csv", "あ\r\n".encode() * 1000, "text/csv")
         file_id = wire.client(settings)(upload_file(DATA_ROOM, report, message="速報"))["file_id"]
         assert sandbox.file_content(DATA_ROOM, file_id) == report.content
@@ -390,7 +394,7 @@ class TestOnARealPort:
         ],
         ids=["lost reply", "cut", "time-out", "time-out before acting"],
     )
-    def test_faults_are_what_they_are(self, wire, sandbox, settings, fault, end):
+    def test_every_fault_raises_its_error(self, wire, sandbox, settings, fault, end):
         sandbox.add_fault(fault)
         request = replace(encode(post_message(DATA_ROOM, "完了").request, settings), timeout=0.2)
         with pytest.raises(ChatworkNetworkError) as raised:
@@ -398,7 +402,7 @@ class TestOnARealPort:
         assert (raised.value.sent, raised.value.timed_out) == end
         assert TOKEN not in str(raised.value)
 
-    def test_a_port_where_nobody_listens_got_nothing(self, wire):
+    def test_a_closed_port_received_nothing(self, wire):
         request = encode(get_me().request, Settings(TOKEN, f"http://127.0.0.1:{free_port()}/v2"))
         with pytest.raises(ChatworkNetworkError) as raised:
             wire.open()(request)
@@ -421,7 +425,7 @@ class TestOnARealPort:
 
 
 class TestFetch:
-    def test_does_not_tell_the_signature_of_an_address(self):
+    def test_does_not_show_the_signature_of_a_url(self):
         with pytest.raises(ChatworkNetworkError) as caught:
             list(fetch(f"http://127.0.0.1:{free_port()}/file?signature=CANARY"))
         assert "CANARY" not in str(caught.value)
@@ -435,13 +439,13 @@ class TestFetch:
         transport.close()
         return found
 
-    def test_reads_a_file_piece_by_piece_without_the_token(self, url, sandbox):
+    def test_reads_a_file_in_chunks_without_the_token(self, url, sandbox):
         pieces = list(fetch(url))
         assert b"".join(pieces) == b"x" * 200_000
         assert max(map(len, pieces)) <= 64 * 1024
         assert sandbox.requests[-1].account_id is None
 
-    def test_reads_no_further_than_it_is_asked_to(self, requests_mock):
+    def test_reads_no_more_than_is_consumed(self, requests_mock):
         content = io.BytesIO(b"x" * 200_000)
         requests_mock.get("https://files.example/a", body=content)
         pieces = fetch("https://files.example/a")
@@ -449,22 +453,22 @@ class TestFetch:
         assert content.tell() < 200_000
         pieces.close()
 
-    def test_does_not_take_an_error_page_for_the_file(self, served):
+    def test_raises_an_error_for_an_error_page(self, served):
         with pytest.raises(ChatworkNetworkError, match="HTTP 404"):
             list(fetch(f"http://127.0.0.1:{served[1].port}/sandbox/nowhere"))
 
-    def test_does_not_take_half_a_file_for_the_file(self, url, sandbox):
+    def test_raises_an_error_for_an_incomplete_file(self, url, sandbox):
         sandbox.add_fault(Fault("cut"))
         with pytest.raises(ChatworkNetworkError):
             list(fetch(url))
 
     @pytest.mark.parametrize("nowhere", ["", "nowhere", "ftp://127.0.0.1/a", "http://"])
-    def test_says_where_there_is_nothing_to_read(self, nowhere):
+    def test_raises_an_error_where_the_server_is_unreachable(self, nowhere):
         with pytest.raises(ChatworkNetworkError) as raised:
             list(fetch(nowhere))
         assert raised.value.sent is False
 
-    def test_sends_no_token_and_says_who_we_are(self, requests_mock):
+    def test_sends_no_token_but_the_user_agent(self, requests_mock):
         requests_mock.get("https://files.example/a", content=b"1")
         assert list(fetch("https://files.example/a", timeout=7)) == [b"1"]
         sent = requests_mock.last_request
@@ -504,11 +508,11 @@ class TestTheEnvironment:
         assert proxy.asked == [f"{HOST}:443"]
 
     @pytest.mark.parametrize("name", CERTIFICATE_NAMES[:3])
-    def test_its_certificates_go_by_all_their_names(self, wire, proxy, certificates, monkeypatch, name):
+    def test_its_certificates_are_read_from_all_variables(self, wire, proxy, certificates, monkeypatch, name):
         monkeypatch.setenv(name, str(certificates.authority))
         assert wire.open(proxy.url)(ME).status == 200
 
-    def test_without_its_certificates_a_stranger_gets_nothing(self, wire, proxy):
+    def test_an_unknown_certificate_is_refused(self, wire, proxy):
         with pytest.raises(
             ChatworkNetworkError, match=r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"
         ) as raised:
@@ -525,12 +529,12 @@ class TestTheEnvironment:
         assert send(ME).status == 200
         assert proxy.asked == [f"{HOST}:443"]
 
-    def test_a_proxy_of_the_connection_comes_before_it(self, wire, proxy, certificates, monkeypatch):
+    def test_a_proxy_of_the_connection_has_priority(self, wire, proxy, certificates, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.authority))
         assert wire.open(proxy.url)(ME).status == 200
 
-    def test_its_proxy_is_not_asked_for_this_machine(self, wire, proxy, sandbox, settings, monkeypatch):
+    def test_its_proxy_is_not_used_for_this_machine(self, wire, proxy, sandbox, settings, monkeypatch):
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         assert wire.open()(encode(get_me().request, settings)).status == 200
@@ -547,27 +551,27 @@ class TestTheEnvironment:
         assert proxy.asked == []
 
     @pytest.mark.parametrize("refusal", [b"HTTP/1.1 403 Forbidden\r\n\r\n", b"HTTP/1.1 502 Bad Gateway\r\n\r\n"])
-    def test_a_proxy_that_refuses_hands_nothing_on(self, wire, proxy, refusal):
+    def test_a_proxy_that_refuses_forwards_nothing(self, wire, proxy, refusal):
         proxy.refusal = refusal
         with pytest.raises(ChatworkNetworkError) as raised:
             wire.open(proxy.url)(replace(POST, url=ME.url))
         assert (raised.value.sent, raised.value.timed_out) == UNSENT
 
-    def test_a_proxy_that_cannot_be_reached_hands_nothing_on(self, wire):
+    def test_a_proxy_that_cannot_be_reached_forwards_nothing(self, wire):
         with pytest.raises(ChatworkNetworkError) as raised:
             wire.open(f"http://me:{TOKEN}@127.0.0.1:{free_port()}")(ME)
         assert (raised.value.sent, raised.value.timed_out) == UNSENT
         assert TOKEN not in f"{raised.value} {raised.value!r}"
 
     @pytest.mark.parametrize("scheme", ["socks5", "socks5h", "gopher"])
-    def test_a_proxy_of_an_unknown_kind_hands_nothing_on(self, wire, scheme):
+    def test_a_proxy_of_an_unknown_kind_forwards_nothing(self, wire, scheme):
         with pytest.raises(ChatworkNetworkError) as raised:
             wire.open(f"{scheme}://me:{TOKEN}@127.0.0.1:1")(ME)
         assert raised.value.sent is False
         assert TOKEN not in f"{raised.value} {raised.value!r}"
 
     @pytest.mark.parametrize("name", CERTIFICATE_NAMES)
-    def test_certificates_that_are_not_there_are_named(self, wire, monkeypatch, name):
+    def test_missing_certificates_are_named(self, wire, monkeypatch, name):
         monkeypatch.setenv(name, "/nowhere/ca.pem")
         with pytest.raises(ChatworkParameterError, match=rf"^{name}='/nowhere/ca.pem'"):
             wire.open()(ME)
@@ -578,7 +582,7 @@ class TestEnvironmentProxy:
         assert environment_proxy(URL) is None
 
     @pytest.mark.parametrize(("value", "url"), [("http://p:3128", "http://p:3128"), ("p:3128", "http://p:3128")])
-    def test_is_a_url_even_where_the_environment_names_a_host_only(self, monkeypatch, value, url):
+    def test_is_a_url_also_for_a_host_without_a_scheme(self, monkeypatch, value, url):
         monkeypatch.setenv("HTTPS_PROXY", value)
         assert environment_proxy(URL) == url
 
@@ -601,7 +605,7 @@ class TestEnvironmentProxy:
         ("no_proxy", "proxied"),
         [("chatwork.example", False), (".example", False), ("*", False), ("other.example", True), ("", True)],
     )
-    def test_leaves_out_what_needs_none(self, monkeypatch, no_proxy, proxied):
+    def test_respects_no_proxy(self, monkeypatch, no_proxy, proxied):
         monkeypatch.setenv("HTTPS_PROXY", "http://p")
         monkeypatch.setenv("NO_PROXY", no_proxy)
         assert (environment_proxy(URL) is not None) == proxied
@@ -613,7 +617,7 @@ class TestEnvironmentCertificates:
         monkeypatch.setenv("SSL_CERT_FILE", "")
         assert environment_certificates() is None
 
-    def test_go_by_the_first_name_that_is_set(self, monkeypatch, tmp_path):
+    def test_are_those_of_the_first_variable_that_is_set(self, monkeypatch, tmp_path):
         for name in reversed(CERTIFICATE_NAMES):
             path = tmp_path / name
             path.touch()
@@ -631,8 +635,8 @@ class TestProxyFor:
         assert proxy_for("https://api.chatwork.com/v2/me", given) == given
 
 
-class TestCertificatesThatAreNone:
-    async def test_are_an_error_of_the_tree_on_the_asynchronous_side(self, tmp_path, monkeypatch):
+class TestInvalidCertificates:
+    async def test_raise_a_network_error_in_the_httpx_transport(self, tmp_path, monkeypatch):
         garbage = tmp_path / "bundle.pem"
         garbage.write_text("no certificate")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(garbage))

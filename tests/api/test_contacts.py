@@ -8,7 +8,7 @@ from tests.clients import drive
 
 
 class TestListContacts:
-    def test_needs_the_ids_later_calls_are_built_on(self):
+    def test_requires_the_ids(self):
         with pytest.raises(ValueError, match=r"\[0\]\.room_id is missing"):
             list_contacts().read([{"account_id": 1}])
 
@@ -17,7 +17,7 @@ class TestAcceptIncomingRequest:
     def search(self, *waiting: int):
         return drive(accept_incoming_request(7).find_executed(0, 1), [{"request_id": number} for number in waiting])
 
-    def test_is_not_done_while_the_request_waits(self):
+    def test_is_not_executed_while_the_request_is_pending(self):
         asked, traces = self.search(3, 7)
         assert [call.operation for call in asked] == ["list_incoming_requests"]
         assert traces == []
@@ -27,19 +27,19 @@ class TestAcceptIncomingRequest:
             self.search(3)
 
     @pytest.mark.parametrize("build", [accept_incoming_request, reject_incoming_request])
-    def test_refuses_what_is_no_request(self, build):
+    def test_refuses_an_invalid_request_id(self, build):
         with pytest.raises(errors.ChatworkParameterError, match=r"^request_id="):
             build("x")
 
 
 class TestRejectIncomingRequest:
-    def test_was_done_where_the_second_try_finds_nothing(self):
+    def test_was_executed_where_the_second_try_gets_a_404(self):
         confirm_already_done = reject_incoming_request(7).confirm_already_done
         assert drive(confirm_already_done(errors.ChatworkNotFoundError("x", 404))) == ([], [None])
 
-    def test_was_not_done_where_the_second_try_is_forbidden(self):
+    def test_was_not_executed_where_the_second_try_gets_a_403(self):
         confirm_already_done = reject_incoming_request(7).confirm_already_done
         assert drive(confirm_already_done(errors.ChatworkForbiddenError("x", 403))) == ([], [])
 
-    def test_reads_whatever_comes_as_done(self):
+    def test_ignores_the_body_of_a_success(self):
         assert reject_incoming_request(7).read({"any": 1}) is None

@@ -38,7 +38,7 @@ def sent(request: Request, settings: Settings = SETTINGS) -> HttpRequest:
 
 class TestSettings:
     @pytest.mark.parametrize("token", ["", " ", "a b", "a\n", "トークン", "a\r\nx: y"])
-    def test_refuse_what_is_no_token_without_showing_it(self, token):
+    def test_refuse_an_invalid_token_without_showing_it(self, token):
         with pytest.raises(errors.ChatworkParameterError) as raised:
             Settings(token)
         assert raised.value.parameter == "password"
@@ -46,11 +46,11 @@ class TestSettings:
 
     @pytest.mark.parametrize("parameter", ["timeout", "max_wait"])
     @pytest.mark.parametrize("value", [-1, float("inf"), float("nan")])
-    def test_refuse_times_that_are_none(self, parameter, value):
+    def test_refuse_invalid_numbers_of_seconds(self, parameter, value):
         with pytest.raises(errors.ChatworkParameterError, match=rf"^{parameter}="):
             Settings("t", **{parameter: value})
 
-    def test_take_no_patience_but_not_no_time(self):
+    def test_accept_a_max_wait_of_zero_but_no_timeout_of_zero(self):
         assert Settings("t", max_wait=0).max_wait == 0
         with pytest.raises(errors.ChatworkParameterError, match=r"^timeout="):
             Settings("t", timeout=0)
@@ -65,11 +65,11 @@ class TestCheckUrl:
         "url",
         [BASE_URL, "https://chatwork.example:8443/v2", "http://127.0.0.1:8000/v2", "http://localhost", "http://[::1]"],
     )
-    def test_takes_https_and_plain_http_to_this_machine(self, url):
+    def test_accepts_https_and_plain_http_to_this_machine(self, url):
         assert check_url("host", url) == url
 
     @pytest.mark.parametrize("url", ["http://api.chatwork.com/v2", "http://127.0.0.1.example.com", "ftp://localhost"])
-    def test_refuses_to_carry_a_secret_in_the_clear(self, url):
+    def test_refuses_plain_http_to_other_machines(self, url):
         with pytest.raises(errors.ChatworkParameterError, match=r"^host=.*use https"):
             check_url("host", url)
 
@@ -86,7 +86,7 @@ class TestCheckUrl:
             "https://a:x",
         ],
     )
-    def test_refuses_what_is_no_url(self, url):
+    def test_refuses_a_value_that_is_not_a_url(self, url):
         with pytest.raises(errors.ChatworkParameterError, match=r"^host="):
             check_url("host", url)
 
@@ -97,7 +97,7 @@ class TestCheckUrl:
 
 
 class TestEncode:
-    def test_puts_the_token_into_the_header_and_nowhere_else(self):
+    def test_puts_the_token_only_into_the_header(self):
         request = sent(Request("POST", "/rooms/1/messages", form={"body": "a"}))
         assert request.headers == {
             "accept": "application/json",
@@ -116,12 +116,12 @@ class TestEncode:
         assert request.body == b""
         assert "content-type" not in request.headers
 
-    def test_says_that_it_is_a_form_even_where_that_is_empty(self):
+    def test_sends_the_content_type_also_for_an_empty_form(self):
         request = sent(Request("PUT", "/incoming_requests/1", form={}))
         assert (request.body, request.headers["content-type"]) == (b"", "application/x-www-form-urlencoded")
 
     @given(st.dictionaries(TEXT.filter(bool), TEXT))
-    def test_writes_forms_that_read_as_what_they_were(self, form):
+    def test_encodes_forms_that_decode_to_the_same_values(self, form):
         request = sent(Request("POST", "/x", form=form))
         read = parse_qs(
             request.body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(form), errors="strict"
@@ -129,14 +129,14 @@ class TestEncode:
         assert read == {name: [value] for name, value in form.items()}
 
     @given(st.dictionaries(TEXT.filter(bool), TEXT, min_size=1))
-    def test_writes_queries_that_read_as_what_they_were(self, query):
+    def test_encodes_queries_that_decode_to_the_same_values(self, query):
         url = sent(Request("GET", "/x", query=query)).url
         assert url.isascii()
         assert "+" not in url
         assert parse_qs(urlsplit(url).query, keep_blank_values=True) == {name: [value] for name, value in query.items()}
         assert urlsplit(url).path == "/v2/x"
 
-    def test_gives_an_upload_a_minute_and_everything_else_the_timeout(self):
+    def test_gives_an_upload_at_least_60_seconds(self):
         upload = Request("POST", "/x", upload=Upload("a", b""))
         assert sent(upload).timeout == 60
         assert sent(upload, Settings("t", timeout=90)).timeout == 90
@@ -179,7 +179,7 @@ def parsed(request: HttpRequest) -> dict[str, Any]:
 
 class TestMultipart:
     @given(FILENAMES, st.binary(max_size=200), TEXT.filter(bool))
-    def test_is_read_by_others_as_what_it_was(self, filename, content, message):
+    def test_is_decoded_by_another_parser(self, filename, content, message):
         request = sent(upload_file(1, Upload(filename, content, "text/csv"), message=message).request)
         shown = filename.replace('"', "%22")
         assert parsed(request) == {"message": message, "file": (shown, "text/csv", content)}
@@ -198,14 +198,14 @@ class TestMultipart:
         assert head + "売上 2026.csv".encode() + b'"\r\nContent-Type: text/csv\r\n\r\n1,2\r\n' in request.body
         assert b'name="message"\r\n\r\n' + "速報".encode() + b"\r\n" in request.body
 
-    def test_is_read_by_a_parser_for_mail_too(self):
+    def test_is_decoded_by_a_mail_parser(self):
         request = sent(upload_file(1, Upload("a.bin", b"1\r\n--2--\r\n", "application/zip"), message="hello").request)
         assert parts_by_email(request) == [
             ("message", None, "text/plain", b"hello"),
             ("file", "a.bin", "application/zip", b"1\r\n--2--\r\n"),
         ]
 
-    def test_has_no_text_part_without_a_message(self):
+    def test_has_no_text_part_without_a_form(self):
         assert parsed(sent(upload_file(1, Upload("a", b"")).request)) == {
             "file": ("a", "application/octet-stream", b"")
         }
@@ -214,7 +214,7 @@ class TestMultipart:
         requests = {sent(upload_file(1, Upload("a", b"1"), message="m").request).body for _ in range(2)}
         assert len(requests) == 1
 
-    def test_cannot_be_ended_by_a_file_that_knows_the_rest(self):
+    def test_cannot_be_ended_by_the_content_of_the_file(self):
         def boundary(content: bytes) -> bytes:
             request = sent(upload_file(1, Upload("a.csv", content, "text/csv")).request)
             return request.headers["content-type"].partition("boundary=")[2].encode()
@@ -223,7 +223,7 @@ class TestMultipart:
         request = sent(upload_file(1, Upload("a.csv", forged, "text/csv")).request)
         assert parsed(request) == {"file": ("a.csv", "text/csv", forged)}
 
-    def test_cannot_be_ended_by_a_message_that_knows_the_file(self):
+    def test_cannot_be_ended_by_the_comment(self):
         # Whoever knows the file must not be able to write a message that brings another file along.
         upload = Upload("a.csv", b"1", "text/csv")
 
@@ -246,22 +246,22 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Response:
 
 class TestDecode:
     @given(st.dictionaries(TEXT, st.integers() | TEXT | st.none() | st.booleans()), st.booleans())
-    def test_reads_json_however_its_letters_are_written(self, value, ascii_only):
+    def test_decodes_escaped_and_raw_characters(self, value, ascii_only):
         body = json.dumps(value, ensure_ascii=ascii_only).encode()
         assert decode(READ, answer(200, body), NOW) == {"read": value}
 
     @pytest.mark.parametrize("call", [READ, WRITE], ids=["read", "write"])
     @pytest.mark.parametrize("body", [b"", b" \r\n"])
-    def test_reads_204_as_no_body(self, call, body):
+    def test_treats_204_as_no_body(self, call, body):
         assert decode(call, answer(204, body), NOW) == {"read": None}
 
-    def test_takes_an_empty_200_for_a_write_that_was_done(self):
+    def test_treats_an_empty_200_as_the_success_of_a_write(self):
         assert decode(WRITE, answer(200), NOW) == {"read": None}
 
-    def test_takes_an_empty_200_for_an_empty_list(self):
+    def test_treats_an_empty_200_as_an_empty_list(self):
         assert decode(READ, answer(200), NOW) == {"read": None}
 
-    def test_does_not_do_so_where_something_is_concluded_from_it(self):
+    def test_raises_an_error_for_an_empty_200_of_a_strict_list(self):
         with pytest.raises(errors.ChatworkUnexpectedResponseError, match="no body"):
             decode(strict_empty_list(READ), answer(200), NOW)
         assert decode(strict_empty_list(READ), answer(204), NOW) == {"read": None}
@@ -269,13 +269,13 @@ class TestDecode:
     @pytest.mark.parametrize(
         "body", [b"{", b"<html>", b"\xff\xfe\xfd", b"[" * 100_000, b'{"a": 1} x', "日本".encode("shift_jis")]
     )
-    def test_tells_what_it_cannot_read(self, body):
+    def test_names_the_json_that_cannot_be_decoded(self, body):
         with pytest.raises(errors.ChatworkUnexpectedResponseError) as raised:
             decode(READ, answer(200, body), NOW)
         assert (raised.value.operation, raised.value.status) == ("get_x", 200)
         assert len(str(raised.value)) < 300
 
-    def test_tells_what_the_operation_cannot_read(self):
+    def test_names_the_field_that_cannot_be_parsed(self):
         def read(value: object) -> None:
             raise ValueError("x is missing " * 50)
 
@@ -305,7 +305,7 @@ class TestDecode:
             (408, errors.ChatworkServerError),
         ],
     )
-    def test_tells_refusals_apart_and_quotes_chatwork(self, status, error):
+    def test_raises_the_class_of_the_status_with_chatworks_messages(self, status, error):
         with pytest.raises(errors.ChatworkApiError) as raised:
             decode(READ, answer(status, '{"errors": ["だめです", "本当に"]}'.encode()), NOW)
         assert type(raised.value) is error
@@ -327,19 +327,19 @@ class TestDecode:
             (b"\xff", ()),
         ],
     )
-    def test_reads_a_refusal_whatever_its_body(self, body, said):
+    def test_handles_a_refusal_with_any_body(self, body, said):
         with pytest.raises(errors.ChatworkInvalidRequestError) as raised:
             decode(READ, answer(400, body), NOW)
         assert raised.value.errors == said
 
     @given(st.integers(100, 999), st.binary(max_size=50), st.dictionaries(st.text(max_size=5), st.text(max_size=9)))
-    def test_fails_with_errors_of_chatwork_only(self, status, body, headers):
+    def test_raises_only_errors_of_this_package(self, status, body, headers):
         ends = errors.ChatworkUnexpectedResponseError if status < 400 else errors.ChatworkApiError
         with contextlib.suppress(ends):
             decode(READ, Response(status, headers, body), NOW)
             assert 200 <= status < 300
 
-    def test_says_how_long_a_429_lasts_and_which_it_is(self):
+    def test_states_how_long_a_429_lasts_and_which_limit_it_is(self):
         headers = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(NOW) + 42)}
         with pytest.raises(errors.ChatworkRateLimitError) as raised:
             decode(READ, answer(429, **headers), NOW)
@@ -350,7 +350,7 @@ class TestDecode:
         assert (raised.value.retry_after, raised.value.per_room) == (10, True)
 
     @pytest.mark.parametrize(("said", "hidden"), [("true", True), ("TRUE", True), ("false", False), (None, False)])
-    def test_says_that_the_free_plan_hides_something(self, said, hidden):
+    def test_states_that_the_free_plan_hides_the_item(self, said, hidden):
         headers = {} if said is None else {"chatwork-message-limitation": said}
         with pytest.raises(errors.ChatworkNotFoundError) as raised:
             decode(READ, answer(404, **headers), NOW)

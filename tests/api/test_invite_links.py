@@ -11,13 +11,13 @@ OURS = {"public": True, "url": "https://www.chatwork.com/g/night", "need_accepta
 
 @pytest.mark.parametrize("build", [create_invite_link, update_invite_link])
 class TestTheForm:
-    def test_always_says_whether_acceptance_is_needed(self, build):
+    def test_always_states_whether_acceptance_is_needed(self, build):
         assert build(1).request.form == {"need_acceptance": "1"}
 
     @pytest.mark.parametrize(
         ("parameter", "value"), [("code", "a b"), ("code", ""), ("description", "\ud800"), ("need_acceptance", "no")]
     )
-    def test_refuses_what_chatwork_would(self, build, parameter, value):
+    def test_refuses_what_chatwork_would_refuse(self, build, parameter, value):
         with pytest.raises(errors.ChatworkParameterError, match=rf"^{parameter}="):
             build(1, **{parameter: value})
 
@@ -27,10 +27,10 @@ class TestFindingACreatedLink:
         return drive(create_invite_link(1, **arguments).find_executed(0, 7), link)[1]
 
     @pytest.mark.parametrize("arguments", [{}, {"code": "night"}, {"description": "夜間"}], ids=repr)
-    def test_takes_the_rooms_link_where_it_is_what_was_asked_for(self, arguments):
+    def test_finds_the_link_that_was_requested(self, arguments):
         assert self.search(OURS, **arguments) == [OURS]
 
-    def test_takes_an_address_with_a_slash_at_its_end(self):
+    def test_accepts_a_url_with_a_slash_at_its_end(self):
         link = {**OURS, "url": OURS["url"] + "/"}
         assert self.search(link, code="night") == [link]
 
@@ -39,7 +39,7 @@ class TestFindingACreatedLink:
         [{"code": "ight"}, {"need_acceptance": False}, {"description": "昼間"}, {"description": ""}],
         ids=repr,
     )
-    def test_takes_no_other_link(self, arguments):
+    def test_finds_no_other_link(self, arguments):
         assert self.search(OURS, **arguments) == []
 
     def test_finds_nothing_where_there_is_no_link(self):
@@ -49,15 +49,15 @@ class TestFindingACreatedLink:
 class TestDeleteInviteLink:
     REFUSED = errors.ChatworkInvalidRequestError("x", 400)
 
-    def test_reads_an_answer_with_and_without_a_body(self):
+    def test_parses_an_answer_with_and_without_a_body(self):
         assert delete_invite_link(1).read(None) == {"public": False}
         assert delete_invite_link(1).read({"public": False}) == {"public": False}
 
     @pytest.mark.parametrize(
         ("link", "traces"), [({"public": False}, [{"public": False}]), (OURS, [])], ids=["gone", "there"]
     )
-    def test_was_done_where_there_is_no_link(self, link, traces):
+    def test_was_executed_where_there_is_no_link(self, link, traces):
         assert drive(delete_invite_link(1).confirm_already_done(self.REFUSED), link)[1] == traces
 
-    def test_believes_every_other_refusal(self):
+    def test_raises_every_other_refusal(self):
         assert drive(delete_invite_link(1).confirm_already_done(errors.ChatworkForbiddenError("x", 403))) == ([], [])

@@ -50,12 +50,12 @@ class TestIsSystem:
             ("[info][title][dtext:task_done][/title][rp aid=1 to=400-77]はい[/info]", True),
         ],
     )
-    def test_is_what_chatwork_says_by_itself(self, body, system):
+    def test_is_true_for_messages_that_chatwork_writes(self, body, system):
         assert is_system(body) is system
 
 
 class TestNamesOn:
-    def test_are_those_who_have_written(self):
+    def test_are_the_names_of_the_authors(self):
         page = [{"account": {"account_id": 1, "name": "佐藤"}}, {"account": {"account_id": 2}}]
         assert names_on(page) == {1: "佐藤", 2: ""}  # type: ignore[arg-type]
 
@@ -83,7 +83,7 @@ class TestIsReplyTo:
             (f"[info][title][dtext:task_added][/title][task aid=2]{TAG}[/task][/info]", False),
         ],
     )
-    def test_where_its_reply_tag_acts(self, body, answers):
+    def test_is_true_where_its_reply_tag_works(self, body, answers):
         assert is_reply_to(body, 400, "77") is answers
 
 
@@ -142,7 +142,7 @@ class TestOwnText:
             "[info][dtext:a][/info]",
         ],
     )
-    def test_the_work_grows_with_the_text_and_not_faster(self, piece):
+    def test_needs_time_in_proportion_to_the_length(self, piece):
         assert self.calls(piece * 2_000) < 3 * self.calls(piece * 1_000)
 
     def calls(self, body: str) -> int:
@@ -173,7 +173,7 @@ class TestOwnText:
         ],
         ids=lambda body: body[:10],
     )
-    def test_no_body_keeps_a_triggerer_busy(self, body):
+    def test_is_fast_for_a_body_of_reply_tags(self, body):
         # What cannot be counted would take minutes if it were wrong.
         assert own_text(body, NAMES)
         assert not is_reply_to(body, 400, "7")
@@ -193,7 +193,7 @@ class TestReplyTexts:
             ("だれかさん\n承認", "だれかさん\n承認"),
         ],
     )
-    def test_keep_strictly_what_is_no_known_name(self, written, text):
+    def test_keep_unknown_names_when_strict(self, written, text):
         names = {1: ("Data Bot", "データ連携ボット"), 2: "佐藤 花子"}
         body = f"[rp aid=1 to=400-77]{written}"
         assert reply_texts(body, 400, "77", names, strictly=True) == [text]
@@ -221,5 +221,5 @@ class TestReplyTexts:
             ("承認", []),
         ],
     )
-    def test_are_what_answers_the_message(self, body, texts):
+    def test_are_the_replies_to_the_message(self, body, texts):
         assert reply_texts(body, 400, "77", NAMES) == texts

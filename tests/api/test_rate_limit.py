@@ -39,7 +39,7 @@ class TestFromHeaders:
         assert RateLimit.from_headers(found) is None
 
     @given(st.text())
-    def test_is_none_for_what_is_no_number_and_never_fails(self, text):
+    def test_is_none_for_invalid_numbers_and_never_fails(self, text):
         found = RateLimit.from_headers(headers(text))
         try:
             assert found == RateLimit(300, 0, int(text))
@@ -62,7 +62,7 @@ class TestServerTime:
 
     @pytest.mark.usefixtures("in_japan")
     @pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000", ""])
-    def test_takes_a_date_without_a_zone_for_utc_wherever_the_worker_is(self, zone):
+    def test_treats_a_date_without_a_zone_as_utc(self, zone):
         assert server_time({"date": f"Thu, 01 Jan 2026 00:00:00 {zone}"}) == NOW
 
     def test_is_none_without_a_date(self):
@@ -75,19 +75,19 @@ class TestServerTime:
 
 class TestIsRoomLimit:
     @pytest.mark.parametrize("text", [ROOM[0], ROOM[0].upper(), "rate limit of this room"])
-    def test_knows_the_words_of_the_rooms_limit(self, text):
+    def test_recognises_the_message_of_the_room_limit(self, text):
         assert is_room_limit(["something else", text])
 
     @pytest.mark.parametrize("said", [[], ["Rate limit exceeded"], ["No such room"], ["rate limit", "room"]])
-    def test_takes_nothing_else_for_it(self, said):
+    def test_is_false_for_other_messages(self, said):
         assert not is_room_limit(said)
 
 
 class TestSecondsToWait:
-    def test_is_the_way_to_the_reset(self):
+    def test_is_the_time_until_the_reset(self):
         assert seconds_to_wait(headers(NOW + 120), [], NOW) == 120
 
-    def test_goes_by_the_date_of_the_answer(self):
+    def test_uses_the_date_of_the_answer(self):
         assert seconds_to_wait(headers(NOW + 120, date=NOW + 20), [], NOW - 3600) == 100
 
     def test_is_the_rooms_window_whatever_the_headers_say(self):
@@ -95,7 +95,7 @@ class TestSecondsToWait:
         assert seconds_to_wait({}, ROOM, NOW) == ROOM_WINDOW
 
     @pytest.mark.parametrize("found", [{}, headers("soon"), headers(NOW + 301), headers(NOW - 11), headers(0)])
-    def test_is_a_guess_where_the_headers_say_nothing_credible(self, found):
+    def test_is_the_default_where_the_headers_are_unusable(self, found):
         assert seconds_to_wait(found, ["Rate limit exceeded"], NOW) == DEFAULT_RETRY_AFTER
 
     @pytest.mark.parametrize("reset", [NOW, NOW - 10])

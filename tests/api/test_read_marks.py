@@ -10,26 +10,26 @@ REFUSED = errors.ChatworkInvalidRequestError("x", 400)
 
 
 class TestMarkMessagesRead:
-    def test_marks_everything_unless_a_message_is_named(self):
+    def test_marks_all_messages_unless_one_is_given(self):
         assert mark_messages_read(1).request.form == {}
         assert mark_messages_read(1, "22").request.form == {"message_id": "22"}
 
     @pytest.mark.parametrize("build", [mark_messages_read, mark_messages_unread])
-    def test_refuses_what_is_no_message(self, build):
+    def test_refuses_an_invalid_message_id(self, build):
         with pytest.raises(errors.ChatworkParameterError, match=r"^message_id="):
             build(1, "x")
 
 
 @pytest.mark.parametrize("call", [mark_messages_read(1), mark_messages_unread(1, "22")], ids=["read", "unread"])
-class TestSettling:
-    def test_asks_the_room_what_is_unread(self, call):
+class TestConfirmAlreadyDone:
+    def test_reads_the_unread_counts_of_the_room(self, call):
         room = {"room_id": 1, "unread_num": 3, "mention_num": 1}
         (asked, traces) = drive(call.confirm_already_done(REFUSED), room)
         assert [(step.operation, step.request.path) for step in asked] == [("get_room", "/rooms/1")]
         assert traces == [{"unread_num": 3, "mention_num": 1}]
 
-    def test_does_not_fail_over_a_room_that_does_not_say(self, call):
+    def test_accepts_a_room_without_unread_counts(self, call):
         assert drive(call.confirm_already_done(REFUSED), {"room_id": 1})[1] == [{"unread_num": 0, "mention_num": 0}]
 
-    def test_believes_every_other_refusal(self, call):
+    def test_raises_every_other_refusal(self, call):
         assert drive(call.confirm_already_done(errors.ChatworkForbiddenError("x", 403))) == ([], [])

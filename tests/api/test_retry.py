@@ -58,18 +58,18 @@ class TestDelay:
         assert RetryPolicy(jitter=lambda: 0).delay(call, 1, limited(42), 0) == 42
 
     @pytest.mark.parametrize("error", MAY_HAVE_EXECUTED, ids=repr)
-    def test_repeats_a_repeatable_call_and_looks_for_one_that_leaves_a_trace(self, error):
+    def test_repeats_a_repeatable_call_and_one_with_a_lookup(self, error):
         policy = RetryPolicy(jitter=lambda: 0)
         assert policy.delay(READ, 1, error, 0) == 1
         assert policy.delay(FINDABLE, 1, error, 0) == 1
 
     @pytest.mark.parametrize("error", MAY_HAVE_EXECUTED, ids=repr)
-    def test_gives_up_at_once_where_nothing_can_be_found_out(self, error):
+    def test_gives_up_at_once_without_a_lookup(self, error):
         assert RetryPolicy().delay(HIDDEN, 1, error, 0) is None
 
     @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
     @pytest.mark.parametrize("error", FINAL, ids=repr)
-    def test_gives_up_at_once_where_a_repetition_cannot_help(self, call, error):
+    def test_gives_up_at_once_where_a_retry_cannot_help(self, call, error):
         assert RetryPolicy().delay(call, 1, error, 0) is None
 
     def test_doubles_up_to_the_longest_delay(self):
@@ -77,16 +77,16 @@ class TestDelay:
         assert [policy.delay(READ, attempt, CUT, 0) for attempt in range(1, 9)] == [1, 2, 4, 8, 16, 30, 30, 30]
         assert policy.delay(READ, 98, CUT, 0) == 30
 
-    def test_ends_with_the_tries(self):
+    def test_ends_after_the_last_try(self):
         policy = RetryPolicy(tries=3)
         assert [policy.delay(READ, attempt, CUT, 0) is None for attempt in (1, 2, 3)] == [False, False, True]
 
-    def test_leaves_one_look_after_the_last_try_of_a_doubtful_write(self):
+    def test_adds_one_lookup_after_the_last_try_of_a_write(self):
         policy = RetryPolicy(tries=3)
         assert [policy.delay(FINDABLE, attempt, CUT, 0) is None for attempt in (2, 3, 4)] == [False, False, True]
         assert [policy.delay(FINDABLE, attempt, UNSENT, 0) is None for attempt in (2, 3)] == [False, True]
 
-    def test_does_not_count_refusals_for_too_many_requests(self):
+    def test_does_not_count_429s(self):
         assert RetryPolicy(tries=1, jitter=lambda: 0).delay(READ, 3, limited(1), 0) == 4
 
     def test_does_not_begin_a_wait_that_would_end_too_late(self):
@@ -107,7 +107,7 @@ class TestDelay:
         drawn=st.floats(0, 1),
         error=st.sampled_from(["limit", CUT, UNSENT]),
     )
-    def test_is_never_shorter_than_asked_nor_ends_after_the_patience(
+    def test_is_never_shorter_than_retry_after_and_never_ends_after_max_wait(
         self, attempt, seconds, elapsed, max_wait, drawn, error
     ):
         policy = RetryPolicy(max_wait=max_wait, tries=5000, jitter=lambda: drawn)

@@ -21,7 +21,7 @@ class TestFit:
         assert len(fit(text, limit)) <= limit
 
     @given(hostile, limits)
-    def test_returns_a_text_that_fits_as_it_is(self, text, limit):
+    def test_does_not_change_a_text_that_fits(self, text, limit):
         assume(len(text) <= limit)
         assert fit(text, limit) == text
 
@@ -30,7 +30,7 @@ class TestFit:
         assert 65_500 < len(fit("a" * 65536)) <= 65_535
 
     @given(st.text("abc \n", min_size=200, max_size=2000), st.integers(min_value=80, max_value=199))
-    def test_keeps_both_ends_and_counts_what_is_missing(self, text, limit):
+    def test_keeps_both_ends_and_states_how_much_is_missing(self, text, limit):
         head, count, tail = SIGN.split(fit(text, limit))
         assert text.startswith(head)
         assert text.endswith(tail)
@@ -44,29 +44,29 @@ class TestFit:
             "line 00000\nline 00001\nline 00002\n… (109,933 characters left out) …\nline 09997\nline 09998\nline 09999"
         )
 
-    def test_takes_another_sign(self):
+    def test_accepts_another_mark(self):
         assert fit("あ" * 100, 30, "…（{count}文字省略）…") == "あ" * 9 + "…（81文字省略）…" + "あ" * 10
 
-    def test_takes_a_sign_without_a_number(self):
+    def test_accepts_a_mark_without_a_number(self):
         assert fit("a" * 100, 20, "[snip]") == "a" * 7 + "[snip]" + "a" * 7
 
     @pytest.mark.parametrize("sign", ["{}", "{length}", "{count", "{count.x}", "{count:q}"])
-    def test_refuses_a_sign_with_another_placeholder(self, sign):
+    def test_refuses_a_mark_with_another_placeholder(self, sign):
         with pytest.raises(ChatworkParameterError, match=r"^left_out=.*only placeholder"):
             fit("a" * 100, 50, sign)
 
     @pytest.mark.parametrize("limit", [0, -1, 1.5, "100", None, True])
-    def test_refuses_a_limit_that_is_no_positive_whole_number(self, limit):
+    def test_refuses_a_limit_that_is_not_a_positive_whole_number(self, limit):
         with pytest.raises(ChatworkParameterError, match=r"^limit=.*positive whole number"):
             fit("a", limit)
 
-    def test_takes_any_value(self):
+    def test_accepts_any_value(self):
         assert fit(ValueError("because")) == "because"
 
     @pytest.mark.parametrize(
         ("limit", "fitted"), [(1, "…"), (2, "…c"), (3, "a…c"), (5, "aa…cc"), (40, "a" * 19 + "…" + "c" * 20)]
     )
-    def test_says_only_that_something_is_missing_where_there_is_no_room_for_how_much(self, limit, fitted):
+    def test_uses_the_short_mark_where_the_long_one_does_not_fit(self, limit, fitted):
         assert fit("a" * 50 + "b" * 50 + "c" * 50, limit) == fitted
 
 
@@ -74,12 +74,12 @@ class TestFitOfNotation:
     @given(composed, limits)
     @example("[info]" + "x" * 400 + "[/info]", 9)
     @example("[info]" * 9 + "[/info]" * 9 + "[qt]" * 9 + "[/qt]" * 9, 40)
-    def test_leaves_what_is_whole_whole(self, text, limit):
+    def test_keeps_paired_tags_paired(self, text, limit):
         assert is_whole(fit(text, limit))
 
     @given(hostile, limits)
     @example("[toall]" * 40, 77)
-    def test_leaves_what_is_safe_safe(self, text, limit):
+    def test_keeps_safe_text_safe(self, text, limit):
         assert tags_in(fit(safe(text * 3), limit)) == []
 
     @given(
@@ -90,7 +90,7 @@ class TestFitOfNotation:
         fitted = fit("".join(parts), limit)
         assert set("[]") & set(re.sub(r"\[To:123456789\]|\[rp aid=1 to=2-34567\]|\[hr\]", "", fitted)) == set()
 
-    def test_cuts_inside_the_frame_that_both_ends_are_in(self):
+    def test_cuts_inside_a_frame_around_both_ends(self):
         fitted = fit(info(code("a" * 500), title="見出し"), 100)
         assert fitted == (
             "[info][title]見出し[/title][code]"
@@ -107,11 +107,11 @@ class TestFitOfNotation:
         assert re.fullmatch(r"\[info\]a+\[/info\]", head)
         assert re.fullmatch(r"\[qt\]\[qtmeta aid=1 time=1600000000\]b+\[/qt\]", tail)
 
-    def test_closes_what_lies_deepest_first(self):
+    def test_closes_the_innermost_block_first(self):
         fitted = fit(info(quote("a" * 100, 1)) + "b" * 100, 100)
         assert "a[/qt][/info]…" in fitted
 
-    def test_returns_the_sign_alone_where_no_tag_fits_around_a_cut(self):
+    def test_returns_the_mark_alone_where_no_tag_fits(self):
         assert fit("[info]" * 50 + "[/info]" * 50, 5) == "…"
 
 
@@ -121,14 +121,14 @@ class TestFitOfCharactersThatBelongTogether:
         ["か\u3099", "ﾊﾟ", "👍🏽", "👩\u200d💻", "🇯🇵", "✈\ufe0f", "\ud83d\ude00", "[\u200b", "\r\n"],
         ids=["dakuten", "half-width", "skin", "joiner", "flag", "variation", "surrogates", "break", "crlf"],
     )
-    def test_cuts_between_them_only(self, unit):
+    def test_cuts_only_between_them(self, unit):
         text = unit * 100
         for limit in range(70, 90):
             head, _, tail = SIGN.split(fit(text, limit))
             assert len(head) % len(unit) == 0
             assert len(tail) % len(unit) == 0
 
-    def test_cuts_through_an_endless_pile_of_marks_all_the_same(self):
+    def test_cuts_through_a_very_long_sequence(self):
         assert len(fit("a" + "\u0301" * 1000, 500)) > 300
 
 
@@ -148,11 +148,11 @@ class TestFitOnLongText:
             "[qt][info][/qt]",
         ],
     )
-    def test_takes_time_in_proportion_whatever_is_repeated(self, part):
+    def test_needs_time_in_proportion_to_the_length(self, part):
         # Anything worse than proportional would not come back within the time limit of the test run.
         assert len(fit(part * 50_000)) <= 65535
 
-    def test_takes_time_in_proportion_where_every_step_back_reopens_one_more_frame(self):
+    def test_needs_time_in_proportion_for_nested_frames(self):
         # On both sides, so that a shorter text to keep always costs as much in tags as it saves.
         limit = 200_000
         nested = "[info]" * (limit // 26) + "[/info]" * (limit // 26)

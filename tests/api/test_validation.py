@@ -36,7 +36,7 @@ class TestIdentifier:
     @pytest.mark.parametrize(
         ("value", "number"), [(1, 1), ("1", 1), (" 007\n", 7), ("7\x1f", 7), (10**17, 10**17), ("9" * 18, 10**18 - 1)]
     )
-    def test_takes_a_number_and_its_digits(self, value, number):
+    def test_accepts_a_number_and_its_digits(self, value, number):
         assert validation.identifier("x", value) == number
 
     @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ class TestIdentifiers:
             ((number for number in (3, 1)), [3, 1]),
         ],
     )
-    def test_takes_several_ways_to_say_several(self, value, ids):
+    def test_accepts_several_forms_of_a_list(self, value, ids):
         assert validation.identifiers("x", value) == ids
 
     @pytest.mark.parametrize("value", [None, [], "", " ", "[]", (), ","])
@@ -87,18 +87,18 @@ class TestIdentifiers:
         assert validation.identifiers("x", value, required=False) == []
 
     @pytest.mark.parametrize("value", ["a", "1;2", [1, "a"], [1, None], [[1]], {1: 2}, b"1", "1-2", [True], 1.5, "1 2"])
-    def test_refuses_what_holds_anything_but_ids(self, value):
+    def test_refuses_a_list_with_an_invalid_id(self, value):
         with refused():
             validation.identifiers("x", value)
 
     @given(st.lists(st.integers(1, 10**18 - 1), min_size=1))
-    def test_says_the_same_in_every_way(self, ids):
+    def test_returns_the_same_for_every_form(self, ids):
         once = list(dict.fromkeys(ids))
         for value in (ids, tuple(ids), ",".join(map(str, ids)), str(ids), iter(map(str, ids))):
             assert validation.identifiers("x", value) == once
 
     @given(ANYTHING)
-    def test_fails_as_it_should_or_not_at_all(self, value):
+    def test_raises_nothing_but_a_parameter_error(self, value):
         found: list[int] = []
         with contextlib.suppress(ChatworkParameterError):
             found = validation.identifiers("x", value, required=False)
@@ -121,7 +121,7 @@ class TestMessageIdentifier:
 
 class TestText:
     @given(st.text(max_size=9), st.integers(1, 9))
-    def test_accepts_exactly_1_to_so_many_characters_that_are_utf_8(self, value, longest):
+    def test_accepts_exactly_the_allowed_lengths_of_valid_utf_8(self, value, longest):
         sendable = not any(0xD800 <= ord(character) <= 0xDFFF for character in value)
         if 1 <= len(value) <= longest and sendable:
             assert validation.text("x", value, longest=longest) == value
@@ -135,7 +135,7 @@ class TestText:
             validation.text("x", "a" * 65536)
 
     @pytest.mark.parametrize("value", [None, 1, b"a", ["a"], {"a": 1}])
-    def test_refuses_what_is_no_text_and_names_its_type(self, value):
+    def test_refuses_a_value_that_is_not_a_text_and_names_its_type(self, value):
         with pytest.raises(ChatworkParameterError, match=f"not {type(value).__name__}$"):
             validation.text("body", value)
 
@@ -146,16 +146,16 @@ class TestText:
         assert "(70002 characters)" in str(raised.value)
 
 
-class TestEncodable:
-    def test_takes_a_text_of_any_length(self):
+class TestRequireUtf8:
+    def test_accepts_a_text_of_any_length(self):
         assert validation.require_utf8("x", "") == ""
         assert validation.require_utf8("x", "😀" * 70_000)
 
-    def test_says_where_half_a_surrogate_pair_is(self):
+    def test_names_the_position_of_half_a_surrogate_pair(self):
         with pytest.raises(ChatworkParameterError, match="character at 2 is half a surrogate pair"):
             validation.require_utf8("x", "ab\ud83d")
 
-    def test_refuses_what_is_no_text(self):
+    def test_refuses_a_value_that_is_not_a_text(self):
         with refused():
             validation.require_utf8("x", None)
 
@@ -173,14 +173,14 @@ class TestChoice:
         with pytest.raises(ChatworkParameterError, match="none, date, time"):
             validation.choice("x", "Date", validation.LIMIT_TYPES)
 
-    def test_knows_the_vendors_icons(self):
+    def test_has_the_icons_of_the_api_reference(self):
         assert len(set(validation.ICON_PRESETS)) == 17
         assert "magcup" in validation.ICON_PRESETS
 
 
 class TestFlag:
     @pytest.mark.parametrize(("value", "written"), [(True, "1"), (False, "0"), (1, "1"), (0, "0")])
-    def test_writes_a_truth_as_chatwork_does(self, value, written):
+    def test_writes_a_boolean_as_chatwork_does(self, value, written):
         assert validation.flag("x", value) == written
 
     @pytest.mark.parametrize("value", [None, "1", "0", "true", "", 2, -1, [], 0.5])
@@ -191,7 +191,7 @@ class TestFlag:
 
 class TestLinkCode:
     @given(ANYTHING | st.from_regex(r"[A-Za-z0-9_-]{0,55}", fullmatch=True))
-    def test_accepts_exactly_what_the_vendor_allows(self, value):
+    def test_accepts_exactly_the_documented_characters(self, value):
         allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
         if isinstance(value, str) and 1 <= len(value) <= 50 and set(value) <= allowed:
             assert validation.link_code("x", value) == value
@@ -217,19 +217,19 @@ class TestMediaType:
             "application/vnd.ms-excel",
         ],
     )
-    def test_takes_a_media_type(self, value):
+    def test_accepts_a_media_type(self, value):
         assert validation.media_type("x", value) == value
 
     @pytest.mark.parametrize(
         "value", ["", "csv", "text/", "/csv", "text/csv\r\nx: y", "text/csv;\n", "テキスト/csv", None, "a/b c"]
     )
-    def test_refuses_what_could_end_a_header_or_is_none(self, value):
+    def test_refuses_an_invalid_media_type(self, value):
         with refused():
             validation.media_type("x", value)
 
 
 class TestFileSize:
-    def test_takes_5_mib_and_not_a_byte_more(self):
+    def test_accepts_5_mib_and_not_a_byte_more(self):
         validation.file_size("file", 5 * 1024 * 1024)
         with pytest.raises(ChatworkParameterError, match="5 MiB"):
             validation.file_size("file", 5 * 1024 * 1024 + 1)
@@ -246,7 +246,7 @@ class TestLimit:
             with refused():
                 validation.limit("x", value)
 
-    def test_knows_milliseconds_when_it_sees_them(self):
+    def test_refuses_milliseconds(self):
         with pytest.raises(ChatworkParameterError, match="milliseconds"):
             validation.limit("limit", 1_767_225_600_000)
 
@@ -255,8 +255,8 @@ def at(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-class TestLimitIsAhead:
-    def test_takes_what_is_later_and_refuses_what_is_not(self):
+class TestRequireFutureDeadline:
+    def test_accepts_a_later_time_and_refuses_an_earlier_one(self):
         validation.require_future_deadline("limit", 101, "time", 100.5)
         with pytest.raises(ChatworkParameterError, match=r"^limit=100: 1970-01-01T09:01:40\+09:00 is in the past"):
             validation.require_future_deadline("limit", 100, "time", 100)
@@ -268,7 +268,7 @@ class TestLimitIsAhead:
     @pytest.mark.parametrize(
         "limit", ["2026-01-02T00:00:00+09:00", "2026-01-02T23:59:59+09:00", "2026-01-03T00:00:00+09:00"]
     )
-    def test_takes_a_date_until_its_day_ends_in_japan(self, now, limit):
+    def test_accepts_a_date_until_its_day_ends_in_japan(self, now, limit):
         validation.require_future_deadline("limit", int(at(limit)), "date", now)
 
     def test_refuses_the_day_before_in_japan(self, now):
@@ -276,9 +276,9 @@ class TestLimitIsAhead:
             validation.require_future_deadline("limit", int(at("2026-01-01T23:59:59+09:00")), "date", now)
 
 
-class TestGiven:
+class TestNoneIfBlank:
     @pytest.mark.parametrize("value", [None, "", "None"])
-    def test_is_nothing_where_a_template_had_nothing_to_render(self, value):
+    def test_is_none_where_a_template_rendered_no_value(self, value):
         assert validation.none_if_blank(value) is None
 
     @pytest.mark.parametrize("value", [0, "0", "none", [], "date"])

@@ -18,7 +18,7 @@ SIGNATURE = "T/q2/BnTTaGbXWek30Fp4MMQM9MI6urzEWoGgsouoKk="
 
 
 class TestVerify:
-    def test_accepts_what_was_signed_with_the_token(self):
+    def test_accepts_a_body_signed_with_the_token(self):
         assert verify(BODY, SIGNATURE, TOKEN)
 
     @pytest.mark.parametrize("body", [BODY + b"\n", BODY.replace(b"200", b"201"), b""])
@@ -32,7 +32,7 @@ class TestVerify:
     def test_refuses_another_token(self):
         assert not verify(BODY, SIGNATURE, base64.b64encode(b"other").decode())
 
-    def test_takes_a_signature_whose_plus_signs_a_query_turned_into_spaces(self):
+    def test_accepts_a_signature_from_a_query_with_spaces_for_plus_signs(self):
         signed = next(
             (body, signature)
             for body, signature in ((b"%d" % n, _sign(b"%d" % n)) for n in range(1000))
@@ -41,7 +41,7 @@ class TestVerify:
         assert verify(signed[0], signed[1].replace("+", " "), TOKEN)
 
     @pytest.mark.parametrize("token", ["", "  ", "not base64!", "あ"])
-    def test_names_a_token_that_cannot_be_one_without_showing_it(self, token):
+    def test_refuses_an_invalid_token_without_showing_it(self, token):
         with pytest.raises(ChatworkParameterError, match="webhook_token") as caught:
             verify(BODY, SIGNATURE, token)
         assert not token.strip() or token not in str(caught.value)
@@ -76,7 +76,7 @@ class TestParseEvent:
             *(BODY.replace(b'"room_id":100,', b""), BODY.replace(b"1700000001", b'"soon"'), b"[" * 100_000),
         ],
     )
-    def test_says_of_anything_else_that_it_is_no_webhook(self, body):
+    def test_refuses_anything_that_is_not_a_webhook(self, body):
         with pytest.raises(ChatworkParameterError, match="not a webhook of Chatwork"):
             parse_event(body)
 

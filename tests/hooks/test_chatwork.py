@@ -28,7 +28,7 @@ class TestOperations:
         assert inspect.signature(method).parameters == inspect.signature(build).parameters
         assert method.__doc__ == build.__doc__
 
-    def test_build_a_call_on_the_class_and_run_it_on_a_hook(self, chatwork_sandbox):
+    def test_return_a_call_on_the_class_and_run_it_on_a_hook(self, chatwork_sandbox):
         call = ChatworkHook.post_message(company.DATA_ROOM, "hello")
         assert isinstance(call, Call)
         assert not chatwork_sandbox.requests
@@ -43,7 +43,7 @@ class TestOperations:
 
 
 class TestRun:
-    def test_sends_a_call_in_both_ways(self, chatwork_sandbox):
+    def test_sends_a_call_synchronously_and_asynchronously(self, chatwork_sandbox):
         hook = ChatworkHook()
         hook.run(messages.post_message(company.DATA_ROOM, "sync"))
 
@@ -54,7 +54,7 @@ class TestRun:
         asyncio.run(send())
         assert [message["body"] for message in chatwork_sandbox.messages(company.DATA_ROOM)[-2:]] == ["sync", "async"]
 
-    def test_works_in_one_event_loop_after_the_other(self, chatwork_sandbox):
+    def test_works_in_several_event_loops_in_turn(self, chatwork_sandbox):
         hook = ChatworkHook()
 
         async def ask() -> int:
@@ -71,7 +71,7 @@ class TestRun:
         assert len({id(client) for client in clients}) == 1
         await hook.aclose()
 
-    async def test_closes_what_it_has_opened_once_and_may_go_on(self, chatwork_sandbox):
+    async def test_closes_its_connections_once_and_can_be_used_again(self, chatwork_sandbox):
         hook = ChatworkHook()
         await hook.aclose()
         await hook.arun(ChatworkHook.get_me())
@@ -80,7 +80,7 @@ class TestRun:
         await hook.arun(ChatworkHook.get_me())
         await hook.aclose()
 
-    def test_follows_steps(self, chatwork_sandbox):
+    def test_runs_a_flow(self, chatwork_sandbox):
         def steps():
             me = yield ChatworkHook.get_me()
             rooms = yield ChatworkHook.list_rooms()
@@ -98,7 +98,7 @@ class TestRun:
 
         assert asyncio.run(follow()) == expected
 
-    def test_has_the_patience_of_the_connection_or_its_own(self, chatwork_sandbox, monkeypatch):
+    def test_has_the_max_wait_of_the_connection_or_its_own(self, chatwork_sandbox, monkeypatch):
         connect(monkeypatch, chatwork_sandbox, max_wait=7)
         assert ChatworkHook().client.policy.max_wait == 7
         assert ChatworkHook(max_wait=0).client.policy.max_wait == 0
@@ -109,8 +109,8 @@ class TestRun:
             ChatworkHook().get_me()
 
 
-class TestRenew:
-    def test_goes_on_with_the_token_that_the_connection_has_by_now(self, chatwork_sandbox, monkeypatch):
+class TestReloadConnection:
+    def test_uses_the_new_token_of_the_connection(self, chatwork_sandbox, monkeypatch):
         chatwork_sandbox.add_token("another", company.YAMADA)
         hook = ChatworkHook()
         assert hook.get_me()["account_id"] == hook.quick_client.run(ChatworkHook.get_me())["account_id"] == company.BOT
@@ -121,7 +121,7 @@ class TestRenew:
         assert hook.quick_client.run(ChatworkHook.get_me())["account_id"] == company.YAMADA
         assert hook.settings.token == "another"
 
-    def test_says_where_it_is_the_same_token(self, chatwork_sandbox, monkeypatch):
+    def test_returns_false_for_the_same_token(self, chatwork_sandbox, monkeypatch):
         hook = ChatworkHook()
         connect(monkeypatch, chatwork_sandbox, max_wait=7)
         assert hook.reload_connection() is False
@@ -137,7 +137,7 @@ class TestGetConn:
 
 class TestRoomIdOrDefault:
     @pytest.mark.parametrize("given", [5, "5"])
-    def test_takes_the_room_given(self, given, chatwork_sandbox, monkeypatch):
+    def test_returns_the_given_room(self, given, chatwork_sandbox, monkeypatch):
         connect(monkeypatch, chatwork_sandbox, default_room_id=7)
         assert ChatworkHook().room_id_or_default(given) == given
 
@@ -147,7 +147,7 @@ class TestRoomIdOrDefault:
         connect(monkeypatch, chatwork_sandbox, default_room_id="7")
         assert ChatworkHook().room_id_or_default(given) == 7
 
-    def test_says_where_to_set_it_where_there_is_none(self, chatwork_sandbox, monkeypatch):
+    def test_names_the_field_to_set_where_there_is_none(self, chatwork_sandbox, monkeypatch):
         connect(monkeypatch, chatwork_sandbox)
         with pytest.raises(ChatworkParameterError, match="default_room_id in the connection chatwork_default"):
             ChatworkHook().room_id_or_default(None)
@@ -160,7 +160,7 @@ class TestDownloadFile:
         assert hook.download_file(company.DATA_ROOM, file_id, tmp_path) == str(tmp_path / "売上.csv")
         assert (tmp_path / "売上.csv").read_bytes() == b"1,2\n"
 
-    def test_asks_for_the_address_again_where_a_download_breaks_off(self, chatwork_sandbox, tmp_path):
+    def test_gets_a_new_url_where_a_download_fails(self, chatwork_sandbox, tmp_path):
         file_id = chatwork_sandbox.upload_file(company.DATA_ROOM, company.SATO, Upload("a.bin", b"x" * 1000))
         chatwork_sandbox.add_fault(Fault("cut", path="/sandbox/download/.*", times=2))
         hook = ChatworkHook()
@@ -168,7 +168,7 @@ class TestDownloadFile:
         assert (tmp_path / "a.bin").read_bytes() == b"x" * 1000
         assert sum(request.operation == "get_file" for request in chatwork_sandbox.requests) == 3
 
-    def test_gives_up_after_three_tries_and_leaves_nothing(self, chatwork_sandbox, tmp_path):
+    def test_gives_up_after_three_tries_and_writes_nothing(self, chatwork_sandbox, tmp_path):
         file_id = chatwork_sandbox.upload_file(company.DATA_ROOM, company.SATO, Upload("a.bin", b"x" * 1000))
         chatwork_sandbox.add_fault(Fault("cut", path="/sandbox/download/.*", times=None))
         with pytest.raises(ChatworkNetworkError):
@@ -177,7 +177,7 @@ class TestDownloadFile:
 
 
 class TestTestConnection:
-    def test_names_the_account_and_its_budget_and_posts_nothing(self, chatwork_sandbox):
+    def test_names_the_account_and_its_rate_limit_and_posts_nothing(self, chatwork_sandbox):
         before = chatwork_sandbox.snapshot()
         well, message = ChatworkHook().test_connection()
         assert well, message
@@ -203,7 +203,7 @@ class TestTestConnection:
         ],
         ids=["unreachable", "plain http", "no token", "bad extra"],
     )
-    def test_says_what_is_wrong_and_never_raises(self, connection, said, monkeypatch):
+    def test_reports_the_error_and_never_raises(self, connection, said, monkeypatch):
         # Without patience, so that it does not wait before it tries again.
         extra = {"max_wait": 0, **connection.get("extra", {})}
         written = json.dumps({"conn_type": "chatwork", **connection, "extra": extra})

@@ -54,7 +54,7 @@ class TestEveryOperator:
         assert {name: getattr(task, name) for name in given} == given
 
     @every_operator
-    def test_renders_every_argument_but_switches(self, operator):
+    def test_renders_every_argument_except_booleans(self, operator):
         parameters = inspect.signature(operator.__init__).parameters
         texts = {name for name, parameter in parameters.items() if parameter.annotation != "bool"} - {"self", "kwargs"}
         assert set(operator.template_fields) == texts | {"room_id", "chatwork_conn_id"}
@@ -72,7 +72,7 @@ class TestEveryOperator:
         assert use.operation in [request.operation for request in sandbox.requests]
 
     @every_operator
-    def test_works_in_the_room_of_the_connection_where_it_names_none(self, operator, sandbox, tmp_path, monkeypatch):
+    def test_uses_the_default_room_of_the_connection(self, operator, sandbox, tmp_path, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=str(ROOM))
         # A template of what is not there renders to the last one.
         for empty in (None, "", "None"):
@@ -88,7 +88,7 @@ class TestEveryOperator:
         assert not sandbox.requests
 
     @every_operator
-    def test_sends_nothing_to_a_room_that_cannot_be(self, operator, sandbox, tmp_path):
+    def test_sends_nothing_for_an_invalid_room_id(self, operator, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
         with pytest.raises(AirflowFailException, match="room_id='general'"):
             operator(task_id="t", room_id="general", **use.arguments).execute(context())
@@ -104,7 +104,7 @@ class TestEveryOperator:
             (404, errors.ChatworkNotFoundError),
         ],
     )
-    def test_fails_for_good_where_chatwork_refuses_for_good(self, operator, status, error, sandbox, tmp_path):
+    def test_fails_without_retries_where_chatwork_refuses_permanently(self, operator, status, error, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
         sandbox.add_fault(refusal(status))
         with pytest.raises(AirflowFailException, match="because") as caught:
@@ -122,7 +122,7 @@ class TestEveryOperator:
         ],
         ids=["429", "503", "refused", "malformed"],
     )
-    def test_leaves_what_may_pass_to_the_retries_of_airflow(self, operator, fault, error, sandbox, tmp_path):
+    def test_leaves_temporary_errors_to_the_retries_of_airflow(self, operator, fault, error, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
         sandbox.add_fault(fault)
         task = operator(task_id="t", room_id=ROOM, **use.arguments)
@@ -133,7 +133,7 @@ class TestEveryOperator:
         assert type(caught.value) is (errors.ChatworkUnknownOutcomeError if in_doubt else error)
 
     @every_operator
-    def test_shows_where_it_was_at_work(self, operator, sandbox, tmp_path):
+    def test_stores_the_target_of_its_links(self, operator, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
         ti = FakeTaskInstance()
         operator(task_id="t", room_id=f" {ROOM} ", **use.arguments).execute({"ti": ti})
@@ -156,7 +156,7 @@ class TestEveryOperator:
     @pytest.mark.parametrize(
         "operator", [ChatworkCreateTaskOperator, ChatworkSetTaskStatusOperator, ChatworkUploadFileOperator]
     )
-    def test_succeeds_without_its_link_where_that_cannot_be_found(self, operator, sandbox, tmp_path):
+    def test_succeeds_without_a_link_where_the_message_cannot_be_read(self, operator, sandbox, tmp_path):
         use = sample(operator, sandbox, tmp_path)
         sandbox.add_fault(Fault("status", method="GET", status=500, times=None))
         ti = FakeTaskInstance()
@@ -190,7 +190,7 @@ class TestCreatedOnce:
         assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
-    def test_a_later_try_finds_what_an_earlier_one_did_not_live_to_tell(self, operator, tries, sandbox):
+    def test_a_later_try_finds_what_an_earlier_one_created_before_it_crashed(self, operator, tries, sandbox):
         sandbox.add_fault(Fault("lost_reply", operation=CREATING[operator]))
         with pytest.raises(errors.ChatworkUnknownOutcomeError):
             tries.once_more()
@@ -215,7 +215,7 @@ class TestCreatedOnce:
         assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
-    def test_finds_it_where_the_store_failed_after_the_creation(self, operator, tries, sandbox):
+    def test_finds_the_result_where_the_store_failed_after_the_creation(self, operator, tries, sandbox):
         kept = tries.store.set
 
         def fail_on_the_result(key: str, value: Any, **options: Any) -> None:
@@ -238,7 +238,7 @@ class TestCreatedOnce:
         assert sandbox.write_count(CREATING[operator]) == 2
 
     @every_creating_operator
-    def test_a_cleared_task_creates_anew(self, operator, tries, sandbox):
+    def test_a_cleared_task_creates_again(self, operator, tries, sandbox):
         first = tries.once_more()
         tries.ti.max_tries += 3
         assert tries.once_more() != first
@@ -261,7 +261,7 @@ class TestCreatedOnce:
         assert sandbox.write_count(CREATING[operator]) == 1
 
     @every_creating_operator
-    def test_does_not_take_for_its_own_what_another_task_created_while_it_was_refused(self, operator, tries, sandbox):
+    def test_does_not_return_what_another_task_created_meanwhile(self, operator, tries, sandbox):
         sandbox.add_fault(Fault("status", operation=CREATING[operator], status=429))
         with pytest.raises(errors.ChatworkRateLimitError):
             tries.once_more()
@@ -281,7 +281,7 @@ class TestCreatedOnce:
         tries.once_more(due=timedelta(hours=3))
         assert sandbox.write_count("create_task") == 2
 
-    def test_only_what_creates_is_remembered(self, sandbox, tmp_path):
+    def test_only_operators_that_create_something_use_the_store(self, sandbox, tmp_path):
         # What asks creates as well; its own tests see to that.
         for operator in set(OPERATORS) - set(CREATING) - {ChatworkApprovalOperator}:
             store = FakeStore()
@@ -306,7 +306,7 @@ class Catch(BaseOperator):
 
 
 class TestInADag:
-    def test_hands_results_on_and_links_to_what_it_did(self, db, sandbox, monkeypatch, tmp_path):
+    def test_passes_results_on_and_links_to_the_message(self, db, sandbox, monkeypatch, tmp_path):
         people = [company.YAMADA, company.SATO, company.TAKAHASHI]
         (tmp_path / "dags").mkdir()
         handed_on: list[object] = []

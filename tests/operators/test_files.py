@@ -45,7 +45,7 @@ class TestChatworkUploadFileOperator:
         [({}, "①山田\n".encode()), ({"encoding": "cp932"}, b"\x87\x40\x8eR\x93c\n")],
         ids=["utf-8", "cp932"],
     )
-    def test_makes_a_file_of_a_text(self, encoding, content, sandbox):
+    def test_uploads_a_text_as_a_file(self, encoding, content, sandbox):
         assert upload(sandbox, content="①山田\n", filename="名簿.csv", **encoding) == ("名簿.csv", content)
 
     def test_uploads_an_empty_text(self, sandbox):
@@ -64,19 +64,19 @@ class TestChatworkUploadFileOperator:
         ],
         ids=["nothing", "both", "no name", "unencodable", "encoding", "path in name", "too large"],
     )
-    def test_sends_nothing_that_cannot_be_uploaded(self, arguments, said, sandbox):
+    def test_sends_nothing_that_chatwork_would_refuse(self, arguments, said, sandbox):
         with pytest.raises(AirflowFailException, match=said):
             ChatworkUploadFileOperator(task_id="t", room_id=ROOM, **arguments).execute(context())
         assert not sandbox.requests
 
-    def test_never_loads_nor_sends_a_file_that_is_too_large(self, sandbox, tmp_path):
+    def test_does_not_read_or_send_a_file_that_is_too_large(self, sandbox, tmp_path):
         with (tmp_path / "endless.bin").open("wb") as file:
             file.truncate(2**40)
         with pytest.raises(AirflowFailException, match=r"endless\.bin.*5 MiB"):
             upload(sandbox, file=tmp_path / "endless.bin")
         assert not sandbox.requests
 
-    def test_leaves_a_missing_file_to_the_retries(self, sandbox, tmp_path):
+    def test_leaves_a_missing_file_to_the_retries_of_airflow(self, sandbox, tmp_path):
         with pytest.raises(FileNotFoundError):
             upload(sandbox, file=tmp_path / "not-yet.csv")
         assert not sandbox.requests
@@ -106,12 +106,12 @@ class TestChatworkDownloadFileOperator:
         self.download(file_id, f"file://{tmp_path}/")
         assert (tmp_path / "指標 2026.csv").read_bytes() == b"x" * 200_000
 
-    def test_replaces_what_is_there(self, file_id, tmp_path):
+    def test_replaces_an_existing_file(self, file_id, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"before")
         self.download(file_id, tmp_path / "a.csv")
         assert (tmp_path / "a.csv").stat().st_size == 200_000
 
-    def test_leaves_what_is_there_where_the_download_breaks_off(self, file_id, sandbox, tmp_path):
+    def test_keeps_the_existing_file_where_the_download_fails(self, file_id, sandbox, tmp_path):
         (tmp_path / "a.csv").write_bytes(b"before")
         sandbox.add_fault(Fault("cut", path="/sandbox/download/.*", times=None))
         with pytest.raises(ChatworkNetworkError):
@@ -119,12 +119,12 @@ class TestChatworkDownloadFileOperator:
         assert (tmp_path / "a.csv").read_bytes() == b"before"
         assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
-    def test_sends_the_token_with_no_download(self, file_id, sandbox, tmp_path):
+    def test_sends_no_token_with_a_download(self, file_id, sandbox, tmp_path):
         self.download(file_id, tmp_path)
         [fetched] = [request for request in sandbox.requests if request.path.startswith("/sandbox/download/")]
         assert fetched.account_id is None
 
-    def test_fails_for_good_where_there_is_no_such_file(self, sandbox, tmp_path):
+    def test_fails_without_retries_where_the_file_does_not_exist(self, sandbox, tmp_path):
         with pytest.raises(AirflowFailException, match="404"):
             self.download(999, tmp_path)
         assert not list(tmp_path.iterdir())

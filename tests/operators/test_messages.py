@@ -31,7 +31,7 @@ class TestChatworkPostMessageOperator:
         assert body_of(sandbox, message_id) == body
 
     @pytest.mark.parametrize(("self_unread", "sent"), [(True, "1"), (False, "0")])
-    def test_may_leave_it_unread_for_oneself(self, self_unread, sent, sandbox):
+    def test_can_leave_the_message_unread_for_its_author(self, self_unread, sent, sandbox):
         task = ChatworkPostMessageOperator(task_id="t", room_id=ROOM, body="hi", self_unread=self_unread)
         task.execute(context())
         assert sandbox.requests[-1].form["self_unread"] == sent
@@ -47,13 +47,13 @@ class TestChatworkPostMessageOperator:
         ],
         ids=["empty", "long", "none", "number", "half a character"],
     )
-    def test_sends_nothing_that_chatwork_would_not_take(self, body, said, sandbox):
+    def test_sends_nothing_that_chatwork_would_refuse(self, body, said, sandbox):
         with pytest.raises(AirflowFailException, match=said):
             ChatworkPostMessageOperator(task_id="t", room_id=ROOM, body=body).execute(context())
         assert not sandbox.requests
 
     @pytest.mark.parametrize("room", [company.NOTICE_ROOM, company.PRIVATE_ROOM])
-    def test_fails_for_good_in_a_room_where_the_account_may_not_write(self, room, sandbox):
+    def test_fails_without_retries_in_a_room_where_the_account_may_not_post(self, room, sandbox):
         with pytest.raises(AirflowFailException) as caught:
             ChatworkPostMessageOperator(task_id="t", room_id=room, body="hi").execute(context())
         assert isinstance(caught.value.__cause__, ChatworkForbiddenError)
@@ -67,13 +67,13 @@ class TestChatworkEditMessageOperator:
         assert body_of(sandbox, message_id) == "after"
 
     @pytest.mark.parametrize("message_id", ["", "last", None, 1.5])
-    def test_sends_nothing_for_a_message_that_cannot_be(self, message_id, sandbox):
+    def test_sends_nothing_for_an_invalid_message_id(self, message_id, sandbox):
         task = ChatworkEditMessageOperator(task_id="t", room_id=ROOM, message_id=message_id, body="after")
         with pytest.raises(AirflowFailException, match="message_id"):
             task.execute(context())
         assert not sandbox.requests
 
-    def test_fails_for_good_on_somebody_elses_message(self, sandbox):
+    def test_fails_without_retries_for_the_message_of_another_account(self, sandbox):
         message_id = sandbox.post_message(ROOM, company.SATO, "mine")
         with pytest.raises(AirflowFailException):
             ChatworkEditMessageOperator(task_id="t", room_id=ROOM, message_id=message_id, body="x").execute(context())
@@ -87,20 +87,20 @@ class TestChatworkDeleteMessageOperator:
         assert task.execute(context()) == message_id
         assert body_of(sandbox, message_id) == "[deleted]"
 
-    def test_fails_for_good_where_it_was_deleted_before(self, sandbox):
+    def test_fails_without_retries_where_the_message_was_deleted_before(self, sandbox):
         message_id = sandbox.post_message(ROOM, company.BOT, "before")
         sandbox.delete_message(ROOM, message_id)
         with pytest.raises(AirflowFailException) as caught:
             ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id).execute(context())
         assert isinstance(caught.value.__cause__, ChatworkNotFoundError)
 
-    def test_succeeds_where_an_earlier_try_may_have_deleted_it(self, sandbox):
+    def test_succeeds_at_a_retry_where_the_message_does_not_exist(self, sandbox):
         message_id = sandbox.post_message(ROOM, company.BOT, "before")
         sandbox.delete_message(ROOM, message_id)
         task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=f" {message_id} ")
         assert task.execute({"ti": FakeTaskInstance(try_number=2)}) == message_id
 
-    def test_takes_it_for_deleted_where_an_earlier_try_may_have_done_it(self, sandbox):
+    def test_succeeds_at_a_retry_where_the_first_answer_was_lost(self, sandbox):
         message_id = sandbox.post_message(ROOM, company.BOT, "before")
         sandbox.delete_message(ROOM, message_id)
         task = ChatworkDeleteMessageOperator(task_id="t", room_id=ROOM, message_id=message_id)

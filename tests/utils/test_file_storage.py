@@ -42,7 +42,7 @@ def in_memory(tmp_path: Path):
 
 
 class TestReadUpload:
-    def test_takes_a_path_in_every_form(self, report):
+    def test_accepts_a_path_in_every_form(self, report):
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
         expected = Upload("売上.csv", "日付,売上\n".encode(), "text/csv")
@@ -58,7 +58,7 @@ class TestReadUpload:
         assert (upload.filename, upload.content_type) == ("report.tsv", "text/x")
         assert file_storage.read_upload(report, filename="report.json").content_type == "application/json"
 
-    def test_takes_a_file_of_exactly_the_limit(self, tmp_path):
+    def test_accepts_a_file_of_exactly_the_limit(self, tmp_path):
         path = tmp_path / "full.bin"
         path.write_bytes(bytes(MAX_FILE))
         assert len(file_storage.read_upload(path).content) == MAX_FILE
@@ -78,7 +78,7 @@ class TestReadUpload:
         with pytest.raises(ChatworkParameterError, match="5 MiB"):
             file_storage.read_upload(path)
 
-    def test_leaves_a_missing_file_to_the_system(self, tmp_path):
+    def test_raises_the_error_of_the_system_for_a_missing_file(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             file_storage.read_upload(tmp_path / "missing.csv")
 
@@ -96,7 +96,7 @@ class TestUploadOfText:
         upload = file_storage.upload_of_text("①山田", filename="名簿.csv", encoding=encoding)
         assert upload == Upload("名簿.csv", expected, "text/csv")
 
-    def test_says_which_character_does_not_fit_and_where(self):
+    def test_names_the_character_that_cannot_be_encoded_and_its_position(self):
         with pytest.raises(ChatworkParameterError) as caught:
             file_storage.upload_of_text("寿司 🍣", filename="a.csv", encoding="cp932")
         assert str(caught.value) == "content='🍣': cp932 has no such character (at 3); use utf-8 or replace it"
@@ -108,7 +108,7 @@ class TestUploadOfText:
         with pytest.raises(ChatworkParameterError, match=r"encoding='shift-jis2004'.*cp932"):
             file_storage.upload_of_text("a", filename="a.csv", encoding="shift-jis2004")
 
-    def test_refuses_what_is_no_text(self):
+    def test_refuses_a_value_that_is_not_a_text(self):
         content: Any = b"1,2"
         with pytest.raises(ChatworkParameterError, match="content=b'1,2': give a text, not bytes"):
             file_storage.upload_of_text(content, filename="a.csv")
@@ -129,7 +129,7 @@ class TestGuessContentType:
             ("a.csv.gz", "application/octet-stream"),
         ],
     )
-    def test_goes_by_the_name(self, name, expected):
+    def test_depends_on_the_suffix(self, name, expected):
         assert file_storage.guess_content_type(name) == expected
 
 
@@ -145,7 +145,7 @@ class TestSave:
         assert path.read_bytes() == b"hello"
         assert parts_of(path.parent) == ["a.txt"]
 
-    def test_writes_into_a_folder_that_is_there(self, tmp_path):
+    def test_writes_into_an_existing_folder(self, tmp_path):
         assert file_storage.save([b"x"], tmp_path, name="売上.csv", size=1) == str(tmp_path / "売上.csv")
 
     def test_writes_into_a_folder_that_ends_in_a_slash(self, tmp_path):
@@ -170,7 +170,7 @@ class TestSave:
             ("a\0b", "ab"),
         ],
     )
-    def test_stays_in_the_folder_whatever_the_name_says(self, tmp_path, name, written):
+    def test_stays_in_the_folder_whatever_path_the_name_contains(self, tmp_path, name, written):
         folder = tmp_path / "deep" / "folder"
         folder.mkdir(parents=True)
         assert file_storage.save([b"x"], folder, name=name, size=1) == str(folder / written)
@@ -186,12 +186,12 @@ class TestSave:
         ],
         ids=["stem", "no suffix", "suffix"],
     )
-    def test_shortens_a_name_that_the_system_would_not_take(self, tmp_path, name, written):
+    def test_shortens_a_name_that_the_file_system_would_refuse(self, tmp_path, name, written):
         assert Path(file_storage.save([b"x"], tmp_path, name=name, size=1)).name.endswith(written[-84:])
         assert (tmp_path / parts_of(tmp_path)[0]).read_bytes() == b"x"
 
     @pytest.mark.parametrize("chunks", [[b"hell"], [b"hello", b"!"], []])
-    def test_leaves_no_part_of_a_file_of_another_size(self, tmp_path, chunks):
+    def test_writes_no_file_of_another_size(self, tmp_path, chunks):
         with pytest.raises(ChatworkNetworkError, match="than its 5 bytes"):
             file_storage.save(chunks, tmp_path, name="a.txt", size=5)
         assert parts_of(tmp_path) == []
@@ -205,7 +205,7 @@ class TestSave:
         with pytest.raises(ChatworkNetworkError, match="more than its 5 bytes"):
             file_storage.save(endless(), tmp_path, name="a.txt", size=5)
 
-    def test_replaces_a_file_only_by_a_whole_one(self, tmp_path):
+    def test_replaces_a_file_only_by_a_complete_one(self, tmp_path):
         path = tmp_path / "a.txt"
         path.write_bytes(b"before")
         seen = []
@@ -219,7 +219,7 @@ class TestSave:
         assert seen == [b"before"]
         assert path.read_bytes() == b"hello"
 
-    def test_keeps_what_was_there_where_the_download_fails(self, tmp_path):
+    def test_keeps_the_existing_file_where_the_download_fails(self, tmp_path):
         path = tmp_path / "a.txt"
         path.write_bytes(b"before")
 
@@ -232,7 +232,7 @@ class TestSave:
         assert path.read_bytes() == b"before"
         assert parts_of(tmp_path) == ["a.txt"]
 
-    def test_lets_others_read_as_the_system_is_set_up(self, tmp_path):
+    def test_sets_the_permissions_by_the_umask(self, tmp_path):
         mask = os.umask(0o027)
         try:
             file_storage.save([b"x"], tmp_path / "a.txt", name="", size=1)
@@ -249,7 +249,7 @@ class TestSave:
         file_storage.save([b"x"], f"{in_memory}/", name="../b.txt", size=1)
         assert (in_memory / "b.txt").read_bytes() == b"x"
 
-    def test_keeps_what_was_in_an_object_storage_where_the_download_fails(self, in_memory):
+    def test_keeps_the_object_where_the_download_fails(self, in_memory):
         (in_memory / "a.txt").write_bytes(b"before")
         with pytest.raises(ChatworkNetworkError):
             file_storage.save([b"hell"], in_memory / "a.txt", name="", size=5)
@@ -258,7 +258,7 @@ class TestSave:
             file_storage.save([b"hell"], in_memory / "b.txt", name="", size=5)
         assert [path.name for path in in_memory.iterdir()] == ["a.txt"]
 
-    def test_takes_any_path_object(self, tmp_path):
+    def test_accepts_any_path_object(self, tmp_path):
         class Somewhere(os.PathLike[str]):
             def __fspath__(self) -> str:
                 return str(tmp_path / "a.txt")
@@ -270,7 +270,7 @@ class TestSave:
         assert parts_of(tmp_path) == ["a.txt"]
 
 
-class TestWhatPeopleTrippedOver:
+class TestReportedProblems:
     @pytest.mark.parametrize("content", [5, b"bytes", None, {"a": 1}])
     def test_a_content_that_is_no_text_is_named(self, content):
         with pytest.raises(ChatworkParameterError, match="content"):

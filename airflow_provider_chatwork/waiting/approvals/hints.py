@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkError
-from airflow_provider_chatwork.api.messages import post_message
+from airflow_provider_chatwork.api.messages import position, post_message
 from airflow_provider_chatwork.api.notation import reply
 from airflow_provider_chatwork.api.retry import is_retryable
 from airflow_provider_chatwork.utils.i18n import Catalog
@@ -56,7 +56,7 @@ def find_posted_hints(question: Question, page: Sequence[models.Message], state:
                 if invalidated.get(addressee[1]) is None:
                     invalidated[addressee[1]] = message["message_id"]
                 # The hint does not name the message that invalidated the vote, so every vote before the hint is void.
-                invalidated_at.setdefault(addressee[1], [message["send_time"], int(message["message_id"])])
+                invalidated_at.setdefault(addressee[1], [*position(message)])
     return {**state, "hinted": hinted, "invalidated": invalidated, "invalidated_at": invalidated_at}
 
 

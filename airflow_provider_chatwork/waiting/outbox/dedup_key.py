@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from airflow_provider_chatwork.api.messages import position
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.urls import message_url
 from airflow_provider_chatwork.api.validation import LANGUAGES
@@ -42,7 +43,7 @@ class DedupKey:
     def find(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages that have this key, oldest first."""
         found = [m for m in messages if m["account"]["account_id"] == self.account_id and self._is_in(m)]
-        return sorted(found, key=lambda message: (message["send_time"], int(message["message_id"])))
+        return sorted(found, key=position)
 
     def by_time_only(self) -> DedupKey:
         """Return a key that no message from before ``since`` has, whatever its label is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_provider_chatwork.api.messages import PAGE
+from airflow_provider_chatwork.api.messages import PAGE, position
 from airflow_provider_chatwork.api.models import Message
 
 # How many messages are kept, as a triggerer may run for months.
@@ -45,8 +45,8 @@ class SentLog:
             self._begins_at, earlier = float("-inf"), []
         elif ids & self._page_ids:
             # The pages overlap, so no message between them is missing.
-            oldest = _order(page[0])
-            earlier = [message for message in self._from_pages if _order(message) < oldest]
+            oldest = position(page[0])
+            earlier = [message for message in self._from_pages if position(message) < oldest]
         else:
             self._begins_at, earlier = page[0]["send_time"], []
         self._from_pages = (earlier + own)[-_MAX_MESSAGES:]
@@ -63,7 +63,3 @@ class SentLog:
         account = {"account_id": self._account_id, "name": "", "avatar_image_url": ""}
         message = {"message_id": message_id, "account": account, "body": body, "send_time": int(unix_now)}
         self._not_in_pages.append((after, {**message, "update_time": 0}))  # type: ignore[typeddict-item]
-
-
-def _order(message: Message) -> tuple[int, int]:
-    return message["send_time"], int(message["message_id"])
