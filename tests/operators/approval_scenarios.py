@@ -46,7 +46,7 @@ def logged(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) 
 
 
 def approval(**arguments: Any) -> ChatworkApprovalOperator:
-    """Return an operator. Unless told otherwise it gives no time to answer, and then rejects."""
+    """Return an operator. By default it gives no time to answer, and then rejects."""
     return ChatworkApprovalOperator(
         task_id="ask",
         **{

@@ -110,7 +110,7 @@ class TestQuestion:
             with pytest.raises(TaskDeferred) as deferred:
                 approval(deferrable=True, timeout=600).execute({"ti": FakeTaskInstance(run_id=run_id)})
             asked.append(deferred.value.trigger.serialize()[1]["question"]["message_id"])
-            # The second is not posted at the first try, and looked for.
+            # The second is not posted by the first request, so that the client looks for it.
             scenario.sandbox.add_fault(Fault("status", operation="post_message", status=503, executed=False, times=1))
         assert asked == [message["message_id"] for message in scenario.own_messages]
         assert len({*asked}) == 2
@@ -303,7 +303,7 @@ class TestDeferral:
         [("fail", AirflowSensorTimeout), ("skip", AirflowSkipException), ("承認", AirflowSensorTimeout)],
     )
     def test_no_option_is_chosen_if_airflow_ends_the_wait(self, error, on_timeout, end):
-        # The first is how Airflow 3 says it, the second how 2.11 does.
+        # The first is the text of Airflow 3, the second that of 2.11.
         with pytest.raises(end, match="not read in time"):
             approval(on_timeout=on_timeout).resume_execution("__fail__", {"error": error}, context())
 

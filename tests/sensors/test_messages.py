@@ -364,7 +364,7 @@ class TestEveryMode:
         self.wait(mode, scenario, case)
         operations = [request.operation for request in scenario.sandbox.requests]
         assert operations[:2] == ["list_messages"] * 2
-        # Each process asks by itself, and each look in mode reschedule is another one.
+        # Each process requests it, and in mode `reschedule` each poll is another process.
         assert operations.count("get_me") == (3 if mode == "reschedule" else 1)
 
     @pytest.mark.parametrize("mode", MODES)
@@ -393,7 +393,7 @@ class TestEveryMode:
         shown = capsys.readouterr()
         # Airflow's log goes here or there, depending on its version.
         said = max(text.count("may have been missed") for text in (caplog.text, shown.out, shown.err))
-        # Each process says it by itself, and each look in mode reschedule is another one.
+        # Each process logs it, and in mode `reschedule` each poll is another process.
         assert said == (4 if mode == "reschedule" else 1)
 
 
@@ -448,7 +448,7 @@ class TestRendering:
 
 
 class TestStart:
-    """When a wait began that was not told where to begin."""
+    """The start of a wait without the argument ``since``."""
 
     NOW = 1_800_000_000
 
@@ -487,7 +487,7 @@ class TestStart:
         task["ti"].waiting_since = f"{self.at(3600):%FT%T.%fZ}"
         assert self.since(task, "reschedule") == self.NOW - 3600
 
-    @pytest.mark.skipif(VERSION >= (3, 0), reason="Airflow 3 tells it through the task instance")
+    @pytest.mark.skipif(VERSION >= (3, 0), reason="Airflow 3 has it in the task instance")
     def test_is_the_start_of_the_first_process_on_airflow_2_too(self, db, sandbox):
         from airflow.models.taskreschedule import TaskReschedule
         from airflow.utils.session import create_session
@@ -543,8 +543,8 @@ class TestStart:
     def test_the_argument_since_comes_first(self, sandbox):
         store = FakeStore()
         self.since(self.task(ago=100, task_state_store=store))
-        told = self.since(self.task(ago=3, task_state_store=store), since=self.NOW - 50, reply_to="77")
-        assert told == self.NOW - 50
+        since = self.since(self.task(ago=3, task_state_store=store), since=self.NOW - 50, reply_to="77")
+        assert since == self.NOW - 50
 
     def test_another_value_in_the_store_is_ignored(self, sandbox):
         store = FakeStore()
@@ -555,7 +555,7 @@ class TestStart:
 class TestSavedState:
     """What one process in mode ``reschedule`` stores for the next one."""
 
-    def look(self, sandbox: ServedSandbox, store: FakeStore, question: str) -> Any:
+    def poll(self, sandbox: ServedSandbox, store: FakeStore, question: str) -> Any:
         sensor = ChatworkMessageSensor(
             task_id="wait", room_id=ROOM, mode="reschedule", deferrable=False, since=question, matches="はい"
         )
@@ -569,21 +569,21 @@ class TestSavedState:
         for _ in range(3):
             scenario.chat(60)
             newest = scenario.sandbox.messages(ROOM)[-1]
-            kept = self.look(scenario.sandbox, store, scenario.question)
-            assert kept["seen"] == [newest["send_time"], int(newest["message_id"])]
-            assert kept["possible_loss"] is False
+            saved = self.poll(scenario.sandbox, store, scenario.question)
+            assert saved["seen"] == [newest["send_time"], int(newest["message_id"])]
+            assert saved["possible_loss"] is False
 
     def test_has_a_possible_loss(self, db, scenario):
         store = FakeStore()
         for chatter in (140, 0, 10):
             scenario.chat(chatter)
-            assert self.look(scenario.sandbox, store, scenario.question)["possible_loss"] is True
+            assert self.poll(scenario.sandbox, store, scenario.question)["possible_loss"] is True
 
     def test_is_not_written_without_a_new_message(self, db, scenario):
         store = FakeStore()
-        self.look(scenario.sandbox, store, scenario.question)
+        self.poll(scenario.sandbox, store, scenario.question)
         store.set = None  # type: ignore[method-assign,assignment]
-        self.look(scenario.sandbox, store, scenario.question)
+        self.poll(scenario.sandbox, store, scenario.question)
 
 
 class TestDeferral:

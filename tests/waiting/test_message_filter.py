@@ -25,7 +25,7 @@ START = 1_800_000_000
 
 
 def message(number: int, body: str = "こんにちは", account_id: int = SATO, send_time: int | None = None) -> Any:
-    """The message of a number: one comes every second."""
+    """Return the message of a number; one comes every second."""
     return {
         "message_id": str(FIRST_ID + number),
         "account": {"account_id": account_id, "name": NAMES[account_id], "avatar_image_url": ""},
@@ -36,7 +36,7 @@ def message(number: int, body: str = "こんにちは", account_id: int = SATO, 
 
 
 def page(first: int, last: int) -> list[Any]:
-    """What Chatwork shows after the last of these messages, where the first is the oldest of the room."""
+    """Return the page after the last of these messages; the first is the oldest of the room."""
     return [message(number) for number in range(max(first, last - 99), last + 1)]
 
 

@@ -1,4 +1,4 @@
-"""A question, what people say to it, and a room to look at; all without Chatwork."""
+"""A question, replies to it, and a room, all without Chatwork."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def question(**more: Any) -> Question:
 
 
 def message(number: int, account_id: int, body: str, **more: Any) -> models.Message:
-    """The message so many behind the question, which came that many seconds later."""
+    """Return a message that many ids, and that many seconds, after the question."""
     return {
         "message_id": str(int(QUESTION) + number),
         "account": {"account_id": account_id, "name": NAMES.get(account_id, "誰か"), "avatar_image_url": ""},
@@ -65,7 +65,7 @@ def other_messages(count: int, begin: int) -> list[models.Message]:
 
 
 class FakeRoom:
-    """Takes what is posted, or refuses it, and tells who is there and what is behind the page.
+    """Answers calls: takes or rejects posts, lists the members, and returns messages that are not on the page.
 
     :param refusal: what it refuses posts with.
     :param members: the roles of those who are in the room.

@@ -101,7 +101,7 @@ class TestHint:
         given = message(6, BOT, room.posted[0].replace("\n", "\r\n") + "\n")
         result = poll_page(page(reply(5, SATO, "うーん"), given), room=room)
         assert result.state["hinted"] == {str(SATO): "1006"}
-        # Also where the message it replies to is behind the page.
+        # Also if the message that it replies to has left the page.
         result = poll_page([given, *other_messages(98, 10), reply(300, SATO, "はて")], room=room)
         assert result.state["hinted"] == {str(SATO): "1006"}
         assert len(room.posted) == 1
@@ -176,7 +176,7 @@ class TestInvalidatedVote:
         assert choices(second) == []
         assert second.state["votes"] == []
         assert has_new_votes_or_hints(first.state, second.state)
-        # Now what took it back is behind the page, too.
+        # Now the reply that invalidated it has left the page, too.
         third = poll_page([*other_messages(99, 300), reply(500, YAMADA, "承認")], second.state)
         assert (third.outcome, choices(third)) == ("open", [(YAMADA, "承認")])
 
@@ -192,11 +192,11 @@ class TestInvalidatedVote:
             (reply(6, SATO, "1", update_time=BEGIN + 50), True),
             (reply(50, SATO, "承認"), True),
         ],
-        ids=["deleted", "behind the page", "cleared up", "anew"],
+        ids=["deleted", "left the page", "corrected", "new answer"],
     )
     def test_only_a_new_answer_counts_again(self, last, counts):
         first = poll_page(page(reply(5, SATO, "承認"), reply(6, SATO, "取り消します")))
-        # As after a restart.
+        # As JSON, as after a restart.
         result = poll_page(page(reply(5, SATO, "承認"), last), json.loads(json.dumps(first.state)))
         assert choices(result) == ([(SATO, "承認")] if counts else [])
 
@@ -216,11 +216,11 @@ class TestInvalidatedVote:
         room = FakeRoom()
         said = [reply(5, SATO, "承認"), reply(6, SATO, "取り消します")]
         poll_page(page(*said), room=room)
-        told = message(7, BOT, room.posted[0])
-        # What an earlier version has kept has no moments.
+        notice = message(7, BOT, room.posted[0])
+        # The second state knows the notice, but not when the vote was invalidated.
         state: ApprovalState = {**new_state(BEGIN), "hinted": {str(SATO): "1007"}, "invalidated": {str(SATO): "1007"}}
         for known in (new_state(BEGIN), state):
-            gone = page(said[0], message(6, SATO, "[deleted]"), told)
+            gone = page(said[0], message(6, SATO, "[deleted]"), notice)
             assert choices(poll_page(gone, known, room)) == []
             assert choices(poll_page([*gone, reply(8, SATO, "承認")], known, room)) == [(SATO, "承認")]
         assert len(room.posted) == 1
@@ -247,7 +247,7 @@ class TestInvalidatedVote:
         assert [self.NOTICE in body and "-1005]" in body for body in room.posted] == ([] if counts else [True])
         poll_page(said, first.state, room)
         assert len(room.posted) == (not counts)
-        # Who answers anew after that is state.
+        # A new answer after that counts.
         assert choices(poll_page([*said, reply(60, SATO, "却下")], first.state, room)) == [(SATO, "却下")]
 
     def test_an_edit_before_it_does_not_invalidate_it(self):

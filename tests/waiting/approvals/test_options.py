@@ -166,13 +166,13 @@ class TestOptions:
     @given(st.text(max_size=40), st.sampled_from([YES, NO, "1", "１"]))
     def test_an_option_with_any_visible_addition_names_no_option(self, more, option):
         addition = normalize(more.partition("\n")[0])
-        # What reads as the option once more ("1 承認"), or as a longer number, is asked about above.
+        # Additions that form an option again ("1 承認"), or a longer number, are tested above.
         assume(addition and addition.strip("!") and addition not in (".", "。") and addition != normalize(option))
         assume(not addition[0].isdigit() and "承認" not in addition and "却下" not in addition)
         assume(not addition.startswith(("!", ".", "。")))
         assert self.OPTIONS.parse(option + more)[0] is None
 
-    # What people type in between and behind without seeing it, and how else they type what they see.
+    # Invisible characters, and other ways to type the same visible text.
     UNSEEN = st.text(st.sampled_from("\u200b\u200d\u2060\ufeff\ufe0f\u3000 \t"), max_size=3)
     MARKS = st.sampled_from(
         ["", "。", "．", ".", "!", "！！", " ！", "?", "、", "…", "しません", "です", "\n", "\u0304", "1"]
@@ -181,7 +181,7 @@ class TestOptions:
     @st.composite
     @staticmethod
     def written(draw: st.DrawFn) -> str:
-        """Options and numbers as people type them, in all widths, and now and then something more."""
+        """Options and numbers in all widths, sometimes with additions."""
         unseen = TestOptions.UNSEEN
         forms = [
             "承認",
@@ -218,7 +218,7 @@ class TestOptions:
             assert not set(line) & set("?、…")
 
         check()
-        # That it passes means something only where options were read.
+        # Otherwise the test would pass without any answer.
         assert all(hits[option] >= 10 for option in self.OPTIONS.texts)
         assert hits[None] >= 10
 

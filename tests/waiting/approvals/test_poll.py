@@ -122,7 +122,7 @@ class TestPoll:
 
     @pytest.mark.parametrize("empty", [[], [message(50, 9, "雑談")]], ids=["nothing", "a part"])
     def test_a_shorter_page_keeps_the_votes_before_it(self, empty):
-        # As on the Free plan, which hides what is old.
+        # As in Chatwork's Free plan, which hides old messages.
         first = poll_page(page(reply(5, SATO, "承認")))
         assert choices(poll_page(empty, first.state)) == [(SATO, "承認")]
 

@@ -24,7 +24,7 @@ from tests.waiting.approvals.fake_room import (
 
 
 class TestOldMessages:
-    """Before anything is decided, what was state and is not on the page any more is read once more."""
+    """Before a decision, the messages of votes that have left the page are read again."""
 
     VOTE = reply(5, SATO, "承認")
 
@@ -74,7 +74,7 @@ class TestOldMessages:
         assert poll_page(now, first.state, FakeRoom(behind=[self.VOTE])).outcome == "question_deleted"
         result = poll_page(now, first.state, FakeRoom(behind=[ASKED, self.VOTE]))
         assert (result.outcome, result.choice) == ("decided", "承認")
-        # The two have to come one after the other.
+        # The two 404 have to be consecutive.
         assert poll_page(now, result.state, FakeRoom(behind=[self.VOTE])).outcome == "open"
 
     def test_are_not_read_while_the_question_is_open(self):
@@ -92,7 +92,7 @@ class TestOldMessages:
         room = FakeRoom(behind=[self.VOTE])
         state = poll_page(page(self.VOTE)).state
         assert poll_page(other_messages(100, 10), state, room, now=DEADLINE).outcome == "question_deleted"
-        # There is no later look to ask for the question again.
+        # No later poll can request the question again.
         assert room.asked == ["members", f"messages/{QUESTION}", f"messages/{QUESTION}", "messages/1005"]
 
     @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ class TestMembers:
         three = {"approvers": [SATO, YAMADA, TAKAHASHI]}
         result = self.later(room, reply(5, SATO, "承認"), reply(6, YAMADA, "承認"), **three)
         assert (result.outcome, choices(result)) == ("open", [(SATO, "承認")])
-        # Nor is anybody helped who is not there.
+        # An approver who left gets no hint.
         said = [reply(5, SATO, "承認"), reply(6, YAMADA, "え"), reply(7, TAKAHASHI, "承認")]
         assert self.later(room, *said, **three).outcome == "decided"
         assert room.posted == []

@@ -36,7 +36,7 @@ def answer(account_id: int, choice: str, at: int = 0) -> Vote:
 
 
 def count(*answers: tuple[int, str], quorum: int, people: int = 3, **more: Any) -> Tally:
-    """The verdict on answers given one after the other by people numbered from 1."""
+    """Tally votes that came one after the other, from accounts numbered from 1."""
     return tally(
         [answer(account_id, choice, at) for at, (account_id, choice) in enumerate(answers)],
         **{
@@ -81,11 +81,11 @@ class TestTally:
             ([(1, YES), (2, YES), (3, NO)], 3, Tally("decided", NO)),
             ([(1, YES), (2, MAYBE)], 3, Tally("tied")),
             ([(1, YES), (2, MAYBE), (3, NO)], 3, Tally("decided", NO)),
-            # Whoever changes their mind means the latest.
+            # Only the latest vote of an approver counts.
             ([(1, YES), (1, NO), (2, YES)], 2, Tally("open")),
             ([(1, NO), (1, YES), (2, YES)], 2, Tally("decided", YES)),
             ([(1, YES), (2, YES), (2, NO)], 2, Tally("open")),
-            # Strangers and unknown options do not count.
+            # Other accounts and unknown options do not count.
             ([(9, YES), (8, YES), (7, YES)], 1, Tally("open")),
             ([(1, "賛成")], 1, Tally("open")),
         ],
@@ -94,7 +94,7 @@ class TestTally:
         assert count(*votes, quorum=quorum) == verdict
 
     def test_the_time_of_the_latest_vote_counts(self):
-        # The first had another mind first, and so was the last to agree.
+        # The first approver changed the vote, and so agreed last.
         votes = [(1, NO), (2, YES), (3, NO), (4, NO), (1, YES)]
         assert count(*votes, quorum=2, people=4) == Tally("decided", NO)
 
