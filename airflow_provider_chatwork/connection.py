@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -21,13 +22,14 @@ class ConnectionFields(Protocol):
     password: str | None
 
 
-def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Settings:
+def settings_from(connection: ConnectionFields, extra: Mapping[str, Any], *, max_wait: float | None = None) -> Settings:
     """Convert a connection.
 
     :param connection: ``password`` is the API token. ``host`` is another URL of the API; ``port`` and ``schema`` (http
         or https) are used if the host contains none. A host without a scheme gets https, on this machine http. A host
         without a path gets ``/v2``.
     :param extra: the decoded extra of the connection.
+    :param max_wait: replaces the ``max_wait`` of the extra.
     :raises ChatworkParameterError: naming the invalid field.
     """
     if not isinstance(extra, Mapping):
@@ -38,6 +40,8 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any]) -> Set
     for name in ("timeout", "max_wait"):
         if name in fields:
             options[name] = _seconds(name, fields[name])
+    if max_wait is not None:
+        options["max_wait"] = max_wait
     if "default_room_id" in fields:
         options["default_room_id"] = validation.identifier("default_room_id", fields["default_room_id"])
     if "timezone" in fields:
@@ -94,7 +98,7 @@ def _is_bare_ipv6(host: str) -> bool:
 
 def _public(name: str, url: str) -> str:
     """Refuse a URL that may contain a secret, without showing it."""
-    if any(character in url for character in "@?#"):
+    if re.search("[@?#]", url):
         raise ChatworkParameterError(
             name, "***", f"give a URL such as {BASE_URL}, without user, password and parameters"
         )

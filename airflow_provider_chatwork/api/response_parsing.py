@@ -7,7 +7,7 @@ on unchecked: a missing phone number, an unknown role or a new field must not fa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints, is_typeddict
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ REQUIRED = "required"
 
 def parse_object(model: type[T]) -> Callable[[object], T]:
     """Return a function that parses one object of ``model``."""
-    return lambda value: _read(model, value, model.__name__)
+    return partial(_parse, model, model.__name__)
 
 
 def parse_list(model: type[T]) -> Callable[[object], list[T]]:
@@ -27,7 +27,7 @@ def parse_list(model: type[T]) -> Callable[[object], list[T]]:
     def read(value: object) -> list[T]:
         if value is None:
             return []
-        return _read(list[model], value, f"list of {model.__name__}")  # type: ignore[no-any-return, valid-type]
+        return _parse(list[model], f"list of {model.__name__}", value)  # type: ignore[no-any-return, valid-type]
 
     return read
 
@@ -46,7 +46,7 @@ def _required_fields(model: type[Any]) -> Mapping[str, Any]:
     }
 
 
-def _read(kind: Any, value: object, where: str) -> Any:
+def _parse(kind: Any, where: str, value: object) -> Any:
     if is_typeddict(kind):
         if not isinstance(value, dict):
             raise ValueError(f"{where} is {_kind_of(value)}, not an object")
@@ -54,13 +54,13 @@ def _read(kind: Any, value: object, where: str) -> Any:
         for name, field_kind in _required_fields(kind).items():
             if name not in value:
                 raise ValueError(f"{where}.{name} is missing")
-            result[name] = _read(field_kind, value[name], f"{where}.{name}")
+            result[name] = _parse(field_kind, f"{where}.{name}", value[name])
         return result
     if get_origin(kind) is list:
         if not isinstance(value, list):
             raise ValueError(f"{where} is {_kind_of(value)}, not a list")
         (item_kind,) = get_args(kind)
-        return [_read(item_kind, item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_parse(item_kind, f"{where}[{index}]", item) for index, item in enumerate(value)]
     if kind is int and isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     # A message id is text, because a float cannot hold it. Some pages of the API reference still show a number.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_chatwork.api.call import Call, CallFlow
-    from airflow_provider_chatwork.api.retry import RetryPolicy
     from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.client import AsyncClient, Client
     from airflow_provider_chatwork.transports import HttpxTransport
@@ -131,7 +130,7 @@ class ChatworkHook(BaseHook):
         from airflow_provider_chatwork.connection import settings_from
 
         connection = self.get_connection(self.chatwork_conn_id)
-        settings = settings_from(connection, connection.extra_dejson)
+        settings = settings_from(connection, connection.extra_dejson, max_wait=self.max_wait)
         if settings.webhook_token is not None:
             # Airflow masks the secrets in the extra, except for 3.1.
             mask_secret(settings.webhook_token)
@@ -143,7 +142,7 @@ class ChatworkHook(BaseHook):
         from airflow_provider_chatwork.client import Client
         from airflow_provider_chatwork.transports import RequestsTransport
 
-        return Client(self.settings, RequestsTransport(self.settings.proxy), policy=self._policy(self.settings))
+        return Client(self.settings, RequestsTransport(self.settings.proxy))
 
     @cached_property
     def quick_client(self) -> Client:
@@ -212,7 +211,7 @@ class ChatworkHook(BaseHook):
             # Another task may have created a client meanwhile; a second one would never be closed.
             if self._async is None or self._async[0] is not loop:
                 transport = HttpxTransport(settings.proxy)
-                self._async = (loop, AsyncClient(settings, transport, policy=self._policy(settings)), transport)
+                self._async = (loop, AsyncClient(settings, transport), transport)
         return self._async[1]
 
     async def asettings(self) -> Settings:
@@ -222,12 +221,8 @@ class ChatworkHook(BaseHook):
         from airflow_provider_chatwork.connection import settings_from
 
         connection: Connection = await get_async_connection(self.chatwork_conn_id, hook=self)
-        return settings_from(connection, await get_async_extra_dejson(connection))
-
-    def _policy(self, settings: Settings) -> RetryPolicy:
-        from airflow_provider_chatwork.api.retry import RetryPolicy
-
-        return RetryPolicy(max_wait=settings.max_wait if self.max_wait is None else self.max_wait)
+        extra = await get_async_extra_dejson(connection)
+        return settings_from(connection, extra, max_wait=self.max_wait)
 
     def room_id_or_default(self, room_id: int | str | None) -> int | str:
         """Return ``room_id`` if it is given, else the ``default_room_id`` of the connection.
