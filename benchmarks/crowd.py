@@ -16,7 +16,7 @@ from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncTransport
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from airflow_provider_chatwork.waiting.poller.account_poller import Account
+from airflow_provider_chatwork.waiting.poller.account_poller import AccountPoller
 from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
 from benchmarks.virtual_time import VirtualLoop
 
@@ -176,11 +176,11 @@ class Crowd:
 
 
 class _EachForItself(PollerRegistry):
-    """Shares nothing: each wait has an account, a budget and a poll of its own."""
+    """Returns a new poller each time, so that each wait has its own polls and rate budget."""
 
     def __init__(self, transport: AsyncTransport, clock: Callable[[], float]) -> None:
         super().__init__(clock=clock)
         self._send = transport
 
-    def of(self, settings: Settings) -> Account:
-        return Account(settings, self._send, self.clock, on_empty=lambda: None)
+    def get(self, settings: Settings) -> AccountPoller:
+        return AccountPoller(settings, self._send, self.clock, on_empty=lambda: None)
