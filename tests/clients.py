@@ -1,4 +1,4 @@
-"""Both clients behind one face, in front of a sandbox, with a clock that nobody has to wait for."""
+"""Both clients with one interface, connected to a sandbox, with a fake clock."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ T = TypeVar("T")
 LOOPS = ("Client", "AsyncClient")
 TOKEN = "sandbox-token"
 START = 1_767_225_600.25
-#: How long a request is on its way, in seconds, there and back.
+#: The duration of a request, in seconds.
 LATENCY = 0.05
 
 ROOM_LIMIT = {"errors": ["Rate limit for message posting per room exceeded."]}
 
 
 class FakeClock:
-    """A Unix time that passes only when it is told to, or when somebody sleeps."""
+    """A Unix time that only the test and sleeps advance."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now
@@ -44,11 +44,11 @@ class FakeClock:
 
 
 class Scene:
-    """A client, a sandbox it talks to, and the time both live in.
+    """A client, its sandbox, and the clock of both.
 
     :param loop: which of the two clients.
     :param skew: how many seconds the client's clock is ahead of the sandbox's.
-    :param jitter: what every draw of the jitter gives.
+    :param jitter: the random number of every jitter.
     :param transport: answers instead of the sandbox.
     """
 
@@ -100,7 +100,7 @@ class Scene:
         return self._send(request)
 
     def run(self, call: Call[T]) -> T:
-        """Run a call to its end. The sleeping it did in between is in ``clock.slept``."""
+        """Run a call. ``clock.slept`` has the sleeps between its tries."""
         return self._wait_for(self.client.run(call))
 
     def run_flow(self, flow: Any) -> Any:
@@ -119,7 +119,7 @@ class Scene:
 
     @property
     def operations(self) -> list[str | None]:
-        """The operations the sandbox was asked for, in order."""
+        """The operations that the sandbox received, in order."""
         return [record.operation for record in self.sandbox.requests]
 
     def bodies(self, room_id: int) -> Sequence[str]:
@@ -127,7 +127,7 @@ class Scene:
 
 
 class Answers:
-    """A transport that gives prepared answers in turn; an exception among them is raised, the last one is repeated."""
+    """A transport that returns the given answers in turn. An exception is raised; the last answer is repeated."""
 
     def __init__(self, *answers: Response | Exception) -> None:
         self._answers = list(answers)
@@ -141,16 +141,16 @@ class Answers:
         return answer
 
 
-def drive(steps: Any, *answers: Any) -> tuple[list[Call[Any]], Any]:
-    """Run a search by hand: returns the calls it yielded, and what it returned."""
+def drive(flow: Any, *answers: Any) -> tuple[list[Call[Any]], Any]:
+    """Run a flow with the given answers. Returns the calls it yielded, and its value."""
     asked: list[Call[Any]] = []
-    given = iter(answers)
+    remaining = iter(answers)
     try:
-        call = next(steps)
+        call = next(flow)
         while True:
             asked.append(call)
-            answer = next(given)
-            call = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+            answer = next(remaining)
+            call = flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
     except StopIteration as end:
-        assert next(given, None) is None, "the search asked for less than expected"
+        assert next(remaining, None) is None, "the flow yielded fewer calls than expected"
         return asked, end.value

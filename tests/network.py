@@ -1,4 +1,4 @@
-"""A little network on this machine: certificates, a proxy that writes down whom it connects to."""
+"""A test network on this machine: certificates, and a proxy that records its connections."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-#: A name that only the proxy knows.
+#: A host name that only the proxy resolves.
 HOST = "api.chatwork.test"
 
 
 @dataclass
 class Certificates:
-    """Paths of a certificate authority and of the key and certificate it has made for :data:`HOST`."""
+    """Paths of a certificate authority, and of the key and certificate it issued for :data:`HOST`."""
 
     authority: Path
     server: Path
@@ -75,7 +75,7 @@ def make_certificates(folder: Path) -> Certificates:
 
 @dataclass
 class Proxy:
-    """An HTTP proxy that knows ``CONNECT`` only, and takes everybody to one port of this machine.
+    """An HTTP proxy that supports only ``CONNECT``, and connects every client to one port of this machine.
 
     :param asked: the targets it was asked to connect to.
     :param refusal: what it answers instead, where it is set; no bytes at all end the connection.
@@ -148,6 +148,6 @@ def run_proxy(target: int) -> Iterator[Proxy]:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A closed port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])

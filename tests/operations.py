@@ -1,4 +1,4 @@
-"""Every operation once, with arguments that make sense in a fresh sandbox, and how the vendor describes it."""
+"""Every operation once, with arguments for a new sandbox, and its HTTP request by the API reference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINK = {"code": "night-batch", "need_acceptance": False, "description": "夜間�
 
 
 def bots_message(sandbox: Sandbox) -> str:
-    """A message the bot has written itself."""
+    """A message of the bot."""
     own = (m for m in sandbox.messages(DATA_ROOM) if m["account"]["account_id"] == BOT and "dtext" not in m["body"])
     return str(next(own)["message_id"])
 

@@ -57,7 +57,7 @@ def newest(scene: Scene) -> str:
 
 
 class TestALostResponse:
-    """What was lost is found, and what was not done is not taken for done."""
+    """A write whose answer was lost is found, and a write that was not executed is not."""
 
     def test_is_found_where_an_equal_message_of_mine_is_older(self, scene):
         older = scene.sandbox.post_message(DATA_ROOM, BOT, DONE)
@@ -190,7 +190,7 @@ class TestALostResponse:
         assert sum(scene.clock.slept) <= 60
 
     def test_is_looked_up_twice_before_a_cut_connection_counts_as_not_executed(self, loop):
-        # The connection ends first, and Chatwork acts two seconds later.
+        # The connection is cut first, and Chatwork executes the call two seconds later.
         scene = Scene(loop)
 
         def late(request):
@@ -248,7 +248,7 @@ class TestALostResponse:
 
 
 class TestTheClockOfChatwork:
-    """The worker's clock may be wrong; what counts is the time Chatwork writes on its answers."""
+    """The clock of the worker may be wrong; the client uses the time in Chatwork's answers."""
 
     @pytest.fixture(params=[-HOUR, -1.4, 0.0, 1.4, HOUR])
     def wrong(self, request, loop) -> Iterator[Scene]:
@@ -281,7 +281,7 @@ class TestTheClockOfChatwork:
         scene.run(post())
         date = {"date": "Fri, 01 Jan 2038 00:00:00 GMT"}
         scene.add_faults(Fault("status", operation="post_message", status=500, headers=date, executed=True))
-        # By now the client knows who it is, so nothing is asked between this answer and the search.
+        # The client knows its account id already, so it sends nothing between this answer and the lookup.
         assert scene.run(post()) == {"message_id": newest(scene)}
         assert scene.sandbox.write_count("post_message") == 2
 

@@ -79,7 +79,7 @@ class TestSettingsFrom:
     @pytest.mark.parametrize("name", ["timeout", "max_wait", "default_room_id", "proxy", "timezone", "web_url"])
     @pytest.mark.parametrize("empty", [None, ""])
     def test_treats_an_empty_extra_as_no_extra(self, name, empty):
-        # The form of Airflow stores fields that were left empty in either way.
+        # The form of Airflow stores an empty field in one of these two ways.
         assert settings_from(fields(), {name: empty}) == Settings(token=TOKEN)
 
     def test_ignores_extras_it_does_not_know(self):

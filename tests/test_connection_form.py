@@ -17,7 +17,7 @@ from tests.airflow_helpers import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Airflow reads the form once per process and, before 3.2, with half of Flask replaced; hence a process of its own.
+# A separate process, because Airflow reads the form once per process and before 3.2 replaces parts of Flask for it.
 ASK_THE_USER_INTERFACE = """
 import json
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
@@ -56,7 +56,7 @@ print("FORM" + json.dumps({"name": manager.hooks["chatwork"].hook_name, "fields"
 
 @pytest.fixture(scope="module")
 def form(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The connection form as the running Airflow draws it, once the provider is installed."""
+    """The connection form of the running Airflow with the provider installed."""
     path = [ROOT]
     try:
         metadata.distribution("airflow-provider-chatwork")

@@ -1,4 +1,4 @@
-"""Every operation meets every fault, in both loops: the right value, or the right error, and nothing done twice."""
+"""Every operation with every fault, in both clients: the right value or error, and nothing executed twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WINDOW = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "0", "x-ratelimit
 _CHANGED = "chatroom_changed"
 
 UNKNOWN = errors.ChatworkUnknownOutcomeError
-#: What an operation that must not be repeated may end with where the fault leaves it open whether it was executed.
+#: The errors of an operation that is not repeatable, if the fault does not show whether it was executed.
 NETWORK = errors.ChatworkNetworkError
 SERVER = errors.ChatworkServerError
 UNREADABLE = errors.ChatworkUnexpectedResponseError
@@ -30,7 +30,7 @@ UNREADABLE = errors.ChatworkUnexpectedResponseError
 
 @dataclass(frozen=True)
 class Trouble:
-    """A fault that happens once, and what becomes of it.
+    """A fault that happens once, and its expected effect.
 
     :param executed: whether Chatwork executes the request that meets it.
     :param original: the error it is on its own; ``None`` where it says by itself that nothing was executed.
@@ -84,16 +84,16 @@ TROUBLES = (
     Trouble("empty body", _fault("malformed", shape="empty"), True, UNREADABLE, finished=False, status=200),
 )
 
-#: An empty answer is all that these say when they are done.
+#: Operations whose success has no body.
 SILENT = ("delete_room", "reject_incoming_request")
-#: These are described both with and without a body.
+#: Operations whose success is documented with and without a body.
 EITHER = ("delete_message", "delete_invite_link")
 
 
 def expected(case: Case, trouble: Trouble) -> tuple[str | type[errors.ChatworkError], bool]:
-    """How it must end (``value``: as without the fault; ``empty``; or an error), and whether it must have happened."""
+    """The expected end (``value``: as without the fault; ``empty``; or an error), and whether it must be executed."""
     if trouble.status == 204:
-        # Nothing happened, but 204 is what Chatwork says when it has.
+        # Nothing was executed, but 204 is the answer of a success.
         if case.operation in (*SILENT, *EITHER):
             return "value", False
         if case.is_list:
@@ -109,14 +109,14 @@ def expected(case: Case, trouble: Trouble) -> tuple[str | type[errors.ChatworkEr
     if case.kind == "cursor":
         return trouble.original, trouble.executed
     if case.kind == "accept":
-        # Chatwork shows that a request was accepted, but not what the answer would have said.
+        # Chatwork shows that the request was accepted, but not the result.
         return (UNKNOWN, True) if trouble.executed else (("value", True) if trouble.finished else (UNKNOWN, False))
     return ("value", True) if trouble.executed or trouble.finished else (UNKNOWN, False)
 
 
 @cache
 def undisturbed(case: Case) -> tuple[Any, Any, Any]:
-    """The result without any fault, and what the operation is about before and after."""
+    """The result without a fault, and the state of the sandbox before and after."""
     scene = Scene()
     call = case.call(scene.sandbox)
     before = state(scene)
@@ -124,7 +124,7 @@ def undisturbed(case: Case) -> tuple[Any, Any, Any]:
 
 
 def state(scene: Scene) -> Any:
-    """All that people see, but for times, and for what Chatwork writes into a room whose settings change."""
+    """The visible state, except for times and for the system messages about changed room settings."""
     world = scene.sandbox.store
     rooms = []
     for room in world.rooms.values():
@@ -185,7 +185,7 @@ class TestEveryOperationMeetsEveryFault:
 
 
 class TestFaultsThatLast:
-    """A fault that does not go away: the error it is, after as many tries as allowed, within the time allowed."""
+    """A permanent fault raises its error after the allowed number of tries, within the allowed time."""
 
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_a_refused_connection_is_a_network_error(self, case: Case, scene: Scene):

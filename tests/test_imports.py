@@ -1,4 +1,4 @@
-"""What a DAG file loads by importing the provider: it is parsed again and again, and sends nothing."""
+"""Importing the provider in a DAG file loads little, because DAG files are parsed again and again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ json.dump(sorted(set(sys.modules) - before), sys.stdout)
 
 @pytest.fixture(scope="module")
 def loaded() -> list[str]:
-    """The modules that come on top of Airflow's own."""
+    """The modules that the provider loads in addition to Airflow's."""
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *DAG_FACING]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return json.loads(done.stdout.splitlines()[-1])

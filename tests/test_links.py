@@ -18,7 +18,7 @@ KDDI = "https://kcw.kddi.ne.jp"
 
 @pytest.fixture
 def ti(monkeypatch: pytest.MonkeyPatch) -> FakeTaskInstance:
-    """A task instance whose XComs are what Airflow's XCom hands out."""
+    """A task instance whose XComs Airflow's ``XCom`` returns."""
     instance = FakeTaskInstance()
 
     def get_value(*, ti_key: Any, key: str) -> Any:

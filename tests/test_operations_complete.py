@@ -16,7 +16,7 @@ from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.sandbox import Sandbox
 from tests.operations import CASES, MODULES, REPORT, Case, bots_message, open_task, sales_file
 
-# In the vendor's order. https://developer.chatwork.com/reference
+# In the order of the API reference. https://developer.chatwork.com/reference
 OPERATIONS = tuple(
     """
     get_me get_my_status get_my_tasks list_contacts list_rooms create_room get_room update_room delete_room list_members
@@ -141,7 +141,7 @@ def _nodes(path: Path, kind: type) -> list:
 
 
 def _texts(path: Path) -> list[str]:
-    """The texts of a module, each f-string as one with its fields left as ``{}``; no docstrings."""
+    """The string literals of a module without docstrings; the fields of an f-string are ``{}``."""
     tree = ast.parse(path.read_text())
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     found = []

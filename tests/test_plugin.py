@@ -25,8 +25,8 @@ TEMPLATES = {
     "others": ("{{ macros.ds_add('2026-01-01', 1) }}", "2026-01-02"),
 }
 
-# A process of its own, as Airflow loads plugins once per process: the first test to render a template would decide
-# for all others. How macros reach a template is taken from Airflow itself, which does it in three ways.
+# A separate process, because Airflow loads plugins once per process. The script uses the code of the running Airflow
+# that passes macros to templates; there are three variants.
 RENDER = """
 import json, sys, types
 from airflow import __version__
@@ -64,7 +64,7 @@ print("IMPORTED" + json.dumps(sorted({name.partition(".")[0] for name in set(sys
 
 
 def run(script: str, mark: str, path: list[Path], stdin: str = "") -> object:
-    """Run a script in a fresh process and return the JSON behind its mark, whatever else Airflow prints."""
+    """Run a script in a new process and return the JSON after its marker; Airflow prints other lines, too."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONUTF8": "1"}
     done = subprocess.run(
         [sys.executable, "-c", script], input=stdin, capture_output=True, text=True, check=False, env=environment
@@ -76,7 +76,7 @@ def run(script: str, mark: str, path: list[Path], stdin: str = "") -> object:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The metadata of an installed distribution, holding what pyproject.toml declares for plugins."""
+    """The metadata of an installed distribution with the plugin entry points of pyproject.toml."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["airflow.plugins"]
     folder = tmp_path_factory.mktemp("installed")
     metadata = folder / "chatwork_plugin_under_test-1.0.dist-info"
@@ -108,6 +108,6 @@ class TestMacros:
 
 class TestModule:
     def test_loads_nothing_but_this_package_and_the_standard_library(self):
-        # It is imported in every Airflow process, also in those that never speak to Chatwork.
+        # Every Airflow process imports it, also those that do not use Chatwork.
         loaded = run(IMPORT, "IMPORTED", [ROOT])
         assert set(loaded) - set(sys.stdlib_module_names) == {"airflow_provider_chatwork"}

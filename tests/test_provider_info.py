@@ -52,7 +52,7 @@ class TestGetProviderInfo:
         jsonschema.validate(INFO, json.loads(schema.read_text("utf-8")))
 
     def test_names_the_distribution_in_its_canonical_spelling(self):
-        # Any other spelling ends the discovery of every provider in the process.
+        # With another spelling Airflow stops discovering providers.
         assert INFO["package-name"] == canonicalize_name(PACKAGE.name) == "airflow-provider-chatwork"
 
     @pytest.mark.parametrize("path", CLASSES)

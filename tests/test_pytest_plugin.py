@@ -34,7 +34,7 @@ def test_third():
 
 
 def run_pytest(folder: Path, *options: str, installed: bool) -> subprocess.CompletedProcess[str]:
-    """Run pytest in the project of a user, with or without the provider being installed there."""
+    """Run pytest in the project of a user, with or without the provider installed."""
     (folder / "test_mine.py").write_text(USER_TESTS)
     path = [ROOT]
     try:
@@ -75,7 +75,7 @@ class TestPlugin:
         assert f'[project.entry-points.pytest11]\nchatwork_sandbox = "{MODULE}"' in declared
 
     def test_imports_nothing_before_it_is_used(self):
-        # Every pytest of everybody who has the provider loads it, and tests may want to set up Airflow first.
+        # pytest loads it wherever the provider is installed, and tests may configure Airflow first.
         script = f"import sys, {MODULE}; print(*sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ

@@ -1,4 +1,4 @@
-"""A token that can be told from everything else must be found nowhere but in the connection and on the wire."""
+"""A unique token must appear only in the connection and in the HTTP requests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FAULTS = {
     },
     "mirrored": Fault("status", status=400, body={"errors": ["x-chatworktoken: no such header"]}, times=None),
 }
-# Of the connection, not of the request.
+# Headers of the connection, not of the request.
 BROKEN = {
     "no such port": {"host": "http://127.0.0.1:1/v2"},
     "no TLS there": {"host": "https://127.0.0.1:{port}/v2"},
@@ -60,7 +60,7 @@ BROKEN = {
 
 
 def forms(secret: str) -> Iterator[str]:
-    """Every way a secret may be written."""
+    """Every encoding of a secret."""
     yield secret
     yield quote(secret, safe="")
     yield json.dumps(secret)[1:-1].replace("/", "\\/")
@@ -72,13 +72,13 @@ NEEDLES = [form for secret in SECRETS for form in forms(secret)]
 
 
 def secrets_in(text: str | bytes) -> list[str]:
-    """What of the secrets is in a text."""
+    """The secrets that a text contains."""
     haystack = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     return [needle for needle in NEEDLES if needle.encode() in haystack]
 
 
 def all_texts_of(error: BaseException) -> str:
-    """Everything that a log, a tracker of errors or a person could show of an error and of those behind it."""
+    """Everything that a log or an error tracker can show of an error and its causes."""
     shown: list[str] = []
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
@@ -95,7 +95,7 @@ def all_texts_of(error: BaseException) -> str:
 
 
 class Evidence:
-    """All that was logged and raised."""
+    """Everything that was logged and raised."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self.caplog = caplog
@@ -113,7 +113,7 @@ class Evidence:
 @pytest.fixture
 def evidence(caplog: pytest.LogCaptureFixture) -> Evidence:
     caplog.set_level(logging.DEBUG)
-    # Others have set theirs by themselves.
+    # Other loggers have their own level.
     for name in ("httpx", "httpcore", "urllib3", "asyncio", "airflow", "airflow_provider_chatwork"):
         caplog.set_level(logging.DEBUG, name)
     return Evidence(caplog)
@@ -252,7 +252,7 @@ class TestOperations:
 
 
 class LeakingOperator(BaseOperator):
-    """Fails as somebody's own code may: with the token in its error."""
+    """Fails with the token in its error, as code of a user may."""
 
     def execute(self, context: Any) -> None:
         ChatworkHook().get_me()
@@ -271,7 +271,7 @@ class TestDagRun:
             ChatworkPostMessageOperator(task_id="refused", body="hi", room_id=company.PRIVATE_ROOM)
             tell >> upload >> create >> wait
         sandbox.complete_tasks_after = 0
-        # The first look of the sensor fails, so that a trigger is written down.
+        # The first poke of the sensor fails, so that a trigger is stored.
         sandbox.add_fault(Fault("status", status=503, method="GET", path="/rooms/[0-9]+/tasks/[0-9]+", after=1))
         run = run_dag(dag, monkeypatch, tmp_path / "dags")
         states = {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
@@ -281,9 +281,9 @@ class TestDagRun:
         for message in sandbox.messages(ROOM):
             evidence.add(message["body"])
         shown = capfd.readouterr()
-        # Airflow 3.0 writes down what it tells its supervisor to mask, where it shall tell everything (DEBUG).
+        # At level DEBUG, Airflow 3.0 logs the secrets that it tells its supervisor to mask.
         printed = [line for line in (shown.out + shown.err).splitlines() if "msg=MaskSecret(" not in line]
-        # Airflow 2.11 prints by way of the loggers that were listened to.
+        # Airflow 2.11 prints with the loggers that this test captures.
         assert len(printed) > 10 or VERSION < (3, 0)
         evidence.add("\n".join(printed))
         evidence.assert_clean()
@@ -294,7 +294,7 @@ class TestDagRun:
         for path in files:
             assert not secrets_in(path.read_bytes()), path
 
-        # The same search finds it where it is.
+        # The same search finds the token in the connection.
         [database] = home.glob("*.db")
         for path in home.glob("*.db*"):
             shutil.copy(path, tmp_path)

@@ -56,7 +56,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Wire:
-    """Either transport, so that a test can send through it and wait for the answer."""
+    """One of the two transports, with a synchronous interface."""
 
     def __init__(self, kind: str) -> None:
         self._runner = asyncio.Runner()
@@ -74,7 +74,7 @@ class Wire:
         return self._runner.run(answer) if self.is_async else answer
 
     def client(self, settings: Settings) -> Any:
-        """A client that sends through the wire and waits for nothing in between."""
+        """A client that sends with the transport and does not sleep."""
         transport = self.make(settings.proxy)
         self._opened.append(transport)
         if self.is_async:
@@ -236,7 +236,7 @@ class TestRequestsTransport:
 class TestHttpxTransport:
     @pytest.fixture
     def network(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-        """What the network does, one after the other: a response or an exception; replaced by the request it got."""
+        """The responses or exceptions of the network, in turn. Collects the requests."""
         script: list[Any] = []
 
         async def handle(transport: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
@@ -498,7 +498,7 @@ ME = encode(get_me().request, Settings(TOKEN, f"https://{HOST}/v2"))
 
 
 class TestTheEnvironment:
-    """Proxies and certificates, by the same rules for both transports."""
+    """Proxies and certificates follow the same rules in both transports."""
 
     @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY", "all_proxy"])
     def test_its_proxy_is_used_and_its_certificates_trusted(self, wire, proxy, certificates, monkeypatch, name):

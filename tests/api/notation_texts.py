@@ -1,4 +1,4 @@
-"""Texts to try the notation with, and readers of tags and frames that share no rule with the package."""
+"""Texts for tests of the notation, and parsers of tags and frames that share no code with the package."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _FRAME = re.compile(r"\[\s*(/?)\s*(info|title|code|qt|url|task|download)(?:[:\s]
 
 
 def could_be_tag(text: str, bracket: int) -> bool:
-    """Read as generously as any parser might: blanks, invisible characters and a slash before the name are skipped."""
+    """Parse tolerantly: spaces, invisible characters and a slash before the name are skipped."""
     for position in range(bracket + 1, len(text)):
         character = text[position]
         invisible = character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
@@ -63,13 +63,13 @@ def could_be_tag(text: str, bracket: int) -> bool:
 
 
 def tags_in(text: str) -> list[str]:
-    """Return the beginnings of everything that could be a tag."""
+    """Return the positions of everything that could be a tag."""
     brackets = [at for at, character in enumerate(text) if character == "["]
     return [text[at : at + 20] for at in brackets if could_be_tag(text, at)]
 
 
 def depths(text: str) -> list[tuple[int, int]] | None:
-    """Return how deep the text is behind each frame's tag, as (position, depth); ``None`` if one has no partner."""
+    """Return the nesting depth after each frame tag, as (position, depth); ``None`` if a tag is unpaired."""
     found = []
     opened: list[str] = []
     for match in _FRAME.finditer(text):
@@ -85,12 +85,12 @@ def depths(text: str) -> list[tuple[int, int]] | None:
 
 
 def is_whole(text: str) -> bool:
-    """Whether every frame that begins also ends, and in the right order."""
+    """Whether all frame tags are paired and nested correctly."""
     return depths(text) is not None
 
 
 def is_one_frame(text: str) -> bool:
-    """Whether the text is one frame that ends at its end and nowhere before."""
+    """Whether the text is exactly one frame."""
     found = depths(text)
     return bool(found) and [position for position, depth in found if depth == 0] == [len(text)]
 
@@ -103,7 +103,7 @@ _leaves = st.one_of(
     st.builds(download, st.just(1), hostile),
     st.builds(to, st.just(1), hostile),
 )
-#: Notation put together with the package's own functions, from hostile texts.
+#: Notation built with the package's functions from hostile texts.
 composed = st.recursive(
     _leaves,
     lambda inner: st.one_of(

@@ -23,7 +23,7 @@ from airflow_provider_chatwork.api.settings import BASE_URL, Settings, check_url
 SETTINGS = Settings("canary-token")
 NOW = 1_767_225_600.0
 
-#: Everything that can be sent as UTF-8.
+#: Every text that can be encoded as UTF-8.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=80)
 FILENAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="\r\n\0/\\") | st.sampled_from('"%日本語;='),
@@ -144,7 +144,7 @@ class TestEncode:
 
 
 def parts_by_email(request: HttpRequest) -> list[tuple[str, str | None, str, bytes]]:
-    """The parts of a multipart body as the standard library's parser for mail sees them, byte for byte."""
+    """The parts of a multipart body, parsed by the mail parser of the standard library."""
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     message = message_from_bytes(head + request.body)
     assert message.is_multipart()
@@ -158,7 +158,7 @@ def parts_by_email(request: HttpRequest) -> list[tuple[str, str | None, str, byt
 
 
 async def parts_by_starlette(request: HttpRequest) -> dict[str, Any]:
-    """The parts of a multipart body as python-multipart sees them."""
+    """The parts of a multipart body, parsed by python-multipart."""
 
     async def stream():
         yield request.body
@@ -224,7 +224,7 @@ class TestMultipart:
         assert parsed(request) == {"file": ("a.csv", "text/csv", forged)}
 
     def test_cannot_be_ended_by_the_comment(self):
-        # Whoever knows the file must not be able to write a message that brings another file along.
+        # The author of the comment may know the file, but must not be able to add another file.
         upload = Upload("a.csv", b"1", "text/csv")
 
         def boundary(message: str) -> str:

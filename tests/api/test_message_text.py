@@ -146,7 +146,7 @@ class TestOwnText:
         assert self.calls(piece * 2_000) < 3 * self.calls(piece * 1_000)
 
     def calls(self, body: str) -> int:
-        """How many functions are called to read a body."""
+        """The number of function calls for a body."""
         called = 0
 
         def count(frame: Any, event: str, argument: Any) -> None:
@@ -174,7 +174,7 @@ class TestOwnText:
         ids=lambda body: body[:10],
     )
     def test_is_fast_for_a_body_of_reply_tags(self, body):
-        # What cannot be counted would take minutes if it were wrong.
+        # Without linear time this would take minutes.
         assert own_text(body, NAMES)
         assert not is_reply_to(body, 400, "7")
 

@@ -10,7 +10,7 @@ from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags, c
 from tests.api.notation_texts import hostile, tags_in
 
 surrogates = st.lists(st.characters(categories=["Cs"]) | st.characters(), max_size=10).map("".join)
-# Line ends other than LF, controls and surrogates are what `safe` may replace; all else it has to keep.
+# `safe` may replace line ends other than LF, control characters and surrogates, and must keep everything else.
 kept = hostile.map(lambda text: "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cs")))
 
 
@@ -142,6 +142,6 @@ class TestSafeOnLongText:
         ],
     )
     def test_needs_time_in_proportion_to_the_length(self, part):
-        # Anything worse than proportional would not come back within the time limit of the test run.
+        # Without linear time this would exceed the time limit of the test run.
         text = safe(part * 300_000)
         assert tags_in(text) == []

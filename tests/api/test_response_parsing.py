@@ -157,7 +157,7 @@ class TestParseNone:
 class TestModels:
     @pytest.mark.parametrize("case", CASES, ids=str)
     def test_have_every_field_of_the_api_reference(self, case):
-        """The sandbox answers with all documented fields, so a field in no model is one that was forgotten."""
+        """The sandbox returns all documented fields, so a field without a model was forgotten."""
         scene = Scene()
         result = scene.run(case.call(scene.sandbox))
         if result is None:

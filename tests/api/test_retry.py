@@ -167,7 +167,7 @@ FOUND = {"message_id": "7"}
 
 
 def attempts(*lookups, tries: int = 5, call: Call = FINDABLE) -> RetryState:
-    """RetryState of a call whose searches find these, one after the other; an exception among them is raised."""
+    """The state of a call whose lookups return these results in turn; an exception is raised."""
     results = iter(lookups)
 
     def lookup():
@@ -181,7 +181,7 @@ def attempts(*lookups, tries: int = 5, call: Call = FINDABLE) -> RetryState:
 
 
 def end(of: RetryState, *answers):
-    """How one attempt ends: the calls it wanted sent, and its result or error."""
+    """The calls that an attempt yielded with its result, or its error."""
     try:
         asked, value = drive(of.attempt(), *answers)
     except errors.ChatworkError as error:

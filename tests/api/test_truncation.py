@@ -149,11 +149,11 @@ class TestFitOnLongText:
         ],
     )
     def test_needs_time_in_proportion_to_the_length(self, part):
-        # Anything worse than proportional would not come back within the time limit of the test run.
+        # Without linear time this would exceed the time limit of the test run.
         assert len(fit(part * 50_000)) <= 65535
 
     def test_needs_time_in_proportion_for_nested_frames(self):
-        # On both sides, so that a shorter text to keep always costs as much in tags as it saves.
+        # On both sides, so that shortening the text adds as many characters in tags as it removes.
         limit = 200_000
         nested = "[info]" * (limit // 26) + "[/info]" * (limit // 26)
         for shift in range(0, 14, 2):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 
-#: Values of all kinds that a template or a mistake may bring.
+#: Values of all types that a template or a mistake may produce.
 ANYTHING = (
     st.none()
     | st.booleans()

@@ -141,7 +141,7 @@ class TestRoomIdOrDefault:
         connect(monkeypatch, chatwork_sandbox, default_room_id=7)
         assert ChatworkHook().room_id_or_default(given) == given
 
-    # A template of a value that is not there renders to the last two.
+    # A template of a missing value renders to one of the last two.
     @pytest.mark.parametrize("given", [None, "", "None"])
     def test_falls_back_to_the_connection(self, given, chatwork_sandbox, monkeypatch):
         connect(monkeypatch, chatwork_sandbox, default_room_id="7")
@@ -204,7 +204,7 @@ class TestTestConnection:
         ids=["unreachable", "plain http", "no token", "bad extra"],
     )
     def test_reports_the_error_and_never_raises(self, connection, said, monkeypatch):
-        # Without patience, so that it does not wait before it tries again.
+        # With max_wait=0 it does not wait before the next try.
         extra = {"max_wait": 0, **connection.get("extra", {})}
         written = json.dumps({"conn_type": "chatwork", **connection, "extra": extra})
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_BROKEN", written)

@@ -1,4 +1,4 @@
-"""One use of each operator, with everything it needs to succeed in the seeded company."""
+"""One example of each operator that succeeds in the seeded company."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPERATORS: list[type[ChatworkOperator]] = sorted(
     },
     key=lambda operator: operator.__name__,
 )
-#: Those that create something, and the operation that does it.
+#: The operators that create something, with their operation.
 CREATING: dict[type[ChatworkOperator], str] = {
     ChatworkPostMessageOperator: "post_message",
     ChatworkCreateTaskOperator: "create_task",
@@ -43,14 +43,14 @@ CREATING: dict[type[ChatworkOperator], str] = {
 
 @dataclass
 class Sample:
-    """Arguments of an operator without its room, and the operation that does its work."""
+    """Arguments of an operator without its room, and its main operation."""
 
     arguments: dict[str, Any]
     operation: str
 
 
 def sample(operator: type[ChatworkOperator], sandbox: ServedSandbox, folder: Path) -> Sample:
-    """A use of an operator in the room ``DATA_ROOM``."""
+    """An example of an operator in the room ``DATA_ROOM``."""
     room = company.DATA_ROOM
     if operator is ChatworkPostMessageOperator:
         return Sample({"body": "夜間バッチ完了"}, "post_message")
@@ -70,7 +70,7 @@ def sample(operator: type[ChatworkOperator], sandbox: ServedSandbox, folder: Pat
         file_id = sandbox.upload_file(room, company.SATO, Upload("指標.csv", b"1,2\n"))
         return Sample({"file_id": file_id, "destination": str(folder / "指標.csv")}, "get_file")
     if operator is ChatworkApprovalOperator:
-        # Without time for an answer, so that nothing has to be waited for.
+        # A timeout of 0, so that it does not wait for answers.
         arguments = {"question": "公開してよいですか", "approvers": company.SATO, "timeout": 0, "on_timeout": "承認"}
         return Sample(arguments, "post_message")
     raise LookupError(f"there is no sample of {operator.__name__} yet")

@@ -47,7 +47,7 @@ class TestEveryOperator:
 
     @every_operator
     def test_stores_what_it_is_given_and_nothing_else(self, operator):
-        # What is rendered later, and what mapped tasks resolve later, must not be looked at before.
+        # Templates and mapped arguments are resolved later, so the constructor must not read them.
         parameters = set(inspect.signature(operator.__init__).parameters) - {"self", "kwargs"}
         given = {name: object() for name in (parameters | {"room_id", "chatwork_conn_id"})}
         task = operator(task_id="t", **given)
@@ -74,7 +74,7 @@ class TestEveryOperator:
     @every_operator
     def test_uses_the_default_room_of_the_connection(self, operator, sandbox, tmp_path, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=str(ROOM))
-        # A template of what is not there renders to the last one.
+        # A template of a missing value renders to the last one.
         for empty in (None, "", "None"):
             use = sample(operator, sandbox, tmp_path)
             assert operator(task_id="t", room_id=empty, **use.arguments).execute(context())
@@ -126,7 +126,7 @@ class TestEveryOperator:
         use = sample(operator, sandbox, tmp_path)
         sandbox.add_fault(fault)
         task = operator(task_id="t", room_id=ROOM, **use.arguments)
-        # With a memory of what was sent, a later try can find out about a write of unknown fate.
+        # With a state store, a later try can look up a write of unknown outcome.
         with pytest.raises(errors.ChatworkError) as caught:
             task.execute(context(task_state_store=FakeStore()))
         in_doubt = operator in CREATING and fault.status != 429
@@ -142,7 +142,7 @@ class TestEveryOperator:
         newest = sandbox.messages(ROOM)[-1]["message_id"]
         expected = use.arguments.get("message_id", newest)
         if operator is ChatworkSetTaskStatusOperator:
-            # Ticking leaves a notice behind the message of the task.
+            # Completing a task adds a system message after the message of the task.
             expected = next(
                 t["message_id"] for t in sandbox.tasks(ROOM) if t["task_id"] == use.arguments["chatwork_task_id"]
             )
@@ -165,7 +165,7 @@ class TestEveryOperator:
 
 
 class Tries:
-    """The tries of one task instance of Airflow 3.3: they share a state store."""
+    """The tries of one task instance of Airflow 3.3, which share a state store."""
 
     def __init__(self, operator: type[ChatworkOperator], use: Sample) -> None:
         self.operator = operator
@@ -282,7 +282,7 @@ class TestCreatedOnce:
         assert sandbox.write_count("create_task") == 2
 
     def test_only_operators_that_create_something_use_the_store(self, sandbox, tmp_path):
-        # What asks creates as well; its own tests see to that.
+        # The approval operator also creates a message; its own tests check that.
         for operator in set(OPERATORS) - set(CREATING) - {ChatworkApprovalOperator}:
             store = FakeStore()
             use = sample(operator, sandbox, tmp_path)
@@ -291,7 +291,7 @@ class TestCreatedOnce:
 
 
 class Catch(BaseOperator):
-    """Keeps what another task hands on to it."""
+    """Stores the result of another task."""
 
     template_fields = ("thrown",)
     shallow_copy_attrs = ("caught",)
@@ -326,7 +326,7 @@ class TestInADag:
             )
             tell >> edit >> delete
             create >> tick >> wait
-        # The first look of the sensor fails, so that it has to wait in the triggerer.
+        # The first poke of the sensor fails, so that it waits in the triggerer.
         sandbox.add_fault(Fault("status", status=503, operation="list_tasks"))
         run = run_dag(dag, monkeypatch, tmp_path / "dags")
         assert {(ti.task_id, str(ti.state)) for ti in run.get_task_instances()} == {
@@ -337,7 +337,7 @@ class TestInADag:
             value = run.get_task_instance(task_id, map_index=map_index).xcom_pull(
                 task_ids=task_id, key=key, map_indexes=map_index
             )
-            # Airflow 3 hands texts on as they are, but what reads its database here takes one of digits for a number.
+            # Airflow 3 keeps texts as XCom, but reading its database here converts a text of digits to a number.
             return str(value) if task_id in ("post", "tell", "edit", "delete") else value
 
         posted = [left("post", map_index=index) for index in (0, 1)]
@@ -376,7 +376,7 @@ class TestInADag:
         with new_dag("retried") as dag:
             ChatworkPostMessageOperator(task_id="tell", body="一度だけ", **again)
             ChatworkCreateTaskOperator(task_id="create", body="確認", to_ids=[company.SATO], due="P1D", **again)
-            # The answer to the first try is lost, and the connection has no patience to look for it.
+            # The answer to the first try is lost, and max_wait is too short for a lookup.
             sandbox.add_fault(Fault("lost_reply", operation="upload_file"))
             ChatworkUploadFileOperator(task_id="upload", content="1", filename="a.csv", **again)
         run = run_dag(dag, monkeypatch, tmp_path)
@@ -389,7 +389,7 @@ class TestInADag:
 
 
 def link_of(dag: Any, run: Any, task_id: str, name: str) -> str:
-    """The link of a task as Airflow's user interface shows it."""
+    """The link of a task in Airflow's UI."""
     task = dag.get_task(task_id)
     ti = next(ti for ti in run.get_task_instances() if ti.task_id == task_id and ti.map_index in (-1, 0))
     [link] = [link for link in task.operator_extra_links if link.name == name]

@@ -13,14 +13,14 @@ from airflow_provider_chatwork.operators.files import ChatworkDownloadFileOperat
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_helpers import context
 
-# Airflow's own object storage asks its library for what is to change there.
+# Airflow's object storage uses a deprecated function of its library.
 pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath:PendingDeprecationWarning")
 
 ROOM = company.DATA_ROOM
 
 
 def upload(sandbox: Any, **arguments: Any) -> tuple[str, bytes]:
-    """Execute the operator and return the name and the content people see."""
+    """Execute the operator and return the name and content of the file in Chatwork."""
     file_id = ChatworkUploadFileOperator(task_id="t", room_id=ROOM, **arguments).execute(context())
     [name] = [file["filename"] for file in sandbox.files(ROOM) if file["file_id"] == file_id]
     return name, sandbox.file_content(ROOM, file_id)

@@ -13,7 +13,7 @@ from airflow_provider_chatwork.api.validation import MAX_FILE
 from airflow_provider_chatwork.utils import file_storage
 from tests.airflow_helpers import VERSION
 
-# Airflow's own object storage asks its library for what is to change there.
+# Airflow's object storage uses a deprecated function of its library.
 pytestmark = pytest.mark.filterwarnings("ignore:in a future version of UPath:PendingDeprecationWarning")
 
 
@@ -26,7 +26,7 @@ def report(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def in_memory(tmp_path: Path):
-    """An empty folder of an object storage that is in the memory of this process."""
+    """An empty folder of an object storage in memory."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
     from fsspec.implementations.memory import MemoryFileSystem
 
@@ -71,7 +71,7 @@ class TestReadUpload:
             file_storage.read_upload(path)
 
     def test_never_loads_more_than_a_byte_over_the_limit(self, tmp_path):
-        # A sparse file of 1 TiB: to read it whole would end this process.
+        # A sparse file of 1 TiB: reading all of it would exhaust the memory.
         path = tmp_path / "endless.bin"
         with path.open("wb") as file:
             file.truncate(2**40)
@@ -100,7 +100,7 @@ class TestUploadOfText:
         with pytest.raises(ChatworkParameterError) as caught:
             file_storage.upload_of_text("寿司 🍣", filename="a.csv", encoding="cp932")
         assert str(caught.value) == "content='🍣': cp932 has no such character (at 3); use utf-8 or replace it"
-        # The cause would hold the whole text.
+        # The cause would contain the whole text.
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
 
