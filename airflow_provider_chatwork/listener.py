@@ -1,8 +1,7 @@
-"""An alert for every DAG run that fails, whatever its DAG declares: ``[chatwork] alert_failed_runs = True``.
+"""Alerts for all failed DAG runs, with ``[chatwork] alert_failed_runs = True``.
 
-The scheduler calls the listener, and waits for it. So it only notes which run it was and hands that to a thread of its
-own, which asks the database and Chatwork. What the thread has not told when the scheduler stops is told within
-seconds, or logged as lost.
+The scheduler calls the listener and waits for it. The listener therefore only puts the run into a queue; a thread of
+its own reads the database and sends the alerts. A stopping scheduler waits a few seconds for the queue.
 """
 
 from __future__ import annotations
@@ -20,21 +19,25 @@ from airflow.providers.common.compat.sdk import hookimpl
 log = logging.getLogger(__name__)
 
 
-class FailedRuns:
-    """Hears of failed runs and has them told.
+class FailedRunListener:
+    """Sends an alert for every failed DAG run.
 
-    :param tell: tells of one; given what :meth:`on_dag_run_failed` notes.
-    :param waiting: how many failed runs wait at the most.
-    :param last_words: seconds that a scheduler which stops waits for them.
+    :param alert: sends the alert for one run, given the values of :meth:`on_dag_run_failed`.
+    :param max_queue: the maximum number of runs in the queue.
+    :param shutdown_timeout: the seconds for which a stopping scheduler waits for the queue.
     """
 
     def __init__(
-        self, tell: Callable[[Mapping[str, Any]], None] | None = None, *, waiting: int = 1000, last_words: float = 10.0
+        self,
+        alert: Callable[[Mapping[str, Any]], None] | None = None,
+        *,
+        max_queue: int = 1000,
+        shutdown_timeout: float = 10.0,
     ) -> None:
-        self._tell = tell or tell_of_run
-        self._waiting = waiting
-        self._last_words = last_words
-        # Without a limit of its own, so that nobody ever waits for a place.
+        self._alert = alert or alert_failed_run
+        self._max_queue = max_queue
+        self._shutdown_timeout = shutdown_timeout
+        # Unlimited, so that putting a run never blocks the scheduler.
         self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -42,83 +45,80 @@ class FailedRuns:
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
-        """Say that it is on, in the process that will hear of the runs."""
-        # What kind of job it is going to be does not stand in it yet. The jobs of workers that are forked later start
-        # with the same command line.
+        """Log in the scheduler that the listener is active."""
+        # The component does not have its type yet. Workers are forked with the scheduler's command line.
         if sys.argv[1:2] == ["scheduler"] and not self._announced:
             self._announced = True
-            log.info("Every DAG run that fails is alerted to Chatwork: [chatwork] alert_failed_runs is on")
+            log.info("Alerts for failed DAG runs are sent to Chatwork: [chatwork] alert_failed_runs is on")
 
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:
-        """Note a failed run. Nothing in here waits for anybody, or raises."""
+        """Put a failed run into the queue. Never blocks and never raises."""
         try:
-            noted = {
+            run = {
                 **{name: getattr(dag_run, name, None) for name in ("dag_id", "run_id", "start_date", "end_date")},
-                # Airflow 2 has another name for it.
+                # `execution_date` in Airflow 2.
                 "logical_date": getattr(dag_run, "logical_date", None) or getattr(dag_run, "execution_date", None),
                 "reason": msg or "failed",
             }
-            if self._queue.qsize() >= self._waiting:
-                log.error(
-                    "Chatwork alert lost: more than %s failed runs are waiting to be told: %s", self._waiting, noted
-                )
+            if self._queue.qsize() >= self._max_queue:
+                log.error("Chatwork alert lost: more than %s failed runs are in the queue: %s", self._max_queue, run)
                 return
-            self._queue.put(noted)
-            self._begin()
+            self._queue.put(run)
+            self._start_thread()
         except Exception:
-            log.exception("Chatwork alert lost: a failed run could not be noted")
+            log.exception("Chatwork alert lost: a failed run could not be put into the queue: %s", msg)
 
     @hookimpl
     def before_stopping(self, component: Any) -> None:
-        """Tell what is still to be told."""
+        """Wait for the alerts of the runs in the queue."""
         thread = self._thread
         if thread is None:
             return
         self._queue.put(None)
-        thread.join(self._last_words)
+        thread.join(self._shutdown_timeout)
         if thread.is_alive():
-            # The one that is being told counts for the word to stop, which waits as well.
-            log.error("Chatwork alert lost: %s failed runs could not be told before the end", self._queue.qsize())
+            # The queue contains the stop mark, but no longer the run whose alert is being sent.
+            log.error("Chatwork alert lost: the scheduler stops with %s failed runs in the queue", self._queue.qsize())
 
-    def _begin(self) -> None:
+    def _start_thread(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="chatwork-alerts", daemon=True)
+                self._thread = threading.Thread(target=self._send_alerts, name="chatwork-alerts", daemon=True)
                 self._thread.start()
 
-    def _work(self) -> None:
-        while (noted := self._queue.get()) is not None:
+    def _send_alerts(self) -> None:
+        while (run := self._queue.get()) is not None:
             try:
-                self._tell(noted)
-            # The thread has to live on, for the next ones.
+                self._alert(run)
+            # The thread has to go on with the next run.
             except Exception:
-                log.exception("Chatwork alert lost: %s", noted)
+                log.exception("Chatwork alert lost: %s", run)
 
 
-def tell_of_run(noted: Mapping[str, Any]) -> None:
-    """Tell of one failed run, from the scheduler."""
+def alert_failed_run(run: Mapping[str, Any]) -> None:
+    """Send the alert for one failed run, from the scheduler."""
     from airflow.providers.common.compat.sdk import conf
 
-    from airflow_provider_chatwork.alerts.airflow_store import DatabaseLedger
+    from airflow_provider_chatwork.alerts.airflow_store import DatabaseAlertStore
     from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 
-    class Notifier(ChatworkNotifier):
-        def _ledger(self, context: Any, delivery: Any) -> Any:
-            return DatabaseLedger(noted["dag_id"], noted["run_id"])
+    class SchedulerNotifier(ChatworkNotifier):
+        def _store(self, context: Any, event: Any) -> Any:
+            return DatabaseAlertStore(run["dag_id"], run["run_id"])
 
     conn_id = conf.get("chatwork", "alert_conn_id", fallback=ChatworkNotifier.default_conn_name)
     context: Any = {
-        "dag": _dag_of(noted["dag_id"]),
-        "dag_run": SimpleNamespace(**noted),
-        "run_id": noted["run_id"],
-        "reason": noted["reason"],
+        "dag": _load_dag(run["dag_id"]),
+        "dag_run": SimpleNamespace(**run),
+        "run_id": run["run_id"],
+        "reason": run["reason"],
     }
-    Notifier(chatwork_conn_id=conn_id).notify(context)
+    SchedulerNotifier(chatwork_conn_id=conn_id).notify(context)
 
 
-def _dag_of(dag_id: str) -> Any:
-    """What the database says of a DAG, for the routing."""
+def _load_dag(dag_id: str) -> Any:
+    """Return the id, owners and tags of a DAG from the database, for the routing."""
     from airflow.models.dag import DagModel
     from airflow.utils.session import create_session
 

@@ -15,9 +15,9 @@ from airflow_provider_chatwork.api import notation, urls
 def _listeners() -> list[Any]:
     if not conf.getboolean("chatwork", "alert_failed_runs", fallback=False):
         return []
-    from airflow_provider_chatwork.listener import FailedRuns
+    from airflow_provider_chatwork.listener import FailedRunListener
 
-    return [FailedRuns()]
+    return [FailedRunListener()]
 
 
 class ChatworkPlugin(AirflowPlugin):

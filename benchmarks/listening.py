@@ -118,7 +118,7 @@ def _turn(call: Callable[..., Any], run: Any) -> list[float]:
 def _listener(side: str, over: threading.Event) -> Any:
     from airflow.listeners import hookimpl
 
-    from airflow_provider_chatwork.listener import FailedRuns
+    from airflow_provider_chatwork.listener import FailedRunListener
 
     class NoOp:
         @hookimpl
@@ -131,7 +131,7 @@ def _listener(side: str, over: threading.Event) -> Any:
     def computes(noted: Mapping[str, Any]) -> None:
         _compute(time.perf_counter() + _TELLING, over)
 
-    return NoOp() if side == NO_OP else FailedRuns(waits if side == WAITS else computes)
+    return NoOp() if side == NO_OP else FailedRunListener(waits if side == WAITS else computes)
 
 
 def _compute(until: float, over: threading.Event | None = None) -> None:

@@ -14,61 +14,61 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.alerts.texts import alert_catalog
-from airflow_provider_chatwork.listener import FailedRuns, tell_of_run
+from airflow_provider_chatwork.listener import FailedRunListener, alert_failed_run
 from airflow_provider_chatwork.sandbox import company
 from tests.airflow_helpers import connect, new_dag, one_server, run_dag, sandbox
 
 __all__ = ["one_server", "sandbox"]
 
 STARTED = datetime(2026, 11, 1, tzinfo=UTC)
-ANNOUNCED = "Every DAG run that fails is alerted to Chatwork"
-# Nothing waits this long: it is when a test that went wrong ends.
-LONG = 30.0
+ANNOUNCED = "Alerts for failed DAG runs are sent to Chatwork"
+# The timeout of a failing test; a passing one does not wait this long.
+TIMEOUT = 30.0
 
 
 def dag_run(run_id: str = "r", **more: Any) -> Any:
     return SimpleNamespace(**{"dag_id": "report", "run_id": run_id, "start_date": STARTED, "end_date": STARTED, **more})
 
 
-class Told:
-    """Notes what it is told to tell, and may take its time.
+class RecordingAlert:
+    """Records the runs it gets instead of sending an alert.
 
-    :param hold: whether it waits until :meth:`go_on`.
+    :param blocked: whether it blocks until :meth:`unblock`.
     """
 
-    def __init__(self, *, hold: bool = False) -> None:
-        self.noted: list[Mapping[str, Any]] = []
+    def __init__(self, *, blocked: bool = False) -> None:
+        self.runs: list[Mapping[str, Any]] = []
         self.threads: list[threading.Thread] = []
         self._busy = threading.Event()
-        self._go_on = threading.Event()
-        if not hold:
-            self._go_on.set()
+        self._unblocked = threading.Event()
+        if not blocked:
+            self._unblocked.set()
 
-    def __call__(self, noted: Mapping[str, Any]) -> None:
+    def __call__(self, run: Mapping[str, Any]) -> None:
         self.threads.append(threading.current_thread())
         self._busy.set()
-        assert self._go_on.wait(LONG)
-        self.noted.append(noted)
-        if noted["run_id"] == "broken":
+        assert self._unblocked.wait(TIMEOUT)
+        self.runs.append(run)
+        if run["run_id"] == "broken":
             raise ValueError("読込")
 
     def wait_until_busy(self) -> None:
-        assert self._busy.wait(LONG)
+        assert self._busy.wait(TIMEOUT)
 
-    def go_on(self) -> None:
-        self._go_on.set()
+    def unblock(self) -> None:
+        self._unblocked.set()
 
     @property
     def run_ids(self) -> list[str]:
-        return [noted["run_id"] for noted in self.noted]
+        return [run["run_id"] for run in self.runs]
 
 
 @pytest.fixture
-def held() -> Iterator[Told]:
-    """One that takes its time, but not beyond the test."""
-    told = Told(hold=True)
-    yield told
-    told.go_on()
+def blocked() -> Iterator[RecordingAlert]:
+    """An alert that blocks until the test ends."""
+    alert = RecordingAlert(blocked=True)
+    yield alert
+    alert.unblock()
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 class TestOnStarting:
     @staticmethod
-    def start(monkeypatch: pytest.MonkeyPatch, listener: FailedRuns, *command: str) -> None:
+    def start(monkeypatch: pytest.MonkeyPatch, listener: FailedRunListener, *command: str) -> None:
         from airflow.jobs.job import Job
 
         monkeypatch.setattr(sys, "argv", ["airflow", *command])
@@ -87,16 +87,16 @@ class TestOnStarting:
         listener.on_starting(component=Job())
 
     def test_says_in_the_scheduler_that_it_is_on(self, monkeypatch, log):
-        self.start(monkeypatch, FailedRuns(), "scheduler")
+        self.start(monkeypatch, FailedRunListener(), "scheduler")
         assert ANNOUNCED in log.text
 
     @pytest.mark.parametrize("command", ["triggerer", "dag-processor", "tasks"])
     def test_says_nothing_elsewhere(self, monkeypatch, log, command):
-        self.start(monkeypatch, FailedRuns(), command, "scheduler")
+        self.start(monkeypatch, FailedRunListener(), command, "scheduler")
         assert ANNOUNCED not in log.text
 
     def test_says_nothing_in_the_workers_of_a_scheduler(self, monkeypatch, log):
-        listener = FailedRuns()
+        listener = FailedRunListener()
         self.start(monkeypatch, listener, "scheduler")
         log.clear()
         self.start(monkeypatch, listener, "scheduler")
@@ -105,11 +105,11 @@ class TestOnStarting:
 
 class TestOnDagRunFailed:
     def test_has_the_run_told_in_a_thread_of_its_own(self):
-        told = Told()
-        listener = FailedRuns(told)
+        alert = RecordingAlert()
+        listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=dag_run(logical_date=STARTED), msg="task_failure")
         listener.before_stopping(component=None)
-        assert told.noted == [
+        assert alert.runs == [
             {
                 "dag_id": "report",
                 "run_id": "r",
@@ -119,44 +119,44 @@ class TestOnDagRunFailed:
                 "reason": "task_failure",
             }
         ]
-        assert told.threads[0] is not threading.current_thread()
-        assert told.threads[0].daemon
+        assert alert.threads[0] is not threading.current_thread()
+        assert alert.threads[0].daemon
 
     def test_knows_what_airflow_2_calls_the_logical_date(self):
-        told = Told()
-        listener = FailedRuns(told)
+        alert = RecordingAlert()
+        listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=dag_run(execution_date=STARTED), msg="")
         listener.before_stopping(component=None)
-        assert told.noted[0]["logical_date"] == STARTED
+        assert alert.runs[0]["logical_date"] == STARTED
 
     def test_takes_a_run_that_somebody_marked_for_failed(self):
-        told = Told()
-        listener = FailedRuns(told)
+        alert = RecordingAlert()
+        listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=dag_run(), msg="")
         listener.before_stopping(component=None)
-        assert told.noted[0]["reason"] == "failed"
+        assert alert.runs[0]["reason"] == "failed"
 
-    def test_waits_for_nobody(self, held):
-        listener = FailedRuns(held)
+    def test_waits_for_nobody(self, blocked):
+        listener = FailedRunListener(blocked)
         for at in range(3):
             listener.on_dag_run_failed(dag_run=dag_run(f"r{at}"), msg="")
-        assert held.run_ids == []
-        held.go_on()
+        assert blocked.run_ids == []
+        blocked.unblock()
         listener.before_stopping(component=None)
-        assert held.run_ids == ["r0", "r1", "r2"]
-        assert len({*held.threads}) == 1
+        assert blocked.run_ids == ["r0", "r1", "r2"]
+        assert len({*blocked.threads}) == 1
 
-    def test_loses_what_is_too_much_and_says_so(self, held, log):
-        listener = FailedRuns(held, waiting=2)
+    def test_loses_what_is_too_much_and_says_so(self, blocked, log):
+        listener = FailedRunListener(blocked, max_queue=2)
         listener.on_dag_run_failed(dag_run=dag_run("r0"), msg="")
-        held.wait_until_busy()
+        blocked.wait_until_busy()
         for at in range(1, 4):
             listener.on_dag_run_failed(dag_run=dag_run(f"r{at}"), msg="")
-        assert "Chatwork alert lost: more than 2 failed runs are waiting to be told" in log.text
+        assert "Chatwork alert lost: more than 2 failed runs are in the queue" in log.text
         assert "'run_id': 'r3'" in log.text
-        held.go_on()
+        blocked.unblock()
         listener.before_stopping(component=None)
-        assert held.run_ids == ["r0", "r1", "r2"]
+        assert blocked.run_ids == ["r0", "r1", "r2"]
 
     def test_raises_nothing_for_a_run_that_cannot_be_read(self, log):
         class Detached:
@@ -164,55 +164,55 @@ class TestOnDagRunFailed:
             def dag_id(self) -> str:
                 raise RuntimeError("no session")
 
-        told = Told()
-        listener = FailedRuns(told)
+        alert = RecordingAlert()
+        listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=Detached(), msg="")
-        assert "Chatwork alert lost: a failed run could not be noted" in log.text
+        assert "Chatwork alert lost: a failed run could not be put into the queue" in log.text
         assert "no session" in log.text
         listener.on_dag_run_failed(dag_run=dag_run(), msg="")
         listener.before_stopping(component=None)
-        assert told.run_ids == ["r"]
+        assert alert.run_ids == ["r"]
 
     def test_goes_on_after_one_that_could_not_be_told(self, log):
-        told = Told()
-        listener = FailedRuns(told)
+        alert = RecordingAlert()
+        listener = FailedRunListener(alert)
         for run_id in ("broken", "r"):
             listener.on_dag_run_failed(dag_run=dag_run(run_id), msg="")
         listener.before_stopping(component=None)
-        assert told.run_ids == ["broken", "r"]
-        assert len({*told.threads}) == 1
+        assert alert.run_ids == ["broken", "r"]
+        assert len({*alert.threads}) == 1
         assert "Chatwork alert lost: {'dag_id': 'report', 'run_id': 'broken'" in log.text
         assert "ValueError: 読込" in log.text
 
 
 class TestBeforeStopping:
     def test_does_nothing_where_nothing_had_failed(self, log):
-        FailedRuns(Told()).before_stopping(component=None)
+        FailedRunListener(RecordingAlert()).before_stopping(component=None)
         assert log.text == ""
 
     def test_says_nothing_where_everything_was_told(self, log):
-        listener = FailedRuns(Told())
+        listener = FailedRunListener(RecordingAlert())
         listener.on_dag_run_failed(dag_run=dag_run(), msg="")
         listener.before_stopping(component=None)
         assert "lost" not in log.text
 
-    def test_tells_how_many_could_not_be_told(self, held, log):
-        listener = FailedRuns(held, waiting=2, last_words=0.0)
+    def test_tells_how_many_could_not_be_told(self, blocked, log):
+        listener = FailedRunListener(blocked, max_queue=2, shutdown_timeout=0.0)
         for at in range(3):
             listener.on_dag_run_failed(dag_run=dag_run(f"r{at}"), msg="")
-            held.wait_until_busy()
+            blocked.wait_until_busy()
         # Also where there is no place left in the queue.
         listener.before_stopping(component=None)
-        assert "Chatwork alert lost: 3 failed runs could not be told before the end" in log.text
+        assert "Chatwork alert lost: the scheduler stops with 3 failed runs in the queue" in log.text
 
     def test_lets_the_next_one_begin_anew(self):
-        told = Told()
-        listener = FailedRuns(told)
+        alert = RecordingAlert()
+        listener = FailedRunListener(alert)
         for at in range(2):
             listener.on_dag_run_failed(dag_run=dag_run(f"r{at}"), msg="")
             listener.before_stopping(component=None)
-        assert told.run_ids == ["r0", "r1"]
-        assert len({*told.threads}) == 2
+        assert alert.run_ids == ["r0", "r1"]
+        assert len({*alert.threads}) == 2
 
 
 # A process of its own, as Airflow reads its plugins once per process.
@@ -242,7 +242,7 @@ class TestPlugin:
 
     def test_listens_where_the_configuration_asks_for_it(self, tmp_path):
         found = self.found(tmp_path, AIRFLOW__CHATWORK__ALERT_FAILED_RUNS="True")
-        assert found == {"loaded": True, "listens": ["FailedRuns"]}
+        assert found == {"loaded": True, "listens": ["FailedRunListener"]}
 
     @pytest.mark.parametrize("environment", [{}, {"AIRFLOW__CHATWORK__ALERT_FAILED_RUNS": "False"}], ids=str)
     def test_does_not_even_load_it_otherwise(self, tmp_path, environment):
@@ -261,8 +261,8 @@ def failed_run(db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Mapp
 
     with new_dag("listener_report", tags=["batch"], default_args={"owner": "aozora-yamada"}) as dag:
         Fails(task_id="load")
-    told = Told()
-    listener = FailedRuns(told)
+    alert = RecordingAlert()
+    listener = FailedRunListener(alert)
     manager = get_listener_manager()
     manager.add_listener(listener)
     try:
@@ -270,8 +270,8 @@ def failed_run(db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Mapp
     finally:
         manager.pm.unregister(listener)
         listener.before_stopping(component=None)
-    [noted] = told.noted
-    return noted
+    [run] = alert.runs
+    return run
 
 
 class TestTellOfRun:
@@ -288,7 +288,7 @@ class TestTellOfRun:
 
     def test_tells_of_a_run_that_failed(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM, lang="en")
-        tell_of_run(failed_run)
+        alert_failed_run(failed_run)
         [posted] = sandbox.requests
         assert posted.operation == "post_message"
         text = posted.form["body"]
@@ -300,14 +300,14 @@ class TestTellOfRun:
     def test_tells_once(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM)
         for _ in range(2):
-            tell_of_run(failed_run)
+            alert_failed_run(failed_run)
         assert [request.operation for request in sandbox.requests] == ["post_message"]
 
     def test_goes_through_the_connection_that_the_configuration_names(self, failed_run, sandbox, monkeypatch):
         sandbox.add_token("another", company.YAMADA)
         connect(monkeypatch, sandbox, conn_id="another", token="another", default_room_id=company.SALES_ROOM)
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERT_CONN_ID", "another")
-        tell_of_run(failed_run)
+        alert_failed_run(failed_run)
         [posted] = sandbox.requests
         assert posted.account_id == company.YAMADA
         assert posted.path == f"/rooms/{company.SALES_ROOM}/messages"
@@ -319,7 +319,7 @@ class TestTellOfRun:
         self.announce()
         routing = [{**condition, "room_id": company.SALES_ROOM, "mentions": ["owner"]}]
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM, routing=routing)
-        tell_of_run(failed_run)
+        alert_failed_run(failed_run)
         posted = sandbox.requests[-1]
         assert posted.path == f"/rooms/{company.SALES_ROOM}/messages"
         assert posted.form["body"].startswith(f"[To:{company.YAMADA}] 山田 太郎\n")
@@ -338,12 +338,12 @@ class TestTellOfRun:
 
     def test_makes_do_where_the_database_knows_nothing_of_the_dag(self, db, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM, lang="en")
-        noted = {"dag_id": "unknown", "run_id": "r", "start_date": None, "end_date": None, "logical_date": None}
-        tell_of_run({**noted, "reason": "failed"})
+        run = {"dag_id": "unknown", "run_id": "r", "start_date": None, "end_date": None, "logical_date": None}
+        alert_failed_run({**run, "reason": "failed"})
         [posted] = sandbox.requests
         assert alert_catalog("en").text("run_failure", dag="unknown") in posted.form["body"]
 
     def test_raises_nothing_where_chatwork_is_down(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_default", token="wrong", default_room_id=company.DATA_ROOM)
-        tell_of_run(failed_run)
+        alert_failed_run(failed_run)
         assert [request.status for request in sandbox.requests] == [401]

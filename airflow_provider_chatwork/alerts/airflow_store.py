@@ -1,11 +1,10 @@
-"""What Airflow knows of a run, and what it keeps for the alerts: of every version, in every process.
+"""The stores of alerts in Airflow, for every version and every process.
 
-A failure is recorded as an XCom of its own task instance; what was told stands in Variables (see
-:mod:`~airflow_provider_chatwork.alerts.alert_state`). Airflow 3 answers through its task SDK, and through its database in
-Airflow 2 and in the scheduler. What an older DAG processor cannot be asked for is not asked.
+A failure is saved as an XCom of its task instance, the state of a message as a Variable. Tasks and the DAG processor
+of Airflow 3 use the task SDK; Airflow 2 and the scheduler use the database.
 
-Variables are read and written where Airflow keeps them, and not by ``Variable``: that asks every secrets backend first,
-each time, may answer out of a cache, and takes some errors for "there is none" or only logs them.
+Variables are not accessed with ``Variable.get`` and ``Variable.set``: these ask every secrets backend first, may answer
+from a cache, and take some errors for a missing value.
 """
 
 from __future__ import annotations
@@ -17,58 +16,58 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from airflow_provider_chatwork.alerts.aggregation import Ledger, LedgerError
-from airflow_provider_chatwork.alerts.alert_state import Key
+from airflow_provider_chatwork.alerts.alert_state import AlertStore, AlertStoreError, Key
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: The key of the XCom that a failed task instance leaves.
+#: The key of the XCom of a failed task instance.
 XCOM_KEY = "chatwork_alert"
-_LONGEST_NAME = 250
+_MAX_NAME = 250
+_DESCRIPTION = "Chatwork alerts of a DAG that are open. It is deleted when the DAG succeeds again."
 
 
 def variable_name(*parts: object) -> str:
-    """The name of the Variable for a DAG, a run, a room: another one for other parts, readable, at most 250 characters.
+    """Return the name of the Variable for a DAG, a run and a room: unique, readable, at most 250 characters.
 
-    It holds nothing but ASCII letters, digits, ``-`` and ``_``, as it becomes a part of addresses in Airflow 3.
+    It consists of ASCII letters, digits, ``-`` and ``_``, because Airflow 3 uses it in URLs.
     """
-    digest = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:16]
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", "_".join(["chatwork_alert", *(str(part) for part in parts)]))
-    return f"{name[: _LONGEST_NAME - len(digest) - 1]}_{digest}"
+    texts = [str(part) for part in parts]
+    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", "_".join(["chatwork_alert", *texts]))
+    return f"{name[: _MAX_NAME - len(digest) - 1]}_{digest}"
 
 
-def ledger_of(context: Mapping[str, Any], dag_id: str, run_id: str) -> Ledger:
-    """Return what can be asked from where this context is."""
+def get_store(context: Mapping[str, Any], dag_id: str, run_id: str) -> AlertStore:
+    """Return the store for the process in which a callback with this context runs."""
     from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
     ti = context.get("ti")
-    if not AIRFLOW_V_3_0_PLUS or not _has_supervisor():
-        return DatabaseLedger(dag_id, run_id, ti)
-    dag = context.get("dag")
-    return SdkLedger(dag_id, run_id, ti, frozenset(getattr(dag, "task_ids", None) or ()))
+    # `dag.test()` of Airflow 3 runs some callbacks without a supervisor.
+    if not AIRFLOW_V_3_0_PLUS or _supervisor() is None:
+        return DatabaseAlertStore(dag_id, run_id, ti)
+    return SdkAlertStore(dag_id, run_id, ti, frozenset(getattr(context.get("dag"), "task_ids", None) or ()))
 
 
-def _guarded(method: Callable[P, T]) -> Callable[P, T]:
+def _raises_store_error(method: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(method)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except LedgerError:
+        except AlertStoreError:
             raise
-        # Whatever Airflow has to say to this (no such table, no supervisor, an answer it cannot read): the alert can
-        # do without, and must.
+        # Any error of Airflow: an alert is sent without the store as well.
         except Exception as error:
-            raise LedgerError(f"{method.__name__}: {type(error).__name__}: {error}") from error
+            raise AlertStoreError(f"{method.__name__}: {type(error).__name__}: {error}") from error
 
-    return guarded
+    return wrapper
 
 
-class SdkLedger:
-    """Airflow 3, by way of the process that supervises this one.
+class SdkAlertStore:
+    """The store of Airflow 3, reached through the supervisor of this process.
 
-    :param ti: the task instance of this process, or the last one of its run; ``None`` where there is none.
-    :param task_ids: the tasks of the DAG, to tell ``load_1`` from the second of the mapped ``load``.
+    :param ti: the task instance of this process, or the last one of the run; ``None`` if there is none.
+    :param task_ids: the tasks of the DAG, to distinguish ``load_1`` from index 1 of the mapped ``load``.
     """
 
     def __init__(self, dag_id: str, run_id: str, ti: Any, task_ids: frozenset[str]) -> None:
@@ -79,18 +78,18 @@ class SdkLedger:
 
     @property
     def in_task(self) -> bool:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
-        return _understands("StartupDetails")
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
+        return _supports("StartupDetails")
 
-    @_guarded
+    @_raises_store_error
     def states(self) -> Mapping[Key, str | None] | None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
-        if not _understands("TaskStatesResult"):
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
+        if not _supports("TaskStatesResult"):
             return None
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-        answer = RuntimeTaskInstance.get_task_states(dag_id=self._dag_id, run_ids=[self._run_id])
-        return {self._key(name): _word(state) for name, state in answer.get(self._run_id, {}).items()}
+        found = RuntimeTaskInstance.get_task_states(dag_id=self._dag_id, run_ids=[self._run_id])
+        return {self._key(name): _state_name(state) for name, state in found.get(self._run_id, {}).items()}
 
     def _key(self, name: str) -> Key:
         if name in self._task_ids:
@@ -98,114 +97,115 @@ class SdkLedger:
         task_id, _, index = name.rpartition("_")
         return (task_id, int(index)) if task_id and index.isdigit() else (name, -1)
 
-    @_guarded
-    def record(self, entry: dict[str, Any]) -> None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+    @_raises_store_error
+    def save_failure(self, failure: dict[str, Any]) -> None:
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         if self._ti is not None and self.in_task:
-            self._ti.xcom_push(key=XCOM_KEY, value=entry)
+            self._ti.xcom_push(key=XCOM_KEY, value=failure)
 
-    @_guarded
-    def recorded(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
-        if not _understands("XComSequenceSliceResult"):
+    @_raises_store_error
+    def load_failures(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
+        if not _supports("XComSequenceSliceResult"):
             return []
         from airflow.providers.common.compat.sdk import XCom
 
         found: list[Any] = []
         for task_id in task_ids:
             found += XCom.get_all(key=XCOM_KEY, dag_id=self._dag_id, task_id=task_id, run_id=self._run_id) or []
-        return _entries(found)
+        return _only_dicts(found)
 
-    @_guarded
+    @_raises_store_error
     def load(self, name: str) -> dict[str, Any] | None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
         from airflow.sdk.execution_time.comms import GetVariable
 
         try:
-            return _decoded(_ask(GetVariable(key=name)).value)
+            return _parse(_request(GetVariable(key=name)).value)
         except AirflowRuntimeError as error:
             if error.error.error == ErrorType.VARIABLE_NOT_FOUND:
                 return None
             raise
 
-    @_guarded
+    @_raises_store_error
     def save(self, name: str, value: dict[str, Any] | None) -> None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         from airflow.sdk.execution_time.comms import DeleteVariable, PutVariable
 
         if value is None:
-            _ask(DeleteVariable(key=name))
+            _request(DeleteVariable(key=name))
         else:
-            _ask(PutVariable(key=name, value=_encoded(value), description=_DESCRIPTION))
+            text = json.dumps(value, ensure_ascii=False)
+            _request(PutVariable(key=name, value=text, description=_DESCRIPTION))
 
 
-class DatabaseLedger:
-    """The database itself: Airflow 2, the scheduler of Airflow 3, and a DAG that tests itself.
+class DatabaseAlertStore:
+    """The store in the database: for Airflow 2, the scheduler of Airflow 3, and ``dag.test()``.
 
-    :param ti: the task instance of this process; ``None`` where there is none.
+    :param ti: the task instance of this process; ``None`` if there is none.
     """
+
+    in_task = False
 
     def __init__(self, dag_id: str, run_id: str, ti: Any = None) -> None:
         self._dag_id = dag_id
         self._run_id = run_id
         self._ti = ti
 
-    in_task = False
-
-    @_guarded
+    @_raises_store_error
     def states(self) -> Mapping[Key, str | None] | None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
-        wanted = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state).where(
+        query = select(TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state).where(
             TaskInstance.dag_id == self._dag_id, TaskInstance.run_id == self._run_id
         )
         with create_session() as session:
-            return {(task_id, index): _word(state) for task_id, index, state in session.execute(wanted)}
+            return {(task_id, index): _state_name(state) for task_id, index, state in session.execute(query)}
 
-    @_guarded
-    def record(self, entry: dict[str, Any]) -> None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+    @_raises_store_error
+    def save_failure(self, failure: dict[str, Any]) -> None:
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         if self._ti is not None:
-            self._ti.xcom_push(key=XCOM_KEY, value=entry)
+            self._ti.xcom_push(key=XCOM_KEY, value=failure)
 
-    @_guarded
-    def recorded(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+    @_raises_store_error
+    def load_failures(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         from airflow.models import xcom
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
-        # Airflow 3 has two classes: one for the table, one for what its values mean.
+        # Airflow 3 has two classes: one for the table, one to deserialize values.
         table: Any = getattr(xcom, "XComModel", None) or xcom.BaseXCom
-        meaning: Any = getattr(xcom, "XComModel", None) or xcom.XCom
-        # Only the column: Airflow 2 makes sense of the values of whole rows by itself.
-        wanted = select(table.value).where(
+        deserializer: Any = getattr(xcom, "XComModel", None) or xcom.XCom
+        # Only the column: Airflow 2 deserializes whole rows by itself.
+        query = select(table.value).where(
             table.dag_id == self._dag_id,
             table.run_id == self._run_id,
             table.key == XCOM_KEY,
             table.task_id.in_(list(task_ids)),
         )
         with create_session() as session:
-            return _entries(meaning.deserialize_value(row) for row in session.execute(wanted))
+            return _only_dicts(deserializer.deserialize_value(row) for row in session.execute(query))
 
-    @_guarded
+    @_raises_store_error
     def load(self, name: str) -> dict[str, Any] | None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         from airflow.models import Variable
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
         with create_session() as session:
-            kept = session.scalar(select(Variable).where(Variable.key == name))
-            return None if kept is None else _decoded(kept.val)
+            variable = session.scalar(select(Variable).where(Variable.key == name))
+            return None if variable is None else _parse(variable.val)
 
-    @_guarded
+    @_raises_store_error
     def save(self, name: str, value: dict[str, Any] | None) -> None:
-        """See :class:`~airflow_provider_chatwork.alerts.aggregation.Ledger`."""
+        """See :class:`~airflow_provider_chatwork.alerts.alert_state.AlertStore`."""
         from airflow.models import Variable
         from airflow.utils.session import create_session
         from sqlalchemy import delete, update
@@ -215,85 +215,75 @@ class DatabaseLedger:
             if value is None:
                 session.execute(delete(Variable).where(Variable.key == name))
                 return
-            new: Any = Variable(key=name, val=_encoded(value), description=_DESCRIPTION)
-            # As Airflow keeps it, perhaps encrypted.
-            kept = {Variable._val: new._val, Variable.is_encrypted: new.is_encrypted}
-            change = update(Variable).where(Variable.key == name).values(kept)
+            variable: Any = Variable(key=name, val=json.dumps(value, ensure_ascii=False), description=_DESCRIPTION)
+            # The value as Airflow stores it, encrypted if Airflow encrypts Variables.
+            columns = {Variable._val: variable._val, Variable.is_encrypted: variable.is_encrypted}
+            change = update(Variable).where(Variable.key == name).values(columns)
             change = change.execution_options(synchronize_session=False)
             done: Any = session.execute(change)
             if done.rowcount:
                 return
             try:
-                # A session of Airflow 2 may be that of the task itself, whose own changes must not be undone.
+                # In Airflow 2 this may be the session of the task, whose own changes must not be rolled back.
                 with session.begin_nested():
-                    session.add(new)
+                    session.add(variable)
             except IntegrityError:
-                # Another process was faster.
+                # Another process has inserted it meanwhile.
                 session.execute(change)
 
 
-_DESCRIPTION = "What the Chatwork alerts have told of a DAG; it goes by itself when the DAG succeeds again."
-
-
 def _supervisor() -> Any:
+    """Return the connection to the supervisor of this process, or ``None``."""
     from airflow.sdk.execution_time import task_runner
 
-    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
-    if comms is None:
-        raise LedgerError("this process has no supervisor")
-    return comms
+    return getattr(task_runner, "SUPERVISOR_COMMS", None)
 
 
-def _ask(request: Any) -> Any:
-    """Send a request that every supervisor knows, and return its answer."""
+def _request(message: Any) -> Any:
+    """Send a message that every supervisor supports, and return the response."""
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time.comms import ErrorResponse
 
-    answer = _supervisor().send(request)
-    if isinstance(answer, ErrorResponse):
-        raise AirflowRuntimeError(answer)
-    return answer
+    supervisor = _supervisor()
+    if supervisor is None:
+        raise AlertStoreError("this process has no supervisor")
+    response = supervisor.send(message)
+    if isinstance(response, ErrorResponse):
+        raise AirflowRuntimeError(response)
+    return response
 
 
-def _has_supervisor() -> bool:
-    """Whether there is one, as tasks and the DAG processor have. A DAG that tests itself calls back without."""
-    from airflow.sdk.execution_time import task_runner
+def _supports(response_type: str) -> bool:
+    """Whether the supervisor of this process sends responses of this type.
 
-    return getattr(task_runner, "SUPERVISOR_COMMS", None) is not None
-
-
-def _understands(answer: str) -> bool:
-    """Whether the process that supervises this one gives such an answer.
-
-    A request that it does not know is not refused but never answered, so it must not be sent. Which ones it knows
-    depends on the Airflow version, and on whether this is a task or the DAG processor.
+    An unsupported message must not be sent: the supervisor would never respond. What it supports depends on the
+    Airflow version, and on whether this is a task or the DAG processor.
     """
     from pydantic import ValidationError
 
-    decoder = getattr(_supervisor(), "body_decoder", None)
+    supervisor = _supervisor()
+    if supervisor is None:
+        raise AlertStoreError("this process has no supervisor")
+    decoder = getattr(supervisor, "body_decoder", None)
     if decoder is None:
-        # A DAG that tests itself is its own supervisor.
+        # The supervisor of `dag.test()` supports everything.
         return True
     try:
-        decoder.validate_python({"type": answer})
+        decoder.validate_python({"type": response_type})
     except ValidationError as error:
         return all(found["type"] != "union_tag_invalid" for found in error.errors())
     return True
 
 
-def _encoded(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _decoded(value: Any) -> dict[str, Any] | None:
-    found = json.loads(value) if value else None
+def _parse(text: Any) -> dict[str, Any] | None:
+    found = json.loads(text) if text else None
     return found if isinstance(found, dict) else None
 
 
-def _entries(found: Iterable[Any]) -> list[dict[str, Any]]:
-    # The scheduler does not see through an XCom backend that keeps values elsewhere.
-    return [entry for entry in found if isinstance(entry, dict)]
+def _only_dicts(values: Iterable[Any]) -> list[dict[str, Any]]:
+    # The scheduler cannot read values of an XCom backend that stores them elsewhere.
+    return [value for value in values if isinstance(value, dict)]
 
 
-def _word(state: Any) -> str | None:
+def _state_name(state: Any) -> str | None:
     return None if state is None else str(getattr(state, "value", state))

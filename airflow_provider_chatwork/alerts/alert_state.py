@@ -1,200 +1,341 @@
-"""What has been told of a DAG run (or of a DAG), as it is kept between the processes that tell it.
+"""The state of an alert message, and the store that keeps it between processes.
 
-A board is plain JSON in an Airflow Variable, as that is the one place which workers and the DAG processor of every
-Airflow version can both read and write.
+The state is JSON in an Airflow Variable: the one place that workers and the DAG processor of every Airflow version can
+read and write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Protocol, Self, TypeAlias
 
-from airflow_provider_chatwork.alerts.event import Kind, Story
+from pydantic import BaseModel, PlainSerializer, ValidationError
+
+from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.api.notation import fit
 
-#: How many failures are told with their error; of the others only the names are.
+#: The number of failures in a message that are shown with their error. The others are only named.
 DETAILED = 5
-#: How many characters are kept of an error, or of what the author has written.
-LONGEST_TEXT = 2000
+#: The maximum length of an error or of the author's text in the store: MySQL keeps at most 64 KB in a Variable.
+MAX_STORED_TEXT = 2000
 
-Key = tuple[str, int]
+#: The task id and the map index, which is -1 for a task that is not mapped.
+Key: TypeAlias = tuple[str, int]
+# The states of a task whose callback may be running.
+_MAY_BE_IN_CALLBACK = frozenset({"running", "failed", "up_for_retry"})
+_StoredText = Annotated[str | None, PlainSerializer(lambda text: text and fit(text, MAX_STORED_TEXT))]
 
 
-class _Plain:
-    """Plain JSON and back. Keys of a later release are passed over."""
+class AlertStoreError(Exception):
+    """Airflow does not answer, or what it has stored cannot be read."""
 
+
+class AlertStore(Protocol):
+    """What Airflow knows of one DAG run, and what it stores for alerts. Every method may raise AlertStoreError."""
+
+    @property
+    def in_task(self) -> bool:
+        """Whether this is the process of the task, which knows for sure how the task ended."""
+
+    def states(self) -> Mapping[Key, str | None] | None:
+        """Return the state of every task instance of the run; ``None`` if this process cannot ask for them."""
+
+    def save_failure(self, failure: dict[str, Any]) -> None:
+        """Save a failure with the task instance of this process, if there is one."""
+
+    def load_failures(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Return the failures that task instances of these tasks have saved."""
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """Return a saved value."""
+
+    def save(self, name: str, value: dict[str, Any] | None) -> None:
+        """Save a value; ``None`` deletes it."""
+
+
+class _Stored(BaseModel):
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read what :meth:`to_json` has made."""
-        names = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: item for name, item in value.items() if name in names})
+    def load(cls, value: Mapping[str, Any]) -> Self:
+        """Read a stored value. Unknown keys are ignored.
+
+        :raises AlertStoreError: if it cannot be read.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise AlertStoreError(f"the stored alert cannot be read: {error}") from None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, without what is empty."""
-        found = asdict(self)  # type: ignore[call-overload]
-        # An index of 0 is something.
-        return {name: value for name, value in found.items() if value not in (None, [], {}, "") and value is not False}
+        """Return the value as plain JSON, without default values."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
 
-@dataclass(kw_only=True)
-class Entry(_Plain):
-    """One task instance that failed.
+class TaskFailure(_Stored):
+    """A failed task instance.
 
-    :param at: when it failed, in Unix seconds.
-    :param retrying: whether Airflow will try it again.
-    :param killed: whether nobody knows of an error, as the task was not there any more to tell it.
+    :param failed_at: Unix time.
+    :param retrying: whether Airflow will retry it.
+    :param lost_worker: whether the task failed without reporting an error.
+    :param text: the author's text for this failure.
     """
 
     task_id: str
     map_index: int = -1
     label: str | None = None
-    error: str | None = None
-    killed: bool = False
+    error: _StoredText = None
+    lost_worker: bool = False
     where: str | None = None
     try_number: int | None = None
     tries: int | None = None
     seconds: float | None = None
-    owners: list[str] = field(default_factory=list)
+    owners: list[str] = []
     log_url: str | None = None
-    at: float = 0.0
+    failed_at: float = 0.0
     retrying: bool = False
-    text: str | None = None
+    text: _StoredText = None
 
     @property
     def key(self) -> Key:
-        """Which task instance of its run it is."""
+        """The task instance within its run."""
         return self.task_id, self.map_index
 
     @property
     def name(self) -> str:
-        """What people know it as."""
-        return self.label or name_of(self.key)
+        """The name to show."""
+        return self.label or (self.task_id if self.map_index < 0 else f"{self.task_id} [{self.map_index}]")
 
     @classmethod
-    def of(cls, story: Story, at: float, text: str | None = None) -> Self | None:
-        """The entry of a task's failure; ``None`` where no task is to blame.
+    def from_event(cls, event: AlertEvent, failed_at: float, text: str | None = None) -> Self | None:
+        """Return the failure of an event; ``None`` for an event that is not about a task.
 
-        :param at: when it failed, in Unix seconds.
-        :param text: what the author has written of it.
+        :param failed_at: Unix time.
+        :param text: the author's text for it.
         """
-        if story.key is None or story.task_id is None:
+        if event.key is None or event.task_id is None:
             return None
         return cls(
-            task_id=story.task_id,
-            map_index=story.map_index,
-            label=story.label,
-            error=story.error,
-            killed=story.killed,
-            where=story.where,
-            try_number=story.try_number,
-            tries=story.tries,
-            seconds=None if story.seconds is None else round(story.seconds, 1),
-            owners=list(story.owners),
-            log_url=story.log_url,
-            at=at,
-            retrying=story.kind is Kind.RETRY,
+            task_id=event.task_id,
+            map_index=event.map_index,
+            label=event.label,
+            error=event.error,
+            lost_worker=event.lost_worker,
+            where=event.where,
+            try_number=event.try_number,
+            tries=event.tries,
+            seconds=None if event.seconds is None else round(event.seconds, 1),
+            owners=list(event.owners),
+            log_url=event.log_url,
+            failed_at=failed_at,
+            retrying=event.kind is EventKind.RETRY,
             text=text,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON, with no more of its texts than a database keeps five of: 64 KB, in MySQL, and encrypted."""
-        found = super().to_json()
-        for name in ("error", "text"):
-            if name in found:
-                found[name] = fit(found[name], LONGEST_TEXT)
-        return found
 
+class RunFailures(_Stored):
+    """The failures of one run.
 
-@dataclass(kw_only=True)
-class RunPart(_Plain):
-    """What failed in one run.
-
-    :param failed: the task instances that failed for good, in the order in which that became known.
-    :param retrying: those that Airflow will try again.
-    :param details: the first of them.
-    :param ended: ``failed`` once the run itself has.
-    :param text: what the author has written of that.
-    :param seconds: how long the run took.
+    :param failed: the task instances that failed and will not be retried, in the order in which this became known.
+    :param retrying: those that Airflow will retry.
+    :param details: the first of both.
+    :param run_failed: whether the run itself has failed, with ``reason``, and ``seconds`` for its duration.
+    :param text: the author's text for the failed run.
     """
 
     run_id: str
     logical_date: str | None = None
     url: str | None = None
-    failed: list[Key] = field(default_factory=list)
-    retrying: list[Key] = field(default_factory=list)
-    details: list[Entry] = field(default_factory=list)
-    ended: str | None = None
+    failed: list[Key] = []
+    retrying: list[Key] = []
+    details: list[TaskFailure] = []
+    run_failed: bool = False
     reason: str | None = None
     seconds: float | None = None
-    text: str | None = None
+    text: _StoredText = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON, with its entries."""
-        text = None if self.text is None else fit(self.text, LONGEST_TEXT)
-        found = {**super().to_json(), "details": [entry.to_json() for entry in self.details], "text": text}
-        return {name: value for name, value in found.items() if value}
-
-    def __post_init__(self) -> None:
-        # JSON has neither tuples nor entries.
-        self.failed = [(str(task_id), int(index)) for task_id, index in self.failed]
-        self.retrying = [(str(task_id), int(index)) for task_id, index in self.retrying]
-        self.details = [Entry.from_json(item) if isinstance(item, Mapping) else item for item in self.details]
-
-    def told(self) -> set[tuple[str, Any]]:
-        """What a text made of this part says."""
+    def reported(self) -> set[tuple[str, Any]]:
+        """Return the facts that a message about this run reports."""
         facts: set[tuple[str, Any]] = {("failed", key) for key in self.failed}
         facts |= {("retrying", key) for key in self.retrying}
-        return facts | ({("ended", self.ended)} if self.ended else set())
+        return facts | ({("run_failed", True)} if self.run_failed else set())
 
 
-@dataclass(kw_only=True)
-class Board(_Plain):
-    """One message and all that is in it.
+class AlertMessageState(_Stored):
+    """One message and all that it reports.
 
-    :param since: when the first failure was told, in Unix seconds.
-    :param to: whom the message calls, in notation.
-    :param rang: whether it told of a failure for good when it was posted; an edit does not ring.
-    :param note: a line below all, already in the reader's language.
-    :param writer: who is about to write, and until when others wait for it: ``[name, Unix seconds]``.
+    :param opened_at: the Unix time of the first failure.
+    :param mention_line: the mentions at the top of the message, as notation.
+    :param notified: whether the message was posted for a failure that will not be retried. An edit notifies nobody.
+    :param note: the last line of the message, in its language.
+    :param lease: the id of the process that may write, and the Unix time at which the lease ends.
+    :param runs: the failures by run id.
     """
 
-    since: float = 0.0
+    opened_at: float = 0.0
     room_id: str | None = None
     message_id: str | None = None
     chatwork_conn_id: str | None = None
     lang: str | None = None
-    to: str = ""
-    rang: bool = False
+    mention_line: str = ""
+    notified: bool = False
     note: str | None = None
-    writer: list[Any] | None = None
-    runs: dict[str, RunPart] = field(default_factory=dict)
+    lease: tuple[str, float] | None = None
+    runs: dict[str, RunFailures] = {}
 
-    def __post_init__(self) -> None:
-        self.runs = {
-            run_id: RunPart.from_json(part) if isinstance(part, Mapping) else part for run_id, part in self.runs.items()
-        }
+    def reported(self) -> set[tuple[str, str, Any]]:
+        """Return the facts that the message reports, with their run ids."""
+        return {(run_id, *fact) for run_id, run in self.runs.items() for fact in run.reported()}
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON, with its runs."""
-        return {**super().to_json(), "runs": {run_id: part.to_json() for run_id, part in self.runs.items()}}
+    def is_leased_to_another(self, owner: str, now: float) -> bool:
+        """Whether another process may write."""
+        return self.lease is not None and self.lease[0] != owner and now < self.lease[1]
 
-    def told(self) -> set[tuple[str, str, Any]]:
-        """What its message says, all runs together."""
-        return {(run_id, *fact) for run_id, part in self.runs.items() for fact in part.told()}
-
-    def held_by_another(self, writer: str, now: float) -> bool:
-        """Whether somebody else is about to write."""
-        return bool(self.writer) and self.writer[0] != writer and now < float(self.writer[1])  # type: ignore[index]
-
-    def merged(self, other: Board | None, run_id: str) -> Board:
-        """The board, with what another writer has put on it since: its runs, of all but one."""
+    def merge(self, other: AlertMessageState | None, run_id: str) -> AlertMessageState:
+        """Return this state with the runs of another one, except for one run."""
         if other is None:
             return self
-        return replace(self, runs={**other.runs, **{run_id: self.runs[run_id]}})
+        return self.model_copy(update={"runs": {**other.runs, run_id: self.runs[run_id]}})
 
 
-def name_of(key: Key) -> str:
-    """What a task instance is called without its own label."""
-    task_id, index = key
-    return task_id if index < 0 else f"{task_id} [{index}]"
+class UpdateOutcome(StrEnum):
+    """What was done to report a failure."""
+
+    POSTED = "posted"
+    EDITED = "edited"
+    ALREADY_REPORTED = "already_reported"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureUpdate:
+    """What one callback reports.
+
+    :param run: the run, without its failures.
+    :param failure: the task instance that failed, if any.
+    :param notifies: whether people are mentioned for it.
+    """
+
+    run: RunFailures
+    failure: TaskFailure | None
+    notifies: bool
+
+    @property
+    def is_final(self) -> bool:
+        """Whether this is a failure without a retry to come."""
+        return self.run.run_failed or (self.failure is not None and not self.failure.retrying)
+
+    def required(self) -> set[tuple[str, str, Any]]:
+        """Return the facts that the message must report."""
+        if self.failure is None:
+            return {(self.run.run_id, *fact) for fact in self.run.reported()}
+        return {(self.run.run_id, "retrying" if self.failure.retrying else "failed", self.failure.key)}
+
+    def is_reported_in(self, state: AlertMessageState) -> bool:
+        """Whether a message reports this try already, and has notified people if it should."""
+        run = state.runs.get(self.run.run_id)
+        if run is not None and self.failure is not None:
+            tries = [shown.try_number for shown in run.details if shown.key == self.failure.key]
+            if tries and self.failure.try_number not in tries:
+                return False
+        return state.reported() >= self.required() and (state.notified or not self.is_final)
+
+    def has_failed_before(self, state: AlertMessageState) -> bool:
+        """Whether a message reports a final failure of an earlier try: the task was cleared and failed again."""
+        failure, run = self.failure, state.runs.get(self.run.run_id)
+        if failure is None or failure.retrying or run is None:
+            return False
+        return any(
+            shown.key == failure.key and not shown.retrying and (shown.try_number or 0) < (failure.try_number or 0)
+            for shown in run.details
+        )
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """The outcome, and the state of the message that reports the failure."""
+
+    outcome: UpdateOutcome
+    state: AlertMessageState
+
+
+def collect_failures(
+    store: AlertStore,
+    name: str,
+    update: FailureUpdate,
+    state: AlertMessageState,
+    states: Mapping[Key, str | None] | None,
+) -> RunFailures:
+    """Return all failures of a run that are known now.
+
+    :param name: the name of the state of the message.
+    :param state: what the message reports already.
+    :param states: the states of the task instances; ``None`` if they are unknown.
+    :raises AlertStoreError: if Airflow does not answer.
+    """
+    run, own = update.run, update.failure
+    before = state.runs.get(run.run_id) or RunFailures(run_id=run.run_id)
+    known = {failure.key: failure for failure in before.details}
+    if own is not None:
+        known[own.key] = own
+    if states is None:
+        failed = list(before.failed)
+        retrying = [key for key in before.retrying if own is None or key != own.key]
+        if own is not None and own.key not in (keys := retrying if own.retrying else failed):
+            keys.append(own.key)
+    else:
+        failed, retrying, known = _collect_from_states(store, name, states, known, before, own)
+    return RunFailures(
+        run_id=run.run_id,
+        logical_date=run.logical_date or before.logical_date,
+        url=run.url or before.url,
+        failed=failed,
+        retrying=retrying,
+        details=[known[key] for key in (*failed, *retrying) if key in known][:DETAILED],
+        run_failed=run.run_failed or before.run_failed,
+        reason=run.reason or before.reason,
+        seconds=run.seconds if run.run_failed else before.seconds,
+        text=run.text or before.text,
+    )
+
+
+def _collect_from_states(
+    store: AlertStore,
+    name: str,
+    states: Mapping[Key, str | None],
+    known: dict[Key, TaskFailure],
+    before: RunFailures,
+    own: TaskFailure | None,
+) -> tuple[list[Key], list[Key], dict[Key, TaskFailure]]:
+    """Return the keys of failed and of retrying task instances, and the known failures by key.
+
+    The state of a task whose callback is running may be out of date. What the task has saved is up to date.
+    """
+    reported = {*known, *before.failed, *before.retrying}
+    own_key = own.key if own else None
+    others = {key: state for key, state in states.items() if key != own_key}
+    # A running task is in its callback, or Airflow is trying it again and has deleted what it had saved.
+    running = {key for key, state in others.items() if state == "running"}
+    wanted = running | {key for key, state in others.items() if state in _MAY_BE_IN_CALLBACK and key not in reported}
+    # A task that was cleared after its final failure and will be retried.
+    wanted |= {key for key in before.failed if others.get(key) == "up_for_retry"}
+    known = {key: failure for key, failure in known.items() if key not in running}
+    for saved in store.load_failures({task_id for task_id, _ in wanted}) if wanted else ():
+        failure = TaskFailure.load(saved)
+        if failure.key in wanted:
+            # The author's text for one message must not appear in another one.
+            is_here = saved.get("message") == name
+            known[failure.key] = failure if is_here else failure.model_copy(update={"text": None})
+    failed: list[Key] = []
+    retrying: list[Key] = []
+    by_time = [failure.key for failure in sorted(known.values(), key=lambda failure: failure.failed_at)]
+    for key in dict.fromkeys((*before.failed, *before.retrying, *by_time, *states)):
+        found, state = known.get(key), states.get(key)
+        if own is not None and key == own_key:
+            (retrying if own.retrying else failed).append(key)
+        elif state == "failed":
+            failed.append(key)
+        elif state in _MAY_BE_IN_CALLBACK and found is not None:
+            (retrying if found.retrying else failed).append(key)
+        elif state == "up_for_retry" and key in reported:
+            retrying.append(key)
+    return failed, retrying, known

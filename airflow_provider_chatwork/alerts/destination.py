@@ -1,178 +1,206 @@
-"""Where an alert goes, in which language, and whom it may call: the author's wishes, the table, the connection."""
+"""The destination of an alert: connection, room, language and mentions.
+
+The routing table comes before the notifier, and the notifier before the connection.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts import mentions as people
-from airflow_provider_chatwork.alerts.event import Kind, Story
-from airflow_provider_chatwork.alerts.formatter import Writer
-from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
+from airflow_provider_chatwork.alerts import mentions
+from airflow_provider_chatwork.alerts.alert_state import AlertMessageState
+from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
+from airflow_provider_chatwork.alerts.routing import DEFAULT_ROUTE, SEVERITIES, Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
-from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
+from airflow_provider_chatwork.api.settings import Settings
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
+_WITH_AUTHORS_SEVERITY = frozenset(
+    {EventKind.FAILURE, EventKind.RUN_FAILURE, EventKind.DEADLINE, EventKind.SLA_MISS},
+)
 
-_BAD_ENDS = frozenset({Kind.FAILURE, Kind.RUN_FAILURE, Kind.DEADLINE, Kind.SLA_MISS})
 
+class AlertOptions(Protocol):
+    """The parameters of :class:`~airflow_provider_chatwork.notifications.chatwork.ChatworkNotifier`, rendered."""
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What was decided for one alert.
-
-    :param route: the rule of the table that applies.
-    :param room_id: where it goes.
-    :param mentions: whom it calls where it rings, as the author or the table wrote them.
-    :param note: a line that says what was decided otherwise than asked for.
-    """
-
-    route: Route
-    settings: Settings
-    room_id: int
-    writer: Writer
-    mentions: tuple[int | str, ...]
-    owners: tuple[str, ...]
-    note: str | None = None
-
-    def call_line(self) -> CallFlow[str]:
-        """The line that calls people. It may have to ask who is in the room."""
-        if not self.mentions:
-            return ""
-        members: list[Any] | None = None
-        looked_up = True
-        if people.needs_members(self.mentions, self.owners):
-            # Who cannot be looked up is not called, but named; the alert itself matters more.
-            try:
-                members = yield api.rooms.list_members(self.room_id)
-            except ChatworkError:
-                looked_up = False
-        found = people.resolve(self.mentions, owners=self.owners, members=members)
-        lines = [people.as_notation(found)]
-        if found.unknown:
-            sentence = "unknown_people" if looked_up else "people_not_looked_up"
-            lines.append(self.writer.catalog.text(sentence, names=safe(", ".join(found.unknown))))
-        return "\n".join(line for line in lines if line)
+    chatwork_conn_id: str
+    room_id: int | str | None
+    lang: str | None
+    mentions: Any
+    when: str
+    fold: str
+    fold_window: float
+    severity: str | None
+    routing: RoutingTable | str | None
+    attach_traceback: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Switch:
-    """What this Airflow allows: ``[chatwork] alerts`` of its configuration.
+class AlertsSetting:
+    """``[chatwork] alerts`` in Airflow's configuration.
 
-    :param on: whether alerts are sent at all.
-    :param room_id: the room that gets all of them, without calling anybody.
+    :param enabled: whether alerts are sent.
+    :param room_id: the room that gets all alerts, without mentions.
     """
 
-    on: bool = True
+    enabled: bool = True
     room_id: int | None = None
 
     @classmethod
-    def read(cls, value: object) -> Switch:
-        """Read ``on``, ``off`` or the number of a room.
+    def parse(cls, value: object) -> AlertsSetting:
+        """Read ``on``, ``off`` or a room id.
 
-        :raises ChatworkParameterError: for anything else.
+        :raises ChatworkParameterError: for another value.
         """
         text = str(value).strip().lower()
         if text in ("on", "true", ""):
             return cls()
         if text in ("off", "false"):
-            return cls(on=False)
+            return cls(enabled=False)
         try:
             return cls(room_id=api.validation.identifier("[chatwork] alerts", text))
         except ChatworkParameterError:
             raise ChatworkParameterError("[chatwork] alerts", value, "give on, off, or the number of a room") from None
 
 
-def severity_of(wishes: Wishes, story: Story) -> str:
-    """How bad it is: what the author says, of what does not end well; Airflow's own judgement of the rest."""
-    if wishes.severity is not None and story.kind in _BAD_ENDS:
-        return wishes.severity
-    return story.kind.severity
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where an alert is posted.
+
+    :param mentions: whom a message mentions if it notifies, as the author or the routing table wrote it.
+    :param note: a line that explains a deviation from what the author wrote.
+    """
+
+    chatwork_conn_id: str
+    room_id: int
+    formatter: AlertFormatter
+    mentions: tuple[int | str, ...] = ()
+    owners: tuple[str, ...] = ()
+    note: str | None = None
+
+    def mention_line(self) -> CallFlow[str]:
+        """Return the mentions as notation. Yields a call for the members of the room where names need it."""
+        members: list[Any] | None = None
+        was_read = True
+        if mentions.needs_members(self.mentions, self.owners):
+            # An alert without mentions is better than no alert.
+            try:
+                members = yield api.rooms.list_members(self.room_id)
+            except ChatworkError:
+                was_read = False
+        found = mentions.resolve_mentions(self.mentions, owners=self.owners, members=members)
+        lines = [mentions.to_notation(found)]
+        if found.unknown:
+            key = "unknown_people" if was_read else "people_not_looked_up"
+            lines.append(self.formatter.catalog.text(key, names=safe(", ".join(found.unknown))))
+        return "\n".join(line for line in lines if line)
+
+    def new_state(self, now: float) -> AlertMessageState:
+        """Return the state of a message that is not posted yet.
+
+        :param now: Unix time.
+        """
+        return AlertMessageState(
+            opened_at=now,
+            room_id=str(self.room_id),
+            chatwork_conn_id=self.chatwork_conn_id,
+            lang=self.formatter.catalog.lang,
+            note=self.note,
+        )
 
 
-def route_of(table: RoutingTable | None, wishes: Wishes, story: Story) -> Route:
-    """The rule that applies to an event."""
+def severity_of(options: AlertOptions, event: AlertEvent) -> str:
+    """Return the author's severity for an event that ended badly, and the severity of its kind for others."""
+    if options.severity is not None and event.kind in _WITH_AUTHORS_SEVERITY:
+        return options.severity
+    return event.kind.severity
+
+
+def find_route(table: RoutingTable | None, options: AlertOptions, event: AlertEvent) -> Route:
+    """Return the rule that applies to an event."""
     if table is None:
-        return Route()
+        return DEFAULT_ROUTE
     return table.route(
-        dag_id=story.dag_id or "", owners=story.owners, tags=story.tags, severity=severity_of(wishes, story)
+        dag_id=event.dag_id or "", owners=event.owners, tags=event.tags, severity=severity_of(options, event)
     )
 
 
-def plan(
-    wishes: Wishes,
-    story: Story,
+def resolve_destination(
+    options: AlertOptions,
+    event: AlertEvent,
     route: Route,
     table: RoutingTable | None,
     settings: Settings,
-    switch: Switch,
+    setting: AlertsSetting,
     *,
-    rings: bool,
+    notifies: bool,
     now: datetime,
-) -> Plan:
-    """Decide.
+) -> Destination:
+    """Return the destination of an event.
 
-    :param settings: of the connection that the alert goes through.
-    :raises ChatworkParameterError: where no room is named, or a parameter cannot be right.
+    :param settings: the settings of the connection that the alert is sent with.
+    :param notifies: whether the alert may mention people.
+    :raises ChatworkParameterError: if there is no room, or if a parameter is invalid.
     """
-    catalog = alert_catalog(_given(route.lang, wishes.lang, settings.lang))
-    note = None
-    try:
-        mentions = people.parse_mentions(wishes.mentions if route.mentions is None else route.mentions)
-    except ChatworkParameterError as error:
-        # What a template makes of it must not cost the alert.
-        mentions, note = (), catalog.text("unknown_people", names=str(error.value))
-    quiet = table.quiet_hours if table is not None else None
-    if quiet is not None and quiet.applies(severity_of(wishes, story), now.astimezone(ZoneInfo(settings.timezone))):
-        note = catalog.text("quiet") if mentions and rings else note
-        mentions = ()
-    room = _given(route.room_id, api.validation.none_if_blank(wishes.room_id), settings.default_room_id)
-    if switch.room_id is not None:
+    catalog = alert_catalog(route.lang or options.lang or settings.lang)
+    note, wanted = None, options.mentions if route.mentions is None else route.mentions
+    if wanted is not None:
+        try:
+            wanted = mentions.parse_mentions(wanted)
+        except ChatworkParameterError as error:
+            # A template may render to an invalid value. The alert is sent nevertheless.
+            wanted, note = (), catalog.text("unknown_people", names=str(error.value))
+    if table is not None and _is_quiet(table, severity_of(options, event), now.astimezone(ZoneInfo(settings.timezone))):
+        note = catalog.text("quiet") if wanted and notifies else note
+        wanted = ()
+    rooms = (route.room_id, api.validation.none_if_blank(options.room_id), settings.default_room_id)
+    room = next((room for room in rooms if room is not None), None)
+    if setting.room_id is not None:
         note = catalog.text("moved", switch="[chatwork] alerts", room=room if room is not None else "?")
-        mentions, room = (), switch.room_id
+        wanted, room = (), setting.room_id
     if room is None:
         raise ChatworkParameterError(
-            "room_id", wishes.room_id, "give a room, or set default_room_id in the connection of the alert"
+            "room_id", options.room_id, "give a room, or set default_room_id in the connection of the alert"
         )
-    return Plan(
-        route=route,
-        settings=settings,
+    return Destination(
+        chatwork_conn_id=route.chatwork_conn_id or options.chatwork_conn_id,
         room_id=api.validation.identifier("room_id", room),
-        writer=Writer(catalog, settings.timezone, wishes.style),
-        mentions=mentions if rings else (),
-        owners=story.owners,
+        formatter=AlertFormatter(catalog, settings.timezone),
+        mentions=wanted if wanted and notifies else (),
+        owners=event.owners,
         note=note,
     )
 
 
-def _given(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+def _is_quiet(table: RoutingTable, severity: str, now: datetime) -> bool:
+    quiet = table.quiet_hours
+    return quiet is not None and SEVERITIES.index(severity) < SEVERITIES.index(quiet.below) and quiet.contains(now)
 
 
-Load = Callable[[str], Any]
+def load_routing_table(
+    routing: RoutingTable | str | None, settings: Settings, load: Callable[[str], Any]
+) -> RoutingTable | None:
+    """Return the routing table that applies.
 
-
-def table_of(wishes: Wishes, settings: Settings, load: Load) -> RoutingTable | None:
-    """The routing table that applies.
-
-    :param load: reads a Variable, as text; ``None`` where there is none.
-    :raises ChatworkParameterError: naming the rule that cannot be right.
+    :param routing: the table, or the name of a Variable; the table of the connection if ``None``.
+    :param load: returns the text of a Variable, or ``None`` if there is no such Variable.
+    :raises ChatworkParameterError: naming the invalid rule.
     """
-    if isinstance(wishes.routing, RoutingTable):
-        return wishes.routing
-    if wishes.routing is None:
+    if isinstance(routing, RoutingTable):
+        return routing
+    if routing is None:
         if settings.routing is None:
             return None
         return RoutingTable.from_json(settings.routing, source="the connection's extra routing")
-    value = load(wishes.routing)
+    value = load(routing)
     if value is None:
-        raise ChatworkParameterError("routing", wishes.routing, "give the name of a Variable that there is")
-    return RoutingTable.from_json(value, source=f"the Variable {wishes.routing}")
+        raise ChatworkParameterError("routing", routing, "give the name of a Variable that there is")
+    return RoutingTable.from_json(value, source=f"the Variable {routing}")

@@ -1,8 +1,7 @@
-"""What an alert has to tell, taken out of what Airflow gives a callback.
+"""The event an alert reports, read from the context that Airflow passes to a callback.
 
-Which keys a context has depends on the Airflow version, the kind of callback and the process it runs in, and what an
-attribute says of itself is not always there. So everything is asked for and nothing is expected: what is missing is
-``None``. Nothing here imports Airflow.
+Which keys a context has depends on the Airflow version, the kind of callback and the process. A missing value is
+``None``. This module does not import Airflow.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from enum import Enum
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
 
 
-class Kind(Enum):
+class EventKind(StrEnum):
     """What happened."""
 
     FAILURE = "failure"
@@ -32,48 +31,48 @@ class Kind(Enum):
 
     @property
     def severity(self) -> str:
-        """How bad it is, in the words of :mod:`~airflow_provider_chatwork.alerts.routing`."""
+        """The severity of :mod:`~airflow_provider_chatwork.alerts.routing` for this kind."""
         return _SEVERITIES.get(self, "info")
 
 
+FAILURES = frozenset({EventKind.FAILURE, EventKind.RETRY, EventKind.RUN_FAILURE})
+SUCCESSES = frozenset({EventKind.SUCCESS, EventKind.RUN_SUCCESS})
+_OF_A_RUN = frozenset({EventKind.RUN_FAILURE, EventKind.RUN_SUCCESS, EventKind.DEADLINE, EventKind.SLA_MISS})
 _SEVERITIES = {
-    Kind.FAILURE: "error",
-    Kind.RUN_FAILURE: "error",
-    Kind.RETRY: "warning",
-    Kind.DEADLINE: "warning",
-    Kind.SLA_MISS: "warning",
+    EventKind.FAILURE: "error",
+    EventKind.RUN_FAILURE: "error",
+    EventKind.RETRY: "warning",
+    EventKind.DEADLINE: "warning",
+    EventKind.SLA_MISS: "warning",
 }
 _BY_STATE = {
-    "success": Kind.SUCCESS,
-    "up_for_retry": Kind.RETRY,
-    "skipped": Kind.SKIPPED,
-    "running": Kind.STARTED,
+    "success": EventKind.SUCCESS,
+    "up_for_retry": EventKind.RETRY,
+    "skipped": EventKind.SKIPPED,
+    "running": EventKind.STARTED,
 }
-_ABOUT_RUN = frozenset({Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS})
-# The texts that only are to be read; all others say which thing of Airflow it is.
-_TO_BE_READ = ("label", "error", "where", "traceback", "log_url", "reason", "deadline", "subject", "body", "answer_url")
-# How many lines of an error's text are its message, and not what belongs to it: a statement, a response, parameters.
-_MESSAGE = 3
-_FOREIGN = re.compile(r"[\\/]site-packages[\\/]|[\\/]lib(64)?[\\/]python[\d.]+[\\/]|^<frozen ")
+# The maximum number of lines of an error message. Further lines are mostly statements, responses and parameters.
+_MAX_ERROR_LINES = 3
+_LIBRARY = re.compile(r"[\\/]site-packages[\\/]|[\\/]lib(64)?[\\/]python[\d.]+[\\/]|^<frozen ")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Story:
-    """What is known of one event.
+class AlertEvent:
+    """One event. Secrets are masked in all texts but the ids, owners and tags, which routing and storage need.
 
-    :param try_number: which try it was, from 1 on.
-    :param tries: how many tries the task has in all.
-    :param seconds: how long the task, or the whole run, took; of a run that is late, since when it runs.
-    :param error: the error: its class and the first lines of its text.
-    :param witnessed: whether it is told by the process in which the error was raised.
-    :param killed: whether nobody knows of an error, as the task was not there any more to tell it.
-    :param where: where it was raised: ``load.py, line 12, in load``.
-    :param traceback: the whole of it.
-    :param reason: why a run ended, as Airflow names it.
-    :param names: the tasks a missed SLA is about.
+    :param label: the task id, with the label of the map index for a mapped task.
+    :param try_number: the number of the try, from 1.
+    :param tries: the number of tries that the task has.
+    :param seconds: the duration of the task or the run; for a missed deadline the time since the start of the run.
+    :param error: the class and the first lines of the message of the exception.
+    :param has_exception: whether the context contains the exception object, as in the process of the task.
+    :param lost_worker: whether the task failed without reporting an error.
+    :param where: the place of the exception, such as ``load.py, line 12, in load``.
+    :param reason: Airflow's reason for the end of a run.
+    :param sla_tasks: the tasks that missed their SLA.
     """
 
-    kind: Kind
+    kind: EventKind
     dag_id: str | None = None
     run_id: str | None = None
     task_id: str | None = None
@@ -85,8 +84,8 @@ class Story:
     tries: int | None = None
     seconds: float | None = None
     error: str | None = None
-    witnessed: bool = False
-    killed: bool = False
+    has_exception: bool = False
+    lost_worker: bool = False
     where: str | None = None
     traceback: str | None = None
     owners: tuple[str, ...] = ()
@@ -94,226 +93,209 @@ class Story:
     log_url: str | None = None
     reason: str | None = None
     deadline: str | None = None
-    names: tuple[str, ...] = ()
+    sla_tasks: tuple[str, ...] = ()
     subject: str | None = None
     body: str | None = None
     options: tuple[str, ...] = ()
     answer_url: str | None = None
 
+    @classmethod
+    def from_context(
+        cls,
+        context: Mapping[str, Any],
+        mask: Callable[[str], str] = str,
+        base_url: str | None = None,
+        now: datetime | None = None,
+    ) -> Self:
+        """Read the context of a callback, and mask the secrets in it.
+
+        :param context: the context; it may be empty.
+        :param mask: masks the secrets in a text. It gets whole texts, because Airflow only recognizes whole secrets.
+        :param base_url: the address of Airflow's UI, without a slash at the end.
+        :param now: the end of durations that have no end yet; the current time if not given.
+        """
+
+        def text(value: Any) -> str | None:
+            return None if value is None or value == "" else mask(str(value))
+
+        exception = context.get("exception")
+        if not isinstance(exception, BaseException):
+            # An exception object may be falsy, a text may be empty.
+            exception = exception or None
+        instance = context.get("ti") or context.get("task_instance")
+        run = context.get("dag_run")
+        task = context.get("task") or safe_get(instance, "task")
+        dag = context.get("dag") or safe_get(task, "dag")
+        kind = _kind(context, instance, task, exception)
+        # A callback of a run comes with the task instance that ended last, which is not what it reports.
+        of_run = kind in _OF_A_RUN
+        ti = None if of_run else instance
+        error, where, trace = _read_exception(exception, mask)
+        owner = (None if of_run else safe_get(task, "owner")) or safe_get(dag, "owner") or ""
+        task_id, map_index, label = _task_instance(ti)
+        timed = kind not in (EventKind.STARTED, EventKind.QUESTION)
+        log_url = text(safe_get(ti, "log_url"))
+        if log_url and base_url and log_url.startswith(f"{base_url}dags/"):
+            # Airflow 3.0 omits the slash behind a base URL that has none at its end.
+            log_url = f"{base_url}/{log_url.removeprefix(base_url)}"
+        question: dict[str, Any] = {}
+        if kind is EventKind.QUESTION:
+            page = (log_url or "").partition("?")[0]
+            question = {
+                "subject": text(safe_get(task, "subject")),
+                "body": text(safe_get(task, "body")),
+                "options": tuple(mask(str(option)) for option in safe_get(task, "options") or ()),
+                # The operator's own link lacks the path of the base URL.
+                "answer_url": f"{page}/required_actions" if page else None,
+            }
+        return cls(
+            kind=kind,
+            dag_id=safe_get(dag, "dag_id") or safe_get(instance, "dag_id") or safe_get(run, "dag_id"),
+            run_id=safe_get(run, "run_id")
+            or safe_get(run, "dag_run_id")
+            or context.get("run_id")
+            or safe_get(instance, "run_id"),
+            task_id=task_id,
+            map_index=map_index,
+            label=text(label),
+            logical_date=_logical_date(run, context),
+            run_started=as_datetime(safe_get(run, "start_date")),
+            try_number=safe_get(ti, "try_number"),
+            tries=_tries(ti, task),
+            seconds=_seconds(run if of_run else ti, now or datetime.now(UTC)) if timed else None,
+            error=text(error),
+            has_exception=isinstance(exception, BaseException),
+            where=text(where),
+            traceback=text(trace),
+            owners=tuple(dict.fromkeys(name.strip() for name in str(owner).split(",") if name.strip())),
+            tags=tuple(sorted(str(tag) for tag in safe_get(dag, "tags") or ())),
+            log_url=log_url,
+            reason=text(context.get("reason")),
+            deadline=text(safe_get(context.get("deadline"), "deadline_time")),
+            sla_tasks=tuple(mask(name) for name in _sla_tasks(context)),
+            **question,
+        )
+
     @property
     def key(self) -> tuple[str, int] | None:
-        """Which task instance of the run it is about, if it is about one."""
-        return None if self.task_id is None or self.about_run else (self.task_id, self.map_index)
+        """The task id and the map index; ``None`` for an event of a run."""
+        return None if self.task_id is None or self.of_run else (self.task_id, self.map_index)
 
     @property
-    def about_run(self) -> bool:
-        """Whether it is about a whole DAG run."""
-        return self.kind in _ABOUT_RUN
-
-    @property
-    def is_foldable(self) -> bool:
-        """Whether it belongs to a run's failures, or ends them."""
-        return self.is_failure or self.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS)
+    def of_run(self) -> bool:
+        """Whether this is an event of a whole DAG run."""
+        return self.kind in _OF_A_RUN
 
     @property
     def title(self) -> str:
-        """What it is, for a log."""
-        about = ".".join(part for part in (self.dag_id, None if self.about_run else self.label) if part)
-        return f"{self.kind.value} of {about or 'something'}" + (f" in {self.run_id}" if self.run_id else "")
+        """A short description for the log."""
+        name = ".".join(part for part in (self.dag_id, None if self.of_run else self.label) if part)
+        return f"{self.kind} of {name or 'something'}" + (f" in {self.run_id}" if self.run_id else "")
 
     @property
     def is_failure(self) -> bool:
-        """Whether something failed, be it only for now."""
-        return self.kind in (Kind.FAILURE, Kind.RETRY, Kind.RUN_FAILURE)
+        """Whether a task or a run failed, with or without a retry to come."""
+        return self.kind in FAILURES
 
 
-@dataclass
-class _Source:
-    context: Mapping[str, Any]
-    exception: Any = field(init=False)
-    ti: Any = field(init=False)
-    dag: Any = field(init=False)
-    dag_run: Any = field(init=False)
-    task: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        exception = self.context.get("exception")
-        # An exception may say of itself that it is empty, and is one all the same.
-        self.exception = exception if isinstance(exception, BaseException) else exception or None
-        self.ti = self.context.get("ti") or self.context.get("task_instance")
-        self.dag_run = self.context.get("dag_run")
-        self.task = self.context.get("task") or of(self.ti, "task")
-        self.dag = self.context.get("dag") or of(self.task, "dag")
-
-
-def read(context: Mapping[str, Any], *, now: datetime, mask: Callable[[str], str] = str) -> Story:
-    """Read a callback's context.
-
-    :param context: what Airflow gives a callback; an empty one will do.
-    :param now: for how long something took that has no end yet.
-    :param mask: takes the secrets out of an error, before that is shortened; :func:`masked` does the rest.
-    """
-    source = _Source(context)
-    kind = _kind_of(source)
-    about_task = kind not in _ABOUT_RUN
-    ti = source.ti if about_task else None
-    error, where, trace = _error_of(source.exception, mask)
-    timed = ti if about_task else source.dag_run
-    return Story(
-        kind=kind,
-        dag_id=_first(of(source.dag, "dag_id"), of(source.ti, "dag_id"), of(source.dag_run, "dag_id")),
-        run_id=_first(
-            of(source.dag_run, "run_id"),
-            of(source.dag_run, "dag_run_id"),
-            context.get("run_id"),
-            of(source.ti, "run_id"),
-        ),
-        task_id=of(ti, "task_id"),
-        map_index=_map_index(ti),
-        label=_label(ti),
-        logical_date=_logical_date(source),
-        run_started=_moment(of(source.dag_run, "start_date")),
-        try_number=of(ti, "try_number"),
-        tries=_tries(ti, source.task),
-        seconds=None if kind in (Kind.STARTED, Kind.QUESTION) else _seconds(timed, now),
-        error=error,
-        witnessed=isinstance(source.exception, BaseException),
-        where=where,
-        traceback=trace,
-        owners=_owners(source, about_task=about_task),
-        tags=tuple(sorted(str(tag) for tag in of(source.dag, "tags") or ())),
-        log_url=_text(of(ti, "log_url")),
-        reason=_text(context.get("reason")),
-        deadline=_text(of(context.get("deadline"), "deadline_time")),
-        names=_missed(context),
-        **_question(source, kind),
-    )
-
-
-def masked(story: Story, mask: Callable[[str], str]) -> Story:
-    """The story without secrets.
-
-    What a DAG, a run, a task, its owners and tags are called stays: alerts are routed and kept by it.
-
-    :param mask: takes the secrets out of a text. They are known as a whole only, so nothing may be cut before.
-    """
-    changes: dict[str, Any] = {}
-    for name in _TO_BE_READ:
-        value = getattr(story, name)
-        changes[name] = mask(value) if value is not None else None
-    for name in ("names", "options"):
-        changes[name] = tuple(mask(value) for value in getattr(story, name))
-    return replace(story, **changes)
-
-
-def of(thing: Any, name: str) -> Any:
-    """An attribute or item of whatever there is, or ``None``. What fails when it is asked for is not there."""
-    if thing is None:
+def safe_get(source: Any, name: str) -> Any:
+    """Return an attribute or an item, or ``None`` if it is missing or reading it fails."""
+    if source is None:
         return None
-    if isinstance(thing, Mapping):
-        return thing.get(name)
+    if isinstance(source, Mapping):
+        return source.get(name)
     try:
-        return getattr(thing, name, None)
-    # Some of a task instance's properties ask the database or the API, which may be gone.
+        return getattr(source, name, None)
+    # Some properties of a task instance query the database or the API.
     except Exception:
         return None
 
 
-def _kind_of(source: _Source) -> Kind:
-    context, ti = source.context, source.ti
+def _kind(context: Mapping[str, Any], ti: Any, task: Any, exception: Any) -> EventKind:
     if "deadline" in context:
-        return Kind.DEADLINE
+        return EventKind.DEADLINE
     if "task_list" in context:
-        return Kind.SLA_MISS
-    # Only the context of a DAG's callback names a reason, mostly beside the task instance that ended last.
-    if ti is None or (context.get("reason") and source.exception is None):
-        return Kind.RUN_SUCCESS if context.get("reason") == "success" else Kind.RUN_FAILURE
-    kind = _BY_STATE.get(str(getattr(of(ti, "state"), "value", of(ti, "state")) or ""), Kind.FAILURE)
-    if kind is Kind.STARTED and source.exception is not None:
-        # Where the callback is faster than the state.
-        return Kind.FAILURE
-    if kind is Kind.STARTED and of(source.task, "subject") is not None and of(source.task, "options") is not None:
-        return Kind.QUESTION
+        return EventKind.SLA_MISS
+    # Only the context of a DAG's callback has a reason.
+    if ti is None or (context.get("reason") and exception is None):
+        return EventKind.RUN_SUCCESS if context.get("reason") == "success" else EventKind.RUN_FAILURE
+    state = safe_get(ti, "state")
+    kind = _BY_STATE.get(str(getattr(state, "value", state) or ""), EventKind.FAILURE)
+    if kind is EventKind.STARTED and exception is not None:
+        # The callback ran before the state was changed.
+        return EventKind.FAILURE
+    if kind is EventKind.STARTED and None not in (safe_get(task, "subject"), safe_get(task, "options")):
+        return EventKind.QUESTION
     return kind
 
 
-def _error_of(exception: Any, mask: Callable[[str], str]) -> tuple[str | None, str | None, str | None]:
+def _read_exception(exception: Any, mask: Callable[[str], str]) -> tuple[str | None, str | None, str | None]:
+    """Return the message, the place and the traceback."""
     if exception is None:
         return None, None, None
-    message = _message(exception, mask)
-    if not isinstance(exception, BaseException):
-        # What Airflow 2 says of a task that it lost sight of.
-        return (None if message.startswith("{'DAG Id': ") else message or None), None, None
-    name = type(exception).__name__
-    frames = traceback.extract_tb(exception.__traceback__)
-    where = None
-    if frames:
-        frame = _own_frame(frames)
-        where = f"{frame.filename.replace(chr(92), '/').rpartition('/')[2]}, line {frame.lineno}, in {frame.name}"
-    whole = "".join(traceback.format_exception(exception))
-    return f"{name}: {message}" if message else name, where, whole
-
-
-def _message(exception: Any, mask: Callable[[str], str]) -> str:
     try:
-        # Before anything is taken out of it: a secret of several lines is only known as a whole.
-        text = mask(str(exception))
-    # A class of its own may fail to say what is wrong.
+        message = _shorten(mask(str(exception)))
+    # The `__str__` of an exception class may fail.
     except Exception:
-        return ""
-    lines = [line.rstrip() for line in text.strip().splitlines() if line.strip()]
+        message = ""
+    if not isinstance(exception, BaseException):
+        # Airflow 2 passes this text for a task whose process is gone.
+        return (None if message.startswith("{'DAG Id': ") else message or None), None, None
+    where = None
+    if frames := traceback.extract_tb(exception.__traceback__):
+        # The innermost frame of the DAG author's own code, or else the innermost frame.
+        frame = ([frame for frame in frames if not _LIBRARY.search(frame.filename)] or frames)[-1]
+        where = f"{frame.filename.replace(chr(92), '/').rpartition('/')[2]}, line {frame.lineno}, in {frame.name}"
+    name = type(exception).__name__
+    return f"{name}: {message}" if message else name, where, "".join(traceback.format_exception(exception))
+
+
+def _shorten(message: str) -> str:
+    lines = [line.rstrip() for line in message.strip().splitlines() if line.strip()]
     if lines and lines[0].startswith("Traceback (most recent call last)"):
-        # One that came from another process, which ends with what happened.
+        # A traceback of another process as text: its last line is the message.
         return lines[-1].strip()
-    # What it is about stands at the beginning, and often what the cause was at the end.
-    return "\n".join(lines if len(lines) <= _MESSAGE else [*lines[: _MESSAGE - 1], "…", lines[-1]])
+    # The first lines mostly name the problem, the last line mostly names the cause.
+    return "\n".join(lines if len(lines) <= _MAX_ERROR_LINES else [*lines[: _MAX_ERROR_LINES - 1], "…", lines[-1]])
 
 
-def _own_frame(frames: traceback.StackSummary) -> traceback.FrameSummary:
-    """The innermost frame of the author's own code; where there is none, the innermost of all."""
-    own = [frame for frame in frames if not _FOREIGN.search(frame.filename)]
-    return (own or frames)[-1]
-
-
-def _map_index(ti: Any) -> int:
-    index = of(ti, "map_index")
-    return index if isinstance(index, int) else -1
-
-
-def _label(ti: Any) -> str | None:
-    task_id, index = of(ti, "task_id"), _map_index(ti)
+def _task_instance(ti: Any) -> tuple[str | None, int, str | None]:
+    """Return the task id, the map index and the label."""
+    task_id, index = safe_get(ti, "task_id"), safe_get(ti, "map_index")
+    if not isinstance(index, int):
+        index = -1
     if task_id is None or index < 0:
-        return _text(task_id)
-    named = of(ti, "rendered_map_index")
-    return f"{task_id} [{index if named in (None, '') else named}]"
+        return task_id, index, task_id
+    label = safe_get(ti, "rendered_map_index")
+    return task_id, index, f"{task_id} [{index if label in (None, '') else label}]"
 
 
 def _tries(ti: Any, task: Any) -> int | None:
-    most = of(ti, "max_tries")
-    if not isinstance(most, int):
-        most = of(task, "retries") if ti is not None else None
-    return most + 1 if isinstance(most, int) else None
+    retries = safe_get(ti, "max_tries")
+    if not isinstance(retries, int):
+        retries = safe_get(task, "retries") if ti is not None else None
+    return retries + 1 if isinstance(retries, int) else None
 
 
 def _seconds(timed: Any, now: datetime) -> float | None:
-    start, end = _moment(of(timed, "start_date")), _moment(of(timed, "end_date"))
+    start, end = as_datetime(safe_get(timed, "start_date")), as_datetime(safe_get(timed, "end_date"))
     if start is None:
-        duration = of(timed, "duration")
+        duration = safe_get(timed, "duration")
         return float(duration) if isinstance(duration, (int, float)) else None
-    # Before the end is noted, the duration that Airflow 2 shows is that of the try before.
+    # Without an end, the duration in Airflow 2 is still that of the previous try.
     return max(((end or now) - start).total_seconds(), 0.0)
 
 
-def _logical_date(source: _Source) -> datetime | None:
-    run = source.dag_run
+def _logical_date(run: Any, context: Mapping[str, Any]) -> datetime | None:
     if run is None:
         # Missed SLAs may be of several runs.
-        dates = {_moment(of(sla, "execution_date")) for sla in source.context.get("slas") or ()}
+        dates = {as_datetime(safe_get(sla, "execution_date")) for sla in context.get("slas") or ()}
         return dates.pop() if len(dates) == 1 else None
-    return _moment(of(run, "logical_date"))
+    return as_datetime(safe_get(run, "logical_date"))
 
 
-def _moment(value: Any) -> datetime | None:
+def as_datetime(value: Any) -> datetime | None:
+    """Return a datetime, or an ISO 8601 text, as a datetime; ``None`` for another value or without a time zone."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -322,35 +304,8 @@ def _moment(value: Any) -> datetime | None:
     return value if isinstance(value, datetime) and value.tzinfo is not None else None
 
 
-def _owners(source: _Source, *, about_task: bool) -> tuple[str, ...]:
-    owner = (of(source.task, "owner") if about_task else None) or of(source.dag, "owner") or ""
-    return tuple(dict.fromkeys(part.strip() for part in str(owner).split(",") if part.strip()))
-
-
-def _missed(context: Mapping[str, Any]) -> tuple[str, ...]:
-    slas = context.get("slas")
-    if slas:
-        return tuple(dict.fromkeys(str(of(sla, "task_id")) for sla in slas))
-    # Airflow hands the tasks over as one text, a line each.
+def _sla_tasks(context: Mapping[str, Any]) -> tuple[str, ...]:
+    if slas := context.get("slas"):
+        return tuple(dict.fromkeys(str(safe_get(sla, "task_id")) for sla in slas))
+    # Airflow passes the tasks as one text with a line for each.
     return tuple(line.split(" on ")[0].strip() for line in str(context.get("task_list") or "").splitlines() if line)
-
-
-def _question(source: _Source, kind: Kind) -> dict[str, Any]:
-    if kind is not Kind.QUESTION:
-        return {}
-    # The page to answer on is beside that of the log. The operator's own link forgets the path of Airflow's address.
-    page = (_text(of(source.ti, "log_url")) or "").partition("?")[0]
-    return {
-        "subject": _text(of(source.task, "subject")),
-        "body": _text(of(source.task, "body")),
-        "options": tuple(str(option) for option in of(source.task, "options") or ()),
-        "answer_url": f"{page}/required_actions" if page else None,
-    }
-
-
-def _first(*values: Any) -> str | None:
-    return next((str(value) for value in values if value is not None), None)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)

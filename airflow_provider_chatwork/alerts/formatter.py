@@ -1,8 +1,7 @@
-"""The texts of the alerts: from what is known to what is posted.
+"""The texts of alert messages.
 
-Names, errors and addresses come from machines and people. Lines are put together as plain text and go through ``safe``
-as a whole, right before they are framed, so that nothing acts that stands in them or only arises between them. Secrets
-are masked before: what is masked must still be whole.
+Names, errors and URLs come from machines and people. Lines are composed as plain text and made harmless with ``safe``
+as a whole, before the frame is put around them. Secrets are already masked.
 """
 
 from __future__ import annotations
@@ -13,270 +12,197 @@ from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from airflow_provider_chatwork.alerts.alert_state import LONGEST_TEXT, Board, Entry, Key, RunPart
-from airflow_provider_chatwork.alerts.event import Kind, Story
+from airflow_provider_chatwork.alerts.alert_state import (
+    MAX_STORED_TEXT,
+    AlertMessageState,
+    Key,
+    RunFailures,
+    TaskFailure,
+)
+from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind, as_datetime
 from airflow_provider_chatwork.alerts.texts import duration
 from airflow_provider_chatwork.api.notation import code, fit, hr, info, safe
 from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.utils.i18n import Catalog
 
-# How many characters are shown of a name in a title or list, of any other value, of an error in a list, and of all
-# names together.
-_NAME = 300
-_VALUE = 1000
-_ERROR_IN_LIST = 200
-_NAMES = 8000
-# What Airflow has for an owner where the author names none.
-_NOBODY = "airflow"
+# The maximum lengths of a name in a title or a list, of another value, of an error in a list, and of a list of names.
+_MAX_NAME = 300
+_MAX_VALUE = 1000
+_MAX_ERROR_IN_LIST = 200
+_MAX_NAMES = 8000
+# Airflow's default owner, for a task without an owner.
+_DEFAULT_OWNER = "airflow"
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Puts texts together. None is longer than a message may be.
+class AlertFormatter:
+    """Writes the texts of alert messages, each within the length limit of a message.
 
-    :param catalog: the texts.
-    :param timezone: the IANA name of the zone that times are shown in.
-    :param style: ``full``, or ``short`` for what failed and why, and nothing else.
+    :param timezone: the IANA name of the zone for all times.
     """
 
     catalog: Catalog
     timezone: str
-    style: str = "full"
 
-    def story(self, story: Story, url: str | None = None) -> str:
-        """The text of one event, in a message of its own.
+    def event_text(self, event: AlertEvent, url: str | None = None) -> str:
+        """Return the text of a message about one event.
 
-        :param url: where the run can be seen.
+        :param url: the address of the run in Airflow's UI.
         """
-        title = self._title(story)
-        link = self._line("link", url)
-        if story.kind is Kind.QUESTION:
-            log, detail = "", self._line("answer", story.answer_url)
-        else:
-            log, detail = ("" if story.about_run else self._line("log", story.log_url)), ""
-        if self.style == "short":
-            return self._fit(safe("\n".join(_filled(title, self._why(story), detail or log or link))))
-        lines = [*self._question(story, detail), *self._about(story), *self._how(story)]
-        return self._fit(self._box(title, lines, story.error, [log, link]))
-
-    def _question(self, story: Story, answer: str) -> list[str]:
-        if story.kind is not Kind.QUESTION:
-            return []
-        body = self._fit(story.body.strip(), LONGEST_TEXT) if story.body else ""
-        return [body, self._line("options", " / ".join(story.options)), answer]
-
-    def _about(self, story: Story) -> list[str]:
-        return [
-            self._line("dag", story.dag_id),
-            self._line("task", None if story.about_run else story.label),
-            self._line("tasks", ", ".join(story.names), _NAMES),
-            self._line("run", story.run_id),
-            self._line("logical_date", self._time(story.logical_date)),
-            self._due(story),
+        text, asks = self.catalog.text, event.kind is EventKind.QUESTION
+        at = self._try(event.try_number, event.tries)
+        name = self._short((event.subject if asks else event.label) or "?", _MAX_NAME)
+        key = "retry_unknown" if event.kind is EventKind.RETRY and at is None else event.kind.value
+        title = text(key, name=name, dag=self._short(event.dag_id or "?", _MAX_NAME), at=at)
+        took = "elapsed" if event.kind is EventKind.DEADLINE else "took"
+        lines = [
+            self._fit(event.body.strip(), MAX_STORED_TEXT) if asks and event.body else "",
+            self._line("options", " / ".join(event.options)),
+            self._line("answer", event.answer_url),
+            self._line("dag", event.dag_id),
+            self._line("task", None if event.of_run else event.label),
+            self._line("tasks", ", ".join(event.sla_tasks), _MAX_NAMES),
+            self._line("run", event.run_id),
+            self._line("logical_date", self._time(event.logical_date)),
+            self._line("due", self._time(as_datetime(event.deadline)) or event.deadline),
+            self._line("try", at if event.is_failure else None),
+            self._line(took, None if event.seconds is None else duration(self.catalog, event.seconds)),
+            self._line("owner", ", ".join(owner for owner in event.owners if owner != _DEFAULT_OWNER)),
+            self._line("where", event.where),
+            text("killed") if event.lost_worker else "",
+            self._line("reason", event.reason if event.kind is EventKind.RUN_FAILURE else None),
         ]
+        log = "" if asks or event.of_run else self._line("log", event.log_url)
+        return self._box(title, lines, event.error, [log, self._line("link", url)])
 
-    def _how(self, story: Story) -> list[str]:
-        catalog = self.catalog
-        took = "elapsed" if story.kind is Kind.DEADLINE else "took"
-        return [
-            self._line("try", self._try(story.try_number, story.tries) if story.is_failure else None),
-            self._line(took, None if story.seconds is None else duration(catalog, story.seconds)),
-            self._line("owner", ", ".join(owner for owner in story.owners if owner != _NOBODY)),
-            self._line("where", story.where),
-            catalog.text("killed") if story.killed else "",
-            self._reason(story),
-        ]
+    def state_text(self, state: AlertMessageState, dag_id: str) -> str:
+        """Return the text of a message with all failures of a state.
 
-    def _why(self, story: Story) -> str:
-        """What a short text says beside its title, in one line."""
-        if story.error:
-            return self._one_line(story.error, _ERROR_IN_LIST)
-        if story.killed:
-            return self.catalog.text("killed")
-        return self._reason(story) or self._due(story) or self._line("tasks", ", ".join(story.names), _NAMES)
-
-    def _reason(self, story: Story) -> str:
-        return self._line("reason", story.reason if story.kind is Kind.RUN_FAILURE else None)
-
-    def _due(self, story: Story) -> str:
-        return self._line("due", self._time(_moment(story.deadline)) or story.deadline)
-
-    def _title(self, story: Story) -> str:
-        name = self._one_line((story.subject if story.kind is Kind.QUESTION else story.label) or "?", _NAME)
-        at = self._try(story.try_number, story.tries)
-        sentence = "retry_unknown" if story.kind is Kind.RETRY and at is None else story.kind.value
-        return self.catalog.text(sentence, name=name, dag=self._one_line(story.dag_id or "?", _NAME), at=at)
-
-    def board(self, board: Board, dag_id: str) -> str:
-        """The text of everything on a board.
-
-        :param dag_id: whose failures it is about.
+        :param dag_id: the DAG that they belong to.
         """
-        runs = list(board.runs.values())
-        if any(run.text or any(entry.text for entry in run.details) for run in runs):
-            body = "\n".join(line for run in runs for line in self._authors(run))
+        runs = list(state.runs.values())
+        if any(run.text or any(failure.text for failure in run.details) for run in runs):
+            body = "\n".join(line for run in runs for line in self._authors_texts(run))
         else:
-            alone = self._alone(runs[0], dag_id) if len(runs) == 1 else None
-            body = self._list(runs, dag_id) if alone is None else alone
-        return self._fit("\n".join(_filled(board.to, body, safe(board.note or ""))))
+            event = _single_event(runs[0], dag_id) if len(runs) == 1 else None
+            body = self._list(runs, dag_id) if event is None else self.event_text(event, runs[0].url)
+        return self._fit("\n".join(_not_empty(state.mention_line, body, safe(state.note or ""))))
 
-    def _authors(self, run: RunPart) -> list[str]:
-        """What the author has written of each failure, and the names of those for which there is no room."""
-        told = [break_unpaired_tags(entry.text) if entry.text else safe(self._item(entry)) for entry in run.details]
-        if run.ended and run.text:
-            return [*told, *map(safe, self._unshown(run)), break_unpaired_tags(run.text)]
-        return [*told, *map(safe, _filled(*self._unshown(run), *self._end(run)))]
+    def _authors_texts(self, run: RunFailures) -> list[str]:
+        """Return the author's texts of the failures, and the names of the other failures."""
+        texts = [
+            break_unpaired_tags(failure.text) if failure.text else safe(self._list_item(failure))
+            for failure in run.details
+        ]
+        if run.run_failed and run.text:
+            return [*texts, *map(safe, self._names_only(run)), break_unpaired_tags(run.text)]
+        return [*texts, *map(safe, _not_empty(*self._names_only(run), *self._end_of_run(run)))]
 
-    def _alone(self, run: RunPart, dag_id: str) -> str | None:
-        """The text of one failure, or of a run that failed with nothing to show for it; ``None`` for any more."""
-        logical_date = _moment(run.logical_date)
-        if run.ended and not run.failed and not run.retrying:
-            return self.story(
-                Story(
-                    kind=Kind.RUN_FAILURE,
-                    dag_id=dag_id,
-                    run_id=run.run_id,
-                    logical_date=logical_date,
-                    seconds=run.seconds,
-                    reason=run.reason,
-                ),
-                run.url,
-            )
-        if run.ended or len(run.failed) + len(run.retrying) != 1 or not run.details:
-            return None
-        entry = run.details[0]
-        return self.story(
-            Story(
-                kind=Kind.RETRY if entry.retrying else Kind.FAILURE,
-                dag_id=dag_id,
-                run_id=run.run_id,
-                label=entry.name,
-                logical_date=logical_date,
-                try_number=entry.try_number,
-                tries=entry.tries,
-                seconds=entry.seconds,
-                error=entry.error,
-                killed=entry.killed,
-                where=entry.where,
-                owners=tuple(entry.owners),
-                log_url=entry.log_url,
-            ),
-            run.url,
-        )
-
-    def _list(self, runs: list[RunPart], dag_id: str) -> str:
-        catalog = self.catalog
-        dag = self._one_line(dag_id, _NAME)
+    def _list(self, runs: list[RunFailures], dag_id: str) -> str:
+        text, dag = self.catalog.text, self._short(dag_id, _MAX_NAME)
         failed = sum(len(run.failed) for run in runs)
         retrying = sum(len(run.retrying) for run in runs)
-        ended = any(run.ended for run in runs)
-        if not (failed or retrying or ended):
-            title = catalog.text("mended_title", dag=dag)
+        run_failed = any(run.run_failed for run in runs)
+        if not (failed or retrying or run_failed):
+            title = text("mended_title", dag=dag)
         elif len(runs) > 1:
-            title = catalog.text("runs_failed", runs=len(runs), dag=dag)
-        elif ended and failed <= 1:
-            title = catalog.text("run_failure", dag=dag)
+            title = text("runs_failed", runs=len(runs), dag=dag)
+        elif run_failed and failed <= 1:
+            title = text("run_failure", dag=dag)
         elif failed:
-            title = catalog.text("many_failed", count=failed, dag=dag)
+            title = text("many_failed", count=failed, dag=dag)
         else:
-            title = catalog.text("many_retrying", count=retrying, dag=dag)
-        return info(hr().join(safe(self._run(run, alone=len(runs) == 1)) for run in runs), title=safe(title))
+            title = text("many_retrying", count=retrying, dag=dag)
+        parts = (safe(self._run_lines(run, is_only_run=len(runs) == 1)) for run in runs)
+        return info(hr().join(parts), title=safe(title))
 
-    def _run(self, run: RunPart, *, alone: bool) -> str:
-        catalog = self.catalog
-        lines = [self._line("run", run.run_id), self._line("logical_date", self._time(_moment(run.logical_date)))]
-        if run.failed and not alone:
-            lines.append(catalog.text("failed", count=len(run.failed)))
-        lines += [self._item(entry) for entry in run.details]
-        lines += [*self._unshown(run), *self._end(run), self._line("link", run.url)]
-        return "\n".join(_filled(*lines))
+    def _run_lines(self, run: RunFailures, *, is_only_run: bool) -> str:
+        lines = [self._line("run", run.run_id), self._line("logical_date", self._time(as_datetime(run.logical_date)))]
+        if run.failed and not is_only_run:
+            lines.append(self.catalog.text("failed", count=len(run.failed)))
+        lines += [self._list_item(failure) for failure in run.details]
+        lines += [*self._names_only(run), *self._end_of_run(run), self._line("link", run.url)]
+        return "\n".join(_not_empty(*lines))
 
-    def _unshown(self, run: RunPart) -> list[str]:
-        """The names of those that are told without their errors."""
-        catalog, lines = self.catalog, []
-        shown = {entry.key for entry in run.details}
+    def _names_only(self, run: RunFailures) -> list[str]:
+        """Return lines with the names of the failures that are not shown in detail."""
+        lines, text = [], self.catalog.text
+        shown = {failure.key for failure in run.details}
         others = [key for key in run.failed if key not in shown]
         if others and len(others) == len(run.failed):
-            # These are all, and no "more".
-            lines.append(self._line("tasks", _names(others), _NAMES))
+            # No failure is shown in detail, so these are not "more" failures.
+            lines.append(self._line("tasks", _task_names(others), _MAX_NAMES))
         elif others:
-            lines.append(catalog.text("others", count=len(others), names=self._fit(_names(others), _NAMES)))
-        waiting = [key for key in run.retrying if key not in shown]
-        if waiting:
-            lines.append(catalog.text("retrying", count=len(waiting), names=self._fit(_names(waiting), _NAMES)))
+            lines.append(text("others", count=len(others), names=self._fit(_task_names(others), _MAX_NAMES)))
+        if retrying := [key for key in run.retrying if key not in shown]:
+            lines.append(text("retrying", count=len(retrying), names=self._fit(_task_names(retrying), _MAX_NAMES)))
         return lines
 
-    def _end(self, run: RunPart) -> list[str]:
-        """How the run ended, or that all is well by now."""
-        catalog = self.catalog
-        if run.ended:
-            reason = catalog.text("ended_reason", reason=self._one_line(run.reason, _VALUE)) if run.reason else ""
-            took = None if run.seconds is None else duration(catalog, run.seconds)
-            return [catalog.text("run_ended", reason=reason), self._line("took", took)]
-        return [] if run.failed or run.retrying else [catalog.text("mended")]
+    def _end_of_run(self, run: RunFailures) -> list[str]:
+        text = self.catalog.text
+        if run.run_failed:
+            reason = text("ended_reason", reason=self._short(run.reason, _MAX_VALUE)) if run.reason else ""
+            took = None if run.seconds is None else duration(self.catalog, run.seconds)
+            return [text("run_ended", reason=reason), self._line("took", took)]
+        return [] if run.failed or run.retrying else [text("mended")]
 
-    def _item(self, entry: Entry) -> str:
-        error = self._one_line(entry.error, _ERROR_IN_LIST) if entry.error else ""
-        if entry.killed and not error:
+    def _list_item(self, failure: TaskFailure) -> str:
+        error = self._short(failure.error, _MAX_ERROR_IN_LIST) if failure.error else ""
+        if failure.lost_worker and not error:
             error = self.catalog.text("killed")
-        at = self._note(entry)
-        item = f"・{self._one_line(entry.name, _NAME)}{f': {error}' if error else ''}{f' ({at})' if at else ''}"
-        if self.style == "short":
-            return item
-        details = _filled(self._line("where", entry.where), self._line("log", entry.log_url))
+        at = self._try(failure.try_number, failure.tries, "at_in_list")
+        if failure.retrying:
+            at = self.catalog.text("retrying_in_list" if at else "retrying_in_list_unknown", at=at)
+        elif failure.tries == 1:
+            at = None
+        item = f"・{self._short(failure.name, _MAX_NAME)}{f': {error}' if error else ''}{f' ({at})' if at else ''}"
+        details = _not_empty(self._line("where", failure.where), self._line("log", failure.log_url))
         return "\n   ".join([item, *details])
 
-    def _note(self, entry: Entry) -> str:
-        at = self._try(entry.try_number, entry.tries, "at_in_list")
-        if entry.retrying:
-            return self.catalog.text("retrying_in_list" if at else "retrying_in_list_unknown", at=at)
-        # That it was the only try is worth no word.
-        return "" if at is None or entry.tries == 1 else at
-
     def recovered_line(self, when: datetime, after: float) -> str:
-        """The line that heads an alert which is over.
+        """Return the first line of the message of a resolved alert.
 
-        :param after: seconds since the alert.
+        :param after: the seconds since the first failure.
         """
-        return self.catalog.text("recovered", at=self._recovery(when, after))
+        return self.catalog.text("recovered", at=self._recovered_at(when, after))
 
-    def recovered(self, dag_id: str, run_id: str, when: datetime, after: float, runs: int, url: str | None) -> str:
-        """The answer to an alert which is over.
+    def recovered_text(self, dag_id: str, run_id: str, when: datetime, after: float, runs: int, url: str | None) -> str:
+        """Return the text of the reply to a resolved alert.
 
-        :param runs: how many runs had failed.
+        :param runs: the number of failed runs.
         """
         lines = [
-            self._line("recovered_at", self._recovery(when, after)),
+            self._line("recovered_at", self._recovered_at(when, after)),
             self._line("run", run_id),
             self.catalog.text("recovered_runs", count=runs) if runs > 1 else "",
             self._line("link", url),
         ]
-        title = self.catalog.text("recovered_title", dag=self._one_line(dag_id, _NAME))
-        return self._fit(self._box(title, lines, None, []))
+        return self._box(self.catalog.text("recovered_title", dag=self._short(dag_id, _MAX_NAME)), lines)
 
-    def _recovery(self, when: datetime, after: float) -> str:
+    def _recovered_at(self, when: datetime, after: float) -> str:
         return self.catalog.text("when_recovered", when=self._time(when), after=duration(self.catalog, after))
 
-    def _box(self, title: str, lines: Iterable[str], error: str | None, links: Iterable[str]) -> str:
-        above, below = (safe("\n".join(_filled(*part))) for part in (lines, links))
-        # A block of code stands on lines of its own.
-        between = code(self._fit(error, LONGEST_TEXT)) if error else "\n" if above and below else ""
-        return info(above + between + below, title=safe(title))
+    def _box(self, title: str, lines: Iterable[str], error: str | None = None, links: Iterable[str] = ()) -> str:
+        above, below = safe("\n".join(_not_empty(*lines))), safe("\n".join(_not_empty(*links)))
+        # A block of code has line breaks of its own.
+        between = code(self._fit(error, MAX_STORED_TEXT)) if error else "\n" if above and below else ""
+        return self._fit(info(above + between + below, title=safe(title)))
 
-    def _line(self, name: str, value: object, limit: int = _VALUE) -> str:
-        return "" if value is None or value == "" else f"{self.catalog.text(name)}: {self._one_line(value, limit)}"
+    def _line(self, key: str, value: object, limit: int = _MAX_VALUE) -> str:
+        return "" if value is None or value == "" else f"{self.catalog.text(key)}: {self._short(value, limit)}"
 
-    def _one_line(self, value: object, limit: int) -> str:
+    def _short(self, value: object, limit: int) -> str:
+        """Return a value in one line within a length limit."""
         return self._fit(" ".join(str(value).split()), limit)
 
     def _fit(self, text: str, limit: int = MAX_BODY) -> str:
-        return fit(text, limit, self.catalog.left_out)
+        return text if len(text) <= limit else fit(text, limit, self.catalog.left_out)
 
-    def _try(self, number: int | None, of: int | None, sentence: str = "at") -> str | None:
+    def _try(self, number: int | None, of: int | None, key: str = "at") -> str | None:
         if number is None:
             return None
-        return self.catalog.text("at_unknown" if of is None or of < number else sentence, number=number, of=of)
+        return self.catalog.text("at_unknown" if of is None or of < number else key, number=number, of=of)
 
     def _time(self, moment: datetime | None) -> str | None:
         if moment is None:
@@ -284,12 +210,44 @@ class Writer:
         return f"{moment.astimezone(ZoneInfo(self.timezone)):%Y-%m-%d %H:%M} ({self.timezone})"
 
 
-def _filled(*texts: str) -> list[str]:
+def _single_event(run: RunFailures, dag_id: str) -> AlertEvent | None:
+    """Return the only failure in a run as an event; ``None`` if there are more."""
+    logical_date = as_datetime(run.logical_date)
+    if run.run_failed and not run.failed and not run.retrying:
+        return AlertEvent(
+            kind=EventKind.RUN_FAILURE,
+            dag_id=dag_id,
+            run_id=run.run_id,
+            logical_date=logical_date,
+            seconds=run.seconds,
+            reason=run.reason,
+        )
+    if run.run_failed or len(run.failed) + len(run.retrying) != 1 or not run.details:
+        return None
+    failure = run.details[0]
+    return AlertEvent(
+        kind=EventKind.RETRY if failure.retrying else EventKind.FAILURE,
+        dag_id=dag_id,
+        run_id=run.run_id,
+        label=failure.name,
+        logical_date=logical_date,
+        try_number=failure.try_number,
+        tries=failure.tries,
+        seconds=failure.seconds,
+        error=failure.error,
+        lost_worker=failure.lost_worker,
+        where=failure.where,
+        owners=tuple(failure.owners),
+        log_url=failure.log_url,
+    )
+
+
+def _not_empty(*texts: str) -> list[str]:
     return [text for text in texts if text]
 
 
-def _names(keys: Iterable[Key]) -> str:
-    """Name task instances, those of a mapped task together: ``load [0-3, 7]``."""
+def _task_names(keys: Iterable[Key]) -> str:
+    """Return the names of task instances, with the indexes of a mapped task together: ``load [0-3, 7]``."""
     indexes: dict[str, set[int]] = {}
     for task_id, index in keys:
         indexes.setdefault(task_id, set()).add(index)
@@ -305,13 +263,3 @@ def _ranges(indexes: list[int]) -> str:
         found = [index for _, index in group]
         ranges.append(str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}")
     return f" [{', '.join(ranges)}]"
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None

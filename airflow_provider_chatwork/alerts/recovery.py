@@ -1,169 +1,155 @@
-"""What becomes of an alert when its DAG succeeds again.
+"""What happens to the open alerts of a DAG when it succeeds again.
 
-Which messages of a DAG are open stands in one Variable of the DAG, so that a success costs no call to Chatwork and one
-look into Airflow where nothing is open. Which is open does not depend on the order of the runs: those of asset-driven
-DAGs have no logical date.
+One Variable for each DAG lists its open messages, so that a success without open alerts takes one read of a Variable
+and no request to Chatwork. The order of the runs does not matter: runs of asset-driven DAGs have no logical date.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.aggregation import Ledger, read_board
 from airflow_provider_chatwork.alerts.airflow_store import variable_name
-from airflow_provider_chatwork.alerts.alert_state import Board
-from airflow_provider_chatwork.alerts.event import Story
-from airflow_provider_chatwork.alerts.formatter import Writer
-from airflow_provider_chatwork.alerts.time_limited_client import Line
+from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, AlertStore
+from airflow_provider_chatwork.alerts.event import AlertEvent
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkForbiddenError, ChatworkNotFoundError
+from airflow_provider_chatwork.client import Client
 
-# How many open messages of one DAG are remembered, and how many of them are marked when it succeeds again.
-_KEPT = 20
-_MARKED = 5
+#: Returns the client that a message was posted with, and a formatter in its language.
+ClientFor: TypeAlias = Callable[[AlertMessageState], tuple[Client, AlertFormatter]]
+
+# The maximum number of open messages of a DAG that are kept, and that are edited when it succeeds again.
+_MAX_OPEN = 20
+_MAX_EDITED = 5
 _TRIES = 3
-# What Chatwork says where there is no longer anything to be said, or anybody to say it to.
+# The message was deleted, or the account has left the room.
 _GONE = (ChatworkNotFoundError, ChatworkForbiddenError)
 
 
-def board_name(dag_id: str, run_id: str, room_id: int) -> str:
-    """The name that a board is kept under: of a run's message in a room; of the DAG's for an empty run id."""
+def state_name(dag_id: str, run_id: str, room_id: int) -> str:
+    """Return the name of the state of a run's message in a room; with an empty run id, of the DAG's message."""
     return variable_name(dag_id, *([run_id] if run_id else []), room_id)
 
 
-def keep(ledger: Ledger, dag_id: str, name: str, now: float) -> None:
-    """Remember that the message of a board is open.
+def remember_open(store: AlertStore, dag_id: str, name: str, now: float) -> None:
+    """Add a state to the list of open messages of its DAG.
 
-    :param now: in Unix seconds.
-    :raises LedgerError: where Airflow does not keep it.
+    :param now: Unix time.
+    :raises AlertStoreError: if Airflow does not store it.
     """
     index = variable_name(dag_id)
     for _ in range(_TRIES):
-        # Another run may write at the same time and swallow this, so what was written is looked at again.
-        boards = _open(ledger, index)
-        if name in boards:
+        # Another process may overwrite the list at the same time, so it is loaded again.
+        opened = _open_names(store, index)
+        if name in opened:
             return
-        boards[name] = now
-        for forgotten in sorted(boards, key=boards.__getitem__)[:-_KEPT]:
-            del boards[forgotten]
-            ledger.save(forgotten, None)
-        ledger.save(index, {"boards": boards})
+        opened[name] = now
+        for oldest in sorted(opened, key=opened.__getitem__)[:-_MAX_OPEN]:
+            del opened[oldest]
+            store.save(oldest, None)
+        store.save(index, {"messages": opened})
 
 
-def boards_of(ledger: Ledger, dag_id: str) -> list[tuple[str, Board]]:
-    """The boards of a DAG whose messages are open, oldest first, with the names they are kept under.
+def open_alerts(store: AlertStore, dag_id: str) -> list[tuple[str, AlertMessageState]]:
+    """Return the names and states of the open messages of a DAG, oldest first.
 
-    :raises LedgerError: where Airflow cannot be asked.
+    :raises AlertStoreError: if Airflow does not answer.
     """
-    boards = _open(ledger, variable_name(dag_id))
-    found = ((name, ledger.load(name)) for name in sorted(boards, key=boards.__getitem__))
-    return [(name, read_board(kept)) for name, kept in found if kept is not None]
+    opened = _open_names(store, variable_name(dag_id))
+    found = ((name, store.load(name)) for name in sorted(opened, key=opened.__getitem__))
+    return [(name, AlertMessageState.load(saved)) for name, saved in found if saved is not None]
 
 
-def _open(ledger: Ledger, index: str) -> dict[str, float]:
-    return dict((ledger.load(index) or {}).get("boards") or {})
+def _open_names(store: AlertStore, index: str) -> dict[str, float]:
+    return dict((store.load(index) or {}).get("messages") or {})
 
 
-def tell(
-    ledger: Ledger,
-    story: Story,
-    means: Callable[[Board], tuple[Line, Writer]],
+def report_recovery(
+    store: AlertStore,
+    event: AlertEvent,
+    client_for: ClientFor,
     *,
     run_url: str | None,
     now: datetime,
     log: Callable[..., Any],
 ) -> None:
-    """Say that a DAG has recovered: mark its open alerts, and answer the latest of every room.
+    """Report that a DAG has recovered: edit its open messages, and reply to the latest one in every room.
 
-    :param story: the run that succeeded.
-    :param means: the line and the writer for a board.
-    :raises ChatworkError: where it could not be said; the alerts stay open then.
+    :param event: the success of a run.
+    :raises ChatworkError: if Chatwork refuses it; the alerts stay open then.
     """
-    assert story.dag_id is not None
-    assert story.run_id is not None
-    index = variable_name(story.dag_id)
-    kept = boards_of(ledger, story.dag_id)
-    over = [(name, board) for name, board in kept if board.message_id and _is_over(board, story, ledger)]
-    if not over:
+    dag_id, run_id = str(event.dag_id), str(event.run_id)
+    index = variable_name(dag_id)
+    saved = open_alerts(store, dag_id)
+    resolved = [(name, state) for name, state in saved if state.message_id and _is_resolved(state, event, store)]
+    if not resolved:
         return
-    # Taken off first: of two runs that succeed at the same time only one is to say so.
-    left = {name: board.since for name, board in kept if (name, board) not in over}
-    ledger.save(index, {"boards": left} if left else None)
+    # The list is saved first, so that only one of two runs that succeed at the same time reports the recovery.
+    left = {name: state.opened_at for name, state in saved if (name, state) not in resolved}
+    store.save(index, {"messages": left} if left else None)
     try:
-        _mark_and_answer([_settled(board, str(story.run_id)) for _, board in over], story, means, run_url, now)
+        _edit_and_reply(
+            [_clear_retries(state, run_id) for _, state in resolved], dag_id, run_id, client_for, run_url, now
+        )
     except ChatworkError:
-        ledger.save(index, {"boards": {name: board.since for name, board in kept}})
+        store.save(index, {"messages": {name: state.opened_at for name, state in saved}})
         raise
-    for name, _ in over:
-        ledger.save(name, None)
-    log("%s has recovered: %s messages of Chatwork say so", story.dag_id, min(len(over), _MARKED))
+    for name, _ in resolved:
+        store.save(name, None)
+    log("DAG %s has recovered: edited %s alert messages", dag_id, min(len(resolved), _MAX_EDITED))
 
 
-def _mark_and_answer(
-    boards: list[Board],
-    story: Story,
-    means: Callable[[Board], tuple[Line, Writer]],
+def _edit_and_reply(
+    states: list[AlertMessageState],
+    dag_id: str,
+    run_id: str,
+    client_for: ClientFor,
     run_url: str | None,
     now: datetime,
 ) -> None:
-    for board in boards[-_MARKED:]:
-        line, writer = means(board)
-        after = now.timestamp() - board.since
-        head = writer.recovered_line(now, after)
-        body = api.notation.fit(f"{head}\n{writer.board(board, str(story.dag_id))}")
-        try:
-            line.run(api.messages.edit_message(str(board.room_id), str(board.message_id), body))
-        except _GONE:
-            # Somebody has deleted it, or left the room with it, and knows.
-            continue
-    rooms: dict[tuple[str | None, str | None], list[Board]] = {}
-    # What never came to more than retries gets no answer.
-    for board in boards:
-        if board.rang:
-            rooms.setdefault((board.chatwork_conn_id, board.room_id), []).append(board)
-    for rang in rooms.values():
-        _answer(rang, story, means, run_url, now)
+    for state in states[-_MAX_EDITED:]:
+        client, formatter = client_for(state)
+        head = formatter.recovered_line(now, now.timestamp() - state.opened_at)
+        body = api.notation.fit(f"{head}\n{formatter.state_text(state, dag_id)}")
+        with suppress(*_GONE):
+            client.run(api.messages.edit_message(str(state.room_id), str(state.message_id), body))
+    rooms: dict[tuple[str | None, str | None], list[AlertMessageState]] = {}
+    # A message that only reported retries gets no reply.
+    for state in states:
+        if state.notified:
+            rooms.setdefault((state.chatwork_conn_id, state.room_id), []).append(state)
+    for notified in rooms.values():
+        first, latest = notified[0], notified[-1]
+        client, formatter = client_for(latest)
+        account_id = client.run(api.account.get_me())["account_id"]
+        after = now.timestamp() - first.opened_at
+        text = formatter.recovered_text(dag_id, run_id, now, after, len(notified), run_url)
+        link = api.notation.reply(account_id, str(latest.room_id), str(latest.message_id))
+        with suppress(*_GONE):
+            client.run(api.messages.post_message(str(latest.room_id), f"{link}\n{text}"))
 
 
-def _answer(
-    rang: list[Board],
-    story: Story,
-    means: Callable[[Board], tuple[Line, Writer]],
-    run_url: str | None,
-    now: datetime,
-) -> None:
-    """Answer the latest message of a room; all of them are in the same one."""
-    latest = rang[-1]
-    line, writer = means(latest)
-    me = line.run(api.account.get_me())
-    answer = writer.recovered(
-        str(story.dag_id), str(story.run_id), now, now.timestamp() - rang[0].since, len(rang), run_url
-    )
-    link = api.notation.reply(me["account_id"], str(latest.room_id), str(latest.message_id))
-    with suppress(*_GONE):
-        line.run(api.messages.post_message(str(latest.room_id), f"{link}\n{answer}"))
+def _clear_retries(state: AlertMessageState, run_id: str) -> AlertMessageState:
+    """Return the state without the retries of a run that has succeeded.
 
-
-def _settled(board: Board, run_id: str) -> Board:
-    """The board of a run that has succeeded, in which nothing is tried again any more.
-
-    The success of the task says so too, but may come later than that of the run, and then finds nothing.
+    The success of the task would remove them as well, but its callback may run after that of the DAG run.
     """
-    part = board.runs.get(run_id)
-    if part is None or not part.retrying:
-        return board
-    part = replace(part, retrying=[], details=[entry for entry in part.details if not entry.retrying])
-    return replace(board, runs={**board.runs, run_id: part})
+    run = state.runs.get(run_id)
+    if run is None or not run.retrying:
+        return state
+    details = [failure for failure in run.details if not failure.retrying]
+    run = run.model_copy(update={"retrying": [], "details": details})
+    return state.model_copy(update={"runs": {**state.runs, run_id: run}})
 
 
-def _is_over(board: Board, story: Story, ledger: Ledger) -> bool:
-    if story.run_id in board.runs:
-        # A run may succeed although tasks in it have failed, where its last tasks do not mind.
-        states: Any = ledger.states()
+def _is_resolved(state: AlertMessageState, event: AlertEvent, store: AlertStore) -> bool:
+    if event.run_id in state.runs:
+        # A run may succeed with failed tasks in it, if its last tasks have other trigger rules.
+        states = store.states()
         return states is None or "failed" not in states.values()
-    # A run that was on its way already when another one failed says nothing of what failed there.
-    return story.run_started is None or story.run_started.timestamp() >= board.since
+    # A run that started before the alert does not show that its cause is gone.
+    return event.run_started is None or event.run_started.timestamp() >= state.opened_at

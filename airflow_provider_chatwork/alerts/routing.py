@@ -1,4 +1,4 @@
-"""Which alert goes where: a table of rules, checked as a whole when it is made.
+"""The routing table: rules that decide where alerts are sent. It is validated as a whole when it is created.
 
 In Python::
 
@@ -10,7 +10,7 @@ In Python::
         quiet_hours=QuietHours(start="22:00", end="07:00", days_off=("sat", "sun")),
     )
 
-The same as JSON, with the same names, for a Variable or the extra of a connection; a list alone is the routes::
+The same as JSON, for a Variable or the extra of a connection; a list alone is read as the routes::
 
     {
       "routes": [
@@ -31,39 +31,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from airflow_provider_chatwork.alerts.mentions import owner_names, parse_mentions
-from airflow_provider_chatwork.alerts.severity import SEVERITIES, rank
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.utils.quiet_hours import QuietHours
 
-__all__ = ["LANGUAGES", "SEVERITIES", "QuietHours", "Route", "RoutingTable"]
+__all__ = ["DEFAULT_ROUTE", "LANGUAGES", "SEVERITIES", "QuietHours", "Route", "RoutingTable"]
 
 LANGUAGES = validation.LANGUAGES
+#: In ascending order.
+SEVERITIES: Final = ("info", "warning", "error", "critical")
 
-#: One shell pattern, or several of which one has to match.
+#: One shell pattern, or several of which at least one has to match.
 Patterns: TypeAlias = str | Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One rule: alerts that all of its conditions match, and where they go. ``None`` leaves the matter open.
+    """One rule: conditions, all of which an alert has to match, and where the alert is sent. ``None`` sets nothing.
 
-    :param owner: shell pattern (``*``, ``?``, ``[ab]``; upper and lower case differ), or several of which one has to
-        match. Matches if any owner of the DAG does.
-    :param tag: the same, of the DAG's tags.
-    :param dag_id: the same, of the DAG's id.
+    :param owner: a shell pattern (``*``, ``?``, ``[ab]``; case-sensitive), or several of which at least one has to
+        match. One owner of the DAG has to match it.
+    :param tag: the same for the tags of the DAG.
+    :param dag_id: the same for the id of the DAG.
     :param severity: the lowest of :data:`SEVERITIES` that matches.
     :param room_id: the room to post to.
     :param chatwork_conn_id: id of the connection to post with.
-    :param mentions: who is called, as :mod:`~airflow_provider_chatwork.alerts.mentions` reads it. Empty: nobody, whatever
-        the notifier says.
+    :param mentions: whom to mention, as in :mod:`~airflow_provider_chatwork.alerts.mentions`. Empty: nobody, even if
+        the notifier mentions somebody.
     :param lang: ``ja`` or ``en``.
-    :param send: ``False`` drops the alerts.
-    :param name: what logs and errors call the rule.
-    :raises ChatworkParameterError: naming the field that cannot be right.
+    :param send: ``False`` to send no alert.
+    :param name: the name of the rule in logs and errors.
+    :raises ChatworkParameterError: naming the invalid field.
     """
 
     owner: Patterns | None = None
@@ -78,21 +79,21 @@ class Route:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        with _within(f"Route ({self.name})" if isinstance(self.name, str) else ""):
-            for field, value in _checked(vars(self)).items():
+        with _prefix_errors(f"Route ({self.name})" if isinstance(self.name, str) else ""):
+            for field, value in _validated(vars(self)).items():
                 object.__setattr__(self, field, value)
 
     def matches(self, *, dag_id: str, owners: str | Iterable[str], tags: str | Iterable[str], severity: str) -> bool:
-        """Whether it is the rule for such an alert; see :meth:`RoutingTable.route`."""
+        """Whether an alert matches all conditions; see :meth:`RoutingTable.route`."""
         return (
-            (self.severity is None or rank(severity) >= rank(self.severity))
+            (self.severity is None or SEVERITIES.index(severity) >= SEVERITIES.index(self.severity))
             and _any_matches(self.dag_id, (dag_id,))
             and _any_matches(self.owner, owner_names(owners))
             and _any_matches(self.tag, (tags,) if isinstance(tags, str) else tuple(tags))
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What differs from the defaults, as plain JSON."""
+        """Return the fields that are set, as plain JSON."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
         return {name: value for name, value in given.items() if value is not None and (name, value) != ("send", True)}
@@ -100,12 +101,11 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class RoutingTable:
-    """Rules in the order they are asked, and when low severities are kept quiet.
+    """Rules in the order in which they are tried, and quiet hours for low severities.
 
-    :param routes: the first that matches an alert counts. One that no alert can reach, as an earlier one matches all
-        that it matches, is an error.
-    :param quiet_hours: the same for all rules.
-    :raises ChatworkParameterError: naming the rule that cannot be right.
+    :param routes: the first rule that matches an alert applies.
+    :param quiet_hours: the quiet hours for all rules.
+    :raises ChatworkParameterError: naming the invalid rule.
     """
 
     routes: tuple[Route, ...] = ()
@@ -120,44 +120,51 @@ class RoutingTable:
         if not isinstance(self.quiet_hours, (QuietHours, type(None))):
             raise ChatworkParameterError("quiet_hours", self.quiet_hours, "give QuietHours(...), or use from_json")
         object.__setattr__(self, "routes", tuple(self.routes))
-        _refuse_unreachable(self.routes)
+        names: dict[str, int] = {}
+        for index, route in enumerate(self.routes):
+            if route.name is not None and names.setdefault(route.name, index) != index:
+                raise ChatworkParameterError(
+                    f"{_label(index, route.name)}.name",
+                    route.name,
+                    f"routes[{names[route.name]}] has this name; give another",
+                )
 
     def route(self, *, dag_id: str, owners: str | Iterable[str], tags: str | Iterable[str], severity: str) -> Route:
-        """Find the rule for an alert; ``Route()``, which leaves everything open, where no rule matches.
+        """Return the first rule that matches an alert; :data:`DEFAULT_ROUTE` if there is none.
 
-        :param owners: the owners of the DAG, one by one or as Airflow joins them (``"yamada, sato"``).
+        :param owners: the owners of the DAG, as a list or as Airflow joins them (``"yamada, sato"``).
         :param tags: the tags of the DAG.
         :param severity: one of :data:`SEVERITIES`.
-        :raises ChatworkParameterError: if the severity is none of them.
+        :raises ChatworkParameterError: if the severity is invalid.
         """
         validation.choice("severity", severity, SEVERITIES)
-        # Read once, as they may come from an iterator.
+        # Iterators can be read only once.
         alert: dict[str, Any] = {"dag_id": dag_id, "severity": severity, "owners": owner_names(owners)}
         alert["tags"] = (tags,) if isinstance(tags, str) else tuple(tags)
-        return next((route for route in self.routes if route.matches(**alert)), Route())
+        return next((route for route in self.routes if route.matches(**alert)), DEFAULT_ROUTE)
 
     @classmethod
     def from_json(cls, value: object, *, source: str) -> RoutingTable:
         """Read a table.
 
-        :param value: a JSON text, or what it decodes to: the table as an object, or only its routes as a list.
-        :param source: what errors call the table, such as ``routing``, or the name of the Variable.
-        :raises ChatworkParameterError: naming the rule and field that cannot be right.
+        :param value: a JSON text, or the decoded JSON: the table as an object, or only its routes as a list.
+        :param source: the name of the table in errors.
+        :raises ChatworkParameterError: naming the invalid rule and field.
         """
-        with _within(source):
-            decoded = _decoded(value) if isinstance(value, str) else value
-            table = {"routes": decoded} if isinstance(decoded, (list, tuple)) else _known(decoded, cls)
+        with _prefix_errors(source):
+            decoded = _parse_json(value) if isinstance(value, str) else value
+            table = {"routes": decoded} if isinstance(decoded, (list, tuple)) else _fields(decoded, cls)
             routes = table.get("routes", [])
             if not isinstance(routes, (list, tuple)):
                 raise ChatworkParameterError("routes", routes, "give a list of objects, one for each rule")
             hours = None
             if "quiet_hours" in table:
-                with _within("quiet_hours"):
-                    hours = QuietHours(**_known(table["quiet_hours"], QuietHours))
-            return cls(routes=tuple(_route_from(item, index) for index, item in enumerate(routes)), quiet_hours=hours)
+                with _prefix_errors("quiet_hours"):
+                    hours = QuietHours(**_fields(table["quiet_hours"], QuietHours))
+            return cls(routes=tuple(_parse_route(item, index) for index, item in enumerate(routes)), quiet_hours=hours)
 
     def to_json(self) -> dict[str, Any]:
-        """The table as plain JSON: ``from_json(table.to_json(), source=...) == table``."""
+        """Return the table as plain JSON: ``from_json(table.to_json(), source=...) == table``."""
         plain: dict[str, Any] = {"routes": [route.to_json() for route in self.routes]}
         if self.quiet_hours is not None:
             plain["quiet_hours"] = self.quiet_hours.to_json()
@@ -165,8 +172,8 @@ class RoutingTable:
 
 
 @contextmanager
-def _within(where: str) -> Iterator[None]:
-    """Let an error say where the field is that it names."""
+def _prefix_errors(where: str) -> Iterator[None]:
+    """Put the place of a field in front of its name in errors."""
     try:
         yield
     except ChatworkParameterError as error:
@@ -174,25 +181,25 @@ def _within(where: str) -> Iterator[None]:
         raise ChatworkParameterError(parameter, error.value, error.remedy) from error.__cause__
 
 
-def _decoded(text: str) -> object:
+def _parse_json(text: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_without_repetition)
+        return json.loads(text, object_pairs_hook=_unique_keys)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ChatworkParameterError("", text, f"give JSON; this is none: {error}") from None
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            # Python would keep the last one and say nothing.
+            # `json.loads` would keep the last one silently.
             raise ChatworkParameterError("", key, "this key is there twice in one object; give it once")
         found[key] = value
     return found
 
 
-def _known(value: object, kind: type[Route | RoutingTable | QuietHours]) -> dict[str, Any]:
-    """The fields of an object, without those that are ``null``."""
+def _fields(value: object, kind: type[Route | RoutingTable | QuietHours]) -> dict[str, Any]:
+    """Return the fields of an object that are not ``null``."""
     names = [field.name for field in fields(kind)]
     if not isinstance(value, Mapping):
         raise ChatworkParameterError("", value, f"give an object with any of the keys {', '.join(names)}")
@@ -202,32 +209,32 @@ def _known(value: object, kind: type[Route | RoutingTable | QuietHours]) -> dict
     return {name: given for name, given in value.items() if given is not None}
 
 
-def _route_from(value: object, index: int) -> Route:
+def _parse_route(value: object, index: int) -> Route:
     name = value.get("name") if isinstance(value, Mapping) else None
-    with _within(_label(index, name)):
-        # Checked before it is a Route, which would put a name of its own before the field's.
-        return Route(**_checked(_known(value, Route)))
+    with _prefix_errors(_label(index, name)):
+        # Validated here, as the errors of `Route` would begin with the name of the rule once more.
+        return Route(**_validated(_fields(value, Route)))
 
 
 def _label(index: int, name: object) -> str:
     return f"routes[{index}]" + (f" ({name.strip()})" if isinstance(name, str) and name.strip() else "")
 
 
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a route that are given, in the form they are kept in."""
+def _validated(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the given fields of a route, normalized."""
     checks = {
         **dict.fromkeys(("owner", "tag", "dag_id"), _patterns),
         "severity": lambda field, value: validation.choice(field, value, SEVERITIES),
         "room_id": validation.identifier,
-        "chatwork_conn_id": _word,
+        "chatwork_conn_id": _text,
         "mentions": lambda field, value: parse_mentions(value, parameter=field),
         "lang": lambda field, value: validation.choice(field, value, LANGUAGES),
-        "send": _truth,
-        "name": _word,
+        "send": _boolean,
+        "name": _text,
     }
-    # Every field but `send` may be left open.
-    needed = {field: value for field, value in given.items() if value is not None or field == "send"}
-    return {field: checks[field](field, value) for field, value in needed.items()}
+    # Only `send` may not be null.
+    set_fields = {field: value for field, value in given.items() if value is not None or field == "send"}
+    return {field: checks[field](field, value) for field, value in set_fields.items()}
 
 
 def _patterns(field: str, value: object) -> str | tuple[str, ...]:
@@ -239,70 +246,32 @@ def _patterns(field: str, value: object) -> str | tuple[str, ...]:
 
 
 def _pattern(field: str, value: object) -> str:
-    pattern = _word(field, value)
+    pattern = _text(field, value)
     if "," in pattern and field != "tag":
-        # Neither an owner nor a DAG's id can hold one, so this would never match.
+        # Owners and DAG ids contain no commas, so this would never match.
         raise ChatworkParameterError(field, value, "give several patterns as a list")
     return pattern
 
 
-def _word(field: str, value: object) -> str:
+def _text(field: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ChatworkParameterError(field, value, "give a text, or leave it out")
     return value.strip()
 
 
-def _truth(field: str, value: object) -> bool:
+def _boolean(field: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ChatworkParameterError(field, value, "give true or false (in Python: True or False)")
     return value
 
 
 def _any_matches(patterns: Patterns | None, texts: Iterable[str]) -> bool:
-    return patterns is None or any(fnmatchcase(text, pattern) for text in texts for pattern in _several(patterns))
+    return patterns is None or any(fnmatchcase(text, pattern) for text in texts for pattern in _as_tuple(patterns))
 
 
-def _several(patterns: Patterns) -> tuple[str, ...]:
+def _as_tuple(patterns: Patterns) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-def _refuse_unreachable(routes: Sequence[Route]) -> None:
-    for index, route in enumerate(routes):
-        for before, earlier in enumerate(routes[:index]):
-            if route.name is not None and route.name == earlier.name:
-                raise ChatworkParameterError(
-                    f"{_label(index, route.name)}.name", route.name, f"routes[{before}] has this name; give another"
-                )
-            if _covers(earlier, route):
-                raise ChatworkParameterError(
-                    _label(index, route.name),
-                    route.to_json(),
-                    f"it can never match, as {_label(before, earlier.name)} comes first and matches all that it "
-                    "matches; put it before that rule, or take it out",
-                )
-
-
-def _covers(earlier: Route, later: Route) -> bool:
-    """Whether it is certain that every alert that ``later`` matches is matched by ``earlier`` too."""
-    return (
-        rank(earlier.severity or SEVERITIES[0]) <= rank(later.severity or SEVERITIES[0])
-        and _patterns_cover(earlier.owner, later.owner)
-        and _patterns_cover(earlier.tag, later.tag)
-        # Unlike owners and tags, there is always an id.
-        and _patterns_cover(earlier.dag_id, "*" if later.dag_id is None else later.dag_id)
-    )
-
-
-def _patterns_cover(wide: Patterns | None, narrow: Patterns | None) -> bool:
-    if wide is None:
-        return True
-    return narrow is not None and all(any(_covered(one, by) for by in _several(wide)) for one in _several(narrow))
-
-
-def _covered(narrow: str, wide: str) -> bool:
-    if wide in ("*", narrow):
-        return True
-    # A pattern read as if it were a plain text tells the truth only where each of its wildcards meets a `*`.
-    plain = not set("*?[") & set(narrow)
-    comparable = "[" not in narrow and not set("?[") & set(wide)
-    return (plain or comparable) and fnmatchcase(narrow, wide)
+#: The rule that sets nothing.
+DEFAULT_ROUTE: Final = Route()

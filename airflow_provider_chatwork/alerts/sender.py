@@ -1,302 +1,315 @@
-"""One alert, from what happened to the message in the room."""
+"""Sends one alert: from the event to the message in the room."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.alerts import recovery
-from airflow_provider_chatwork.alerts.aggregation import Fold, Ledger, LedgerError, News, Told, read_board, says
-from airflow_provider_chatwork.alerts.alert_state import Board, Entry, RunPart
-from airflow_provider_chatwork.alerts.destination import Plan, Switch, plan
-from airflow_provider_chatwork.alerts.event import Kind, Story
-from airflow_provider_chatwork.alerts.formatter import Writer
+from airflow_provider_chatwork.alerts.aggregation import AlertAggregator
+from airflow_provider_chatwork.alerts.alert_state import (
+    AlertMessageState,
+    AlertStore,
+    AlertStoreError,
+    FailureUpdate,
+    RunFailures,
+    TaskFailure,
+    UpdateOutcome,
+    UpdateResult,
+)
+from airflow_provider_chatwork.alerts.destination import (
+    AlertOptions,
+    AlertsSetting,
+    Destination,
+    resolve_destination,
+)
+from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES, AlertEvent, EventKind
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
-from airflow_provider_chatwork.alerts.time_limited_client import Budget, Line
-from airflow_provider_chatwork.alerts.wishes import Wishes
+from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit, time_limited_client
 from airflow_provider_chatwork.api.call import CallFlow, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
+from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.client import Client
 
-if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
-
-# What nobody is called for.
-_GOOD = (Kind.SUCCESS, Kind.RUN_SUCCESS, Kind.SKIPPED, Kind.STARTED)
-# States of a task instance that is not going to stay failed.
-_NOT_OVER = frozenset({"up_for_retry", "queued", "scheduled", "restarting", "deferred"})
+# Events for which nobody is mentioned.
+_QUIET_KINDS = SUCCESSES | {EventKind.SKIPPED, EventKind.STARTED}
+# The states of a task instance that will run again.
+_WILL_RUN = frozenset({"up_for_retry", "queued", "scheduled", "restarting", "deferred"})
 
 
 @dataclass(kw_only=True)
-class Delivery:
-    """Tells one story.
+class AlertSender:
+    """Sends one alert.
 
-    :param wishes: what the author wants.
-    :param story: what happened, with nothing secret in it.
+    :param text: the author's text, rendered and masked; ``None`` for the text of this package.
     :param table: the routing table, and ``route`` the rule of it that applies.
-    :param settings: of the connection that the route names.
-    :param log: a logger.
-    :param connect: reads another connection, for alerts that went through that one.
-    :param switch: what this Airflow allows.
-    :param run_url: where the run can be seen.
-    :param sleep: waits for a number of seconds.
+    :param settings: the settings of the connection that the alert is sent with.
+    :param load_settings: loads the settings of another connection, for messages that were posted with it.
+    :param setting: ``[chatwork] alerts`` of Airflow's configuration.
+    :param run_url: the address of the run in Airflow's UI.
+    :param store: what Airflow knows of the run; ``None`` if it cannot be asked.
     """
 
-    wishes: Wishes
-    story: Story
+    event: AlertEvent
+    options: AlertOptions
+    text: str | None
     table: RoutingTable | None
     route: Route
     settings: Settings
-    connect: Callable[[str], Settings]
-    switch: Switch
+    load_settings: Callable[[str], Settings]
+    setting: AlertsSetting
     run_url: str | None
-    log: Any
-    budget: Budget
+    store: AlertStore | None
+    time_limit: TimeLimit
+    log: logging.Logger | Any
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
 
     @property
-    def rings(self) -> bool:
-        """Whether people are called: for what does not end well, and for what will be retried with ``when="every"``."""
-        if self.story.kind is Kind.RETRY:
-            return self.wishes.when == "every"
-        return self.story.kind not in _GOOD
-
-    @cached_property
-    def plan(self) -> Plan:
-        """Where it goes."""
-        now = datetime.fromtimestamp(self.clock(), UTC)
-        return plan(
-            self.wishes, self.story, self.route, self.table, self.settings, self.switch, rings=self.rings, now=now
-        )
-
-    @cached_property
-    def line(self) -> Line:
-        """The line to Chatwork."""
-        return Line(self.settings, self.budget)
-
-    @property
-    def chatwork_conn_id(self) -> str:
-        """The connection that it goes through."""
-        return self.route.chatwork_conn_id or self.wishes.chatwork_conn_id
+    def notifies(self) -> bool:
+        """Whether people are mentioned: for bad ends, and for retries with ``when="every"``."""
+        kind = self.event.kind
+        return self.options.when == "every" if kind is EventKind.RETRY else kind not in _QUIET_KINDS
 
     @property
     def is_silent(self) -> bool:
-        """Whether it is good news that nobody has asked for, except where it ends an alert."""
-        return self.story.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS) and self.wishes.text is None
+        """Whether nothing is posted for the event itself: for a success without an author's text."""
+        return self.text is None and self.event.kind in SUCCESSES
 
-    def tell(self, ledger: Ledger | None) -> str | None:
-        """Say it, each failure once, and return the id of the message; ``None`` where there is nothing to say.
+    @cached_property
+    def destination(self) -> Destination:
+        """Where the alert is posted."""
+        return resolve_destination(
+            self.options,
+            self.event,
+            self.route,
+            self.table,
+            self.settings,
+            self.setting,
+            notifies=self.notifies,
+            now=datetime.fromtimestamp(self.clock(), UTC),
+        )
 
-        :param ledger: what Airflow knows and keeps; ``None`` where it cannot be asked.
-        :raises ChatworkError: where it could not be posted.
+    @cached_property
+    def client(self) -> Client:
+        """The client of the alert's connection."""
+        return time_limited_client(self.settings, self.time_limit)
+
+    def send(self) -> str | None:
+        """Send the alert, and report each failure once.
+
+        :return: the id of the message; ``None`` if nothing was to be sent.
+        :raises ChatworkError: if it could not be posted.
         """
-        if ledger is not None and not self._is_true(ledger):
+        store, kind = self.store, self.event.kind
+        if store is not None and kind in FAILURES and not self._still_failed(store):
             return None
-        if ledger is not None and self.story.kind in (Kind.SUCCESS, Kind.RUN_SUCCESS):
-            self._all_is_well(ledger)
+        if store is not None and kind in SUCCESSES:
+            self._resolve(store)
         if self.is_silent or not self.route.send:
             return None
-        if ledger is not None and self.story.is_failure and self.story.run_id and self.story.dag_id:
+        if store is not None and kind in FAILURES:
             try:
-                return self._tell_together(ledger)
-            except LedgerError as error:
-                self.log.warning("This alert gets a message of its own, as Airflow could not be asked: %s", error)
-        message_id: str = self.line.run_flow(self.steps())
-        self._attach(self.plan.room_id)
+                return self._report(store)
+            except AlertStoreError as error:
+                self.log.warning("Posting a separate alert message, as Airflow's store failed: %s", error)
+        message_id: str = self.client.run_flow(self.post())
+        self._attach_traceback()
         return message_id
 
-    def steps(self) -> CallFlow[str]:
-        """The calls that post it in a message of its own."""
-        plan = self.plan
-        text = self.wishes.text
+    def post(self) -> CallFlow[str]:
+        """Post a message of its own, and return its id. Yields the calls to run."""
+        destination, text = self.destination, self.text
         if text is None:
-            text = plan.writer.story(self.story, self.run_url)
-        to = yield from plan.call_line()
-        body = api.notation.fit("\n".join(part for part in (to, text, safe(plan.note or "")) if part))
-        posted = yield api.messages.post_message(plan.room_id, body)
-        self.log.info("Posted to room %s of Chatwork as message %s", plan.room_id, posted["message_id"])
+            text = destination.formatter.event_text(self.event, self.run_url)
+        mention_line = (yield from destination.mention_line()) if destination.mentions else ""
+        parts = (mention_line, text, safe(destination.note or ""))
+        body = api.notation.fit("\n".join(part for part in parts if part))
+        posted = yield api.messages.post_message(destination.room_id, body)
+        self.log.info("Posted alert message %s in room %s", posted["message_id"], destination.room_id)
         return str(posted["message_id"])
 
-    def _is_true(self, ledger: Ledger) -> bool:
-        """Whether it happened, as far as can be known here.
+    def _still_failed(self, store: AlertStore) -> bool:
+        """Whether the failure is real, as far as Airflow's states show. May change the event to a retry.
 
-        Outside of the task's own process a failure is reported by those who lost sight of it: they may be late, say
-        it again, or not have counted the retries.
+        Callbacks outside of the task's process may run late, run twice, or not consider the retries.
         """
-        story = self.story
-        if not story.is_failure or story.witnessed or ledger.in_task:
+        event = self.event
+        if event.has_exception or store.in_task:
             return True
-        if story.kind is not Kind.RUN_FAILURE:
-            story = self.story = replace(story, killed=story.error is None)
+        if event.kind is not EventKind.RUN_FAILURE:
+            event = self.event = replace(event, lost_worker=event.error is None)
         try:
-            states = ledger.states()
-        except LedgerError as error:
-            self.log.warning("Whether the failure still stands could not be checked: %s", error)
+            states = store.states()
+        except AlertStoreError as error:
+            self.log.warning("Could not check whether %s still failed: %s", event.title, error)
             return True
-        if story.kind is Kind.RUN_FAILURE:
-            if story.reason == "task_failure" and states and {*states.values()} <= {"success", "skipped"}:
-                self.log.info("%s was reported as failed, but all its tasks have succeeded", story.run_id)
+        if event.kind is EventKind.RUN_FAILURE:
+            if event.reason == "task_failure" and states and {*states.values()} <= {"success", "skipped"}:
+                self.log.info("No alert was sent: all tasks of the run have succeeded: %s", event.title)
                 return False
             return True
-        state = None if states is None or story.key is None else states.get(story.key)
+        state = None if states is None or event.key is None else states.get(event.key)
         if state == "success":
-            self.log.info("%s was reported as failed, but has succeeded meanwhile", story.label)
+            self.log.info("No alert was sent: the task has succeeded meanwhile: %s", event.title)
             return False
-        tries_left = (story.try_number or 0) < (story.tries or 0)
-        if story.kind is Kind.FAILURE and (state in _NOT_OVER or (state != "failed" and tries_left)):
-            self.log.info("%s was reported as failed, but Airflow will try it again", story.label)
-            self.story = replace(story, kind=Kind.RETRY)
+        tries_left = (event.try_number or 0) < (event.tries or 0)
+        if event.kind is EventKind.FAILURE and (state in _WILL_RUN or (state != "failed" and tries_left)):
+            self.log.info("Sending the alert as a retry, as Airflow will retry the task: %s", event.title)
+            self.event = replace(event, kind=EventKind.RETRY)
         return True
 
-    def _tell_together(self, ledger: Ledger) -> str | None:
-        plan, story = self.plan, self.story
-        name = self._name(plan)
-        entry = Entry.of(story, self.clock(), self.wishes.text)
-        news = News(part=self._part(ended=story.kind is Kind.RUN_FAILURE), entry=entry, rings=self.rings)
-        if self.wishes.fold == "none":
-            told = self._tell_alone(ledger, name, news)
+    def _report(self, store: AlertStore) -> str | None:
+        """Report a failure in the message of its run or DAG, or in its own with ``fold="none"``."""
+        event, options, destination = self.event, self.options, self.destination
+        # With `fold="none"` each task instance has a message, and so a state, of its own.
+        scopes = {"run": event.run_id, "dag": "", "none": f"{event.run_id} {event.key or ''}"}
+        name = recovery.state_name(str(event.dag_id), str(scopes[options.fold]), destination.room_id)
+        failure = TaskFailure.from_event(event, self.clock(), self.text)
+        run = self._run_failures(run_failed=event.kind is EventKind.RUN_FAILURE)
+        update = FailureUpdate(run=run, failure=failure, notifies=self.notifies)
+        if options.fold == "none":
+            result = self._report_alone(store, name, update)
         else:
-            told = self._fold(ledger, name, self.line, plan.writer).tell(news)
-        if told.how == "another":
-            self.log.info("Message %s of Chatwork tells of this already", told.board.message_id)
-            return told.board.message_id
-        self.log.info("Message %s in room %s of Chatwork was %s", told.board.message_id, plan.room_id, told.how)
-        if told.how == "posted":
-            self._keep(ledger, name)
-        if story.kind is Kind.RETRY:
-            self._look_again(ledger, name)
-        if entry is not None and any(shown.key == entry.key for shown in told.board.runs[str(story.run_id)].details):
-            self._attach(plan.room_id)
-        return told.board.message_id
+            result = self._aggregator(store, name, self.client, destination).report(update)
+        state = result.state
+        if result.outcome is UpdateOutcome.ALREADY_REPORTED:
+            self.log.info("Alert message %s in room %s already reports it", state.message_id, state.room_id)
+            return state.message_id
+        self.log.info("Alert message %s in room %s was %s", state.message_id, destination.room_id, result.outcome)
+        if result.outcome is UpdateOutcome.POSTED:
+            try:
+                recovery.remember_open(store, str(event.dag_id), name, self.clock())
+            except AlertStoreError as error:
+                self._warn_not_stored(error)
+        if event.kind is EventKind.RETRY:
+            self._recheck_retry(store, name)
+        if failure is not None and any(shown.key == failure.key for shown in state.runs[run.run_id].details):
+            self._attach_traceback()
+        return state.message_id
 
-    def _tell_alone(self, ledger: Ledger, name: str, news: News) -> Told:
-        """Give a failure a message of its own, unless Airflow calls for it twice."""
-        kept = ledger.load(name)
-        before = None if kept is None else read_board(kept)
-        if before is not None and says(before, news):
-            return Told("another", before)
-        part = news.part
-        if news.entry is not None:
-            keys = [news.entry.key]
-            details = [news.entry]
-            if news.entry.retrying:
-                part = replace(part, retrying=keys, details=details)
-            else:
-                part = replace(part, failed=keys, details=details)
-        message_id = self.line.run_flow(self.steps())
-        board = replace(self._new_board(), message_id=message_id, rang=news.is_final, runs={part.run_id: part})
+    def _report_alone(self, store: AlertStore, name: str, update: FailureUpdate) -> UpdateResult:
+        """Report a failure in a message of its own, unless Airflow runs its callback twice."""
+        saved = store.load(name)
+        before = None if saved is None else AlertMessageState.load(saved)
+        if before is not None and update.is_reported_in(before):
+            return UpdateResult(UpdateOutcome.ALREADY_REPORTED, before)
+        run = update.run
+        if update.failure is not None:
+            keys = "retrying" if update.failure.retrying else "failed"
+            run = run.model_copy(update={keys: [update.failure.key], "details": [update.failure]})
+        message_id = self.client.run_flow(self.post())
+        state = self.destination.new_state(self.clock()).model_copy(
+            update={"message_id": message_id, "notified": update.is_final, "runs": {run.run_id: run}}
+        )
         try:
-            ledger.save(name, board.to_json())
-        except LedgerError as error:
-            self.log.warning("When the DAG succeeds again, this alert will not be answered: %s", error)
-        return Told("posted", board)
+            store.save(name, state.to_json())
+        except AlertStoreError as error:
+            self._warn_not_stored(error)
+        return UpdateResult(UpdateOutcome.POSTED, state)
 
-    def _keep(self, ledger: Ledger, name: str) -> None:
-        try:
-            recovery.keep(ledger, str(self.story.dag_id), name, self.clock())
-        except LedgerError as error:
-            self.log.warning("When the DAG succeeds again, this alert will not be answered: %s", error)
+    def _warn_not_stored(self, error: AlertStoreError) -> None:
+        self.log.warning(
+            "The alert about %s will not be resolved when the DAG succeeds, as Airflow did not store it: %s",
+            self.event.title,
+            error,
+        )
 
-    def _look_again(self, ledger: Ledger, name: str) -> None:
-        """Take a retry back that has succeeded meanwhile: its success may have found nothing yet to take back.
+    def _recheck_retry(self, store: AlertStore, name: str) -> None:
+        """Edit the message if the retry has succeeded meanwhile: its own callback may have found no message to edit.
 
-        Airflow waits for no callback before the next try, and that of a task whose process was killed comes from
-        another process, which has more to do.
+        The next try does not wait for the callback of the last one, and the callback of a killed task runs in another
+        process.
         """
         try:
-            if (ledger.states() or {}).get(self.story.key or ("", -1)) == "success":
-                self._fold(ledger, name, self.line, self.plan.writer).refresh(self._part(ended=False))
-                self.log.info("%s has succeeded meanwhile, and the message says so", self.story.label)
-        except (LedgerError, ChatworkError) as error:
-            self.log.warning("Whether the retry has succeeded meanwhile could not be told: %s", error)
+            if (store.states() or {}).get(self.event.key or ("", -1)) == "success":
+                aggregator = self._aggregator(store, name, self.client, self.destination)
+                aggregator.refresh(self._run_failures(run_failed=False))
+                self.log.info("Edited the alert message, as the retry has succeeded: %s", self.event.title)
+        except (AlertStoreError, ChatworkError) as error:
+            self.log.warning("Could not check whether the retry has succeeded: %s: %s", self.event.title, error)
 
-    def _name(self, plan: Plan) -> str:
-        story, fold = self.story, self.wishes.fold
-        scope = {
-            "run": story.run_id,
-            "dag": "",
-            # A message, and so a board, of its own for each of them.
-            "none": f"{story.run_id} {story.key or ''}",
-        }[fold]
-        return recovery.board_name(str(story.dag_id), str(scope), plan.room_id)
-
-    def _new_board(self) -> Board:
-        plan = self.plan
-        return Board(
-            since=self.clock(),
-            room_id=str(plan.room_id),
-            chatwork_conn_id=self.chatwork_conn_id,
-            lang=plan.writer.catalog.lang,
-            note=plan.note,
-        )
-
-    def _fold(self, ledger: Ledger, name: str, line: Line, writer: Writer) -> Fold:
-        return Fold(
-            ledger=ledger,
+    def _aggregator(self, store: AlertStore, name: str, client: Client, destination: Destination) -> AlertAggregator:
+        return AlertAggregator(
+            store=store,
             name=name,
-            new_board=self._new_board,
-            run=line.run,
-            compose=lambda board: writer.board(board, str(self.story.dag_id)),
-            call_line=lambda: line.run_flow(self.plan.call_line()),
+            client=client,
+            destination=destination,
+            dag_id=str(self.event.dag_id),
+            time_limit=self.time_limit,
             clock=self.clock,
             sleep=self.sleep,
-            log=self.log.warning,
-            window=self.wishes.fold_window if self.wishes.fold == "dag" else None,
-            left=lambda: self.budget.left,
+            warn=self.log.warning,
+            window=self.options.fold_window if self.options.fold == "dag" else None,
         )
 
-    def _part(self, *, ended: bool) -> RunPart:
-        story = self.story
-        return RunPart(
-            run_id=str(story.run_id),
-            logical_date=story.logical_date.isoformat() if story.logical_date else None,
+    def _run_failures(self, *, run_failed: bool) -> RunFailures:
+        event = self.event
+        return RunFailures(
+            run_id=str(event.run_id),
+            logical_date=event.logical_date.isoformat() if event.logical_date else None,
             url=self.run_url,
-            ended="failed" if ended else None,
-            reason=story.reason if ended else None,
-            seconds=story.seconds if ended else None,
-            text=self.wishes.text if ended else None,
+            run_failed=run_failed,
+            reason=event.reason if run_failed else None,
+            seconds=event.seconds if run_failed else None,
+            text=self.text if run_failed else None,
         )
 
-    def _all_is_well(self, ledger: Ledger) -> None:
-        """Take an alert back that is over. Where there is none, nothing is sent and nobody hears of it."""
-        story = self.story
-        if not story.dag_id or not story.run_id:
-            return
+    def _resolve(self, store: AlertStore) -> None:
+        """Edit the open messages that this success resolves. Without any, nothing is sent."""
+        event = self.event
+        dag_id, run_id = str(event.dag_id), str(event.run_id)
         try:
-            if story.kind is Kind.RUN_SUCCESS:
+            if event.kind is EventKind.RUN_SUCCESS:
                 now = datetime.fromtimestamp(self.clock(), UTC)
-                recovery.tell(ledger, story, self._means, run_url=self.run_url, now=now, log=self.log.info)
+                recovery.report_recovery(
+                    store, event, self._client_for, run_url=self.run_url, now=now, log=self.log.info
+                )
                 return
-            for name, board in recovery.boards_of(ledger, story.dag_id):
-                part = board.runs.get(story.run_id)
-                if part is not None and story.key in (*part.failed, *part.retrying):
-                    line, writer = self._means(board)
-                    if self._fold(ledger, name, line, writer).refresh(self._part(ended=False)) is not None:
-                        self.log.info("Message %s of Chatwork was brought up to date", board.message_id)
-        except LedgerError as error:
-            self.log.warning("Whether there is an alert to take back could not be asked: %s", error)
+            for name, state in recovery.open_alerts(store, dag_id):
+                run = state.runs.get(run_id)
+                if run is None or event.key not in (*run.failed, *run.retrying):
+                    continue
+                client, formatter = self._client_for(state)
+                destination = Destination(
+                    chatwork_conn_id=state.chatwork_conn_id or "",
+                    room_id=int(state.room_id or 0),
+                    formatter=formatter,
+                    note=state.note,
+                )
+                aggregator = self._aggregator(store, name, client, destination)
+                if aggregator.refresh(self._run_failures(run_failed=False)) is not None:
+                    self.log.info("Edited alert message %s in room %s", state.message_id, state.room_id)
+        except AlertStoreError as error:
+            self.log.warning("Could not check for open alerts of DAG %s: %s", dag_id, error)
 
-    def _means(self, board: Board) -> tuple[Line, Writer]:
-        """The line that a message was posted through, and a writer of its language."""
-        conn_id = board.chatwork_conn_id or self.chatwork_conn_id
-        line = self.line if conn_id == self.chatwork_conn_id else Line(self.connect(conn_id), self.budget)
-        return line, Writer(alert_catalog(board.lang or line.settings.lang), line.settings.timezone, self.wishes.style)
+    def _client_for(self, state: AlertMessageState) -> tuple[Client, AlertFormatter]:
+        """Return the client that a message was posted with, and a formatter in its language."""
+        own, conn_id = self.route.chatwork_conn_id or self.options.chatwork_conn_id, state.chatwork_conn_id
+        if conn_id is None or conn_id == own:
+            client = self.client
+        else:
+            client = time_limited_client(self.load_settings(conn_id), self.time_limit)
+        settings = client.settings
+        return client, AlertFormatter(alert_catalog(state.lang or settings.lang), settings.timezone)
 
-    def _attach(self, room_id: int) -> None:
-        """Add the whole traceback as a file. The alert stands without it."""
-        story = self.story
-        if not self.wishes.attach_traceback or not story.traceback:
+    def _attach_traceback(self) -> None:
+        """Upload the whole traceback as a file. If that fails, the alert is sent nevertheless."""
+        event, room_id = self.event, self.destination.room_id
+        if not self.options.attach_traceback or not event.traceback:
             return
-        name = f"{story.dag_id}-{story.label}-{story.try_number}.txt".replace("/", "_")
-        content = story.traceback.encode("utf-8", "replace")[-api.validation.MAX_FILE :]
+        name = f"{event.dag_id}-{event.label}-{event.try_number}.txt".replace("/", "_")
+        content = event.traceback.encode("utf-8", "replace")[-api.validation.MAX_FILE :]
         try:
-            self.line.run(api.files.upload_file(room_id, Upload(name, content, "text/plain")))
+            self.client.run(api.files.upload_file(room_id, Upload(name, content, "text/plain")))
         except ChatworkError as error:
-            self.log.warning("The traceback could not be attached: %s", error)
+            self.log.warning("Could not attach the traceback of %s in room %s: %s", event.title, room_id, error)

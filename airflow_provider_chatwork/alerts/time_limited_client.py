@@ -1,9 +1,10 @@
-"""The line to Chatwork that an alert has: the hook's connection, with no more patience than a callback has time."""
+"""Clients for one alert, whose requests all together have a time limit."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
@@ -13,15 +14,16 @@ from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
 from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport
 
-# How long Chatwork may be silent: half of what an alert may take, so that a second try is possible.
-_SILENCE = 7.0
+# The maximum time in seconds in which Chatwork sends nothing: less than half of the default limit of an alert, so that
+# a second try is possible.
+_READ_TIMEOUT = 7.0
 
 
-class Budget:
-    """The seconds an alert may take, from now on.
+class TimeLimit:
+    """A time limit that starts now.
 
-    :param seconds: how many.
-    :param clock: any clock that only goes forward; ``time.monotonic`` if not given.
+    :param seconds: the limit.
+    :param clock: a monotonic clock; ``time.monotonic`` if not given.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
@@ -30,52 +32,43 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """How many are left, 0 or more."""
+        """The seconds that are left, at least 0."""
         return max(self._end - self._clock(), 0.0)
 
-    def hurried(self, request: HttpRequest) -> HttpRequest:
-        """The request, with no more time than is left.
+    def limit_request(self, request: HttpRequest) -> HttpRequest:
+        """Return the request with a timeout within the limit.
 
-        :raises ChatworkNetworkError: where none is.
+        :raises ChatworkNetworkError: if no time is left.
         """
         left = self.left
         if not left:
-            raise ChatworkNetworkError("the time that an alert may take is over", sent=False)
-        return replace(request, timeout=min(request.timeout, _SILENCE, left))
+            raise ChatworkNetworkError("the time limit of the alert is over", sent=False)
+        return replace(request, timeout=min(request.timeout, _READ_TIMEOUT, left))
 
-    def hurry(self, policy: RetryPolicy, settings: Settings) -> RetryPolicy:
-        """The policy, with no more patience than is left: what one call has waited for, the next one cannot."""
-        return replace(policy, max_wait=min(settings.max_wait, self.left))
-
-
-class Line(Client):
-    """Sends calls within a budget.
-
-    :param settings: of the connection.
-    :param budget: what all calls together may take.
-    """
-
-    def __init__(self, settings: Settings, budget: Budget) -> None:
-        transport = RequestsTransport(settings.proxy)
-        super().__init__(
-            settings,
-            lambda request: transport(budget.hurried(request)),
-            policy=lambda: budget.hurry(RetryPolicy(), settings),
-        )
+    def limit_policy(self, settings: Settings) -> RetryPolicy:
+        """Return the retry policy for the next call, with waits within the limit."""
+        return RetryPolicy(max_wait=min(settings.max_wait, self.left))
 
 
-class AsyncLine(AsyncClient):
-    """:class:`Line` for an event loop. Close it when done."""
+def time_limited_client(settings: Settings, time_limit: TimeLimit) -> Client:
+    """Return a client with a time limit for all its calls together."""
+    transport = RequestsTransport(settings.proxy)
+    return Client(
+        settings,
+        lambda request: transport(time_limit.limit_request(request)),
+        policy=lambda: time_limit.limit_policy(settings),
+    )
 
-    def __init__(self, settings: Settings, budget: Budget) -> None:
-        transport = HttpxTransport(settings.proxy)
 
-        async def send(request: HttpRequest) -> Response:
-            return await transport(budget.hurried(request))
+@asynccontextmanager
+async def async_time_limited_client(settings: Settings, time_limit: TimeLimit) -> AsyncIterator[AsyncClient]:
+    """Open :func:`time_limited_client` for an event loop, and close its connections at the end."""
+    transport = HttpxTransport(settings.proxy)
 
-        super().__init__(settings, send, policy=lambda: budget.hurry(RetryPolicy(), settings))
-        self._close = transport.close
+    async def send(request: HttpRequest) -> Response:
+        return await transport(time_limit.limit_request(request))
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._close()
+    try:
+        yield AsyncClient(settings, send, policy=lambda: time_limit.limit_policy(settings))
+    finally:
+        await transport.close()

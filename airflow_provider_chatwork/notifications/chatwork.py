@@ -1,22 +1,16 @@
-"""Tell a room how a DAG fares."""
+"""The notifier for callbacks of tasks, DAGs and deadlines."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow.providers.common.compat.notifier import BaseNotifier
-from airflow.providers.common.compat.sdk import conf, redact
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.severity import SEVERITIES
+from airflow_provider_chatwork.alerts import airflow_context
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
@@ -24,57 +18,55 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_chatwork.alerts.destination import Switch
+    from airflow_provider_chatwork.alerts.destination import AlertsSetting
+    from airflow_provider_chatwork.alerts.event import AlertEvent
     from airflow_provider_chatwork.alerts.routing import RoutingTable
-    from airflow_provider_chatwork.alerts.sender import Delivery
+    from airflow_provider_chatwork.alerts.sender import AlertSender
     from airflow_provider_chatwork.api.settings import Settings
 
 _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")
-_STYLES = ("full", "short")
 
-# Airflow 3.3 refuses the connections and Variables of its database to the callbacks of deadlines that run on an
-# executor, and other versions have had the like in the triggerer.
-_UNSEEN = (
+# Some versions of Airflow refuse the connections and Variables of the database to callbacks of deadlines.
+_HIDDEN_CONNECTION = (
     "(Where callbacks of deadlines run, Airflow may not show them what is in its database, see apache/airflow#63929: "
     "give the connection in an environment variable or a secrets backend, or use an AsyncCallback)"
 )
 
 
 class ChatworkNotifier(BaseNotifier):
-    """Tell a room what failed, as ``on_failure_callback`` of a task or a DAG, for a deadline, or anywhere else.
+    """Send an alert, as ``on_failure_callback`` of a task or a DAG, as another callback, or for a deadline.
 
-    Without arguments it posts to the room of the connection: what failed, where, on which try, for how long it ran,
-    why, whose it is, and where its log is. What fails in one DAG run is told in one message, which is edited. As
-    ``on_success_callback`` it says nothing, unless an alert of the DAG is over.
+    Without arguments it posts to the default room of the connection: the task, the run, the try, the duration, the
+    error, the owner and the link to the log. The failures of one DAG run are reported in one message, which is edited.
+    As ``on_success_callback`` it posts nothing, unless an alert of the DAG is resolved.
 
-    An alert that cannot be delivered is an ERROR in the log and a count of the metric ``chatwork.alerts.lost``, and
-    nothing else happens to the DAG.
+    An alert that cannot be sent is an ERROR in the log and is counted in the metric ``chatwork.alerts.lost``. It does
+    not change the state of the task or the DAG run.
 
-    :param text: the message, a template; see ``template`` if not given. Put what machines wrote through
-        ``macros.chatwork.safe``.
+    :param text: the message, a template; the text of this package if not given. Use ``macros.chatwork.safe`` for text
+        that machines have written.
     :param room_id: the room, a template; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection, a template.
-    :param template: a text of this package: ``full``, or ``short`` for what failed and why.
     :param text_file: a file with the message, a template: relative to the DAG's folder or its ``template_searchpath``.
-    :param lang: ``ja`` or ``en``; what the connection says if not given, and ``ja`` if that says nothing.
-    :param mentions: whom to call, a template: account ids, names or handles of the room's members, ``owner`` for the
-        owners of the task, ``toall`` for everybody; a list, or a text with commas. Nobody if not given.
-    :param when: which failures call people: ``final`` for those that will not be retried, ``every`` for those that
-        will as well. What is told in one message with an earlier one calls nobody anew.
-    :param fold: what one message holds: the failures of a ``run``, those of a ``dag`` within ``fold_window``, or one
+    :param lang: ``ja`` or ``en``; the language of the connection if not given, ``ja`` by default.
+    :param mentions: whom to mention, a template: account ids, names or Chatwork ids of members of the room, ``owner``
+        for the owners of the task, ``toall`` for all members; a list, or a text with commas. Nobody if not given.
+    :param when: the failures that mention people: ``final`` for those that will not be retried, ``every`` for all. A
+        failure that is added to a message by an edit mentions nobody.
+    :param fold: what one message reports: the failures of a ``run``, those of a ``dag`` within ``fold_window``, or one
         (``none``).
-    :param fold_window: seconds after which ``fold="dag"`` begins a new message.
-    :param severity: how bad a failure is, for the routing: ``info``, ``warning``, ``error`` (the default) or
-        ``critical``. A failure that is retried is a ``warning``.
-    :param routing: which alert goes where: a ``RoutingTable``, or the name of a JSON Variable with one; the extra
-        ``routing`` of the connection if not given.
-    :param attach_traceback: whether the whole traceback goes along as a file.
-    :param fallback: what to call with the context when an alert cannot be delivered: another notifier, for example.
-    :param raise_on_error: whether the error is raised as well, for Airflow to log.
-    :param time_limit: seconds that it gives itself. Airflow 3 kills a callback of a task 20 seconds after the task
-        (``[core] task_success_overtime``), and one of the DAG processor after 50.
-    :param context: what Airflow passes to the notifiers of deadlines.
+    :param fold_window: seconds after which ``fold="dag"`` posts a new message.
+    :param severity: the severity of a failure, for the routing: ``info``, ``warning``, ``error`` (the default) or
+        ``critical``. A failure that will be retried is a ``warning``.
+    :param routing: a ``RoutingTable``, or the name of a JSON Variable with one; the extra ``routing`` of the connection
+        if not given.
+    :param attach_traceback: whether the whole traceback is uploaded as a file.
+    :param fallback: is called with the context if the alert cannot be sent, for example another notifier.
+    :param raise_on_error: whether the error is also raised, for Airflow to log.
+    :param time_limit: the maximum duration in seconds. Airflow 3 kills a callback of a task 20 seconds after the task
+        (``[core] task_success_overtime``), and a callback in the DAG processor after 50 seconds.
+    :param context: Airflow passes it to the notifiers of deadlines.
     """
 
     default_conn_name = ChatworkHook.default_conn_name
@@ -86,7 +78,6 @@ class ChatworkNotifier(BaseNotifier):
         room_id: int | str | None = None,
         chatwork_conn_id: str = ChatworkHook.default_conn_name,
         *,
-        template: str = "full",
         text_file: str | None = None,
         lang: str | None = None,
         mentions: Any = None,
@@ -105,14 +96,13 @@ class ChatworkNotifier(BaseNotifier):
         self.text = text
         self.room_id = room_id
         self.chatwork_conn_id = chatwork_conn_id
-        self.template = api.validation.choice("template", template, _STYLES)
         self.text_file = text_file
         self.lang = None if lang is None else api.validation.choice("lang", lang, api.validation.LANGUAGES)
         self.mentions = mentions
         self.when = api.validation.choice("when", when, _WHEN)
         self.fold = api.validation.choice("fold", fold, _FOLDS)
         self.fold_window = _seconds("fold_window", fold_window)
-        self.severity = None if severity is None else api.validation.choice("severity", severity, SEVERITIES)
+        self.severity = None if severity is None else _severity(severity)
         self.routing = routing
         self.attach_traceback = attach_traceback
         self.fallback = fallback
@@ -121,34 +111,35 @@ class ChatworkNotifier(BaseNotifier):
         self.context: Any = context or {}
 
     def __call__(self, *args: Any) -> None:
-        """Notify with a copy of this notifier: Airflow renders in place, and one notifier serves many tasks."""
-        notifier, context = copy.copy(self), _context_of(args)
-        if notifier._is_switched_off(context):
+        """Send an alert with a copy of this notifier: Airflow renders in place, and many tasks share one notifier."""
+        notifier, context = copy.copy(self), airflow_context.context_from_arguments(args)
+        setting = notifier._read_setting(context)
+        if setting is None:
             return
         try:
             notifier.render_template_fields(context)
         except Exception as error:
-            notifier._lost(error, context)
+            notifier._report_lost(error, context)
         else:
-            notifier.notify(context)
+            notifier._send(context, setting)
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Notify in an event loop, with the context given to ``__init__``."""
+        """Send an alert in an event loop, with the context given to ``__init__``."""
         return self._acall().__await__()
 
     async def _acall(self) -> None:
         notifier, context = copy.copy(self), self.context
-        if notifier._is_switched_off(context):
+        if notifier._read_setting(context) is None:
             return
         try:
             notifier.render_template_fields(context)
         except Exception as error:
-            await asyncio.to_thread(notifier._lost, error, context)
+            await asyncio.to_thread(notifier._report_lost, error, context)
         else:
             await notifier.async_notify(context)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render every field to a text, also for DAGs that render to objects, and where nothing is left of it."""
+        """Render every template field to a text, also in DAGs with ``render_template_as_native_obj``."""
         dag: Any = context.get("dag")
         if jinja_env is None:
             make = getattr(dag, "get_template_env", None)
@@ -159,165 +150,138 @@ class ChatworkNotifier(BaseNotifier):
             self.text = self._render(jinja_env.get_template(str(self.text_file)), context)
 
     def _render(self, template: Any, context: Any, dag: Any = None) -> Any:
-        # A DAG that renders to objects would make 12.5 of "12.50", and nothing that can be sent of a list.
+        # A DAG that renders native objects would turn "12.50" into 12.5, and a text into a list.
         return super(BaseNotifier, self)._render(template, context, None)
 
     def notify(self, context: Context) -> None:
         """Post the message, or edit the one that is there.
 
-        :raises ChatworkError: with ``raise_on_error``, where it could not be posted.
+        :raises ChatworkError: with ``raise_on_error``, if it could not be posted.
         """
-        if self._is_switched_off(context):
-            return
+        setting = self._read_setting(context)
+        if setting is not None:
+            self._send(context, setting)
+
+    def _send(self, context: Context, setting: AlertsSetting) -> None:
         try:
-            delivery = self._delivery(context, ChatworkHook(self.chatwork_conn_id).settings, _variable, _settings)
-            if delivery is not None and delivery.tell(self._ledger(context, delivery)) is not None:
-                _count("sent")
+            # The connection is loaded first: Airflow only masks secrets of connections that were loaded.
+            settings = airflow_context.load_settings(self.chatwork_conn_id)
+            sender = self._create_sender(context, settings, setting)
+            if sender is not None and sender.send() is not None:
+                airflow_context.count("sent")
         except Exception as error:
-            self._lost(error, context)
+            self._report_lost(error, context)
 
     async def async_notify(self, context: Context) -> None:
-        """Post the message from an event loop, such as the triggerer's, without blocking it.
+        """Post the message from an event loop, such as that of the triggerer, without blocking it.
 
-        It is a message of its own: what else has failed cannot be asked there.
+        It is always a message of its own: other failures of the run cannot be read there.
 
-        :raises ChatworkError: with ``raise_on_error``, where it could not be posted.
+        :raises ChatworkError: with ``raise_on_error``, if it could not be posted.
         """
-        from airflow_provider_chatwork.alerts.time_limited_client import AsyncLine
+        from airflow_provider_chatwork.alerts.time_limited_client import async_time_limited_client
 
-        if self._is_switched_off(context):
+        setting = self._read_setting(context)
+        if setting is None:
             return
         try:
-            hook = ChatworkHook(self.chatwork_conn_id)
-            settings = await hook.asettings()
-            # Reading a Variable blocks.
-            delivery = await asyncio.to_thread(self._delivery, context, settings, _variable, _settings)
-            if delivery is not None and not delivery.is_silent:
-                line = AsyncLine(delivery.settings, delivery.budget)
-                try:
+            settings = await ChatworkHook(self.chatwork_conn_id).asettings()
+            # Loading a Variable blocks.
+            sender = await asyncio.to_thread(self._create_sender, context, settings, setting)
+            if sender is not None and not sender.is_silent:
+                async with async_time_limited_client(sender.settings, sender.time_limit) as client:
                     async with asyncio.timeout(self.time_limit):
-                        await line.run_flow(delivery.steps())
-                finally:
-                    await line.close()
-                _count("sent")
+                        await client.run_flow(sender.post())
+                airflow_context.count("sent")
         except Exception as error:
-            await asyncio.to_thread(self._lost, error, context)
+            await asyncio.to_thread(self._report_lost, error, context)
 
-    def _delivery(
-        self,
-        context: Context,
-        settings: Settings,
-        load: Callable[[str], Any],
-        connect: Callable[[str], Settings],
-    ) -> Delivery | None:
-        """What is to be told and how; ``None`` where this Airflow or the routing table does not want it told.
+    def _create_sender(self, context: Context, settings: Settings, setting: AlertsSetting) -> AlertSender | None:
+        """Return what sends the alert; ``None`` if the routing table has ``send=False`` for it.
 
-        :param settings: of the notifier's connection. It is read before anything is masked, as Airflow only knows
-            the secrets of connections that were read.
+        :param settings: the settings of the notifier's connection.
         """
-        from airflow_provider_chatwork.alerts import destination as planning
-        from airflow_provider_chatwork.alerts import event as stories
-        from airflow_provider_chatwork.alerts.routing import Route
-        from airflow_provider_chatwork.alerts.sender import Delivery
-        from airflow_provider_chatwork.alerts.time_limited_client import Budget
-        from airflow_provider_chatwork.alerts.wishes import Wishes
+        from airflow_provider_chatwork.alerts.destination import find_route, load_routing_table
+        from airflow_provider_chatwork.alerts.event import SUCCESSES, AlertEvent
+        from airflow_provider_chatwork.alerts.routing import DEFAULT_ROUTE
+        from airflow_provider_chatwork.alerts.sender import AlertSender
+        from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
 
-        budget = Budget(self.time_limit)
-        switch = self._switch()
-        wishes = Wishes(
-            # A text of which nothing is left must not cost the alert.
-            text=_masked(self.text) if self.text and str(self.text).strip() else None,
-            room_id=self.room_id,
-            chatwork_conn_id=self.chatwork_conn_id,
-            style=self.template,
-            lang=self.lang,
-            mentions=self.mentions,
-            when=self.when,
-            fold=self.fold,
-            fold_window=self.fold_window,
-            severity=self.severity,
-            routing=self.routing,
-            attach_traceback=self.attach_traceback,
+        time_limit = TimeLimit(self.time_limit)
+        base_url = airflow_context.ui_base_url()
+        event = AlertEvent.from_context(
+            airflow_context.as_mapping(context), airflow_context.mask_secrets, base_url=base_url
         )
-        story = stories.masked(stories.read(_plain(context), now=datetime.now(UTC), mask=_masked), _masked)
-        story = replace(story, log_url=_whole(story.log_url))
         try:
-            table = planning.table_of(wishes, settings, load)
-            route = planning.route_of(table, wishes, story)
+            table = load_routing_table(self.routing, settings, airflow_context.load_variable)
+            route = find_route(table, self, event)
         except Exception as error:
-            # A wrong table must not cost the alert.
-            self.log.error("The routing table cannot be used, so the alert goes where it would without one: %s", error)
-            table, route = None, Route()
-        if not route.send and story.kind not in (stories.Kind.SUCCESS, stories.Kind.RUN_SUCCESS):
-            self.log.info("No alert was sent: the routing table has send=False for %s", story.title)
+            # An alert must not be lost because of an invalid table.
+            self.log.error("Invalid routing table, ignored: %s", error)
+            table, route = None, DEFAULT_ROUTE
+        if not route.send and event.kind not in SUCCESSES:
+            self.log.info("No alert was sent: the routing table has send=False for %s", event.title)
             return None
-        return Delivery(
-            wishes=wishes,
-            story=story,
+        if route.chatwork_conn_id is not None:
+            settings = airflow_context.load_settings(route.chatwork_conn_id)
+        has_text = self.text is not None and str(self.text).strip()
+        return AlertSender(
+            event=event,
+            options=self,
+            # An empty text must not cost the alert.
+            text=airflow_context.mask_secrets(self.text) if has_text else None,
             table=table,
             route=route,
-            settings=settings if route.chatwork_conn_id is None else connect(route.chatwork_conn_id),
-            connect=connect,
-            switch=switch,
-            run_url=_run_url(story.dag_id, story.run_id),
+            settings=settings,
+            load_settings=airflow_context.load_settings,
+            setting=setting,
+            run_url=airflow_context.run_url(base_url, event.dag_id, event.run_id),
+            store=self._store(context, event),
+            time_limit=time_limit,
             log=self.log,
-            budget=budget,
         )
 
-    def _ledger(self, context: Context, delivery: Delivery) -> Any:
-        from airflow_provider_chatwork.alerts.airflow_store import ledger_of
+    def _store(self, context: Context, event: AlertEvent) -> Any:
+        """Return the store of the run; ``None`` for an event that belongs to no failure of a run."""
+        from airflow_provider_chatwork.alerts.airflow_store import get_store
+        from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES
 
-        story = delivery.story
-        if story.dag_id is None or story.run_id is None or not story.is_foldable:
+        if event.dag_id is None or event.run_id is None or event.kind not in FAILURES | SUCCESSES:
             return None
-        return ledger_of(_plain(context), story.dag_id, story.run_id)
+        return get_store(airflow_context.as_mapping(context), event.dag_id, event.run_id)
 
-    def _switch(self) -> Switch:
-        from airflow_provider_chatwork.alerts.destination import Switch
+    def _read_setting(self, context: Any) -> AlertsSetting | None:
+        """Return ``[chatwork] alerts``; ``None`` if it is off. There may be no connection then."""
+        from airflow_provider_chatwork.alerts.destination import AlertsSetting
 
         try:
-            return Switch.read(_switch_value())
+            setting = AlertsSetting.parse(airflow_context.alerts_setting())
         except ChatworkParameterError as error:
-            # A slip of the pen must not cost every alert.
-            self.log.error("Alerts are sent as if they were switched on: %s", error)
-            return Switch()
+            # Alerts must not be lost because of an invalid setting.
+            self.log.error("Invalid [chatwork] alerts, alerts are sent as with on: %s", error)
+            return AlertsSetting()
+        if not setting.enabled:
+            self.log.info("No alert was sent: [chatwork] alerts is off: %s", airflow_context.describe(context))
+            return None
+        return setting
 
-    def _is_switched_off(self, context: Any) -> bool:
-        """Whether this Airflow sends no alerts. It may have no connection either, so nothing else is looked at."""
-        from airflow_provider_chatwork.alerts.destination import Switch
-
-        # What cannot be read is said once, where the alert is made.
-        with suppress(ChatworkParameterError):
-            if not Switch.read(_switch_value()).on:
-                self.log.info("No alert was sent: [chatwork] alerts is off. It was: %s", self._title(context))
-                return True
-        return False
-
-    def _title(self, context: Any) -> str:
-        from airflow_provider_chatwork.alerts import event as stories
-
-        try:
-            return _masked(stories.read(_plain(context), now=datetime.now(UTC)).title)
-        # Whatever a context is, it must not be what costs the line in the log.
-        except Exception:
-            return "an event that cannot be read"
-
-    def _lost(self, error: BaseException, context: Context) -> None:
-        """Say that an alert is lost, where nobody can overlook it, and try the other way."""
-        what = self._title(context)
+    def _report_lost(self, error: BaseException, context: Context) -> None:
+        """Log an alert that could not be sent, and call the fallback."""
+        what = airflow_context.describe(context)
         reason: object = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
-        if "deadline" in _plain(context) and not isinstance(error, (ChatworkError, TimeoutError)):
-            reason = f"{error} {_UNSEEN}"
-        fate = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
-        self.log.error("Chatwork alert %s: %s: %s: %s", fate, what, type(error).__name__, _text(reason))
-        _count("lost")
+        if "deadline" in airflow_context.as_mapping(context) and not isinstance(error, (ChatworkError, TimeoutError)):
+            reason = f"{error} {_HIDDEN_CONNECTION}"
+        lost = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
+        text = airflow_context.safe_text
+        self.log.error("Chatwork alert %s: %s: %s: %s", lost, what, type(error).__name__, text(reason))
+        airflow_context.count("lost")
         if self.fallback is not None:
             try:
                 self.fallback(context)
             except Exception as failure:
-                self.log.error("The fallback of the lost Chatwork alert failed as well: %s", _text(failure))
+                self.log.error("The fallback of the lost Chatwork alert failed: %s: %s", what, text(failure))
             else:
-                self.log.info("The fallback was called for the lost Chatwork alert")
+                self.log.info("The fallback was called for the lost Chatwork alert: %s", what)
         if self.raise_on_error:
             raise error
 
@@ -328,74 +292,11 @@ def _seconds(parameter: str, value: object) -> float:
     return float(value)
 
 
-def _context_of(args: Sequence[Any]) -> Any:
-    if len(args) == 1:
-        return args[0]
-    # How Airflow 2 calls for missed SLAs.
-    names = ("dag", "task_list", "blocking_task_list", "slas", "blocking_tis")
-    return dict(zip(names, args, strict=False))
+def _severity(value: object) -> str:
+    # Imported here, as most DAG files do not need it.
+    from airflow_provider_chatwork.alerts.routing import SEVERITIES
 
-
-def _plain(context: Any) -> Mapping[str, Any]:
-    # Anything may be called with anything.
-    return context if isinstance(context, Mapping) else {}
-
-
-def _text(value: object) -> str:
-    try:
-        return _masked(value)
-    except Exception:
-        return f"{type(value).__name__}, which does not say more"
-
-
-def _masked(value: object) -> str:
-    # Before anything is broken or cut out of the text: a secret is only known as a whole.
-    return str(redact(str(value)))
-
-
-def _settings(conn_id: str) -> Settings:
-    return ChatworkHook(conn_id).settings
-
-
-def _switch_value() -> object:
-    return conf.get("chatwork", "alerts", fallback="on")
-
-
-def _variable(name: str) -> Any:
-    from airflow.providers.common.compat.sdk import Variable
-
-    return Variable.get(name, None)
-
-
-def _base_url() -> str | None:
-    section = "api" if AIRFLOW_V_3_0_PLUS else "webserver"
-    base: str | None = conf.get(section, "base_url", fallback=None)
-    return base.rstrip("/") if base else None
-
-
-def _run_url(dag_id: str | None, run_id: str | None) -> str | None:
-    """Where the run can be seen in Airflow's UI."""
-    base = _base_url()
-    if base is None or dag_id is None or run_id is None:
-        return None
-    dag, run = quote(dag_id, safe=""), quote(run_id, safe="")
-    return f"{base}/dags/{dag}/runs/{run}" if AIRFLOW_V_3_0_PLUS else f"{base}/dags/{dag}/grid?dag_run_id={run}"
-
-
-def _whole(log_url: str | None) -> str | None:
-    """The link to a log. Airflow 3.0 forgets the slash behind an address that ends without one."""
-    base = _base_url()
-    if base is None or log_url is None or not log_url.startswith(f"{base}dags/"):
-        return log_url
-    return f"{base}/{log_url.removeprefix(base)}"
-
-
-def _count(what: str) -> None:
-    from airflow.providers.common.compat.sdk import Stats
-
-    # A metric must not cost an alert.
-    with suppress(Exception):
-        Stats.incr(f"chatwork.alerts.{what}")
+    return api.validation.choice("severity", value, SEVERITIES)
 
 
 send_chatwork_notification = ChatworkNotifier

@@ -17,8 +17,6 @@ BEFORE_CLOSING = 900.0
 # How far an open hour is looked for, in days.
 _FAR = 62
 _FRIDAY = 4
-# A reminder is worth as much as an alert that says that all is well.
-_SEVERITY = "info"
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Hours:
         there = datetime.fromtimestamp(moment, ZoneInfo(self.zone))
         if self.business_days_only and (there.weekday() > _FRIDAY or self.holiday(there.date())):
             return False
-        return self.quiet is None or not self.quiet.applies(_SEVERITY, there)
+        return self.quiet is None or not self.quiet.contains(there)
 
     def next_open(self, moment: float) -> float:
         """The first open moment from a moment on: itself, where it is open.

@@ -8,19 +8,21 @@ from dataclasses import dataclass, fields
 from datetime import datetime, time
 from typing import Any, Final
 
-from airflow_provider_chatwork.alerts.severity import SEVERITIES, rank
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 
 #: In the order of ``datetime.weekday``.
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+# The severities of alerts that can be a limit; nothing is below the lowest one, `info`.
+_LIMITS = ("warning", "error", "critical")
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuietHours:
     """A part of some days, whole days, or both.
 
-    Times and days are those of the clock on the wall, in the time zone of the moment that :meth:`applies` is asked for.
+    Times and days are local, in the time zone of the datetime given to :meth:`contains`.
 
     :param start: when it becomes quiet, as ``HH:MM``; with ``end``.
     :param end: the first minute that is no longer quiet, as ``HH:MM``. Earlier than ``start``: on the next day.
@@ -38,7 +40,7 @@ class QuietHours:
     days_off: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        validation.choice("below", self.below, SEVERITIES[1:])
+        validation.choice("below", self.below, _LIMITS)
         for name in ("start", "end"):
             if getattr(self, name) is not None:
                 _time(name, getattr(self, name))
@@ -55,18 +57,14 @@ class QuietHours:
         if self.start is not None and self.start == self.end:
             raise ChatworkParameterError("end", self.end, "give another time than start; for whole days, give days_off")
 
-    def applies(self, severity: str, now: datetime) -> bool:
-        """Whether an alert is to be kept quiet.
+    def contains(self, now: datetime) -> bool:
+        """Return whether a time is quiet.
 
-        :param severity: one of :data:`~airflow_provider_chatwork.alerts.severity.SEVERITIES`.
-        :param now: the moment, with a time zone: the one that the hours are meant in.
-        :raises ChatworkParameterError: for another severity, or a moment without a time zone.
+        :param now: a datetime with the time zone in which the hours are meant.
+        :raises ChatworkParameterError: for a datetime without a time zone.
         """
-        validation.choice("severity", severity, SEVERITIES)
         if now.utcoffset() is None:
             raise ChatworkParameterError("now", now, "give a moment with a time zone")
-        if rank(severity) >= rank(self.below):
-            return False
         return DAYS[now.weekday()] in (self.days_off or ()) or self._within_hours(now)
 
     def to_json(self) -> dict[str, Any]:

@@ -5,12 +5,12 @@ import pytest
 from airflow_provider_chatwork.sandbox import Limits, company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from tests.airflow_helpers import one_server, sandbox
-from tests.alerts.memory import Teller
+from tests.alerts.in_memory_airflow import AlertScenario
 
-__all__ = ["one_server", "sandbox", "teller"]
+__all__ = ["one_server", "sandbox", "scenario"]
 
 
 @pytest.fixture
-def teller(sandbox: ServedSandbox) -> Teller:
+def scenario(sandbox: ServedSandbox) -> AlertScenario:
     sandbox.limits = Limits.off()
-    return Teller(sandbox, company.DATA_ROOM)
+    return AlertScenario(sandbox, company.DATA_ROOM)

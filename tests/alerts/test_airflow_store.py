@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts.aggregation import LedgerError
-from airflow_provider_chatwork.alerts.airflow_store import XCOM_KEY, DatabaseLedger, SdkLedger, ledger_of, variable_name
-from airflow_provider_chatwork.alerts.alert_state import Entry
+from airflow_provider_chatwork.alerts.airflow_store import (
+    XCOM_KEY,
+    DatabaseAlertStore,
+    SdkAlertStore,
+    get_store,
+    variable_name,
+)
+from airflow_provider_chatwork.alerts.alert_state import AlertStoreError, TaskFailure
 from tests.airflow_helpers import VERSION, new_dag, run_dag
 
 DAG = "report"
@@ -132,8 +137,8 @@ class PushingTaskInstance:
         XCom.set(key=key, value=value, **where)
 
 
-def sdk_ledger(ti: Any = None) -> SdkLedger:
-    return SdkLedger(DAG, RUN, ti, TASKS)
+def sdk_store(ti: Any = None) -> SdkAlertStore:
+    return SdkAlertStore(DAG, RUN, ti, TASKS)
 
 
 class TestVariableName:
@@ -165,80 +170,82 @@ class TestVariableName:
 class TestSdkLedger:
     def test_knows_the_states_of_the_run(self, task):
         task.states = {"load_3": "failed", "clean": "success", "clean_0": None}
-        assert sdk_ledger().states() == {("load_3", -1): "failed", ("clean", -1): "success", ("clean", 0): None}
+        assert sdk_store().states() == {("load_3", -1): "failed", ("clean", -1): "success", ("clean", 0): None}
 
     def test_tells_a_mapped_task_from_one_that_is_called_like_it(self, task):
         task.states = {"load_3": "failed", "load_4": "success", "load_x": "queued", "_5": "queued"}
-        assert [*(sdk_ledger().states() or ())] == [("load_3", -1), ("load", 4), ("load_x", -1), ("_5", -1)]
+        assert [*(sdk_store().states() or ())] == [("load_3", -1), ("load", 4), ("load_x", -1), ("_5", -1)]
 
     def test_knows_a_run_without_tasks(self, task):
-        assert sdk_ledger().states() == {}
+        assert sdk_store().states() == {}
 
     def test_keeps_what_a_task_recorded(self, task):
         for at in range(2):
-            entry = Entry(task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], at=1.5)
-            sdk_ledger(PushingTaskInstance("load", at)).record(entry.to_json())
-        found = sdk_ledger().recorded(["load", "clean"])
-        assert [Entry.from_json(entry) for entry in found] == [
-            Entry(task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], at=1.5)
+            failure = TaskFailure(
+                task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], failed_at=1.5
+            )
+            sdk_store(PushingTaskInstance("load", at)).save_failure(failure.to_json())
+        found = sdk_store().load_failures(["load", "clean"])
+        assert [TaskFailure.load(saved) for saved in found] == [
+            TaskFailure(task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], failed_at=1.5)
             for at in range(2)
         ]
 
     def test_records_nothing_without_a_task_instance(self, task):
-        sdk_ledger().record({"task_id": "load"})
+        sdk_store().save_failure({"task_id": "load"})
         assert task.asked == []
 
     def test_passes_over_what_is_no_entry(self, task):
         task.xcoms["load", -1] = "s3://somewhere/else"
-        assert sdk_ledger().recorded(["load"]) == []
+        assert sdk_store().load_failures(["load"]) == []
 
     def test_keeps_a_board(self, task):
-        sdk_ledger().save("board", BOARD)
-        assert sdk_ledger().load("board") == BOARD
-        sdk_ledger().save("board", {"since": 2})
-        assert sdk_ledger().load("board") == {"since": 2}
-        sdk_ledger().save("board", None)
-        assert sdk_ledger().load("board") is None
-        sdk_ledger().save("board", None)
+        sdk_store().save("board", BOARD)
+        assert sdk_store().load("board") == BOARD
+        sdk_store().save("board", {"since": 2})
+        assert sdk_store().load("board") == {"since": 2}
+        sdk_store().save("board", None)
+        assert sdk_store().load("board") is None
+        sdk_store().save("board", None)
 
     @pytest.mark.parametrize("kept", ["", "[1]", "null"])
     def test_takes_what_is_no_board_for_none(self, task, kept):
         task.variables["board"] = kept
-        assert sdk_ledger().load("board") is None
+        assert sdk_store().load("board") is None
 
     def test_asks_no_secrets_backend_for_a_board(self, task, monkeypatch):
         # They come first, and may be far away.
         monkeypatch.setenv("AIRFLOW_VAR_BOARD", '{"since": 3}')
-        sdk_ledger().save("board", BOARD)
-        assert sdk_ledger().load("board") == BOARD
+        sdk_store().save("board", BOARD)
+        assert sdk_store().load("board") == BOARD
         assert task.asked == ["PutVariable", "GetVariable"]
 
     @pytest.mark.parametrize(
         "act",
         [
-            lambda ledger: ledger.states(),
-            lambda ledger: ledger.recorded(["load"]),
-            lambda ledger: ledger.load("board"),
-            lambda ledger: ledger.save("board", BOARD),
-            lambda ledger: ledger.save("board", None),
+            lambda store: store.states(),
+            lambda store: store.load_failures(["load"]),
+            lambda store: store.load("board"),
+            lambda store: store.save("board", BOARD),
+            lambda store: store.save("board", None),
         ],
-        ids=["states", "recorded", "load", "save", "take away"],
+        ids=["states", "load_failures", "load", "save", "take away"],
     )
     @pytest.mark.parametrize("supervised", [True, False], ids=["refused", "without a supervisor"])
     def test_says_where_airflow_cannot_be_asked(self, request, supervised, act):
         if supervised:
             request.getfixturevalue("task").refuses = True
-        with pytest.raises(LedgerError):
-            act(sdk_ledger())
+        with pytest.raises(AlertStoreError):
+            act(sdk_store())
 
     def test_says_what_went_wrong(self, task):
         task.variables["board"] = "{"
-        with pytest.raises(LedgerError, match=r"^load: JSONDecodeError: "):
-            sdk_ledger().load("board")
+        with pytest.raises(AlertStoreError, match=r"^load: JSONDecodeError: "):
+            sdk_store().load("board")
 
     def test_says_where_a_record_cannot_be_kept(self):
-        with pytest.raises(LedgerError, match="no supervisor"):
-            sdk_ledger(PushingTaskInstance()).record({"task_id": "load"})
+        with pytest.raises(AlertStoreError, match="no supervisor"):
+            sdk_store(PushingTaskInstance()).save_failure({"task_id": "load"})
 
 
 @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
@@ -246,103 +253,103 @@ class TestSdkLedgerInTheDagProcessor:
     """Every request that this supervisor does not know would end as :class:`Unanswered`."""
 
     def test_is_not_in_the_task(self, dag_processor):
-        assert sdk_ledger().in_task is False
+        assert sdk_store().in_task is False
 
     def test_records_nothing(self, dag_processor):
         # The task instance there is the one that ended last, not one of this process.
-        sdk_ledger(PushingTaskInstance()).record({"task_id": "load"})
+        sdk_store(PushingTaskInstance()).save_failure({"task_id": "load"})
         assert dag_processor.asked == []
 
     def test_knows_the_states_where_it_can_be_asked_for_them(self, dag_processor):
         dag_processor.states = {"clean": "failed"}
-        assert sdk_ledger().states() == (None if VERSION < (3, 1) else {("clean", -1): "failed"})
+        assert sdk_store().states() == (None if VERSION < (3, 1) else {("clean", -1): "failed"})
         assert dag_processor.asked == ([] if VERSION < (3, 1) else ["GetTaskStates"])
 
     def test_knows_what_was_recorded_where_it_can_be_asked_for_it(self, dag_processor):
         dag_processor.xcoms["load", 0] = {"task_id": "load"}
-        assert sdk_ledger().recorded(["load"]) == ([] if VERSION < (3, 1) else [{"task_id": "load"}])
+        assert sdk_store().load_failures(["load"]) == ([] if VERSION < (3, 1) else [{"task_id": "load"}])
 
     def test_keeps_a_board(self, dag_processor):
-        sdk_ledger().save("board", BOARD)
-        assert sdk_ledger().load("board") == BOARD
-        sdk_ledger().save("board", None)
-        assert sdk_ledger().load("board") is None
+        sdk_store().save("board", BOARD)
+        assert sdk_store().load("board") == BOARD
+        sdk_store().save("board", None)
+        assert sdk_store().load("board") is None
 
 
 @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
 class TestInTask:
     def test_is_so_under_the_supervisor_of_a_task(self, task):
-        assert sdk_ledger().in_task is True
+        assert sdk_store().in_task is True
         assert task.asked == []
 
     def test_is_so_in_a_dag_that_tests_itself(self, supervise):
         supervise()
-        assert sdk_ledger().in_task is True
+        assert sdk_store().in_task is True
 
 
 class TestLedgerOf:
     def test_asks_the_database_where_there_is_no_supervisor(self):
-        assert type(ledger_of({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is DatabaseLedger
+        assert type(get_store({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is DatabaseAlertStore
 
     @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
     def test_asks_the_supervisor_where_there_is_one(self, task):
-        assert type(ledger_of({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is SdkLedger
+        assert type(get_store({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is SdkAlertStore
 
     @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
     def test_takes_the_names_of_the_tasks_from_the_dag(self, task):
         task.states = {"load_3": "failed", "clean_3": "failed"}
-        ledger = ledger_of({"dag": SimpleNamespace(task_ids=["load_3", "clean"])}, DAG, RUN)
-        assert {*(ledger.states() or ())} == {("load_3", -1), ("clean", 3)}
+        store = get_store({"dag": SimpleNamespace(task_ids=["load_3", "clean"])}, DAG, RUN)
+        assert {*(store.states() or ())} == {("load_3", -1), ("clean", 3)}
 
     @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
     def test_makes_do_without_a_dag(self, task):
         task.states = {"clean_3": "failed"}
-        assert ledger_of({}, DAG, RUN).states() == {("clean", 3): "failed"}
+        assert get_store({}, DAG, RUN).states() == {("clean", 3): "failed"}
 
 
 @pytest.mark.usefixtures("db")
 class TestDatabaseLedger:
     @pytest.fixture
-    def ledger(self) -> DatabaseLedger:
-        return DatabaseLedger(DAG, RUN)
+    def store(self) -> DatabaseAlertStore:
+        return DatabaseAlertStore(DAG, RUN)
 
-    def test_keeps_a_board(self, ledger):
+    def test_keeps_a_board(self, store):
         name = variable_name("keeps a board")
-        assert ledger.load(name) is None
-        ledger.save(name, BOARD)
-        assert DatabaseLedger(DAG, RUN).load(name) == BOARD
-        ledger.save(name, {"since": 2})
-        assert ledger.load(name) == {"since": 2}
-        ledger.save(name, None)
-        assert ledger.load(name) is None
-        ledger.save(name, None)
+        assert store.load(name) is None
+        store.save(name, BOARD)
+        assert DatabaseAlertStore(DAG, RUN).load(name) == BOARD
+        store.save(name, {"since": 2})
+        assert store.load(name) == {"since": 2}
+        store.save(name, None)
+        assert store.load(name) is None
+        store.save(name, None)
 
-    def test_keeps_a_board_as_a_variable_that_says_what_it_is(self, ledger):
+    def test_keeps_a_board_as_a_variable_that_says_what_it_is(self, store):
         from airflow.models import Variable
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
         name = variable_name("as a variable")
-        ledger.save(name, BOARD)
+        store.save(name, BOARD)
         try:
             with create_session() as session:
                 kept: Any = session.scalar(select(Variable).where(Variable.key == name))
                 assert "Chatwork alerts" in kept.description
             assert Variable.get(name, deserialize_json=True) == BOARD
         finally:
-            ledger.save(name, None)
+            store.save(name, None)
 
-    def test_reads_what_airflow_wrote_as_a_variable(self, ledger):
+    def test_reads_what_airflow_wrote_as_a_variable(self, store):
         from airflow.models import Variable
 
         name = variable_name("wrote")
         Variable.set(name, BOARD, serialize_json=True)
-        assert ledger.load(name) == BOARD
-        ledger.save(name, {"since": 2})
-        assert ledger.load(name) == {"since": 2}
-        ledger.save(name, None)
+        assert store.load(name) == BOARD
+        store.save(name, {"since": 2})
+        assert store.load(name) == {"since": 2}
+        store.save(name, None)
 
-    def test_keeps_a_board_that_another_process_begins_at_the_same_time(self, ledger):
+    def test_keeps_a_board_that_another_process_begins_at_the_same_time(self, store):
         from airflow import settings
         from airflow.models import Variable
         from sqlalchemy import event, insert
@@ -356,43 +363,43 @@ class TestDatabaseLedger:
 
         event.listen(settings.engine, "savepoint", be_faster)
         try:
-            ledger.save(name, BOARD)
-            assert ledger.load(name) == BOARD
+            store.save(name, BOARD)
+            assert store.load(name) == BOARD
             # Once it is there, it is only changed.
-            ledger.save(name, {"since": 2})
-            assert ledger.load(name) == {"since": 2}
+            store.save(name, {"since": 2})
+            assert store.load(name) == {"since": 2}
         finally:
             event.remove(settings.engine, "savepoint", be_faster)
-            ledger.save(name, None)
+            store.save(name, None)
         assert len(begun) == 1
 
-    def test_is_not_told_by_a_secrets_backend(self, ledger, monkeypatch):
+    def test_is_not_told_by_a_secrets_backend(self, store, monkeypatch):
         monkeypatch.setenv("AIRFLOW_VAR_BOARD", '{"since": 3}')
-        assert ledger.load("board") is None
+        assert store.load("board") is None
 
     @pytest.mark.parametrize(
         "act",
         [
-            lambda ledger: ledger.states(),
-            lambda ledger: ledger.recorded(["load"]),
-            lambda ledger: ledger.load("board"),
-            lambda ledger: ledger.save("board", BOARD),
-            lambda ledger: ledger.save("board", None),
+            lambda store: store.states(),
+            lambda store: store.load_failures(["load"]),
+            lambda store: store.load("board"),
+            lambda store: store.save("board", BOARD),
+            lambda store: store.save("board", None),
         ],
-        ids=["states", "recorded", "load", "save", "take away"],
+        ids=["states", "load_failures", "load", "save", "take away"],
     )
-    def test_says_where_the_database_cannot_be_asked(self, ledger, monkeypatch, act):
+    def test_says_where_the_database_cannot_be_asked(self, store, monkeypatch, act):
         monkeypatch.setattr("airflow.settings.Session", None)
-        with pytest.raises(LedgerError):
-            act(ledger)
+        with pytest.raises(AlertStoreError):
+            act(store)
 
     def test_says_where_a_record_cannot_be_kept(self):
-        with pytest.raises(LedgerError, match=r"^record: AttributeError: "):
-            DatabaseLedger(DAG, RUN, SimpleNamespace()).record({"task_id": "load"})
+        with pytest.raises(AlertStoreError, match=r"^save_failure: AttributeError: "):
+            DatabaseAlertStore(DAG, RUN, SimpleNamespace()).save_failure({"task_id": "load"})
 
-    def test_records_nothing_without_a_task_instance(self, ledger):
-        ledger.record({"task_id": "load"})
-        assert ledger.recorded(["load"]) == []
+    def test_records_nothing_without_a_task_instance(self, store):
+        store.save_failure({"task_id": "load"})
+        assert store.load_failures(["load"]) == []
 
 
 @pytest.mark.usefixtures("db")
@@ -404,19 +411,23 @@ class TestInARun:
 
         name = variable_name("from within")
         seen: list[dict[str, Any]] = []
-        errors: list[LedgerError] = []
+        errors: list[AlertStoreError] = []
 
         def note(context: Any) -> None:
             ti = context["ti"]
-            ledger = ledger_of(context, ti.dag_id, ti.run_id)
+            store = get_store(context, ti.dag_id, ti.run_id)
             try:
-                ledger.record(
-                    Entry(task_id=ti.task_id, map_index=ti.map_index, error="ValueError: 読込", at=1.5).to_json()
+                store.save_failure(
+                    TaskFailure(
+                        task_id=ti.task_id, map_index=ti.map_index, error="ValueError: 読込", failed_at=1.5
+                    ).to_json()
                 )
-                before = ledger.load(name) or {"indexes": []}
-                ledger.save(name, {"indexes": [*before["indexes"], ti.map_index]})
-                seen.append({"states": dict(ledger.states() or {}), "recorded": ledger.recorded(["load", "other"])})
-            except LedgerError as error:
+                before = store.load(name) or {"indexes": []}
+                store.save(name, {"indexes": [*before["indexes"], ti.map_index]})
+                seen.append(
+                    {"states": dict(store.states() or {}), "load_failures": store.load_failures(["load", "other"])}
+                )
+            except AlertStoreError as error:
                 errors.append(error)
 
         class Fails(BaseOperator):
@@ -433,7 +444,7 @@ class TestInARun:
             def execute(self, context: Any) -> dict[str, str]:
                 return {"task_id": "this is its result"}
 
-        with new_dag("ledger_in_a_run") as dag:
+        with new_dag("store_in_a_run") as dag:
             Succeeds(task_id="load_3")
             Fails.partial(task_id="load", on_failure_callback=note).expand(at=[0, 1])
         run = run_dag(dag, monkeypatch, tmp_path)
@@ -442,18 +453,18 @@ class TestInARun:
         assert len(seen) == 2
         for at in range(2):
             assert {("load_3", -1), ("load", 0), ("load", 1)} == {*seen[at]["states"]}
-        assert {entry["map_index"] for entry in seen[1]["recorded"]} == {0, 1}
+        assert {entry["map_index"] for entry in seen[1]["load_failures"]} == {0, 1}
 
-        ledger = DatabaseLedger(dag.dag_id, run.run_id)
-        assert ledger.states() == {("load_3", -1): "success", ("load", 0): "failed", ("load", 1): "failed"}
-        assert sorted(ledger.recorded(["load"]), key=lambda entry: entry["map_index"]) == [
-            {"task_id": "load", "map_index": at, "error": "ValueError: 読込", "at": 1.5} for at in range(2)
+        store = DatabaseAlertStore(dag.dag_id, run.run_id)
+        assert store.states() == {("load_3", -1): "success", ("load", 0): "failed", ("load", 1): "failed"}
+        assert sorted(store.load_failures(["load"]), key=lambda entry: entry["map_index"]) == [
+            {"task_id": "load", "map_index": at, "error": "ValueError: 読込", "failed_at": 1.5} for at in range(2)
         ]
-        assert ledger.recorded(["load_3"]) == []
-        assert DatabaseLedger(dag.dag_id, "another").recorded(["load"]) == []
-        assert DatabaseLedger(dag.dag_id, "another").states() == {}
-        assert sorted((ledger.load(name) or {})["indexes"]) == [0, 1]
-        ledger.save(name, None)
+        assert store.load_failures(["load_3"]) == []
+        assert DatabaseAlertStore(dag.dag_id, "another").load_failures(["load"]) == []
+        assert DatabaseAlertStore(dag.dag_id, "another").states() == {}
+        assert sorted((store.load(name) or {})["indexes"]) == [0, 1]
+        store.save(name, None)
 
     def test_passes_over_what_is_no_entry(self, monkeypatch, tmp_path):
         from airflow.providers.common.compat.sdk import BaseOperator
@@ -465,7 +476,7 @@ class TestInARun:
         with new_dag("ledger_no_entry") as dag:
             Pushes(task_id="load")
         run = run_dag(dag, monkeypatch, tmp_path)
-        assert DatabaseLedger(dag.dag_id, run.run_id).recorded(["load"]) == []
+        assert DatabaseAlertStore(dag.dag_id, run.run_id).load_failures(["load"]) == []
 
     def test_leaves_the_task_failed_where_the_ledger_fails(self, monkeypatch, tmp_path):
         from airflow.providers.common.compat.sdk import BaseOperator
@@ -474,10 +485,10 @@ class TestInARun:
 
         def fail_too(context: Any) -> None:
             ti = context["ti"]
-            ledger = ledger_of(context, ti.dag_id, "there is no such run")
+            store = get_store(context, ti.dag_id, "there is no such run")
             try:
-                ledger.save("x" * 10, {"not": object()})
-            except LedgerError as error:
+                store.save("x" * 10, {"not": object()})
+            except AlertStoreError as error:
                 errors.append(str(error))
 
         class Fails(BaseOperator):
@@ -488,4 +499,4 @@ class TestInARun:
             Fails(task_id="load", on_failure_callback=fail_too)
         run = run_dag(dag, monkeypatch, tmp_path)
         assert [error.partition(" ")[0] for error in errors] == ["save:"]
-        assert DatabaseLedger(dag.dag_id, run.run_id).states() == {("load", -1): "failed"}
+        assert DatabaseAlertStore(dag.dag_id, run.run_id).states() == {("load", -1): "failed"}

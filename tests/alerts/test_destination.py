@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts.destination import Plan, Switch, plan, route_of, severity_of, table_of
-from airflow_provider_chatwork.alerts.event import Kind, Story
+from airflow_provider_chatwork.alerts.destination import (
+    AlertsSetting,
+    Destination,
+    find_route,
+    load_routing_table,
+    resolve_destination,
+    severity_of,
+)
+from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
-from airflow_provider_chatwork.alerts.wishes import Wishes
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 from airflow_provider_chatwork.utils.quiet_hours import QuietHours
 
 EN = alert_catalog("en").text
@@ -24,117 +31,123 @@ NIGHT = QuietHours(start="22:00", end="07:00")
 MEMBERS = [{"account_id": 7, "name": "山田 太郎", "chatwork_id": "yamada"}]
 
 
-def wishes(**more: Any) -> Wishes:
-    return Wishes(**{"chatwork_conn_id": "chatwork_default", **more})
+def options(**more: Any) -> ChatworkNotifier:
+    return ChatworkNotifier(**more)
 
 
-def story(kind: Kind = Kind.FAILURE, **more: Any) -> Story:
-    return Story(**{"kind": kind, "dag_id": "report", "run_id": "r", "task_id": "load", "owners": ("yamada",), **more})
+def event(kind: EventKind = EventKind.FAILURE, **more: Any) -> AlertEvent:
+    return AlertEvent(
+        **{"kind": kind, "dag_id": "report", "run_id": "r", "task_id": "load", "owners": ("yamada",), **more}
+    )
 
 
-def planned(
+def resolve(
     *,
-    kind: Kind = Kind.FAILURE,
+    kind: EventKind = EventKind.FAILURE,
     route: Route | None = None,
     table: RoutingTable | None = None,
-    switch: Switch | None = None,
+    setting: AlertsSetting | None = None,
     settings: dict[str, Any] | None = None,
-    rings: bool = True,
+    notifies: bool = True,
     now: datetime = NOW,
-    **wanted: Any,
-) -> Plan:
+    **parameters: Any,
+) -> Destination:
     connection = Settings(token="t", **{"default_room_id": 1, **(settings or {})})
-    given = (wishes(**wanted), story(kind), route or Route(), table, connection, switch or Switch())
-    return plan(*given, rings=rings, now=now)
+    given = (options(**parameters), event(kind), route or Route(), table, connection, setting or AlertsSetting())
+    return resolve_destination(*given, notifies=notifies, now=now)
 
 
 class TestSwitch:
     @pytest.mark.parametrize("value", ["on", "On", " true ", "True", "", True])
     def test_is_on(self, value):
-        switch = Switch.read(value)
-        assert switch.on is True
-        assert switch.room_id is None
+        setting = AlertsSetting.parse(value)
+        assert setting.enabled is True
+        assert setting.room_id is None
 
     @pytest.mark.parametrize("value", ["off", "OFF", "false", False])
     def test_is_off(self, value):
-        assert Switch.read(value).on is False
+        assert AlertsSetting.parse(value).enabled is False
 
     @pytest.mark.parametrize("value", ["400000101", 400000101])
     def test_sends_everything_to_a_room(self, value):
-        switch = Switch.read(value)
-        assert switch.on is True
-        assert switch.room_id == 400000101
+        setting = AlertsSetting.parse(value)
+        assert setting.enabled is True
+        assert setting.room_id == 400000101
 
     @pytest.mark.parametrize("value", ["yes", "0", "-5", "room 5", "1.5", None])
     def test_says_what_it_can_be(self, value):
         with pytest.raises(ChatworkParameterError, match=r"\[chatwork\] alerts.*give on, off, or the number of a room"):
-            Switch.read(value)
+            AlertsSetting.parse(value)
 
 
 class TestSeverityOf:
     @pytest.mark.parametrize(
         ("kind", "severity"),
         [
-            (Kind.FAILURE, "error"),
-            (Kind.RUN_FAILURE, "error"),
-            (Kind.RETRY, "warning"),
-            (Kind.DEADLINE, "warning"),
-            (Kind.SLA_MISS, "warning"),
-            (Kind.SUCCESS, "info"),
-            (Kind.RUN_SUCCESS, "info"),
-            (Kind.QUESTION, "info"),
+            (EventKind.FAILURE, "error"),
+            (EventKind.RUN_FAILURE, "error"),
+            (EventKind.RETRY, "warning"),
+            (EventKind.DEADLINE, "warning"),
+            (EventKind.SLA_MISS, "warning"),
+            (EventKind.SUCCESS, "info"),
+            (EventKind.RUN_SUCCESS, "info"),
+            (EventKind.QUESTION, "info"),
         ],
         ids=lambda value: getattr(value, "value", value),
     )
     def test_judges_by_what_happened(self, kind, severity):
-        assert severity_of(wishes(), story(kind)) == severity
+        assert severity_of(options(), event(kind)) == severity
 
     @pytest.mark.parametrize(
-        "kind", [Kind.FAILURE, Kind.RUN_FAILURE, Kind.DEADLINE, Kind.SLA_MISS], ids=lambda kind: kind.value
+        "kind",
+        [EventKind.FAILURE, EventKind.RUN_FAILURE, EventKind.DEADLINE, EventKind.SLA_MISS],
+        ids=lambda kind: kind.value,
     )
     def test_leaves_it_to_the_author_what_a_bad_end_is(self, kind):
-        assert severity_of(wishes(severity="critical"), story(kind)) == "critical"
+        assert severity_of(options(severity="critical"), event(kind)) == "critical"
 
-    @pytest.mark.parametrize("kind", [Kind.RETRY, Kind.SUCCESS, Kind.RUN_SUCCESS], ids=lambda kind: kind.value)
+    @pytest.mark.parametrize(
+        "kind", [EventKind.RETRY, EventKind.SUCCESS, EventKind.RUN_SUCCESS], ids=lambda kind: kind.value
+    )
     def test_judges_the_rest_itself(self, kind):
-        assert severity_of(wishes(severity="critical"), story(kind)) == kind.severity
+        assert severity_of(options(severity="critical"), event(kind)) == kind.severity
 
 
 class TestRouteOf:
     def test_leaves_everything_open_without_a_table(self):
-        assert route_of(None, wishes(), story()) == Route()
+        assert find_route(None, options(), event()) == Route()
 
     @pytest.mark.parametrize(
         "condition", [{"dag_id": "rep*"}, {"owner": "yamada"}, {"tag": "batch"}, {"severity": "critical"}], ids=str
     )
     def test_finds_the_rule(self, condition):
         table = RoutingTable(routes=(Route(name="other", dag_id="x"), Route(name="this", **condition)))
-        found = route_of(table, wishes(severity="critical"), story(tags=("batch",)))
+        found = find_route(table, options(severity="critical"), event(tags=("batch",)))
         assert found.name == "this"
 
     def test_finds_the_rule_for_what_has_no_dag(self):
         table = RoutingTable(routes=(Route(name="other", dag_id="None"), Route(name="this")))
-        assert route_of(table, wishes(), story(dag_id=None)).name == "this"
+        assert find_route(table, options(), event(dag_id=None)).name == "this"
 
 
 class TestRoom:
     def test_is_what_the_rule_says_first(self):
-        assert planned(route=Route(room_id=3), room_id=2).room_id == 3
+        assert resolve(route=Route(room_id=3), room_id=2).room_id == 3
 
     def test_is_what_the_author_says_then(self):
-        assert planned(room_id="2").room_id == 2
+        assert resolve(room_id="2").room_id == 2
 
     @pytest.mark.parametrize("room_id", [None, "", "None"])
     def test_is_that_of_the_connection_otherwise(self, room_id):
-        assert planned(room_id=room_id).room_id == 1
+        assert resolve(room_id=room_id).room_id == 1
 
     def test_must_be_somewhere(self):
         with pytest.raises(ChatworkParameterError, match=r"room_id.*set default_room_id in the connection"):
-            planned(settings={"default_room_id": None})
+            resolve(settings={"default_room_id": None})
 
     def test_must_be_one(self):
         with pytest.raises(ChatworkParameterError, match="room_id"):
-            planned(room_id="the room")
+            resolve(room_id="the room")
 
 
 class TestLanguage:
@@ -149,33 +162,31 @@ class TestLanguage:
     )
     def test_is_that_of_the_rule_the_author_the_connection(self, route, author, connection, lang):
         settings = {} if connection is None else {"lang": connection}
-        assert planned(route=Route(lang=route), lang=author, settings=settings).writer.catalog.lang == lang
+        assert resolve(route=Route(lang=route), lang=author, settings=settings).formatter.catalog.lang == lang
 
-    def test_must_be_one_there_is(self):
+    def test_an_unknown_language_is_refused(self):
         with pytest.raises(ChatworkParameterError, match="lang"):
-            planned(lang="fr")
+            resolve(lang="fr")
 
-    def test_comes_with_the_time_zone_and_the_style(self):
-        writer = planned(settings={"timezone": "Europe/Paris"}, style="short").writer
-        assert writer.timezone == "Europe/Paris"
-        assert writer.style == "short"
+    def test_times_are_in_the_time_zone_of_the_connection(self):
+        assert resolve(settings={"timezone": "Europe/Paris"}).formatter.timezone == "Europe/Paris"
 
 
 class TestMentions:
     def test_are_those_of_the_rule_first(self):
-        assert planned(route=Route(mentions=("owner",)), mentions="5").mentions == ("owner",)
+        assert resolve(route=Route(mentions=("owner",)), mentions="5").mentions == ("owner",)
 
     def test_are_nobody_where_the_rule_says_so(self):
-        assert planned(route=Route(mentions=()), mentions="5").mentions == ()
+        assert resolve(route=Route(mentions=()), mentions="5").mentions == ()
 
     def test_are_those_of_the_author_where_the_rule_leaves_it_open(self):
-        assert planned(mentions="5, 山田").mentions == (5, "山田")
+        assert resolve(mentions="5, 山田").mentions == (5, "山田")
 
     def test_are_nobody_for_what_does_not_ring(self):
-        assert planned(mentions="5", rings=False).mentions == ()
+        assert resolve(mentions="5", notifies=False).mentions == ()
 
     def test_are_nobody_and_named_where_they_cannot_be_any(self):
-        found = planned(mentions=1.5, lang="en")
+        found = resolve(mentions=1.5, lang="en")
         assert found.mentions == ()
         assert found.note == EN("unknown_people", names="1.5")
 
@@ -184,38 +195,58 @@ class TestQuietHours:
     def test_call_nobody_and_say_so(self):
         # Half past five in the morning in Tokyo.
         night = datetime(2026, 11, 1, 20, 30, tzinfo=UTC)
-        found = planned(kind=Kind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), mentions="5", now=night, lang="en")
+        found = resolve(
+            kind=EventKind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), mentions="5", now=night, lang="en"
+        )
         assert found.mentions == ()
         assert found.note == EN("quiet")
 
     def test_are_those_of_the_clock_of_the_connection(self):
         settings = {"timezone": "America/New_York"}
-        found = planned(kind=Kind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), mentions="5", settings=settings)
+        found = resolve(kind=EventKind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), mentions="5", settings=settings)
         # Where it is 20 o'clock.
         assert found.mentions == (5,)
 
-    @pytest.mark.parametrize(("more", "kind"), [({}, Kind.FAILURE), ({"severity": "error"}, Kind.DEADLINE)])
+    @pytest.mark.parametrize(("more", "kind"), [({}, EventKind.FAILURE), ({"severity": "error"}, EventKind.DEADLINE)])
     def test_are_over_for_what_is_bad_enough(self, more, kind):
         night = datetime(2026, 11, 1, 20, 30, tzinfo=UTC)
-        found = planned(kind=kind, table=RoutingTable(quiet_hours=NIGHT), mentions="5", now=night, **more)
+        found = resolve(kind=kind, table=RoutingTable(quiet_hours=NIGHT), mentions="5", now=night, **more)
         assert found.mentions == (5,)
         assert found.note is None
 
-    @pytest.mark.parametrize("more", [{}, {"mentions": "5", "rings": False}], ids=["nobody", "silent"])
+    @pytest.mark.parametrize(
+        ("below", "quiet"),
+        [("warning", ["info"]), ("error", ["info", "warning"]), ("critical", ["info", "warning", "error"])],
+    )
+    def test_only_severities_below_the_limit_are_quiet(self, below, quiet):
+        table = RoutingTable(quiet_hours=QuietHours(start="00:00", end="23:59", below=below))
+        severities = ("info", "warning", "error", "critical")
+        found = {name: resolve(table=table, mentions="5", severity=name) for name in severities}
+        assert [name for name, destination in found.items() if not destination.mentions] == quiet
+
+    def test_errors_are_not_quiet_by_default(self):
+        hours = QuietHours(start="00:00", end="23:59")
+        assert resolve(table=RoutingTable(quiet_hours=hours), mentions="5").mentions == (5,)
+
+    def test_critical_alerts_are_not_quiet_on_a_day_off(self):
+        hours = QuietHours(days_off=["mon"])
+        assert resolve(table=RoutingTable(quiet_hours=hours), mentions="5", severity="critical").mentions == (5,)
+
+    @pytest.mark.parametrize("more", [{}, {"mentions": "5", "notifies": False}], ids=["nobody", "silent"])
     def test_are_not_mentioned_where_nobody_would_be_called(self, more):
         night = datetime(2026, 11, 1, 20, 30, tzinfo=UTC)
-        assert planned(kind=Kind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), now=night, **more).note is None
+        assert resolve(kind=EventKind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), now=night, **more).note is None
 
 
 class TestMoved:
     def test_goes_to_the_room_of_the_switch_without_calling_anybody(self):
-        found = planned(switch=Switch(room_id=9), room_id=2, mentions="5", lang="en")
+        found = resolve(setting=AlertsSetting(room_id=9), room_id=2, mentions="5", lang="en")
         assert found.room_id == 9
         assert found.mentions == ()
         assert found.note == EN("moved", switch="[chatwork] alerts", room=2)
 
     def test_needs_no_room_of_its_own(self):
-        found = planned(switch=Switch(room_id=9), settings={"default_room_id": None}, lang="en")
+        found = resolve(setting=AlertsSetting(room_id=9), settings={"default_room_id": None}, lang="en")
         assert found.room_id == 9
         assert found.note == EN("moved", switch="[chatwork] alerts", room="?")
 
@@ -226,7 +257,7 @@ class TestTableOf:
 
     def test_is_what_the_author_gives(self):
         settings = Settings(token="t", routing={"routes": []})
-        assert table_of(wishes(routing=self.TABLE), settings, self.nobody) == self.TABLE
+        assert load_routing_table(self.TABLE, settings, self.nobody) == self.TABLE
 
     def test_is_in_the_variable_that_the_author_names(self):
         asked: list[str] = []
@@ -235,31 +266,31 @@ class TestTableOf:
             asked.append(name)
             return json.dumps(self.JSON)
 
-        assert table_of(wishes(routing="alert_routes"), Settings(token="t"), load) == self.TABLE
+        assert load_routing_table("alert_routes", Settings(token="t"), load) == self.TABLE
         assert asked == ["alert_routes"]
 
     def test_is_in_the_extra_of_the_connection(self):
-        assert table_of(wishes(), Settings(token="t", routing=self.JSON), self.nobody) == self.TABLE
+        assert load_routing_table(None, Settings(token="t", routing=self.JSON), self.nobody) == self.TABLE
 
     def test_is_none(self):
-        assert table_of(wishes(), Settings(token="t"), self.nobody) is None
+        assert load_routing_table(None, Settings(token="t"), self.nobody) is None
 
     def test_is_missed_where_there_is_no_such_variable(self):
         with pytest.raises(ChatworkParameterError, match=r"routing.*alert_routes.*give the name of a Variable"):
-            table_of(wishes(routing="alert_routes"), Settings(token="t"), lambda name: None)
+            load_routing_table("alert_routes", Settings(token="t"), lambda name: None)
 
     @pytest.mark.parametrize(
-        ("source", "more"),
+        ("source", "routing"),
         [
-            ("the Variable alert_routes", {"routing": "alert_routes"}),
-            ("the connection's extra routing", {}),
+            ("the Variable alert_routes", "alert_routes"),
+            ("the connection's extra routing", None),
         ],
     )
-    def test_is_named_where_it_is_wrong(self, source, more):
+    def test_an_invalid_table_is_named(self, source, routing):
         wrong = [{"severity": "bad"}]
         settings = Settings(token="t", routing=wrong)
         with pytest.raises(ChatworkParameterError, match=rf"{source}\.routes\[0\]\.severity"):
-            table_of(wishes(**more), settings, lambda name: json.dumps(wrong))
+            load_routing_table(routing, settings, lambda name: json.dumps(wrong))
 
     @staticmethod
     def nobody(name: str) -> Any:
@@ -280,22 +311,22 @@ def followed(steps: Generator[Any, Any, str], answer: Any = None) -> tuple[list[
 
 class TestCallLine:
     def test_is_empty_where_nobody_is_to_be_called(self):
-        assert followed(planned().call_line()) == ([], "")
+        assert followed(resolve().mention_line()) == ([], "")
 
     def test_needs_to_ask_nobody_for_ids(self):
-        assert followed(planned(mentions=[5, "toall"]).call_line()) == ([], "[toall]\n[To:5]")
+        assert followed(resolve(mentions=[5, "toall"]).mention_line()) == ([], "[toall]\n[To:5]")
 
     def test_asks_once_who_is_in_the_room(self):
-        line = planned(mentions=["owner", "山田太郎"]).call_line()
+        line = resolve(mentions=["owner", "山田太郎"]).mention_line()
         assert followed(line, MEMBERS) == (["list_members"], "[To:7] 山田 太郎")
 
     def test_names_who_is_unknown(self):
-        line = planned(mentions=["yamada", "佐藤", "[To:9]"], lang="en").call_line()
+        line = resolve(mentions=["yamada", "佐藤", "[To:9]"], lang="en").mention_line()
         unknown = EN("unknown_people", names=safe("佐藤, [To:9]"))
         assert followed(line, MEMBERS) == (["list_members"], f"[To:7] 山田 太郎\n{unknown}")
 
     def test_calls_those_it_can_where_nobody_may_be_looked_up(self):
-        line = planned(mentions=[5, "山田"], lang="en").call_line()
+        line = resolve(mentions=[5, "山田"], lang="en").mention_line()
         refusal = ChatworkForbiddenError("list_members", 403, ())
         unknown = EN("people_not_looked_up", names="山田")
         assert followed(line, refusal) == (["list_members"], f"[To:5]\n{unknown}")

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts import event as stories
-from airflow_provider_chatwork.alerts.event import Kind, Story
+from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES, AlertEvent, EventKind
 from tests.alerts.recordings import FOLDER, NotRecorded, Recording, raised_through, recordings
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -30,7 +29,7 @@ class Row:
     :param error: the class of the error, and the function it was raised in.
     """
 
-    kind: Kind
+    kind: EventKind
     dag: str
     task: tuple[str, int] | None = None
     label: str | None = None
@@ -43,32 +42,32 @@ class Row:
     more: tuple[tuple[str, Any], ...] = ()
 
 
-def _run(kind: Kind, dag: str, reason: str, **more: Any) -> Row:
+def _run(kind: EventKind, dag: str, reason: str, **more: Any) -> Row:
     return Row(kind=kind, dag=dag, reason=reason, tags=RUNS, **{"took": "ended", **more})
 
 
-def _task(kind: Kind, name: str, at: int, of: int, took: str | None = "ended", **more: Any) -> Row:
+def _task(kind: EventKind, name: str, at: int, of: int, took: str | None = "ended", **more: Any) -> Row:
     return Row(kind=kind, dag="tasks", task=(name, -1), label=name, tries=(at, of), took=took, tags=TASKS, **more)
 
 
-def _killed(kind: Kind, name: str, tries: tuple[int, int] | None) -> Row:
+def _killed(kind: EventKind, name: str, tries: tuple[int, int] | None) -> Row:
     return Row(kind=kind, dag="killed", task=(name, -1), label=name, tries=tries, took="ended")
 
 
 _LOAD = ("RuntimeError", "load")
 # The second and the third call of a kind differ from the first where a row says so.
 ROWS = {
-    "dag.on_success": _run(Kind.RUN_SUCCESS, "run_succeeds", "success"),
+    "dag.on_success": _run(EventKind.RUN_SUCCESS, "run_succeeds", "success"),
     # Nothing ended last in it, so there is no task instance to come with it, and with that no DAG run.
-    "dag.empty.on_success": _run(Kind.RUN_SUCCESS, "run_empty", "success", took=None, owners=()),
-    "dag.on_failure": _run(Kind.RUN_FAILURE, "run_fails", "task_failure"),
-    "dag.timed_out.on_failure": _run(Kind.RUN_FAILURE, "run_times_out", "timed_out"),
-    "dag.never_started.on_failure": _run(Kind.RUN_FAILURE, "run_never_starts", "timed_out"),
-    "deadline.async": Row(kind=Kind.DEADLINE, dag="deadline_async", took="running", owners=()),
-    "deadline.sync": Row(kind=Kind.DEADLINE, dag="deadline_sync", took="running", owners=()),
-    "sla": Row(kind=Kind.SLA_MISS, dag="sla"),
+    "dag.empty.on_success": _run(EventKind.RUN_SUCCESS, "run_empty", "success", took=None, owners=()),
+    "dag.on_failure": _run(EventKind.RUN_FAILURE, "run_fails", "task_failure"),
+    "dag.timed_out.on_failure": _run(EventKind.RUN_FAILURE, "run_times_out", "timed_out"),
+    "dag.never_started.on_failure": _run(EventKind.RUN_FAILURE, "run_never_starts", "timed_out"),
+    "deadline.async": Row(kind=EventKind.DEADLINE, dag="deadline_async", took="running", owners=()),
+    "deadline.sync": Row(kind=EventKind.DEADLINE, dag="deadline_sync", took="running", owners=()),
+    "sla": Row(kind=EventKind.SLA_MISS, dag="sla"),
     "hitl.notifier": Row(
-        kind=Kind.QUESTION,
+        kind=EventKind.QUESTION,
         dag="asks",
         task=("approve", -1),
         label="approve",
@@ -76,37 +75,39 @@ ROWS = {
         more=(("body", "差額は **1,200円** です。"), ("options", ("締める", "待つ"))),
     ),
     "hitl.on_success": Row(
-        kind=Kind.SUCCESS, dag="asks", task=("approve", -1), label="approve", tries=(1, 1), took="ended"
+        kind=EventKind.SUCCESS, dag="asks", task=("approve", -1), label="approve", tries=(1, 1), took="ended"
     ),
     **{
         f"killed.{what}.{tries_left}.on_{how}": _killed(kind, f"{what}_{tries_left}", tries)
         for what in ("job", "task", "worker")
         # Of a failure that is told while the next try is on its way, the number may be that of either.
         for tries_left, how, kind, tries in (
-            ("final", "failure", Kind.FAILURE, (1, 1)),
-            ("retries_left", "retry", Kind.RETRY, (1, 2)),
-            ("retries_left", "failure", Kind.FAILURE, None),
-            ("retries_left", "success", Kind.SUCCESS, (2, 2)),
+            ("final", "failure", EventKind.FAILURE, (1, 1)),
+            ("retries_left", "retry", EventKind.RETRY, (1, 2)),
+            ("retries_left", "failure", EventKind.FAILURE, None),
+            ("retries_left", "success", EventKind.SUCCESS, (2, 2)),
         )
     },
-    "task.on_execute": _task(Kind.STARTED, "other", 1, 1, took=None),
-    "task.on_execute.tries": _task(Kind.STARTED, "fails", 1, 3, took=None),
-    "task.on_execute.tries#2": _task(Kind.STARTED, "fails", 2, 3, took=None),
-    "task.on_execute.tries#3": _task(Kind.STARTED, "fails", 3, 3, took=None),
-    "task.on_success": _task(Kind.SUCCESS, "other", 1, 1),
-    "task.second_try.on_success": _task(Kind.SUCCESS, "second_try", 2, 2),
+    "task.on_execute": _task(EventKind.STARTED, "other", 1, 1, took=None),
+    "task.on_execute.tries": _task(EventKind.STARTED, "fails", 1, 3, took=None),
+    "task.on_execute.tries#2": _task(EventKind.STARTED, "fails", 2, 3, took=None),
+    "task.on_execute.tries#3": _task(EventKind.STARTED, "fails", 3, 3, took=None),
+    "task.on_success": _task(EventKind.SUCCESS, "other", 1, 1),
+    "task.second_try.on_success": _task(EventKind.SUCCESS, "second_try", 2, 2),
     # That it has ended is noted afterwards.
-    "task.on_skipped": _task(Kind.SKIPPED, "skips", 1, 1, took="running"),
-    "task.on_retry": _task(Kind.RETRY, "fails", 1, 3, error=_LOAD),
-    "task.on_retry#2": _task(Kind.RETRY, "fails", 2, 3, error=_LOAD),
-    "task.on_failure": _task(Kind.FAILURE, "fails", 3, 3, error=_LOAD),
-    "task.fail_exception.on_failure": _task(Kind.FAILURE, "gives_up", 1, 3, error=("AirflowFailException", "gives_up")),
-    "task.execution_timeout.on_failure": _task(
-        Kind.FAILURE, "takes_too_long", 1, 1, error=("AirflowTaskTimeout", "takes_too_long")
+    "task.on_skipped": _task(EventKind.SKIPPED, "skips", 1, 1, took="running"),
+    "task.on_retry": _task(EventKind.RETRY, "fails", 1, 3, error=_LOAD),
+    "task.on_retry#2": _task(EventKind.RETRY, "fails", 2, 3, error=_LOAD),
+    "task.on_failure": _task(EventKind.FAILURE, "fails", 3, 3, error=_LOAD),
+    "task.fail_exception.on_failure": _task(
+        EventKind.FAILURE, "gives_up", 1, 3, error=("AirflowFailException", "gives_up")
     ),
-    "task.deferred.on_failure": _task(Kind.FAILURE, "waits", 1, 1, error=_LOAD),
+    "task.execution_timeout.on_failure": _task(
+        EventKind.FAILURE, "takes_too_long", 1, 1, error=("AirflowTaskTimeout", "takes_too_long")
+    ),
+    "task.deferred.on_failure": _task(EventKind.FAILURE, "waits", 1, 1, error=_LOAD),
     "task.mapped.on_failure": replace(
-        _task(Kind.FAILURE, "mapped", 1, 1, error=_LOAD), task=("mapped", 1), label="mapped [那覇]"
+        _task(EventKind.FAILURE, "mapped", 1, 1, error=_LOAD), task=("mapped", 1), label="mapped [那覇]"
     ),
 }
 # A failure with tries left is told as one for good only where two processes of Airflow miss each other.
@@ -120,28 +121,28 @@ def row_of(recording: Recording) -> Row:
     if row.task is not None and recording.read("ti", "start_date") is None:
         # The DAG processor of Airflow 3 is told that a task failed, and nothing else: whether that is final is found
         # out later, by asking for the states.
-        return replace(row, kind=Kind.FAILURE, took=None, error=None)
+        return replace(row, kind=EventKind.FAILURE, took=None, error=None)
     return row
 
 
-def expected_of(recording: Recording, row: Row, now: datetime) -> Story:
+def expected_of(recording: Recording, row: Row, now: datetime) -> AlertEvent:
     ti, run = ("ti", "dag_run")
     more = dict(row.more)
-    if row.kind is Kind.SLA_MISS:
+    if row.kind is EventKind.SLA_MISS:
         slas = [sla["attributes"] for sla in recording.entry["arguments"]["slas"]]
         dates = {sla["execution_date"]["$datetime"] for sla in slas}
-        return Story(
+        return AlertEvent(
             kind=row.kind,
             dag_id=row.dag,
             owners=row.owners,
-            names=tuple(dict.fromkeys(sla["task_id"] for sla in slas)),
+            sla_tasks=tuple(dict.fromkeys(sla["task_id"] for sla in slas)),
             logical_date=datetime.fromisoformat(dates.pop()) if len(dates) == 1 else None,
         )
-    if row.kind is Kind.QUESTION:
+    if row.kind is EventKind.QUESTION:
         more["subject"] = f"{recording.read('values', 'ds')} の受注を締めますか"
         page = recording.read(ti, "log_url").removesuffix("?try_number=1")
         more["answer_url"] = f"{page}/required_actions"
-    if row.kind is Kind.DEADLINE:
+    if row.kind is EventKind.DEADLINE:
         more["deadline"] = str(recording.read("values", "deadline")["deadline_time"])
     error = where = None
     if row.error is not None:
@@ -158,7 +159,7 @@ def expected_of(recording: Recording, row: Row, now: datetime) -> Story:
     seconds = None
     if row.took is not None and start is not None:
         seconds = ((end if row.took == "ended" else now) - start).total_seconds()
-    return Story(
+    return AlertEvent(
         kind=row.kind,
         dag_id=row.dag,
         run_id=recording.read("values", "run_id") or recording.read(run, "dag_run_id"),
@@ -171,7 +172,7 @@ def expected_of(recording: Recording, row: Row, now: datetime) -> Story:
         tries=of,
         seconds=seconds,
         error=error,
-        witnessed=error is not None,
+        has_exception=error is not None,
         where=where,
         owners=row.owners,
         tags=row.tags,
@@ -185,8 +186,8 @@ def moment(value: Any) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-def read(now: datetime = NOW, **context: Any) -> Story:
-    return stories.read(context, now=now)
+def read(now: datetime = NOW, **context: Any) -> AlertEvent:
+    return AlertEvent.from_context(context, now=now)
 
 
 def task_instance(**more: Any) -> Any:
@@ -217,26 +218,26 @@ class TestRecordings:
 class TestRead:
     @pytest.mark.parametrize("recording", RECORDINGS, ids=str)
     def test_tells_what_a_real_airflow_says(self, recording):
-        story = stories.read(recording.context, now=NOW)
-        assert replace(story, traceback=None) == expected_of(recording, row_of(recording), NOW)
-        assert (story.traceback is not None) == story.witnessed
+        event = AlertEvent.from_context(recording.context, now=NOW)
+        assert replace(event, traceback=None) == expected_of(recording, row_of(recording), NOW)
+        assert (event.traceback is not None) == event.has_exception
 
     @pytest.mark.parametrize("recording", [found for found in RECORDINGS if found.kind == "task.on_failure"], ids=str)
     def test_keeps_the_whole_traceback(self, recording):
-        trace = stories.read(recording.context, now=NOW).traceback or ""
+        trace = AlertEvent.from_context(recording.context, now=NOW).traceback or ""
         assert trace.startswith("Traceback (most recent call last):\n")
         assert 'rehearsal/dags/tasks.py", line' in trace
         assert trace.endswith("SELECT COUNT(*) FROM orders -- [toall]\n")
 
     def test_makes_do_with_nothing(self):
-        assert read() == Story(kind=Kind.RUN_FAILURE)
+        assert read() == AlertEvent(kind=EventKind.RUN_FAILURE)
 
     def test_makes_do_with_what_raises(self):
         class Gone:
             def __getattr__(self, name):
                 raise RuntimeError("the database is gone")
 
-        assert read(ti=Gone(), dag_run=Gone(), task=Gone(), dag=Gone()) == Story(kind=Kind.FAILURE)
+        assert read(ti=Gone(), dag_run=Gone(), task=Gone(), dag=Gone()) == AlertEvent(kind=EventKind.FAILURE)
 
     @pytest.mark.parametrize("key", ["ti", "task_instance"])
     def test_finds_the_task_instance_under_both_names(self, key):
@@ -244,50 +245,50 @@ class TestRead:
 
     def test_finds_the_dag_through_the_task(self):
         dag = SimpleNamespace(dag_id="report", owner="a, b", tags={"z", "y"})
-        story = read(ti=task_instance(dag_id=None, task=SimpleNamespace(dag=dag, retries=2)))
-        assert (story.dag_id, story.owners, story.tags, story.tries) == ("report", ("a", "b"), ("y", "z"), 3)
+        event = read(ti=task_instance(dag_id=None, task=SimpleNamespace(dag=dag, retries=2)))
+        assert (event.dag_id, event.owners, event.tags, event.tries) == ("report", ("a", "b"), ("y", "z"), 3)
 
     def test_names_each_owner_once(self):
         task = SimpleNamespace(owner="data-team, night-shift,, data-team")
         assert read(ti=task_instance(), task=task).owners == ("data-team", "night-shift")
 
     def test_a_failure_is_one_although_the_state_says_running(self):
-        assert read(ti=task_instance(state="running"), exception=ValueError("x")).kind is Kind.FAILURE
+        assert read(ti=task_instance(state="running"), exception=ValueError("x")).kind is EventKind.FAILURE
 
     def test_a_task_with_a_subject_and_options_asks_only_while_it_runs(self):
         asks = SimpleNamespace(subject="s", options=["a"], body=None)
-        assert read(ti=task_instance(state="running"), task=asks).kind is Kind.QUESTION
-        assert read(ti=task_instance(state="running"), task=SimpleNamespace(subject="mail")).kind is Kind.STARTED
-        assert read(ti=task_instance(state="success"), task=asks).kind is Kind.SUCCESS
+        assert read(ti=task_instance(state="running"), task=asks).kind is EventKind.QUESTION
+        assert read(ti=task_instance(state="running"), task=SimpleNamespace(subject="mail")).kind is EventKind.STARTED
+        assert read(ti=task_instance(state="success"), task=asks).kind is EventKind.SUCCESS
 
     def test_a_reason_beside_an_error_is_the_authors_own(self):
-        story = read(ti=task_instance(), reason="mine", exception=ValueError("x"))
-        assert (story.kind, story.task_id) == (Kind.FAILURE, "load")
+        event = read(ti=task_instance(), reason="mine", exception=ValueError("x"))
+        assert (event.kind, event.task_id) == (EventKind.FAILURE, "load")
 
     @pytest.mark.parametrize(
         ("reason", "kind"),
         [
-            ("success", Kind.RUN_SUCCESS),
-            ("task_failure", Kind.RUN_FAILURE),
-            ("all_tasks_deadlocked", Kind.RUN_FAILURE),
+            ("success", EventKind.RUN_SUCCESS),
+            ("task_failure", EventKind.RUN_FAILURE),
+            ("all_tasks_deadlocked", EventKind.RUN_FAILURE),
         ],
     )
     def test_knows_a_run_by_its_reason(self, reason, kind):
-        story = read(ti=task_instance(try_number=2, log_url="http://x"), reason=reason)
-        assert (story.kind, story.reason) == (kind, reason)
-        assert (story.task_id, story.label, story.try_number, story.log_url, story.key) == (None,) * 5
+        event = read(ti=task_instance(try_number=2, log_url="http://x"), reason=reason)
+        assert (event.kind, event.reason) == (kind, reason)
+        assert (event.task_id, event.label, event.try_number, event.log_url, event.key) == (None,) * 5
 
     @pytest.mark.parametrize(
         ("index", "named", "label"),
         [(-1, None, "load"), (0, None, "load [0]"), (7, "", "load [7]"), (0, "那覇", "load [那覇]")],
     )
     def test_labels_a_mapped_task(self, index, named, label):
-        story = read(ti=task_instance(map_index=index, rendered_map_index=named))
-        assert (story.label, story.map_index, story.key) == (label, index, ("load", index))
+        event = read(ti=task_instance(map_index=index, rendered_map_index=named))
+        assert (event.label, event.map_index, event.key) == (label, index, ("load", index))
 
     def test_finds_the_tasks_of_missed_slas_in_their_text(self):
-        story = read(task_list="load on 2026-11-23T01:54:15+00:00\nsend on x\n", slas=[])
-        assert (story.kind, story.names, story.logical_date) == (Kind.SLA_MISS, ("load", "send"), None)
+        event = read(task_list="load on 2026-11-23T01:54:15+00:00\nsend on x\n", slas=[])
+        assert (event.kind, event.sla_tasks, event.logical_date) == (EventKind.SLA_MISS, ("load", "send"), None)
 
 
 class TestSeconds:
@@ -337,16 +338,16 @@ class TestError:
     def test_is_masked_before_it_is_shortened(self):
         secret = "-----BEGIN KEY-----\nMIIE\nhkiG\nAASC\n-----END KEY-----"
         context = {"ti": task_instance(), "exception": ValueError(f"bad key: {secret}")}
-        story = stories.read(context, now=NOW, mask=lambda text: text.replace(secret, "***"))
-        assert story.error == "ValueError: bad key: ***"
+        event = AlertEvent.from_context(context, now=NOW, mask=lambda text: text.replace(secret, "***"))
+        assert event.error == "ValueError: bad key: ***"
 
     def test_is_its_class_where_it_cannot_say_more(self):
         class SilentError(Exception):
             def __str__(self):
                 raise TypeError("broken as well")
 
-        story = read(ti=task_instance(), exception=SilentError())
-        assert (story.error, story.witnessed) == ("SilentError", True)
+        event = read(ti=task_instance(), exception=SilentError())
+        assert (event.error, event.has_exception) == ("SilentError", True)
 
     def test_is_there_although_it_calls_itself_empty(self):
         class EmptyError(Exception):
@@ -356,16 +357,16 @@ class TestError:
         assert read(ti=task_instance(state="running"), exception=EmptyError("x")).error == "EmptyError: x"
 
     def test_may_be_a_text_of_the_scheduler(self):
-        story = read(ti=task_instance(), exception="The executor says that it failed\n")
-        assert (story.error, story.witnessed, story.where, story.traceback) == (
+        event = read(ti=task_instance(), exception="The executor says that it failed\n")
+        assert (event.error, event.has_exception, event.where, event.traceback) == (
             *("The executor says that it failed", False),
             *(None, None),
         )
 
     @pytest.mark.parametrize("nothing", [None, "", "{'DAG Id': 'report', 'Task Id': 'load'}"])
     def test_is_none_where_airflow_only_lost_sight_of_the_task(self, nothing):
-        story = read(ti=task_instance(), exception=nothing)
-        assert (story.kind, story.error, story.witnessed) == (Kind.FAILURE, None, False)
+        event = read(ti=task_instance(), exception=nothing)
+        assert (event.kind, event.error, event.has_exception) == (EventKind.FAILURE, None, False)
 
 
 class TestWhere:
@@ -411,7 +412,7 @@ class TestWhere:
 
 
 class TestQuestion:
-    def ask(self, **ti: Any) -> Story:
+    def ask(self, **ti: Any) -> AlertEvent:
         task = SimpleNamespace(subject="s", body="b", options=["a", 2])
         return read(ti=task_instance(state="running", **ti), task=task)
 
@@ -428,58 +429,107 @@ class TestQuestion:
         assert url == f"https://a.example/airflow/dags/d/runs/r{page}/required_actions"
 
     def test_has_no_page_where_the_log_has_none(self):
-        story = self.ask()
-        assert (story.answer_url, story.options, story.body) == (None, ("a", "2"), "b")
+        event = self.ask()
+        assert (event.answer_url, event.options, event.body) == (None, ("a", "2"), "b")
 
 
-class TestMasked:
-    def test_takes_a_secret_out_of_every_text(self):
-        shown = {field.name: "x hunter2 y" for field in fields(Story) if field.type == "str | None"}
-        lists = {field.name: ("x hunter2 y",) for field in fields(Story) if field.type == "tuple[str, ...]"}
-        story = stories.masked(
-            Story(kind=Kind.FAILURE, **shown, **lists),  # type: ignore[arg-type]
-            lambda text: text.replace("hunter2", "***"),
+class TestMasking:
+    SECRET = "hunter2"
+
+    def context(self, **more: Any) -> dict[str, Any]:
+        """A context with a secret in every text."""
+        text = f"x {self.SECRET} y"
+        names = ("dag_id", "run_id", "owner", "rendered_map_index", "log_url", "subject", "body", "deadline_time")
+        return {
+            "ti": task_instance(**dict.fromkeys(names, text), map_index=1, task_id=text),
+            "dag": SimpleNamespace(dag_id=text, owner=text, tags=[text]),
+            "dag_run": SimpleNamespace(run_id=text),
+            "task": SimpleNamespace(owner=text, subject=text, body=text, options=[text, text]),
+            "reason": text,
+            **more,
+        }
+
+    @pytest.mark.parametrize("kind", ["failure", "question", "run", "deadline", "sla", "slas"])
+    def test_secrets_are_masked_in_every_text_but_names(self, kind):
+        text = f"x {self.SECRET} y"
+        error = raised_through(ValueError(text), [(f"/dags/{self.SECRET}.py", 3, "load")])
+        context = {
+            "failure": self.context(exception=error),
+            "question": self.context(
+                ti=task_instance(state="running", log_url=f"https://a/{self.SECRET}?x=1"), reason=None
+            ),
+            "run": self.context(),
+            "deadline": self.context(deadline={"deadline_time": text}),
+            "sla": self.context(task_list=f"{self.SECRET} on x"),
+            "slas": self.context(task_list="", slas=[SimpleNamespace(task_id=text)]),
+        }[kind]
+        event = AlertEvent.from_context(context, lambda text: text.replace(self.SECRET, "***"), now=NOW)
+        left = {field.name for field in fields(AlertEvent) if self.SECRET in str(getattr(event, field.name))}
+        # Routing and storage need these names.
+        assert left <= {"dag_id", "run_id", "task_id", "owners", "tags"}
+        masked = {field.name for field in fields(AlertEvent) if "***" in str(getattr(event, field.name))}
+        assert (
+            masked
+            == {
+                "failure": {"label", "error", "where", "traceback", "log_url", "reason"},
+                "question": {"log_url", "subject", "body", "options", "answer_url"},
+                "run": {"reason"},
+                "deadline": {"deadline", "reason"},
+                "sla": {"sla_tasks", "reason"},
+                "slas": {"sla_tasks", "reason"},
+            }[kind]
         )
-        left = {field.name for field in fields(Story) if "hunter2" in str(getattr(story, field.name))}
-        # By these an alert is routed, folded and kept.
-        assert left == {"dag_id", "run_id", "task_id", "owners", "tags"}
-        assert story.names == story.options == ("x *** y",)
 
-    def test_leaves_what_is_not_there(self):
-        assert stories.masked(Story(kind=Kind.RETRY), lambda text: "***") == Story(kind=Kind.RETRY)
+    def test_a_missing_text_is_not_masked(self):
+        event = AlertEvent.from_context({"ti": task_instance(task_id=None)}, lambda text: "***")
+        assert replace(event, try_number=None) == AlertEvent(kind=EventKind.FAILURE, dag_id="report")
 
 
-class TestStory:
+class TestLogUrl:
+    @pytest.mark.parametrize(
+        ("log_url", "expected"),
+        [
+            ("https://airflow.exampledags/d/runs/r", "https://airflow.example/dags/d/runs/r"),
+            ("https://airflow.example/dags/d", "https://airflow.example/dags/d"),
+            ("https://other.exampledags/d", "https://other.exampledags/d"),
+        ],
+    )
+    def test_the_missing_slash_of_airflow_3_0_is_added(self, log_url, expected):
+        context = {"ti": task_instance(log_url=log_url)}
+        assert AlertEvent.from_context(context, base_url="https://airflow.example").log_url == expected
+        assert AlertEvent.from_context(context).log_url == log_url
+
+
+class TestAlertEvent:
     def test_names_itself_for_a_log(self):
-        task = Story(kind=Kind.RETRY, dag_id="report", task_id="load", label="load [0]", run_id="r")
+        task = AlertEvent(kind=EventKind.RETRY, dag_id="report", task_id="load", label="load [0]", run_id="r")
         assert task.title == "retry of report.load [0] in r"
-        assert replace(task, kind=Kind.RUN_FAILURE).title == "run_failure of report in r"
-        assert Story(kind=Kind.FAILURE).title == "failure of something"
+        assert replace(task, kind=EventKind.RUN_FAILURE).title == "run_failure of report in r"
+        assert AlertEvent(kind=EventKind.FAILURE).title == "failure of something"
 
-    @pytest.mark.parametrize("kind", Kind)
+    @pytest.mark.parametrize("kind", EventKind)
     def test_is_about_a_task_or_a_run(self, kind):
-        about_run = kind in (Kind.RUN_FAILURE, Kind.RUN_SUCCESS, Kind.DEADLINE, Kind.SLA_MISS)
-        story = Story(kind=kind, task_id="load", map_index=3)
-        assert story.about_run is about_run
-        assert story.key == (None if about_run else ("load", 3))
+        of_run = kind in (EventKind.RUN_FAILURE, EventKind.RUN_SUCCESS, EventKind.DEADLINE, EventKind.SLA_MISS)
+        event = AlertEvent(kind=kind, task_id="load", map_index=3)
+        assert event.of_run is of_run
+        assert event.key == (None if of_run else ("load", 3))
 
-    def test_belongs_to_the_failures_of_a_run_or_not(self):
-        failures = {kind for kind in Kind if Story(kind=kind).is_failure}
-        foldable = {kind for kind in Kind if Story(kind=kind).is_foldable}
-        assert failures == {Kind.FAILURE, Kind.RETRY, Kind.RUN_FAILURE}
-        assert foldable == failures | {Kind.SUCCESS, Kind.RUN_SUCCESS}
+    def test_a_failure_is_one_of_a_task_or_a_run(self):
+        failures = {kind for kind in EventKind if AlertEvent(kind=kind).is_failure}
+        assert failures == FAILURES == {EventKind.FAILURE, EventKind.RETRY, EventKind.RUN_FAILURE}
+        assert {EventKind.SUCCESS, EventKind.RUN_SUCCESS} == SUCCESSES
 
 
-class TestKind:
+class TestEventKind:
     def test_says_how_bad_it_is(self):
-        severities = {kind: kind.severity for kind in Kind}
+        severities = {kind: kind.severity for kind in EventKind}
         assert {kind for kind, severity in severities.items() if severity == "error"} == {
-            Kind.FAILURE,
-            Kind.RUN_FAILURE,
+            EventKind.FAILURE,
+            EventKind.RUN_FAILURE,
         }
         assert {kind for kind, severity in severities.items() if severity == "warning"} == {
-            Kind.RETRY,
-            Kind.DEADLINE,
-            Kind.SLA_MISS,
+            EventKind.RETRY,
+            EventKind.DEADLINE,
+            EventKind.SLA_MISS,
         }
         assert {*severities.values()} == {"error", "warning", "info"}

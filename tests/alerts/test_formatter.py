@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.alerts.alert_state import Board, Entry, RunPart
-from airflow_provider_chatwork.alerts.event import Kind, Story
-from airflow_provider_chatwork.alerts.formatter import Writer
+from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, RunFailures, TaskFailure
+from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags
@@ -25,8 +25,8 @@ URL = "https://airflow.example/run"
 LOG = "https://airflow.example/log"
 DAG = "daily_report"
 
-LOADED = Story(
-    kind=Kind.FAILURE,
+LOADED = AlertEvent(
+    kind=EventKind.FAILURE,
     dag_id=DAG,
     run_id=RUN,
     task_id="load",
@@ -40,9 +40,9 @@ LOADED = Story(
     owners=("data-team", "night-shift"),
     log_url=LOG,
 )
-ENDED = Story(kind=Kind.RUN_FAILURE, dag_id=DAG, run_id=RUN, logical_date=DATE, seconds=3700)
-ASKED = Story(
-    kind=Kind.QUESTION,
+ENDED = AlertEvent(kind=EventKind.RUN_FAILURE, dag_id=DAG, run_id=RUN, logical_date=DATE, seconds=3700)
+ASKED = AlertEvent(
+    kind=EventKind.QUESTION,
     dag_id=DAG,
     run_id=RUN,
     task_id="approve",
@@ -59,8 +59,8 @@ ASKED = Story(
 )
 
 
-def writer(lang: str, style: str = "full") -> Writer:
-    return Writer(alert_catalog(lang), "Asia/Tokyo", style)
+def formatter(lang: str) -> AlertFormatter:
+    return AlertFormatter(alert_catalog(lang), "Asia/Tokyo")
 
 
 def plain(text: str) -> str:
@@ -72,13 +72,13 @@ def lines(*texts: str) -> str:
     return "\n".join(texts)
 
 
-def told(lang: str, story: Story, style: str = "full") -> str:
-    return plain(writer(lang, style).story(story, URL))
+def event_text(lang: str, event: AlertEvent) -> str:
+    return plain(formatter(lang).event_text(event, URL))
 
 
 class TestStory:
     def test_tells_of_a_failure(self):
-        assert told("ja", LOADED) == lines(
+        assert event_text("ja", LOADED) == lines(
             "[info][title]タスクが失敗しました: load[/title]DAG: daily_report",
             "タスク: load",
             f"実行 ID: {RUN}",
@@ -90,7 +90,7 @@ class TestStory:
             "SELECT COUNT(*) FROM orders[/code]ログ: https://airflow.example/log",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", LOADED) == lines(
+        assert event_text("en", LOADED) == lines(
             "[info][title]Task failed: load[/title]DAG: daily_report",
             "Task: load",
             f"Run: {RUN}",
@@ -104,8 +104,8 @@ class TestStory:
         )
 
     def test_tells_of_a_retry(self):
-        story = replace(LOADED, kind=Kind.RETRY, try_number=1, error="E: x", where=None, owners=())
-        assert told("ja", story) == lines(
+        event = replace(LOADED, kind=EventKind.RETRY, try_number=1, error="E: x", where=None, owners=())
+        assert event_text("ja", event) == lines(
             "[info][title]タスクが失敗しました。再試行します (3 回中 1 回目): load[/title]DAG: daily_report",
             "タスク: load",
             f"実行 ID: {RUN}",
@@ -114,7 +114,7 @@ class TestStory:
             "所要時間: 1 分 23 秒[code]E: x[/code]ログ: https://airflow.example/log",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", story) == lines(
+        assert event_text("en", event) == lines(
             "[info][title]Task failed, will retry (1 of 3): load[/title]DAG: daily_report",
             "Task: load",
             f"Run: {RUN}",
@@ -135,18 +135,18 @@ class TestStory:
         ],
     )
     def test_tells_which_try_it_was_as_far_as_that_is_known(self, number, of, japanese, english):
-        story = replace(LOADED, kind=Kind.RETRY, try_number=number, tries=of)
-        assert f"{japanese}[/title]" in told("ja", story)
-        assert f"{english}[/title]" in told("en", story)
+        event = replace(LOADED, kind=EventKind.RETRY, try_number=number, tries=of)
+        assert f"{japanese}[/title]" in event_text("ja", event)
+        assert f"{english}[/title]" in event_text("en", event)
 
     def test_tells_of_a_task_that_was_killed(self):
-        story = replace(LOADED, killed=True, error=None, where=None, seconds=None)
-        assert told("ja", story).splitlines()[-3:] == [
+        event = replace(LOADED, lost_worker=True, error=None, where=None, seconds=None)
+        assert event_text("ja", event).splitlines()[-3:] == [
             "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
             "ログ: https://airflow.example/log",
             "詳細: https://airflow.example/run[/info]",
         ]
-        assert told("en", story).splitlines()[-3:] == [
+        assert event_text("en", event).splitlines()[-3:] == [
             "No error was reported; the worker may have been stopped or killed",
             "Log: https://airflow.example/log",
             "Details: https://airflow.example/run[/info]",
@@ -155,15 +155,15 @@ class TestStory:
     @pytest.mark.parametrize(
         ("kind", "japanese", "english"),
         [
-            (Kind.SUCCESS, "タスクが成功しました", "Task succeeded"),
-            (Kind.SKIPPED, "タスクがスキップされました", "Task skipped"),
-            (Kind.STARTED, "タスクを開始しました", "Task started"),
+            (EventKind.SUCCESS, "タスクが成功しました", "Task succeeded"),
+            (EventKind.SKIPPED, "タスクがスキップされました", "Task skipped"),
+            (EventKind.STARTED, "タスクを開始しました", "Task started"),
         ],
     )
     def test_tells_of_a_task_that_does_well(self, kind, japanese, english):
-        story = replace(LOADED, kind=kind, error=None, where=None, seconds=None if kind is Kind.STARTED else 12.3)
-        took = [] if kind is Kind.STARTED else ["所要時間: 12 秒"]
-        assert told("ja", story) == lines(
+        event = replace(LOADED, kind=kind, error=None, where=None, seconds=None if kind is EventKind.STARTED else 12.3)
+        took = [] if kind is EventKind.STARTED else ["所要時間: 12 秒"]
+        assert event_text("ja", event) == lines(
             f"[info][title]{japanese}: load[/title]DAG: daily_report",
             "タスク: load",
             f"実行 ID: {RUN}",
@@ -173,11 +173,13 @@ class TestStory:
             "ログ: https://airflow.example/log",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", story).startswith(f"[info][title]{english}: load[/title]DAG: daily_report\nTask: load\n")
+        assert event_text("en", event).startswith(
+            f"[info][title]{english}: load[/title]DAG: daily_report\nTask: load\n"
+        )
 
     def test_tells_of_a_run_that_failed(self):
-        story = replace(ENDED, reason="timed_out", owners=("data-team",))
-        assert told("ja", story) == lines(
+        event = replace(ENDED, reason="timed_out", owners=("data-team",))
+        assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が失敗しました: daily_report[/title]DAG: daily_report",
             f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -186,7 +188,7 @@ class TestStory:
             "理由: timed_out",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", story) == lines(
+        assert event_text("en", event) == lines(
             "[info][title]DAG run failed: daily_report[/title]DAG: daily_report",
             f"Run: {RUN}",
             "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -197,19 +199,21 @@ class TestStory:
         )
 
     def test_tells_of_a_run_that_succeeded_without_saying_so_twice(self):
-        story = replace(ENDED, kind=Kind.RUN_SUCCESS, reason="success")
-        assert told("ja", story) == lines(
+        event = replace(ENDED, kind=EventKind.RUN_SUCCESS, reason="success")
+        assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が成功しました: daily_report[/title]DAG: daily_report",
             f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "所要時間: 1 時間 1 分",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", story).startswith("[info][title]DAG run succeeded: daily_report[/title]DAG: daily_report\n")
+        assert event_text("en", event).startswith(
+            "[info][title]DAG run succeeded: daily_report[/title]DAG: daily_report\n"
+        )
 
     def test_tells_of_a_deadline(self):
-        story = replace(ENDED, kind=Kind.DEADLINE, deadline="2026-11-22 15:45:30+00:00")
-        assert told("ja", story) == lines(
+        event = replace(ENDED, kind=EventKind.DEADLINE, deadline="2026-11-22 15:45:30+00:00")
+        assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が期限までに終わりませんでした: daily_report[/title]DAG: daily_report",
             f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -217,7 +221,7 @@ class TestStory:
             "開始からの経過時間: 1 時間 1 分",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", story) == lines(
+        assert event_text("en", event) == lines(
             "[info][title]DAG run missed its deadline: daily_report[/title]DAG: daily_report",
             f"Run: {RUN}",
             "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -228,18 +232,20 @@ class TestStory:
 
     @pytest.mark.parametrize("deadline", ["soon", "2026-11-22 15:45"])
     def test_shows_a_deadline_that_is_no_moment_as_it_is(self, deadline):
-        story = replace(ENDED, kind=Kind.DEADLINE, deadline=deadline)
-        assert f"期限: {deadline}\n" in told("ja", story)
+        event = replace(ENDED, kind=EventKind.DEADLINE, deadline=deadline)
+        assert f"期限: {deadline}\n" in event_text("ja", event)
 
     def test_tells_of_missed_slas(self):
-        story = Story(kind=Kind.SLA_MISS, dag_id=DAG, names=("load", "send"), logical_date=DATE, owners=("data-team",))
-        assert plain(writer("ja").story(story)) == lines(
+        event = AlertEvent(
+            kind=EventKind.SLA_MISS, dag_id=DAG, sla_tasks=("load", "send"), logical_date=DATE, owners=("data-team",)
+        )
+        assert plain(formatter("ja").event_text(event)) == lines(
             "[info][title]SLA の時間内に終わりませんでした: daily_report[/title]DAG: daily_report",
             "タスク: load, send",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "担当: data-team[/info]",
         )
-        assert plain(writer("en").story(story)) == lines(
+        assert plain(formatter("en").event_text(event)) == lines(
             "[info][title]SLA missed: daily_report[/title]DAG: daily_report",
             "Tasks: load, send",
             "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -247,7 +253,7 @@ class TestStory:
         )
 
     def test_asks_a_question(self):
-        assert told("ja", ASKED) == lines(
+        assert event_text("ja", ASKED) == lines(
             "[info][title]回答をお願いします: 11 月の受注を締めますか[/title]差額は **1,200円** です。",
             "確認してください。",
             "選択肢: 締める / 待つ",
@@ -259,7 +265,7 @@ class TestStory:
             "担当: data-team",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert told("en", ASKED) == lines(
+        assert event_text("en", ASKED) == lines(
             "[info][title]Your answer is needed: 11 月の受注を締めますか[/title]差額は **1,200円** です。",
             "確認してください。",
             "Options: 締める / 待つ",
@@ -273,108 +279,37 @@ class TestStory:
         )
 
     def test_begins_with_the_first_line_of_a_question(self):
-        assert "[/title]First.\n\nLast.\nOptions" in told("en", replace(ASKED, body="\n First.\n\nLast.\n\n"))
+        assert "[/title]First.\n\nLast.\nOptions" in event_text("en", replace(ASKED, body="\n First.\n\nLast.\n\n"))
 
-    @pytest.mark.parametrize("kind", Kind)
+    @pytest.mark.parametrize("kind", EventKind)
     @pytest.mark.parametrize("lang", LANGUAGES)
     def test_tells_what_little_is_known(self, lang, kind):
-        text = writer(lang).story(Story(kind=kind))
+        text = formatter(lang).event_text(AlertEvent(kind=kind))
         assert is_one_frame(text)
         assert text.endswith("?[/title][/info]")
 
     def test_does_not_show_the_owner_that_airflow_has_for_nobody(self):
-        assert "担当" not in told("ja", replace(LOADED, owners=("airflow",)))
-        assert "\n担当: data-team\n" in told("ja", replace(LOADED, owners=("airflow", "data-team")))
+        assert "担当" not in event_text("ja", replace(LOADED, owners=("airflow",)))
+        assert "\n担当: data-team\n" in event_text("ja", replace(LOADED, owners=("airflow", "data-team")))
 
     def test_keeps_a_value_on_its_line(self):
-        story = replace(LOADED, run_id="a\nb\r\n  c", label="x\ny", log_url="https://l\n[info]")
-        text = told("en", story)
+        event = replace(LOADED, run_id="a\nb\r\n  c", label="x\ny", log_url="https://l\n[info]")
+        text = event_text("en", event)
         assert "\nRun: a b c\n" in text
         assert "[title]Task failed: x y[/title]" in text
         assert "Log: https://l [info]\nDetails" in text
 
     def test_shows_times_in_its_zone(self):
-        text = Writer(alert_catalog("en"), "America/New_York").story(LOADED)
+        text = AlertFormatter(alert_catalog("en"), "America/New_York").event_text(LOADED)
         assert "Logical date: 2026-11-22 10:00 (America/New_York)\n" in text
 
 
-class TestShortStory:
-    @pytest.mark.parametrize(
-        ("story", "japanese", "english"),
-        [
-            (
-                LOADED,
-                lines(
-                    "タスクが失敗しました: load",
-                    "RuntimeError: 受注テーブルを読めません SELECT COUNT(*) FROM orders",
-                    "ログ: https://airflow.example/log",
-                ),
-                lines(
-                    "Task failed: load",
-                    "RuntimeError: 受注テーブルを読めません SELECT COUNT(*) FROM orders",
-                    "Log: https://airflow.example/log",
-                ),
-            ),
-            (
-                replace(LOADED, error=None, killed=True, log_url=None),
-                lines(
-                    "タスクが失敗しました: load",
-                    "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
-                    "詳細: https://airflow.example/run",
-                ),
-                lines(
-                    "Task failed: load",
-                    "No error was reported; the worker may have been stopped or killed",
-                    "Details: https://airflow.example/run",
-                ),
-            ),
-            (
-                replace(ENDED, reason="timed_out", log_url=LOG),
-                "DAG の実行が失敗しました: daily_report\n理由: timed_out\n詳細: https://airflow.example/run",
-                "DAG run failed: daily_report\nReason: timed_out\nDetails: https://airflow.example/run",
-            ),
-            (
-                replace(ENDED, kind=Kind.RUN_SUCCESS, reason="success"),
-                "DAG の実行が成功しました: daily_report\n詳細: https://airflow.example/run",
-                "DAG run succeeded: daily_report\nDetails: https://airflow.example/run",
-            ),
-            (
-                replace(ENDED, kind=Kind.DEADLINE, deadline=str(DATE)),
-                lines(
-                    "DAG の実行が期限までに終わりませんでした: daily_report",
-                    "期限: 2026-11-23 00:00 (Asia/Tokyo)",
-                    "詳細: https://airflow.example/run",
-                ),
-                lines(
-                    "DAG run missed its deadline: daily_report",
-                    "Deadline: 2026-11-23 00:00 (Asia/Tokyo)",
-                    "Details: https://airflow.example/run",
-                ),
-            ),
-            (
-                Story(kind=Kind.SLA_MISS, dag_id=DAG, names=("load", "send")),
-                "SLA の時間内に終わりませんでした: daily_report\nタスク: load, send\n詳細: https://airflow.example/run",
-                "SLA missed: daily_report\nTasks: load, send\nDetails: https://airflow.example/run",
-            ),
-            (
-                ASKED,
-                "回答をお願いします: 11 月の受注を締めますか\n回答: https://airflow.example/answer",
-                "Your answer is needed: 11 月の受注を締めますか\nAnswer: https://airflow.example/answer",
-            ),
-        ],
-        ids=lambda value: value.kind.value if isinstance(value, Story) else "",
-    )
-    def test_tells_what_and_why_and_nothing_else(self, story, japanese, english):
-        assert told("ja", story, "short") == japanese
-        assert told("en", story, "short") == english
+def failed(name: str, index: int = -1, **more: Any) -> TaskFailure:
+    return TaskFailure(task_id=name, map_index=index, **{"error": f"E: {name}", "try_number": 1, "tries": 1, **more})
 
 
-def failed(name: str, index: int = -1, **more: Any) -> Entry:
-    return Entry(task_id=name, map_index=index, **{"error": f"E: {name}", "try_number": 1, "tries": 1, **more})
-
-
-def run(*details: Entry, others: Any = (), waiting: Any = (), **more: Any) -> RunPart:
-    return RunPart(
+def run(*details: TaskFailure, others: Any = (), waiting: Any = (), **more: Any) -> RunFailures:
+    return RunFailures(
         **{"run_id": RUN, "logical_date": DATE.isoformat(), "url": URL, **more},
         failed=[*(entry.key for entry in details if not entry.retrying), *others],
         retrying=[*(entry.key for entry in details if entry.retrying), *waiting],
@@ -382,41 +317,42 @@ def run(*details: Entry, others: Any = (), waiting: Any = (), **more: Any) -> Ru
     )
 
 
-def board(*runs: RunPart, **more: Any) -> Board:
-    return Board(runs={part.run_id: part for part in runs}, **more)
+def state(*runs: RunFailures, **more: Any) -> AlertMessageState:
+    return AlertMessageState(runs={part.run_id: part for part in runs}, **more)
 
 
-def shown(lang: str, what: Board, style: str = "full") -> str:
-    return plain(writer(lang, style).board(what, DAG))
+def state_text(lang: str, what: AlertMessageState) -> str:
+    return plain(formatter(lang).state_text(what, DAG))
 
 
 class TestBoard:
     def test_tells_one_failure_as_if_it_were_alone(self):
-        entry = Entry.of(LOADED, at=0.0)
+        entry = TaskFailure.from_event(LOADED, 0.0)
         assert entry is not None
-        what = board(run(entry))
-        assert shown("ja", what) == told("ja", LOADED)
-        assert shown("ja", board(run(replace(entry, killed=True)))) == told("ja", replace(LOADED, killed=True))
-        assert shown("en", what) == told("en", LOADED)
-        assert shown("en", what, "short") == told("en", LOADED, "short")
+        what = state(run(entry))
+        assert state_text("ja", what) == event_text("ja", LOADED)
+        assert state_text("ja", state(run(entry.model_copy(update={"lost_worker": True})))) == event_text(
+            "ja", replace(LOADED, lost_worker=True)
+        )
+        assert state_text("en", what) == event_text("en", LOADED)
 
     def test_tells_one_retry_as_if_it_were_alone(self):
-        story = replace(LOADED, kind=Kind.RETRY, try_number=1)
-        entry = Entry.of(story, at=0.0)
+        event = replace(LOADED, kind=EventKind.RETRY, try_number=1)
+        entry = TaskFailure.from_event(event, 0.0)
         assert entry is not None
-        assert shown("ja", board(run(entry))) == told("ja", story)
+        assert state_text("ja", state(run(entry))) == event_text("ja", event)
 
     def test_details_the_first_failures_and_names_the_others(self):
         details = [
             failed("load", 3, label="load [那覇]", tries=3, where="load.py, line 12, in load", log_url=LOG),
             failed("send", error="E: x\n  y", try_number=3, tries=3),
-            failed("clean", error=None, killed=True),
+            failed("clean", error=None, lost_worker=True),
             failed("copy"),
             failed("zip", error=None, try_number=None),
         ]
         others = [("load", 0), ("load", 1), ("load", 2), ("load", 7), ("load", 10), ("load", 9), ("stop", -1)]
-        what = board(run(*details, others=others), to="[To:1][To:2]", note="注")
-        assert shown("ja", what) == lines(
+        what = state(run(*details, others=others), mention_line="[To:1][To:2]", note="注")
+        assert state_text("ja", what) == lines(
             "[To:1][To:2]",
             "[info][title]12 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -431,7 +367,7 @@ class TestBoard:
             "詳細: https://airflow.example/run[/info]",
             "注",
         )
-        assert shown("en", what) == lines(
+        assert state_text("en", what) == lines(
             "[To:1][To:2]",
             "[info][title]12 tasks failed: daily_report[/title]" + f"Run: {RUN}",
             "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
@@ -459,26 +395,26 @@ class TestBoard:
         ],
     )
     def test_names_mapped_tasks_by_ranges(self, indexes, named):
-        what = board(run(others=[("load", index) for index in indexes], run_id="r", logical_date=None, url=None))
-        assert f"\nTasks: {named}[/info]" in shown("en", what)
+        what = state(run(others=[("load", index) for index in indexes], run_id="r", logical_date=None, url=None))
+        assert f"\nTasks: {named}[/info]" in state_text("en", what)
 
     def test_does_not_say_more_where_none_is_shown(self):
-        what = board(run(others=[("a", -1), ("b", -1)], url=None))
-        assert shown("ja", what).endswith("\nタスク: a, b[/info]")
-        assert shown("en", what).endswith("\nTasks: a, b[/info]")
+        what = state(run(others=[("a", -1), ("b", -1)], url=None))
+        assert state_text("ja", what).endswith("\nタスク: a, b[/info]")
+        assert state_text("en", what).endswith("\nTasks: a, b[/info]")
 
     def test_counts_one_task_as_one(self):
-        what = board(run(others=[("a", -1)], waiting=[("b", -1)]))
-        assert "[title]1 件のタスクが失敗しました: daily_report[/title]" in shown("ja", what)
-        assert "[title]1 task failed: daily_report[/title]" in shown("en", what)
-        waiting = board(run(waiting=[("b", -1)]))
-        assert "[title]1 件のタスクを再試行します: daily_report[/title]" in shown("ja", waiting)
-        assert "[title]1 task will be retried: daily_report[/title]" in shown("en", waiting)
+        what = state(run(others=[("a", -1)], waiting=[("b", -1)]))
+        assert "[title]1 件のタスクが失敗しました: daily_report[/title]" in state_text("ja", what)
+        assert "[title]1 task failed: daily_report[/title]" in state_text("en", what)
+        waiting = state(run(waiting=[("b", -1)]))
+        assert "[title]1 件のタスクを再試行します: daily_report[/title]" in state_text("ja", waiting)
+        assert "[title]1 task will be retried: daily_report[/title]" in state_text("en", waiting)
 
     def test_tells_of_many_retries(self):
         details = [failed("load", retrying=True, tries=3), failed("send", retrying=True, try_number=None, error=None)]
-        what = board(run(*details, waiting=[("map", 3), ("map", 4), ("zip", -1)]))
-        assert shown("ja", what) == lines(
+        what = state(run(*details, waiting=[("map", 3), ("map", 4), ("zip", -1)]))
+        assert state_text("ja", what) == lines(
             "[info][title]5 件のタスクを再試行します: daily_report[/title]" + f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "・load: E: load (3 回中 1 回目、再試行待ち)",
@@ -486,7 +422,7 @@ class TestBoard:
             "再試行待ち 3 件: map [3-4], zip",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert shown("en", what) == lines(
+        assert state_text("en", what) == lines(
             "[info][title]5 tasks will be retried: daily_report[/title]" + f"Run: {RUN}",
             "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
             "・load: E: load (try 1 of 3, will retry)",
@@ -496,8 +432,8 @@ class TestBoard:
         )
 
     def test_tells_that_the_run_has_failed(self):
-        what = board(run(failed("a"), failed("b"), ended="failed", reason="task_failure", seconds=4000.0))
-        assert shown("ja", what) == lines(
+        what = state(run(failed("a"), failed("b"), run_failed=True, reason="task_failure", seconds=4000.0))
+        assert state_text("ja", what) == lines(
             "[info][title]2 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "・a: E: a",
@@ -506,41 +442,41 @@ class TestBoard:
             "所要時間: 1 時間 6 分",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert shown("en", what).splitlines()[-3:] == [
+        assert state_text("en", what).splitlines()[-3:] == [
             "The run has failed (task_failure)",
             "Took: 1 h 6 min",
             "Details: https://airflow.example/run[/info]",
         ]
 
     def test_names_the_run_where_one_task_made_it_fail(self):
-        what = board(run(failed("a"), ended="failed"))
-        assert shown("ja", what) == lines(
+        what = state(run(failed("a"), run_failed=True))
+        assert state_text("ja", what) == lines(
             "[info][title]DAG の実行が失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "・a: E: a",
             "この実行は失敗に終わりました",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert "[title]DAG run failed: daily_report[/title]" in shown("en", what)
+        assert "[title]DAG run failed: daily_report[/title]" in state_text("en", what)
 
     def test_does_not_hide_that_the_run_failed_behind_a_retry(self):
-        text = shown("en", board(run(failed("a", retrying=True), ended="failed", reason="timed_out")))
+        text = state_text("en", state(run(failed("a", retrying=True), run_failed=True, reason="timed_out")))
         assert "[title]DAG run failed: daily_report[/title]" in text
         assert "・a: E: a (try 1 of 1, will retry)\nThe run has failed (timed_out)\n" in text
 
     def test_tells_of_a_run_without_failed_tasks(self):
-        what = board(run(ended="failed", reason="timed_out", seconds=3700.0))
-        story = replace(ENDED, reason="timed_out")
-        assert shown("ja", what) == told("ja", story)
-        assert shown("en", what) == told("en", story)
+        what = state(run(run_failed=True, reason="timed_out", seconds=3700.0))
+        event = replace(ENDED, reason="timed_out")
+        assert state_text("ja", what) == event_text("ja", event)
+        assert state_text("en", what) == event_text("en", event)
 
     def test_tells_of_several_runs(self):
-        what = board(
+        what = state(
             run(failed("a"), failed("b", retrying=True, tries=2), run_id="r1"),
-            run(others=[("c", -1), ("d", -1)], run_id="r2", logical_date=None, url=None, ended="failed"),
+            run(others=[("c", -1), ("d", -1)], run_id="r2", logical_date=None, url=None, run_failed=True),
             run(run_id="r3", logical_date=None, url=None),
         )
-        assert shown("ja", what) == lines(
+        assert state_text("ja", what) == lines(
             "[info][title]3 回の実行で失敗がありました: daily_report[/title]実行 ID: r1",
             "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
             "失敗したタスク: 1 件",
@@ -552,7 +488,7 @@ class TestBoard:
             "この実行は失敗に終わりました[hr]実行 ID: r3",
             "失敗したタスクは残っていません[/info]",
         )
-        assert shown("en", what) == lines(
+        assert state_text("en", what) == lines(
             "[info][title]Failures in 3 runs: daily_report[/title]Run: r1",
             "Logical date: 2026-11-23 00:00 (Asia/Tokyo)",
             "1 task failed",
@@ -567,66 +503,62 @@ class TestBoard:
 
     @pytest.mark.parametrize("more", [(), (run(run_id="r2"),)])
     def test_tells_that_nothing_is_failed_any_more(self, more):
-        what = board(run(), *more)
-        assert shown("ja", what).startswith("[info][title]失敗は解消しました: daily_report[/title]実行 ID: ")
-        assert shown("en", what).startswith("[info][title]Failures resolved: daily_report[/title]Run: ")
-        assert shown("ja", what).count("失敗したタスクは残っていません") == 1 + len(more)
-
-    def test_leaves_out_places_and_logs_where_it_is_to_be_short(self):
-        what = board(run(failed("a", where="a.py, line 1, in f", log_url=LOG), failed("b", log_url=LOG)))
-        assert shown("ja", what, "short") == lines(
-            "[info][title]2 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
-            "論理日付: 2026-11-23 00:00 (Asia/Tokyo)",
-            "・a: E: a",
-            "・b: E: b",
-            "詳細: https://airflow.example/run[/info]",
-        )
+        what = state(run(), *more)
+        assert state_text("ja", what).startswith("[info][title]失敗は解消しました: daily_report[/title]実行 ID: ")
+        assert state_text("en", what).startswith("[info][title]Failures resolved: daily_report[/title]Run: ")
+        assert state_text("ja", what).count("失敗したタスクは残っていません") == 1 + len(more)
 
     def test_takes_a_date_that_cannot_be_read_for_none(self):
         for date in ("", "yesterday", "2026-11-22T15:00:00"):
-            assert "Logical date" not in shown("en", board(run(failed("a"), failed("b"), logical_date=date)))
+            assert "Logical date" not in state_text("en", state(run(failed("a"), failed("b"), logical_date=date)))
 
 
 class TestBoardWithTextsOfTheAuthor:
     def test_says_what_the_author_has_written_of_each(self):
-        what = board(
+        what = state(
             run(
                 failed("a", text="[To:5]さん\na が遅れます"), failed("b"), failed("c", text="c も"), others=[("d", -1)]
             ),
-            to="[To:1]",
+            mention_line="[To:1]",
         )
-        assert shown("ja", what) == lines("[To:1]", "[To:5]さん", "a が遅れます", "・b: E: b", "c も", "ほか 1 件: d")
+        assert state_text("ja", what) == lines(
+            "[To:1]", "[To:5]さん", "a が遅れます", "・b: E: b", "c も", "ほか 1 件: d"
+        )
 
     def test_says_how_the_run_ended(self):
-        part = run(failed("a", text="a failed"), ended="failed", reason="task_failure", seconds=61.0)
-        assert shown("en", board(part)) == lines("a failed", "The run has failed (task_failure)", "Took: 1 min 1 s")
-        assert shown("en", board(replace(part, text="all over"))) == lines("a failed", "all over")
+        part = run(failed("a", text="a failed"), run_failed=True, reason="task_failure", seconds=61.0)
+        assert state_text("en", state(part)) == lines(
+            "a failed", "The run has failed (task_failure)", "Took: 1 min 1 s"
+        )
+        assert state_text("en", state(part.model_copy(update={"text": "all over"}))) == lines("a failed", "all over")
 
     def test_does_not_let_a_frame_that_is_not_closed_go_on(self):
-        text = writer("en").board(board(run(failed("a", text="[info]x"), failed("b", text="[/code][toall]"))), DAG)
+        text = formatter("en").state_text(
+            state(run(failed("a", text="[info]x"), failed("b", text="[/code][toall]"))), DAG
+        )
         assert is_whole(text)
         assert "[toall]" in text
-        assert is_whole(writer("en").board(board(run(ended="failed", text="[info][title]x")), DAG))
+        assert is_whole(formatter("en").state_text(state(run(run_failed=True, text="[info][title]x")), DAG))
 
 
 class TestRecovered:
     def test_heads_the_alert(self):
-        assert writer("ja").recovered_line(DATE, 7400) == (
+        assert formatter("ja").recovered_line(DATE, 7400) == (
             "復旧しました: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後"
         )
-        assert writer("en").recovered_line(DATE, 61) == (
+        assert formatter("en").recovered_line(DATE, 61) == (
             "Recovered: 2026-11-23 00:00 (Asia/Tokyo), 1 min 1 s after the first failure"
         )
 
     def test_answers_the_alert(self):
-        assert writer("ja").recovered(DAG, RUN, DATE, 7400, 3, URL) == lines(
+        assert formatter("ja").recovered_text(DAG, RUN, DATE, 7400, 3, URL) == lines(
             "[info][title]復旧しました: daily_report[/title]"
             "復旧日時: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後",
             f"実行 ID: {RUN}",
             "失敗した実行: 3 回",
             "詳細: https://airflow.example/run[/info]",
         )
-        assert writer("en").recovered(DAG, RUN, DATE, 7400, 3, URL) == lines(
+        assert formatter("en").recovered_text(DAG, RUN, DATE, 7400, 3, URL) == lines(
             "[info][title]Recovered: daily_report[/title]"
             "Recovered at: 2026-11-23 00:00 (Asia/Tokyo), 2 h 3 min after the first failure",
             f"Run: {RUN}",
@@ -635,7 +567,7 @@ class TestRecovered:
         )
 
     def test_does_not_count_one_run(self):
-        assert "Runs that failed" not in writer("en").recovered(DAG, RUN, DATE, 7400, 1, None)
+        assert "Runs that failed" not in formatter("en").recovered_text(DAG, RUN, DATE, 7400, 1, None)
 
 
 texts = st.lists(
@@ -649,8 +581,8 @@ numbers = st.none() | st.integers(0, 5)
 seconds = st.none() | st.floats(0, 1e7)
 several = st.lists(texts, max_size=3).map(tuple)
 some_story = st.builds(
-    Story,
-    kind=st.sampled_from(Kind),
+    AlertEvent,
+    kind=st.sampled_from(EventKind),
     dag_id=maybe,
     run_id=maybe,
     label=maybe,
@@ -659,25 +591,25 @@ some_story = st.builds(
     tries=numbers,
     seconds=seconds,
     error=maybe,
-    killed=st.booleans(),
+    lost_worker=st.booleans(),
     where=maybe,
     owners=several,
     log_url=maybe,
     reason=maybe,
     deadline=maybe,
-    names=several,
+    sla_tasks=several,
     subject=maybe,
     body=maybe,
     options=several,
     answer_url=maybe,
 )
 entries = st.builds(
-    Entry,
+    TaskFailure,
     task_id=texts,
     map_index=st.integers(-1, 3),
     label=maybe,
     error=maybe,
-    killed=st.booleans(),
+    lost_worker=st.booleans(),
     where=maybe,
     try_number=numbers,
     tries=numbers,
@@ -695,11 +627,11 @@ parts = st.builds(
     run_id=texts,
     logical_date=moments.map(str),
     url=maybe,
-    ended=st.none() | st.just("failed"),
+    run_failed=st.booleans(),
     reason=maybe,
     seconds=seconds,
-) | st.builds(run, run_id=texts, url=maybe, ended=st.none() | st.just("failed"), reason=maybe, others=keys)
-writers = st.builds(writer, st.sampled_from(LANGUAGES), st.sampled_from(("full", "short")))
+) | st.builds(run, run_id=texts, url=maybe, run_failed=st.booleans(), reason=maybe, others=keys)
+formatters = st.builds(formatter, st.sampled_from(LANGUAGES))
 
 _OURS = re.compile(r"(\[/?(?:info|title|code)\]|\[hr\])")
 
@@ -721,30 +653,28 @@ def check_harmless(text: str, *, frames: int, codes: int = 0, rules: int = 0) ->
 
 
 class TestHarmless:
-    @given(writers, some_story, maybe)
-    @example(writer("en"), Story(kind=Kind.RUN_FAILURE, reason="y", dag_id="("), ")")
-    def test_nothing_in_a_story_acts(self, writer, story, url):
-        full = writer.style == "full"
-        check_harmless(writer.story(story, url), frames=int(full), codes=1)
+    @given(formatters, some_story, maybe)
+    @example(formatter("en"), AlertEvent(kind=EventKind.RUN_FAILURE, reason="y", dag_id="("), ")")
+    def test_nothing_in_a_story_acts(self, formatter, event, url):
+        check_harmless(formatter.event_text(event, url), frames=1, codes=1)
 
-    @given(writers, st.lists(parts, min_size=1, max_size=3), texts, texts)
+    @given(formatters, st.lists(parts, min_size=1, max_size=3), texts, texts)
     # What is harmless in itself becomes an emoticon between parentheses.
-    @example(writer("en"), [run(failed("a"), failed("b"), ended="failed", reason="y")], "", "")
-    def test_nothing_on_a_board_acts(self, writer, runs, note, dag_id):
-        what = board(*runs, note=note)
-        text = writer.board(what, dag_id)
-        framed = text.startswith("[info]")
-        check_harmless(text, frames=int(framed), codes=1, rules=max(text.count("[hr]"), 0))
+    @example(formatter("en"), [run(failed("a"), failed("b"), run_failed=True, reason="y")], "", "")
+    def test_nothing_on_a_board_acts(self, formatter, runs, note, dag_id):
+        what = state(*runs, note=note)
+        text = formatter.state_text(what, dag_id)
+        assert text.startswith("[info]")
+        check_harmless(text, frames=1, codes=1, rules=text.count("[hr]"))
         assert text.count("[hr]") == (len(what.runs) - 1)
-        assert framed or writer.style == "short"
 
-    @given(writers, texts, texts, maybe)
-    def test_nothing_in_a_recovery_acts(self, writer, dag_id, run_id, url):
-        check_harmless(writer.recovered(dag_id, run_id, DATE, 5.0, 2, url), frames=1)
-        check_harmless(writer.recovered_line(DATE, 5.0), frames=0)
+    @given(formatters, texts, texts, maybe)
+    def test_nothing_in_a_recovery_acts(self, formatter, dag_id, run_id, url):
+        check_harmless(formatter.recovered_text(dag_id, run_id, DATE, 5.0, 2, url), frames=1)
+        check_harmless(formatter.recovered_line(DATE, 5.0), frames=0)
 
     def test_an_emoticon_does_not_arise_between_two_texts(self):
-        text = writer("en").board(board(run(failed("a"), failed("b"), ended="failed", reason="y")), DAG)
+        text = formatter("en").state_text(state(run(failed("a"), failed("b"), run_failed=True, reason="y")), DAG)
         assert f"The run has failed ({BREAK}y)" in text
 
 
@@ -754,7 +684,7 @@ class TestLength:
     @pytest.mark.parametrize("lang", LANGUAGES)
     def test_shows_the_beginning_and_the_end_of_a_long_error(self, lang):
         assert len(self.HUGE) > 100_000
-        text = writer(lang).story(replace(LOADED, error=self.HUGE), URL)
+        text = formatter(lang).event_text(replace(LOADED, error=self.HUGE), URL)
         check_harmless(text, frames=1, codes=1)
         assert 2000 < len(text) < 4000
         assert {"ja": " 文字省略) …", "en": " characters left out) …"}[lang] in text
@@ -762,23 +692,23 @@ class TestLength:
 
     @pytest.mark.parametrize("name", ["dag_id", "run_id", "label", "where", "log_url", "reason", "deadline", "subject"])
     def test_bears_any_name_however_long(self, name):
-        for kind in Kind:
-            text = writer("ja").story(replace(LOADED, kind=kind, **{name: "[x" * 50_000}), "[y" * 50_000)
+        for kind in EventKind:
+            text = formatter("ja").event_text(replace(LOADED, kind=kind, **{name: "[x" * 50_000}), "[y" * 50_000)
             check_harmless(text, frames=1, codes=1)
             assert len(text) < 12_000
 
     def test_bears_thousands_of_owners_names_and_options(self):
         many = tuple(f"name-{number}" for number in range(20_000))
-        for kind in Kind:
-            story = replace(LOADED, kind=kind, owners=many, names=many, options=many, body=self.HUGE)
-            check_harmless(writer("ja").story(story), frames=1, codes=1)
+        for kind in EventKind:
+            event = replace(LOADED, kind=kind, owners=many, sla_tasks=many, options=many, body=self.HUGE)
+            check_harmless(formatter("ja").event_text(event), frames=1, codes=1)
 
     @pytest.mark.parametrize("lang", LANGUAGES)
     def test_names_the_first_and_the_last_of_thousands(self, lang):
         details = [failed(f"t{number}", error=self.HUGE, where="w" * 5000, log_url="u" * 5000) for number in range(5)]
         others = [(f"task_{number}", -1) for number in range(5000)]
         waiting = [(f"retry_{number}", number) for number in range(5000)]
-        text = writer(lang).board(board(run(*details, others=others, waiting=waiting)), DAG)
+        text = formatter(lang).state_text(state(run(*details, others=others, waiting=waiting)), DAG)
         check_harmless(text, frames=1)
         assert len(text) < 40_000
         assert all(
@@ -789,8 +719,8 @@ class TestLength:
 
     def test_cuts_out_the_middle_of_many_runs(self):
         many = [(f"task_{number}", -1) for number in range(5000)]
-        what = board(*(run(others=many, run_id=f"r{number}") for number in range(40)), to="[To:1]")
-        text = writer("ja").board(what, DAG)
+        what = state(*(run(others=many, run_id=f"r{number}") for number in range(40)), mention_line="[To:1]")
+        text = formatter("ja").state_text(what, DAG)
         assert len(text) <= MAX_BODY
         assert is_whole(text)
         assert text.startswith("[To:1]\n[info][title]40 回の実行で失敗がありました: daily_report[/title]実行 ID: r0\n")

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.alerts.mentions import (
-    People,
-    as_notation,
+    ResolvedMentions,
     needs_members,
     owner_names,
     parse_mentions,
-    resolve,
+    resolve_mentions,
+    to_notation,
 )
 from airflow_provider_chatwork.api import notation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
@@ -147,115 +147,121 @@ class TestResolve:
         ],
     )
     def test_finds_a_member_however_it_is_written(self, mention):
-        assert resolve([mention], members=ROOM) == People(accounts=((11, "山田 太郎"),))
+        assert resolve_mentions([mention], members=ROOM) == ResolvedMentions(accounts=((11, "山田 太郎"),))
 
     @pytest.mark.parametrize("mention", ["山田", "yama", "太郎", "yamada2", "さん", "@", "\u200b", "開発", "None さん"])
     def test_guesses_nobody(self, mention):
-        assert resolve([mention], members=ROOM) == People(unknown=(mention,))
+        assert resolve_mentions([mention], members=ROOM) == ResolvedMentions(unknown=(mention,))
 
     def test_never_finds_a_member_by_a_field_that_is_empty(self):
-        assert resolve(["@example.com", "@"], members=[member(1, "", "")]).accounts == ()
+        assert resolve_mentions(["@example.com", "@"], members=[member(1, "", "")]).accounts == ()
 
     def test_finds_a_member_whose_whole_name_is_an_honorific(self):
-        assert resolve(["さん"], members=[member(1, "さん")]).account_ids == (1,)
+        assert resolve_mentions(["さん"], members=[member(1, "さん")]).account_ids == (1,)
 
     def test_finds_a_member_whose_name_ends_in_an_honorific(self):
-        assert resolve(["佐藤"], members=[member(1, "佐藤さん")]).account_ids == (1,)
+        assert resolve_mentions(["佐藤"], members=[member(1, "佐藤さん")]).account_ids == (1,)
 
     def test_keeps_the_order_and_calls_each_once(self):
-        people = resolve(["hanako", 11, "佐藤花子", "yamada@example.com", 12], members=ROOM)
-        assert people == People(accounts=((12, "佐藤花子"), (11, "山田 太郎")))
+        people = resolve_mentions(["hanako", 11, "佐藤花子", "yamada@example.com", 12], members=ROOM)
+        assert people == ResolvedMentions(accounts=((12, "佐藤花子"), (11, "山田 太郎")))
         assert people.account_ids == (12, 11)
 
     def test_takes_a_name_with_a_comma_from_a_list(self):
-        assert resolve(["Smith, John"], members=ROOM).account_ids == (13,)
+        assert resolve_mentions(["Smith, John"], members=ROOM).account_ids == (13,)
 
     def test_takes_a_rendered_text(self):
-        assert resolve("yamada, 12, toall, x", members=ROOM) == People(
+        assert resolve_mentions("yamada, 12, toall, x", members=ROOM) == ResolvedMentions(
             accounts=((11, "山田 太郎"), (12, "佐藤花子")), everybody=True, unknown=("x",)
         )
 
     def test_does_not_call_an_account_that_is_not_in_the_room(self):
-        assert resolve([99, 11, "99"], members=ROOM) == People(accounts=((11, "山田 太郎"),), unknown=("99",))
+        assert resolve_mentions([99, 11, "99"], members=ROOM) == ResolvedMentions(
+            accounts=((11, "山田 太郎"),), unknown=("99",)
+        )
 
     def test_does_not_choose_between_namesakes(self):
-        assert resolve(["佐藤"], members=[member(1, "佐藤"), member(2, "佐 藤")]) == People(unknown=("佐藤",))
+        assert resolve_mentions(["佐藤"], members=[member(1, "佐藤"), member(2, "佐 藤")]) == ResolvedMentions(
+            unknown=("佐藤",)
+        )
 
     def test_does_not_choose_between_a_name_and_a_handle(self):
-        assert resolve(["sato"], members=[member(1, "Sato"), member(2, "x", "sato")]).unknown == ("sato",)
+        assert resolve_mentions(["sato"], members=[member(1, "Sato"), member(2, "x", "sato")]).unknown == ("sato",)
 
     def test_takes_a_member_that_is_listed_twice_for_one(self):
-        assert resolve(["yamada"], members=[YAMADA, YAMADA]).account_ids == (11,)
+        assert resolve_mentions(["yamada"], members=[YAMADA, YAMADA]).account_ids == (11,)
 
     def test_takes_a_whole_address_before_its_first_part(self):
         members = [member(1, "x", "ken"), member(2, "ken@example.com"), member(3, "y", "mai"), member(4, "mai@a.jp")]
-        assert resolve(["ken@example.com", "mai@a.jp"], members=members).account_ids == (2, 4)
+        assert resolve_mentions(["ken@example.com", "mai@a.jp"], members=members).account_ids == (2, 4)
 
     def test_takes_the_handle_of_an_address_before_a_name(self):
         members = [member(1, "ken"), member(2, "x", "ken")]
-        assert resolve(["ken@example.com"], members=members).account_ids == (2,)
+        assert resolve_mentions(["ken@example.com"], members=members).account_ids == (2,)
 
     def test_does_not_choose_between_namesakes_of_an_address(self):
-        assert resolve(["ken@a.jp"], members=[member(1, "ken"), member(2, "Ken")]).unknown == ("ken@a.jp",)
+        assert resolve_mentions(["ken@a.jp"], members=[member(1, "ken"), member(2, "Ken")]).unknown == ("ken@a.jp",)
 
     def test_does_not_fall_back_to_a_weaker_match_where_a_better_one_is_ambiguous(self):
         members = [member(1, "ken@a.jp"), member(2, "Ken@a.jp"), member(3, "x", "ken")]
-        assert resolve(["ken@a.jp"], members=members).unknown == ("ken@a.jp",)
+        assert resolve_mentions(["ken@a.jp"], members=members).unknown == ("ken@a.jp",)
 
     def test_puts_each_owner_where_the_owner_is_mentioned(self):
-        people = resolve([13, "owner", 11], owners=["yamada, hanako", "nobody"], members=ROOM)
+        people = resolve_mentions([13, "owner", 11], owners=["yamada, hanako", "nobody"], members=ROOM)
         assert people.account_ids == (13, 11, 12)
         assert people.unknown == ("nobody",)
 
     @pytest.mark.parametrize("owner", ["airflow", "Airflow", " airflow "])
     def test_calls_nobody_for_the_default_owner(self, owner):
-        assert resolve(["owner"], owners=[owner], members=[member(1, "airflow")]) == People()
+        assert resolve_mentions(["owner"], owners=[owner], members=[member(1, "airflow")]) == ResolvedMentions()
 
     def test_calls_an_account_named_airflow_if_it_is_mentioned(self):
-        assert resolve(["airflow"], members=[member(1, "airflow")]).account_ids == (1,)
+        assert resolve_mentions(["airflow"], members=[member(1, "airflow")]).account_ids == (1,)
 
     @pytest.mark.parametrize("owner", ["toall", "[toall]", "owner", "-5", "0", "9" * 19])
     def test_lets_no_owner_call_everybody_or_be_an_error(self, owner):
-        assert resolve(["owner"], owners=[owner], members=ROOM) == People(unknown=(owner,))
+        assert resolve_mentions(["owner"], owners=[owner], members=ROOM) == ResolvedMentions(unknown=(owner,))
 
     def test_leaves_owners_alone_that_are_not_mentioned(self):
-        assert resolve([12], owners=["yamada"], members=ROOM).account_ids == (12,)
+        assert resolve_mentions([12], owners=["yamada"], members=ROOM).account_ids == (12,)
 
     def test_takes_ids_as_given_where_the_members_are_not_known(self):
-        assert resolve(["99", "toall", "yamada", "owner"], owners=["11", "sato"]) == People(
+        assert resolve_mentions(["99", "toall", "yamada", "owner"], owners=["11", "sato"]) == ResolvedMentions(
             accounts=((99, None), (11, None)), everybody=True, unknown=("yamada", "sato")
         )
 
     def test_knows_nobody_in_an_empty_room(self):
-        assert resolve([11], members=[]) == People(unknown=("11",))
+        assert resolve_mentions([11], members=[]) == ResolvedMentions(unknown=("11",))
 
     def test_can_do_with_what_chatwork_left_out(self):
-        assert resolve([5, "x"], members=[{"account_id": 5}]) == People(accounts=((5, ""),), unknown=("x",))
+        assert resolve_mentions([5, "x"], members=[{"account_id": 5}]) == ResolvedMentions(
+            accounts=((5, ""),), unknown=("x",)
+        )
 
     def test_refuses_what_is_nobody(self):
         with refused():
-            resolve([True], members=ROOM)
+            resolve_mentions([True], members=ROOM)
 
 
 class TestAsNotation:
     @pytest.mark.parametrize(
         ("people", "text"),
         [
-            (People(), ""),
-            (People(unknown=("x",)), ""),
-            (People(everybody=True), "[toall]"),
-            (People(accounts=((1, None), (2, None))), "[To:1][To:2]"),
-            (People(accounts=((1, "山田"), (2, "佐藤"))), "[To:1] 山田\n[To:2] 佐藤"),
-            (People(accounts=((1, ""), (2, "佐藤"))), "[To:1]\n[To:2] 佐藤"),
-            (People(accounts=((1, "山田"),), everybody=True), "[toall]\n[To:1] 山田"),
+            (ResolvedMentions(), ""),
+            (ResolvedMentions(unknown=("x",)), ""),
+            (ResolvedMentions(everybody=True), "[toall]"),
+            (ResolvedMentions(accounts=((1, None), (2, None))), "[To:1][To:2]"),
+            (ResolvedMentions(accounts=((1, "山田"), (2, "佐藤"))), "[To:1] 山田\n[To:2] 佐藤"),
+            (ResolvedMentions(accounts=((1, ""), (2, "佐藤"))), "[To:1]\n[To:2] 佐藤"),
+            (ResolvedMentions(accounts=((1, "山田"),), everybody=True), "[toall]\n[To:1] 山田"),
         ],
     )
     def test_calls_everyone_who_is_meant(self, people, text):
-        assert as_notation(people) == text
+        assert to_notation(people) == text
 
     def test_lets_nothing_in_a_name_act(self):
         name = "[toall]\n[To:9] (*)"
-        text = as_notation(People(accounts=((1, name),)))
+        text = to_notation(ResolvedMentions(accounts=((1, name),)))
         assert "[toall]" not in text
         assert "[To:9]" not in text
         assert text == f"[To:1] {notation.safe(name)}".replace("\n", " ")

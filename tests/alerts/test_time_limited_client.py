@@ -1,19 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Generator
+import gc
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.time_limited_client import AsyncLine, Budget, Line
-from airflow_provider_chatwork.api.call import HttpRequest
+from airflow_provider_chatwork.alerts.time_limited_client import (
+    TimeLimit,
+    async_time_limited_client,
+    time_limited_client,
+)
+from airflow_provider_chatwork.api.call import CallFlow, HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNetworkError, ChatworkRateLimitError
 from airflow_provider_chatwork.api.retry import RetryPolicy
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
-from tests.alerts.memory import Clock
+from tests.alerts.in_memory_airflow import Clock
 
 ME = api.account.get_me
 
@@ -24,101 +29,64 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def budget(clock: Clock) -> Budget:
-    return Budget(20.0, clock)
+def time_limit(clock: Clock) -> TimeLimit:
+    return TimeLimit(20.0, clock)
 
 
 @pytest.fixture
 def settings(sandbox: ServedSandbox) -> Settings:
-    """Those of somebody with a lot of patience."""
+    """Settings with long waits."""
     return Settings(token=sandbox.token, base_url=sandbox.address.api, max_wait=300.0)
 
 
-def busy(sandbox: ServedSandbox, **more: Any) -> None:
-    """Let Chatwork say that a room has had enough for the next ten seconds."""
+def limit_rate(sandbox: ServedSandbox, **more: Any) -> None:
+    """Let Chatwork refuse requests with a rate limit of ten seconds."""
     sandbox.add_fault(
         Fault("status", status=429, body={"errors": ["Rate limit for message posting per room exceeded."]}, **more)
     )
 
 
-class TestBudget:
-    def test_runs_out(self, budget, clock):
-        assert budget.left == 20.0
+class TestTimeLimit:
+    def test_the_time_left_ends_at_zero(self, time_limit, clock):
+        assert time_limit.left == 20.0
         clock.sleep(15)
-        assert budget.left == 5.0
+        assert time_limit.left == 5.0
         clock.sleep(15)
-        assert budget.left == 0.0
+        assert time_limit.left == 0.0
 
-    def test_goes_by_a_clock_of_its_own(self):
-        assert 0 < Budget(20.0).left <= 20.0
-        assert Budget(0.0).left == 0.0
+    def test_the_default_clock_is_monotonic(self):
+        assert 0 < TimeLimit(20.0).left <= 20.0
+        assert TimeLimit(0.0).left == 0.0
 
 
-class TestHurried:
+class TestLimitRequest:
     @pytest.mark.parametrize(
         ("own", "passed", "timeout"),
         [(20.0, 0, 7.0), (3.0, 0, 3.0), (60.0, 15, 5.0), (20.0, 19.5, 0.5)],
-        ids=["no more than half of it", "what the connection says", "what is left", "the last half second"],
+        ids=["the read timeout", "the timeout of the connection", "the time left", "the last half second"],
     )
-    def test_gives_a_request_no_more_time_than_is_left(self, budget, clock, own, passed, timeout):
+    def test_the_timeout_is_within_the_time_left(self, time_limit, clock, own, passed, timeout):
         clock.sleep(passed)
         request = HttpRequest("GET", "http://localhost/v2/me", {"accept": "x"}, b"body", own)
-        hurried = budget.hurried(request)
-        assert hurried.timeout == timeout
-        assert (hurried.method, hurried.url, hurried.headers, hurried.body) == (
-            *(request.method, request.url),
-            *(request.headers, request.body),
-        )
+        assert time_limit.limit_request(request) == replace(request, timeout=timeout)
 
-    def test_lets_no_request_begin_after_the_end(self, budget, clock):
+    def test_no_request_is_sent_after_the_end(self, time_limit, clock):
         clock.sleep(20)
-        with pytest.raises(ChatworkNetworkError, match="the time that an alert may take is over") as raised:
-            budget.hurried(HttpRequest("GET", "http://localhost/v2/me", {}))
+        with pytest.raises(ChatworkNetworkError, match="the time limit of the alert is over") as raised:
+            time_limit.limit_request(HttpRequest("GET", "http://localhost/v2/me", {}))
         assert raised.value.sent is False
 
 
-class TestHurry:
+class TestLimitPolicy:
     @pytest.mark.parametrize(("max_wait", "passed", "waits"), [(300.0, 0, 20.0), (300.0, 15, 5.0), (3.0, 0, 3.0)])
-    def test_leaves_no_more_patience_than_time(self, budget, clock, max_wait, passed, waits):
+    def test_waits_are_within_the_time_left(self, time_limit, clock, max_wait, passed, waits):
         clock.sleep(passed)
-        policy = RetryPolicy(max_wait=1000.0, tries=4)
-        hurried = budget.hurry(policy, Settings(token="t", max_wait=max_wait))
-        assert hurried.max_wait == waits
-        assert hurried.tries == 4
+        policy = time_limit.limit_policy(Settings(token="t", max_wait=max_wait))
+        assert policy == RetryPolicy(max_wait=waits)
 
 
-class TestLine:
-    def test_sends_calls(self, settings, budget, sandbox):
-        line = Line(settings, budget)
-        assert line.run(ME())["account_id"] == company.BOT
-        assert line.settings is settings
-
-    def test_begins_no_call_after_the_end(self, settings, budget, clock, sandbox):
-        line = Line(settings, budget)
-        clock.sleep(20)
-        with pytest.raises(ChatworkNetworkError, match="is over"):
-            line.run(ME())
-        assert sandbox.requests == []
-
-    def test_waits_for_nothing_that_comes_after_the_end(self, settings, budget, clock, sandbox):
-        clock.sleep(15)
-        busy(sandbox)
-        with pytest.raises(ChatworkRateLimitError) as raised:
-            Line(settings, budget).run(ME())
-        assert raised.value.retry_after == 10.0
-        assert len(sandbox.requests) == 1
-
-    def test_has_less_patience_for_each_further_call(self, settings, budget, clock, sandbox):
-        line = Line(settings, budget)
-        line.run(ME())
-        clock.sleep(15)
-        busy(sandbox)
-        with pytest.raises(ChatworkRateLimitError):
-            line.run(ME())
-
-
-def steps(clock: Clock) -> Generator[Any, Any, int]:
-    """Two calls, the first of which takes a while."""
+def two_calls(clock: Clock) -> CallFlow[int]:
+    """Two calls, the first of which takes 15 seconds. The result is the account id if the second is refused."""
     me = yield ME()
     clock.sleep(15)
     try:
@@ -128,50 +96,65 @@ def steps(clock: Clock) -> Generator[Any, Any, int]:
     return 0
 
 
-class TestFollow:
-    def test_has_less_patience_for_each_further_step(self, settings, budget, clock, sandbox):
-        busy(sandbox, after=1)
-        assert Line(settings, budget).run_flow(steps(clock)) == company.BOT
+class TestTimeLimitedClient:
+    def test_a_call_is_sent(self, settings, time_limit, sandbox):
+        client = time_limited_client(settings, time_limit)
+        assert client.run(ME())["account_id"] == company.BOT
+        assert client.settings is settings
 
-    async def test_has_less_patience_for_each_further_step_in_an_event_loop(self, settings, budget, clock, sandbox):
-        busy(sandbox, after=1)
-        line = AsyncLine(settings, budget)
-        try:
-            assert await line.run_flow(steps(clock)) == company.BOT
-        finally:
-            await line.close()
-
-
-class TestAsyncLine:
-    async def test_sends_calls(self, settings, budget):
-        line = AsyncLine(settings, budget)
-        try:
-            assert (await line.run(ME()))["account_id"] == company.BOT
-            assert line.settings is settings
-        finally:
-            await line.close()
-
-    async def test_begins_no_call_after_the_end(self, settings, budget, clock, sandbox):
-        line = AsyncLine(settings, budget)
+    def test_no_call_is_sent_after_the_end(self, settings, time_limit, clock, sandbox):
+        client = time_limited_client(settings, time_limit)
         clock.sleep(20)
         with pytest.raises(ChatworkNetworkError, match="is over"):
-            await line.run(ME())
+            client.run(ME())
         assert sandbox.requests == []
-        await line.close()
 
-    async def test_can_be_closed_before_it_was_used_and_twice(self, settings, budget):
-        line = AsyncLine(settings, budget)
-        await line.close()
-        await line.run(ME())
-        await line.close()
-        await line.close()
+    def test_a_rate_limit_beyond_the_end_is_not_waited_for(self, settings, time_limit, clock, sandbox):
+        clock.sleep(15)
+        limit_rate(sandbox)
+        with pytest.raises(ChatworkRateLimitError) as raised:
+            time_limited_client(settings, time_limit).run(ME())
+        assert raised.value.retry_after == 10.0
+        assert len(sandbox.requests) == 1
 
-    async def test_leaves_no_connection_behind(self, settings, budget, recwarn):
-        import gc
+    def test_each_further_call_has_less_time(self, settings, time_limit, clock, sandbox):
+        client = time_limited_client(settings, time_limit)
+        client.run(ME())
+        clock.sleep(15)
+        limit_rate(sandbox)
+        with pytest.raises(ChatworkRateLimitError):
+            client.run(ME())
 
-        line = AsyncLine(settings, budget)
-        await line.run(ME())
-        await line.close()
-        del line
+    def test_each_further_call_of_a_flow_has_less_time(self, settings, time_limit, clock, sandbox):
+        limit_rate(sandbox, after=1)
+        assert time_limited_client(settings, time_limit).run_flow(two_calls(clock)) == company.BOT
+
+
+class TestAsyncTimeLimitedClient:
+    async def test_a_call_is_sent(self, settings, time_limit):
+        async with async_time_limited_client(settings, time_limit) as client:
+            assert (await client.run(ME()))["account_id"] == company.BOT
+            assert client.settings is settings
+
+    async def test_no_call_is_sent_after_the_end(self, settings, time_limit, clock, sandbox):
+        async with async_time_limited_client(settings, time_limit) as client:
+            clock.sleep(20)
+            with pytest.raises(ChatworkNetworkError, match="is over"):
+                await client.run(ME())
+        assert sandbox.requests == []
+
+    async def test_each_further_call_of_a_flow_has_less_time(self, settings, time_limit, clock, sandbox):
+        limit_rate(sandbox, after=1)
+        async with async_time_limited_client(settings, time_limit) as client:
+            assert await client.run_flow(two_calls(clock)) == company.BOT
+
+    async def test_it_can_be_closed_unused(self, settings, time_limit):
+        async with async_time_limited_client(settings, time_limit):
+            pass
+
+    async def test_no_connection_stays_open(self, settings, time_limit, recwarn):
+        async with async_time_limited_client(settings, time_limit) as client:
+            await client.run(ME())
+        del client
         gc.collect()
         assert [str(warning.message) for warning in recwarn] == []

@@ -184,7 +184,7 @@ def _leaves_time(quiet: QuietHours, business_days_only: bool) -> bool:
     # When quiet hours end, a day is open unless it is closed as a whole.
     monday = datetime.fromisoformat(f"2024-01-01T{quiet.end or '00:00'}+00:00")
     days = 5 if business_days_only else 7
-    return any(not quiet.applies("info", monday + timedelta(days=day)) for day in range(days))
+    return any(not quiet.contains(monday + timedelta(days=day)) for day in range(days))
 
 
 def _count(parameter: str, value: object) -> int:

@@ -134,8 +134,6 @@ class TestADagFile:
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         assert sorted(done.stdout.split()) == [
             "airflow_provider_chatwork",
-            "airflow_provider_chatwork.alerts",
-            "airflow_provider_chatwork.alerts.severity",
             "airflow_provider_chatwork.api",
             "airflow_provider_chatwork.api.errors",
             "airflow_provider_chatwork.api.validation",
