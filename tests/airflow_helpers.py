@@ -1,4 +1,4 @@
-"""What the tests of the Airflow side share: connections, what a task's context holds, and whole runs of DAGs."""
+"""Helpers for tests that need Airflow: connections, task contexts and DAG runs."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ VERSION = tuple(int(part) for part in __version__.split(".")[:2])
 
 
 @pytest.fixture(scope="session")
-def one_server() -> Iterator[ServedSandbox]:
-    """A sandbox behind a port for the whole run: the fifth of a second it takes to stop one adds up in tables."""
+def shared_sandbox() -> Iterator[ServedSandbox]:
+    """A sandbox that is served during the whole test session, because stopping a server takes 0.2 seconds."""
     sandbox = ServedSandbox()
     with serve(sandbox) as sandbox.address:
         yield sandbox
 
 
 @pytest.fixture
-def sandbox(one_server: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> ServedSandbox:
-    """What ``chatwork_sandbox`` is, on a server shared with other tests, and with a connection without patience."""
-    one_server.clock = time.time
-    one_server.reset()
-    one_server.limits = Limits()
-    one_server.complete_tasks_after = None
-    one_server.task_notices = True
-    connect(monkeypatch, one_server)
-    return one_server
+def sandbox(shared_sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> ServedSandbox:
+    """The shared sandbox, reset for this test. The default connection has ``max_wait`` 0."""
+    shared_sandbox.clock = time.time
+    shared_sandbox.reset()
+    shared_sandbox.limits = Limits()
+    shared_sandbox.complete_tasks_after = None
+    shared_sandbox.task_notices = True
+    connect(monkeypatch, shared_sandbox)
+    return shared_sandbox
 
 
 def connect(
@@ -50,7 +50,7 @@ def connect(
     token: str | None = None,
     **extra: Any,
 ) -> None:
-    """Let a connection lead to the sandbox. It has no patience for waits, unless it is given some."""
+    """Set the environment variable of a connection to the sandbox, with ``max_wait`` 0 unless given."""
     connection = {
         "conn_type": "chatwork",
         "host": sandbox.address.api,
@@ -62,7 +62,7 @@ def connect(
 
 @dataclass
 class FakeTaskInstance:
-    """A task instance as far as operators and sensors know it."""
+    """The part of a task instance that operators and sensors use."""
 
     dag_id: str = "report"
     task_id: str = "tell"
@@ -76,7 +76,7 @@ class FakeTaskInstance:
     waiting_since: datetime | None = None
 
     def xcom_push(self, key: str, value: Any) -> None:
-        # As strict as the real one: what is no plain JSON does not come out as it went in.
+        # The value must be plain JSON, as in Airflow.
         self.xcoms[key] = json.loads(json.dumps(value))
         assert self.xcoms[key] == value
 
@@ -85,45 +85,45 @@ class FakeTaskInstance:
 
 
 class FakeStore:
-    """The state store of one task instance, as ``TaskStateStoreAccessor`` of Airflow 3.3 behaves."""
+    """A state store of one task instance with the interface of Airflow 3.3's ``TaskStateStoreAccessor``."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
+        self.values: dict[str, str] = {}
 
     def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self.kept[key]) if key in self.kept else default
+        return json.loads(self.values[key]) if key in self.values else default
 
     def set(self, key: str, value: Any, *, retention: timedelta | None = None) -> None:
         if value is None:
             raise ValueError("Cannot set value as None")
-        self.kept[key] = json.dumps(value)
+        self.values[key] = json.dumps(value)
 
     def delete(self, key: str) -> None:
-        self.kept.pop(key, None)
+        self.values.pop(key, None)
 
 
 def context(**more: Any) -> Any:
-    """The context of a task, with a task instance."""
+    """Return a task context with a task instance."""
     return {"ti": FakeTaskInstance(), **more}
 
 
 def new_dag(dag_id: str, **kwargs: Any) -> Any:
-    """A DAG that runs when told to."""
+    """Return a DAG without a schedule."""
     from airflow.providers.common.compat.sdk import DAG
 
     return DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), **kwargs)
 
 
 def render(operator: Any, **values: Any) -> Any:
-    """Render an operator's fields as the worker does before it executes, and return it."""
+    """Render the template fields of an operator, as a worker does, and return the operator."""
     operator.render_template_fields({"dag": operator.dag if operator.has_dag() else None, **values})
     return operator
 
 
 def run_dag(dag: Any, monkeypatch: pytest.MonkeyPatch, empty_folder: os.PathLike[str], **kwargs: Any) -> Any:
-    """Run a DAG that is in no file with ``dag.test()``, and return its run. It needs the fixture ``db``.
+    """Run a DAG that has no file with ``dag.test()`` and return its run. This needs the fixture ``db``.
 
-    :param empty_folder: stands for the DAGs folder, which Airflow would read as a whole on every run.
+    :param empty_folder: used as the DAGs folder; Airflow reads all its files on every run.
     """
     bundle = {
         "name": "dags-folder",
@@ -132,17 +132,17 @@ def run_dag(dag: Any, monkeypatch: pytest.MonkeyPatch, empty_folder: os.PathLike
     }
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
     if VERSION < (3, 0):
-        # Its default for unit tests is one that SQLite cannot serve.
+        # The default executor of the unit test mode does not work with SQLite.
         monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
     if VERSION >= (3, 0):
-        # Airflow 3.0 to 3.2 would build a new one for each task, which takes seconds.
+        # Airflow 3.0 to 3.2 create a new one for each task, which takes seconds.
         monkeypatch.setattr("airflow.sdk.execution_time.supervisor.in_process_api_server", _execution_api)
     with warnings.catch_warnings():
-        # What Airflow's own parts have to tell each other is not this provider's business.
+        # Warnings of Airflow's own code are no errors here.
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", module="airflow_provider_chatwork")
         if VERSION >= (3, 1):
-            _announce(dag)
+            _register(dag)
         return dag.test(**kwargs)
 
 
@@ -153,8 +153,8 @@ def _execution_api() -> Any:
     return InProcessExecutionAPI()
 
 
-def _announce(dag: Any) -> None:
-    """Tell the database of the DAG, which Airflow would look for in the files of the DAGs folder."""
+def _register(dag: Any) -> None:
+    """Write the DAG to the database; Airflow would search it in the files of the DAGs folder."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
 
     if VERSION >= (3, 2):

@@ -1,4 +1,4 @@
-"""What holds for every test: an Airflow of its own, no internet, a database for those who ask for one."""
+"""Settings and fixtures of all tests: a temporary Airflow home, no internet, a database on request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if "airflow" in sys.modules:
 _home = tempfile.TemporaryDirectory(prefix="airflow-home-", ignore_cleanup_errors=True)
 
 for _name in [*os.environ]:
-    # The machine's own Airflow, connections and proxies are none of the tests' business.
+    # Airflow settings, connections and proxies of this machine must not affect the tests.
     if _name.startswith("AIRFLOW") or _name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         del os.environ[_name]
 
@@ -44,7 +44,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # `make coverage` measures the workers. What the tests start is not measured: some of it counts the loaded modules.
     os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
-# The same cases in every run, and no limit on the time of one. To search on: pytest --hypothesis-profile=default
+# The same cases in every run, without a deadline. New cases: pytest --hypothesis-profile=default
 settings.load_profile("ci")
 
 
@@ -54,7 +54,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs the newest Airflow on older ones."""
+    """Skip tests that need the newest Airflow on older versions."""
     version = metadata.version("apache-airflow")
     if tuple(int(part) for part in version.split(".")[:2]) >= (3, 3):
         return
@@ -64,11 +64,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class InternetAccess(BaseException):
-    """A test reached for the internet. No ``Exception``, so that no error handling takes it for a failed request."""
+    """A test tried to connect to the internet. Not an ``Exception``, so that no code treats it as a failed request."""
 
 
 _LOCAL_NAMES = {"", "localhost", "localhost.localdomain", socket.gethostname().lower()}
-_refused: list[str] = []
+_blocked: list[str] = []
 
 
 def _is_local(host: Any, lookup: bool) -> bool:
@@ -77,11 +77,11 @@ def _is_local(host: Any, lookup: bool) -> bool:
         number = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host in _LOCAL_NAMES
-    # To look a number up asks nobody.
+    # The lookup of an IP address needs no network.
     return lookup or number.is_loopback
 
 
-def _refuse_the_internet(event: str, arguments: tuple[Any, ...]) -> None:
+def _block_internet(event: str, arguments: tuple[Any, ...]) -> None:
     if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
         address = arguments[1]
         local = not isinstance(address, tuple) or _is_local(address[0], lookup=False)
@@ -91,23 +91,23 @@ def _refuse_the_internet(event: str, arguments: tuple[Any, ...]) -> None:
     else:
         return
     if not local:
-        _refused.append(f"{event} {address!r}")
-        raise InternetAccess(_refused[-1])
+        _blocked.append(f"{event} {address!r}")
+        raise InternetAccess(_blocked[-1])
 
 
-# An audit hook sees every socket of the process, whoever opens it and in whatever thread or event loop.
-sys.addaudithook(_refuse_the_internet)
+# An audit hook sees every socket of the process, in all threads and event loops.
+sys.addaudithook(_block_internet)
 
 
 @pytest.fixture(autouse=True)
 def no_internet() -> Iterator[list[str]]:
-    """Fail a test that connects to anything but this machine, even where what it ran swallowed the refusal.
+    """Fail a test that connects to another machine, even if its code ignored the error.
 
-    :return: what was refused so far. A test that means to be refused clears it.
+    :return: the blocked connections. A test that expects one clears the list.
     """
-    _refused.clear()
-    yield _refused
-    assert not _refused, f"the test reached for the internet: {_refused}"
+    _blocked.clear()
+    yield _blocked
+    assert not _blocked, f"the test tried to connect to the internet: {_blocked}"
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +120,7 @@ def db() -> None:
 
 @pytest.fixture(scope="session")
 def dag_bag(db: None) -> Any:
-    """Airflow's ``DagBag`` of the example DAGs, whose DAGs can be run with ``dag_bag.dags[dag_id].test()``."""
+    """Airflow's ``DagBag`` of the example DAGs; run one with ``dag_bag.dags[dag_id].test()``."""
     try:
         from airflow.dag_processing.dagbag import DagBag  # 3.2 and later
     except ImportError:

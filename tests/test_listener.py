@@ -16,9 +16,9 @@ import pytest
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.listener import FailedRunListener, alert_failed_run
 from airflow_provider_chatwork.sandbox import company
-from tests.airflow_helpers import connect, new_dag, one_server, run_dag, sandbox
+from tests.airflow_helpers import connect, new_dag, run_dag, sandbox, shared_sandbox
 
-__all__ = ["one_server", "sandbox"]
+__all__ = ["sandbox", "shared_sandbox"]
 
 STARTED = datetime(2026, 11, 1, tzinfo=UTC)
 ANNOUNCED = "Alerts for failed DAG runs are sent to Chatwork"

@@ -14,7 +14,7 @@ import airflow_provider_chatwork
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PINS = [ROOT / "constraints.txt", *sorted((ROOT / "constraints").glob("*.txt"))]
-#: What is only added to others, and is no environment.
+#: Additions to other constraints, not whole environments.
 ADDITIONS = {"rehearsal.txt"}
 
 
@@ -36,9 +36,9 @@ class TestDistribution:
 
     @pytest.mark.parametrize("group", ["apache_airflow_provider", "airflow.plugins", "pytest11"])
     def test_declares_only_entry_points_that_can_be_loaded(self, distribution, group):
-        announced = distribution.entry_points.select(group=group)
-        assert len(announced) == 1
-        for entry_point in announced:
+        entry_points = distribution.entry_points.select(group=group)
+        assert len(entry_points) == 1
+        for entry_point in entry_points:
             assert entry_point.load()
 
     def test_is_found_by_airflow(self, distribution):
@@ -55,8 +55,8 @@ class TestPins:
     @pytest.mark.parametrize("path", [path for path in PINS if path.name not in ADDITIONS], ids=lambda path: path.name)
     def test_satisfy_the_requirements_of_the_project(self, path):
         pins = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pinned(path)}
-        for wanted in map(Requirement, PROJECT["dependencies"]):
-            assert wanted.specifier.contains(pins[canonicalize_name(wanted.name)]), wanted
+        for requirement in map(Requirement, PROJECT["dependencies"]):
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
     @pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
     def test_pin_every_version_without_an_index(self, path):

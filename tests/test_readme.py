@@ -35,11 +35,11 @@ class TestFirstBlock:
 class TestAlertBlocks:
     @pytest.mark.parametrize("block", [BLOCKS[1], re.findall(r"^```python\n(.*?)^```$", ALERTS, re.M | re.S)[0]])
     def test_set_a_notifier_on_tasks_and_dag(self, block: str) -> None:
-        known = "from airflow.providers.common.compat.sdk import DAG\n"
+        imports = "from airflow.providers.common.compat.sdk import DAG\n"
         named = block.replace("):\n    ...", ") as dag:\n    ...")
-        names = _run(known + (named if "import" in block else BLOCKS[0].partition("with DAG")[0] + named))
+        names = _run(imports + (named if "import" in block else BLOCKS[0].partition("with DAG")[0] + named))
         dag = names["dag"]
-        # Airflow 2 keeps copies.
+        # Airflow 2 copies the callbacks.
         for callback in (dag.default_args["on_failure_callback"], dag.on_failure_callback, dag.on_success_callback):
             assert vars(callback) == vars(names["alerts"])
 

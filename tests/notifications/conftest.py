@@ -5,9 +5,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.airflow_helpers import one_server, sandbox
+from tests.airflow_helpers import sandbox, shared_sandbox
 
-__all__ = ["one_server", "sandbox"]
+__all__ = ["sandbox", "shared_sandbox"]
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
-from tests.airflow_helpers import one_server, sandbox
+from tests.airflow_helpers import sandbox, shared_sandbox
 from tests.operators.approval_scenarios import ROOM, THREE, Scenario, logged
 
-__all__ = ["logged", "one_server", "sandbox", "scenario"]
+__all__ = ["logged", "sandbox", "scenario", "shared_sandbox"]
 
 
 @pytest.fixture

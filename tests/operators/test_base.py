@@ -287,7 +287,7 @@ class TestCreatedOnce:
             store = FakeStore()
             use = sample(operator, sandbox, tmp_path)
             operator(task_id="t", room_id=ROOM, **use.arguments).execute(context(task_state_store=store))
-            assert store.kept == {}, operator
+            assert store.values == {}, operator
 
 
 class Catch(BaseOperator):

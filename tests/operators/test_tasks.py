@@ -129,7 +129,6 @@ class TestChatworkCreateTaskOperator:
             ({"to_ids": "山田"}, "whole number"),
             ({"body": ""}, "empty"),
         ],
-        ids=repr,
     )
     def test_sends_nothing_that_chatwork_would_not_take(self, arguments, said, sandbox):
         with pytest.raises(AirflowFailException, match=said):

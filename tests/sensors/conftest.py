@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.airflow_helpers import one_server, sandbox
+from tests.airflow_helpers import sandbox, shared_sandbox
 
-__all__ = ["one_server", "sandbox"]
+__all__ = ["sandbox", "shared_sandbox"]

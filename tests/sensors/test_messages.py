@@ -538,7 +538,7 @@ class TestStart:
     def test_is_the_message_of_reply_to(self, sandbox):
         store = FakeStore()
         assert self.since(self.task(ago=3, task_state_store=store), reply_to=" 77 ") == "77"
-        assert not store.kept
+        assert not store.values
 
     def test_the_argument_since_comes_first(self, sandbox):
         store = FakeStore()
