@@ -19,7 +19,6 @@ from airflow_provider_chatwork.api.errors import from_plain
 from airflow_provider_chatwork.operators._base import ChatworkOperator
 from airflow_provider_chatwork.operators._branching import BranchingMixin
 from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE, fail_permanently, trigger_timeout
-from airflow_provider_chatwork.waiting.approvals.options import OptionEffect, parse_options, timeout_option
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.triggers._base import WorkerWait
     from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
     from airflow_provider_chatwork.utils.durations import Duration
+    from airflow_provider_chatwork.waiting.approvals.options import OptionEffect
     from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question
 
 #: The default options.
@@ -137,6 +137,8 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
         self._worker_wait: WorkerWait | None = None
         if isinstance(options, Mapping):
             # Errors in the DAG file are reported when it is parsed; templates are only known when the task runs.
+            from airflow_provider_chatwork.waiting.approvals.options import parse_options, timeout_option
+
             texts = [*parse_options(options)]
             if not any(mark in str(on_timeout) for mark in ("{{", "{%")):
                 timeout_option(on_timeout, texts)
@@ -183,6 +185,7 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
         """Validate the rendered arguments, before anything is sent."""
         # Imported here, because it is not needed to parse a DAG file.
         from airflow_provider_chatwork.operators._approval_request import ApprovalSpec
+        from airflow_provider_chatwork.waiting.approvals.options import parse_options, timeout_option
         from airflow_provider_chatwork.waiting.approvals.tally import required_quorum
 
         self._interval()
@@ -260,6 +263,7 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
     def _finish(self, context: Context, question: Question, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return the result of the wait and apply its effect, or fail."""
         from airflow_provider_chatwork.triggers._event import EventStatus
+        from airflow_provider_chatwork.waiting.approvals.options import parse_options, timeout_option
         from airflow_provider_chatwork.waiting.approvals.state import Outcome
         from airflow_provider_chatwork.waiting.approvals.tally import approval_result, describe_votes
 
@@ -296,6 +300,8 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
 
     def _apply_choice(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
         """Continue, branch, skip or fail, as the option says."""
+        from airflow_provider_chatwork.waiting.approvals.options import parse_options
+
         options = parse_options(self.options)
         if result["choice"] not in options:
             raise AirflowFailException(
