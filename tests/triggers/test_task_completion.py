@@ -143,7 +143,7 @@ class TestManyReminders:
         age: float = 0.0,
         times: int = 1,
         until: float = 1500.0,
-        happenings: dict[float, Callable[[list[asyncio.Task[Any]]], object]] | None = None,
+        actions: dict[float, Callable[[list[asyncio.Task[Any]]], object]] | None = None,
     ) -> Counter[str]:
         """Wait for each task separately in several triggerers, and return the number of reminders per task."""
         sandbox.limits = Limits()
@@ -156,7 +156,7 @@ class TestManyReminders:
                 return [event.payload async for event in waiting.run()]
 
             waits: list[asyncio.Task[Any]] = []
-            for at, act in (happenings or {}).items():
+            for at, act in (actions or {}).items():
                 loop.happens(at, lambda act=act: act(waits))
             with sandbox_pollers(sandbox, loop.unix_time, latency=0.1) as first:
                 for number in range(times):
@@ -171,10 +171,10 @@ class TestManyReminders:
                 await asyncio.sleep(1)
 
         run_virtually(main)
-        lines = [message["body"].splitlines()[-1] for message in self.said(sandbox)]
+        lines = [message["body"].splitlines()[-1] for message in self.reminders(sandbox)]
         return Counter(line.rpartition("/#!rid")[2] for line in lines)
 
-    def said(self, sandbox: Any) -> list[Any]:
+    def reminders(self, sandbox: Any) -> list[Any]:
         return [message for message in sandbox.messages(ROOM) if "リマインド" in message["body"]]
 
     def asked(self, sandbox: Any, operation: str) -> list[Any]:
@@ -201,7 +201,7 @@ class TestManyReminders:
     def test_are_sent_within_the_rate_limits_if_lists_do_not_show_all_tasks(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 110)
         done = lambda _: [sandbox.complete_task(ROOM, task_id) for task_id in tasks[:10]]  # noqa: E731
-        counts = self.play(sandbox, tasks, happenings={600.05: done})
+        counts = self.play(sandbox, tasks, actions={600.05: done})
         # The tasks are read one by one right before each reminder.
         assert len(counts) == 100
         assert set(counts.values()) == {1}
@@ -228,12 +228,12 @@ class TestManyReminders:
         tasks = self.give(sandbox, 40)
         done = lambda _: [sandbox.complete_task(ROOM, task_id) for task_id in tasks]  # noqa: E731
         # A poll may be 15 seconds old, in which there are a dozen slots.
-        assert 0 < len(self.play(sandbox, tasks, happenings={602: done})) < 20
+        assert 0 < len(self.play(sandbox, tasks, actions={602: done})) < 20
 
     def test_are_not_affected_by_cancelled_waits(self, sandbox: Any) -> None:
         tasks = self.give(sandbox, 20)
         leave = lambda waits: [wait.cancel() for wait in waits[::2]]  # noqa: E731
-        counts = self.play(sandbox, tasks, happenings={600.35: leave})
+        counts = self.play(sandbox, tasks, actions={600.35: leave})
         assert set(counts.values()) == {1}
         assert len(counts) >= 10
 

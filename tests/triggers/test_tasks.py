@@ -40,7 +40,7 @@ ARGUMENTS: dict[str, Any] = {
     "max_interval": 90.0,
     "silent_fail": True,
 }
-Happening = Callable[[], object]
+Action = Callable[[], object]
 
 
 def trigger(*task_ids: int, **arguments: Any) -> ChatworkTaskDoneTrigger:
@@ -112,12 +112,12 @@ class Room:
             return run_virtually(run, start=start)
 
     def end(
-        self, waiting: ChatworkTaskDoneTrigger, *happenings: tuple[float, Happening], start: float = START
+        self, waiting: ChatworkTaskDoneTrigger, *actions: tuple[float, Action], start: float = START
     ) -> dict[str, Any]:
         """Run a trigger, and return its event."""
 
         async def main(loop: VirtualLoop) -> Any:
-            for at, happen in happenings:
+            for at, happen in actions:
                 loop.happens(at, happen)
             return await events(waiting)
 
@@ -236,8 +236,8 @@ class TestDeadline:
 
     def test_allows_a_poll_right_after_an_outage(self, room):
         room.sandbox.add_fault(Fault("refuse", times=None))
-        happenings = [(2300, room.sandbox.clear_faults), (2301, room.tick)]
-        event = room.end(trigger(room.task_id, deadline=START + 2302), *happenings)
+        actions = [(2300, room.sandbox.clear_faults), (2301, room.tick)]
+        event = room.end(trigger(room.task_id, deadline=START + 2302), *actions)
         assert event["status"] == "done"
 
     def test_does_not_hide_a_refusal_of_the_last_poll(self, room):
@@ -309,8 +309,8 @@ class TestToken:
         revoke = lambda: self.revoke(room, old)  # noqa: E731
         replace = lambda: connect(monkeypatch, room.sandbox)  # noqa: E731
         waiting = trigger(room.task_id, silent_fail=silent_fail)
-        happenings = [(6, replace), (7, revoke), (14, room.tick)]
-        assert room.end(waiting, *happenings)["status"] == "done"
+        actions = [(6, replace), (7, revoke), (14, room.tick)]
+        assert room.end(waiting, *actions)["status"] == "done"
         assert len(room.ways) == 2
 
     def test_the_same_one_in_the_connection_ends_the_wait(self, old, room):
@@ -362,12 +362,12 @@ class TestEventLoop:
         )
         for task_id in task_ids:
             chatwork_sandbox.complete_task(ROOM, task_id)
-        beat, heard, real = threading.Event(), [], chatwork_sandbox.clock
+        beat, beats, real = threading.Event(), [], chatwork_sandbox.clock
 
         def answer_after_a_heartbeat() -> float:
             # The server calls it during a request. A blocked event loop could not count meanwhile.
             beat.clear()
-            heard.append(beat.wait(10))
+            beats.append(beat.wait(10))
             return real()
 
         async def heart() -> None:
@@ -383,5 +383,5 @@ class TestEventLoop:
             chatwork_sandbox.clock = real
             beating.cancel()
         assert event["status"] == "done"
-        assert len(heard) >= 2
-        assert all(heard)
+        assert len(beats) >= 2
+        assert all(beats)

@@ -13,8 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from airflow_provider_chatwork.api.settings import Settings
@@ -50,7 +50,7 @@ def subscribe_tasks(
     :param log: gets the warnings about this wait.
     """
     subscription = TaskSubscription(room_id, task_ids, complete_when, interval, max_interval, assignees or {}, log)
-    return _subscribe(settings, subscription, TaskPoller)
+    return _Subscribing(settings, subscription, TaskPoller)
 
 
 def subscribe_messages(
@@ -62,14 +62,24 @@ def subscribe_messages(
     log: Log | None = None,
 ) -> AbstractAsyncContextManager[MessageSubscription]:
     """Subscribe to messages of a room. The parameters are those of :func:`subscribe_tasks`."""
-    return _subscribe(settings, MessageSubscription(room_id, interval, max_interval, log), MessagePoller)
+    return _Subscribing(settings, MessageSubscription(room_id, interval, max_interval, log), MessagePoller)
 
 
-@asynccontextmanager
-async def _subscribe(settings: Settings, subscription: S, kind: type[RoomPoller[S]]) -> AsyncIterator[S]:
-    poller = subscription.poller = poller_registry().get(settings)
-    poller.subscribe(subscription, kind)
-    try:
-        yield subscription
-    finally:
-        poller.unsubscribe(subscription)
+class _Subscribing(AbstractAsyncContextManager[S]):
+    """Connects a subscription with the poller of its account. A class, as it is smaller than a generator."""
+
+    __slots__ = ("_kind", "_settings", "_subscription")
+
+    def __init__(self, settings: Settings, subscription: S, kind: type[RoomPoller[S]]) -> None:
+        self._settings = settings
+        self._subscription = subscription
+        self._kind = kind
+
+    async def __aenter__(self) -> S:
+        poller = poller_registry().get(self._settings)
+        self._subscription.poller = poller
+        poller.subscribe(self._subscription, self._kind)
+        return self._subscription
+
+    async def __aexit__(self, *error: object) -> None:
+        self._subscription.poller.unsubscribe(self._subscription)

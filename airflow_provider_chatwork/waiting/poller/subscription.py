@@ -43,6 +43,9 @@ class Poller(Protocol):
     def attached(self, factory: Callable[[Any], T]) -> T:
         """Return what ``factory`` makes of this poller, always the same object."""
 
+    def unsubscribe(self, subscription: Any) -> None:
+        """Remove the subscription."""
+
     def request_poll(self, subscription: Any) -> None:
         """Poll as soon as possible."""
 

@@ -81,7 +81,7 @@ class TestLogReport:
         assert self.line(outcome).startswith(f"INFO Reminder 2: {outcome}. ")
 
     @pytest.mark.parametrize(
-        ("outcome", "error", "said"),
+        ("outcome", "error", "expected"),
         [
             ("not_sent", None, "was not sent: the room shows no more than 100"),
             ("unknown", None, "may not have been sent"),
@@ -89,8 +89,8 @@ class TestLogReport:
             ("sent", "no way", "went to the room of the task, as the other room refused it: no way"),
         ],
     )
-    def test_warns_if_people_may_not_have_the_message(self, outcome, error, said):
-        assert self.line(outcome, error).startswith(f"WARNING Reminder 2 {said}")
+    def test_warns_if_people_may_not_have_the_message(self, outcome, error, expected):
+        assert self.line(outcome, error).startswith(f"WARNING Reminder 2 {expected}")
 
 
 MOMENT = 1000.0
@@ -99,12 +99,14 @@ BODY = f"まだです\n{KEY.line('ja', WEB)}"
 DELETE_REFUSED = errors.ChatworkForbiddenError("delete_message", 403)
 
 
-def said(message_id: str, body: str = BODY, send_time: float = MOMENT) -> dict[str, Any]:
+def posted_message(message_id: str, body: str = BODY, send_time: float = MOMENT) -> dict[str, Any]:
     return {"message_id": message_id, "account": {"account_id": 5}, "body": body, "send_time": send_time}
 
 
 def page(*messages: dict[str, Any], full_since: float | None = None) -> list[dict[str, Any]]:
-    filler = [said(str(number), "x", full_since) for number in range(1, 101)] if full_since is not None else []
+    filler = (
+        [posted_message(str(number), "x", full_since) for number in range(1, 101)] if full_since is not None else []
+    )
     return [*filler, *messages][-100:] if not messages else [*filler[len(messages) :], *messages]
 
 
@@ -117,39 +119,43 @@ def post(*answers: Any, since: float | None = MOMENT) -> tuple[list[str], PostRe
 class TestPostOnce:
     def test_posts_a_new_message_and_checks_for_duplicates(self):
         operations = ["list_messages", "post_message", "list_messages"]
-        assert post(page(), {"message_id": "7"}, page(said("7"))) == (operations, PostResult("sent", "7"))
+        assert post(page(), {"message_id": "7"}, page(posted_message("7"))) == (operations, PostResult("sent", "7"))
 
     def test_a_lost_body_is_not_an_empty_room(self):
-        calls, _ = drive(post_once(100, BODY, KEY, since=MOMENT), page(said("3")))
+        calls, _ = drive(post_once(100, BODY, KEY, since=MOMENT), page(posted_message("3")))
         assert calls[0].empty_list_only_on_204
 
     def test_does_not_post_a_message_that_is_in_the_room(self):
-        assert post(page(said("3"))) == (["list_messages"], PostResult("found", "3"))
+        assert post(page(posted_message("3"))) == (["list_messages"], PostResult("found", "3"))
 
     def test_does_not_post_if_the_page_does_not_reach_back(self):
         # 60 seconds for the difference of the clocks.
         assert post(page(full_since=MOMENT - 60)) == (["list_messages"], PostResult("not_sent", None))
 
     def test_posts_if_the_page_reaches_back(self):
-        _, posted = post(page(full_since=MOMENT - 61), {"message_id": "700"}, page(said("700")))
+        _, posted = post(page(full_since=MOMENT - 61), {"message_id": "700"}, page(posted_message("700")))
         assert posted.outcome == "sent"
 
     def test_posts_without_since_although_the_page_does_not_reach_back(self):
-        _, posted = post(page(full_since=MOMENT), {"message_id": "700"}, page(said("700")), since=None)
+        _, posted = post(page(full_since=MOMENT), {"message_id": "700"}, page(posted_message("700")), since=None)
         assert posted.outcome == "sent"
 
     def test_finds_a_message_in_a_page_that_does_not_reach_back(self):
-        assert post(page(said("700"), full_since=MOMENT))[1] == PostResult("found", "700")
+        assert post(page(posted_message("700"), full_since=MOMENT))[1] == PostResult("found", "700")
 
     def test_deletes_its_message_if_another_process_was_first(self):
         calls, posted = drive(
-            post_once(100, BODY, KEY, since=MOMENT), page(), {"message_id": "7"}, page(said("6"), said("7")), None
+            post_once(100, BODY, KEY, since=MOMENT),
+            page(),
+            {"message_id": "7"},
+            page(posted_message("6"), posted_message("7")),
+            None,
         )
         assert posted == PostResult("duplicate_deleted", "6")
         assert calls[-1].request == delete_message(100, "7").request
 
     def test_keeps_its_message_if_another_process_was_second(self):
-        _, posted = post(page(), {"message_id": "7"}, page(said("7"), said("8")))
+        _, posted = post(page(), {"message_id": "7"}, page(posted_message("7"), posted_message("8")))
         assert posted == PostResult("sent", "7")
 
     def test_reports_sent_if_its_message_was_deleted(self):
@@ -157,7 +163,11 @@ class TestPostOnce:
 
     @pytest.mark.parametrize(
         "answers",
-        [(errors.ChatworkNetworkError("cut"),), (DELETE_REFUSED,), (page(said("6"), said("7")), DELETE_REFUSED)],
+        [
+            (errors.ChatworkNetworkError("cut"),),
+            (DELETE_REFUSED,),
+            (page(posted_message("6"), posted_message("7")), DELETE_REFUSED),
+        ],
     )
     def test_reports_sent_if_the_check_fails(self, answers):
         assert post(page(), {"message_id": "7"}, *answers)[1] == PostResult("sent", "7")

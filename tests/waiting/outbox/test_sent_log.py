@@ -9,12 +9,12 @@ from airflow_provider_chatwork.waiting.outbox.sent_log import SentLog
 ME, OTHER = 5, 6
 
 
-def said(number: int, by: int = ME, body: str = "x") -> Any:
+def message(number: int, by: int = ME, body: str = "x") -> Any:
     return {"message_id": str(number), "account": {"account_id": by}, "body": body, "send_time": number}
 
 
 def page(first: int, last: int) -> list[Any]:
-    return [said(number, ME if number % 2 else OTHER) for number in range(first, last + 1)]
+    return [message(number, ME if number % 2 else OTHER) for number in range(first, last + 1)]
 
 
 def ids(sent_log: SentLog) -> list[int]:

@@ -25,7 +25,7 @@ def headers(
     }
 
 
-def told(budget: RateBudget, now: float = 0.0, **odd: str) -> None:
+def receive(budget: RateBudget, now: float = 0.0, **odd: str) -> None:
     budget.response_received({**headers(150, now=now), **odd}, now, THEN + now)
 
 
@@ -153,7 +153,7 @@ class TestResponseReceived:
     def test_ignores_invalid_headers(self, odd):
         budget = RateBudget()
         budget.request_sent(0.0)
-        told(budget, **odd)
+        receive(budget, **odd)
         assert budget.window_remaining(0.0) == WINDOW
         assert budget.delay(0.0) == 0
         send(budget, int(FOR_WAITS))
@@ -176,7 +176,7 @@ class TestResponseReceived:
     @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Xxx 2027 00:00:00 GMT"])
     def test_ignores_an_invalid_date(self, date):
         budget = RateBudget()
-        told(budget, date=date)
+        receive(budget, date=date)
         assert budget.window_remaining(0.0) == 200
 
     def test_a_reset_that_has_just_passed_begins_a_new_window(self):

@@ -11,21 +11,21 @@ import pytest
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.transports import HttpxTransport
 from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry, poller_registry
-from tests.waiting.poller.scene import EVER, ROOM, SATO, Scene, play
+from tests.waiting.poller.scenario import EVER, ROOM, SATO, Scenario, play
 
 TOKEN = "another-token"
 
 
 class TestGet:
     def test_connections_with_the_same_token_share_a_poller(self):
-        async def main(scene: Scene) -> None:
-            tasks = [scene.task() for _ in range(2)]
-            other = Settings(scene.sandbox.token, timeout=5.0, max_wait=1.0, lang="en", default_room_id=7)
-            async with scene.wait(tasks[0]) as wait, scene.wait(tasks[1], settings=other) as again:
+        async def main(scenario: Scenario) -> None:
+            tasks = [scenario.task() for _ in range(2)]
+            other = Settings(scenario.sandbox.token, timeout=5.0, max_wait=1.0, lang="en", default_room_id=7)
+            async with scenario.wait(tasks[0]) as wait, scenario.wait(tasks[1], settings=other) as again:
                 await wait.wait_for_change(EVER)
                 await again.wait_for_change(EVER)
-                assert len(scene.registry) == 1
-            assert scene.asked() == ["open"]
+                assert len(scenario.registry) == 1
+            assert scenario.asked() == ["open"]
 
         play(main)
 
@@ -35,15 +35,15 @@ class TestGet:
         ids=lambda other: next(iter(other)),
     )
     def test_another_token_url_or_proxy_has_another_poller(self, other):
-        async def main(scene: Scene) -> None:
-            scene.sandbox.add_token(TOKEN, SATO)
-            task_id = scene.task()
-            settings = Settings(**{"token": scene.sandbox.token, **other})
-            async with scene.wait(task_id) as wait, scene.wait(task_id, settings=settings) as again:
-                assert len(scene.registry) == 2
+        async def main(scenario: Scenario) -> None:
+            scenario.sandbox.add_token(TOKEN, SATO)
+            task_id = scenario.task()
+            settings = Settings(**{"token": scenario.sandbox.token, **other})
+            async with scenario.wait(task_id) as wait, scenario.wait(task_id, settings=settings) as again:
+                assert len(scenario.registry) == 2
                 await wait.wait_for_change(EVER)
                 await again.wait_for_change(EVER)
-            assert scene.asked() == ["read", "read"]
+            assert scenario.asked() == ["read", "read"]
 
         play(main)
 
@@ -102,12 +102,12 @@ class TestOverrideRegistry:
         assert poller_registry() is before
 
     def test_does_not_affect_earlier_subscriptions(self):
-        async def main(scene: Scene) -> None:
-            task_id = scene.task()
-            async with scene.wait(task_id) as wait:
+        async def main(scenario: Scenario) -> None:
+            task_id = scenario.task()
+            async with scenario.wait(task_id) as wait:
                 with override_registry(PollerRegistry(lambda settings: _never)):
                     await wait.wait_for_change(EVER)
-                    scene.sandbox.complete_task(ROOM, task_id)
+                    scenario.sandbox.complete_task(ROOM, task_id)
                     await wait.wait_for_change(EVER)
                     assert wait.is_complete
 

@@ -44,7 +44,7 @@ class Waiting:
         return any(begin <= until and (len(span) == 1 or span[1] >= since) for span in self.over for begin in span[:1])
 
 
-class Crowd:
+class RandomLoad:
     """A sandbox with rooms full of tasks, and waits on some of them.
 
     :param seed: what chance draws from.

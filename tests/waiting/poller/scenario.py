@@ -37,8 +37,8 @@ class RecordedLog:
 class Transport:
     """The transport of one account to the sandbox."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, scenario: Scenario) -> None:
+        self._scene = scenario
         self.under_way = 0
         self.closed = 0
 
@@ -60,7 +60,7 @@ class Transport:
         self.closed += 1
 
 
-class Scene:
+class Scenario:
     """The sandbox and the pollers of a test.
 
     :param limits: those of the sandbox; none, where they are not given.
@@ -132,7 +132,7 @@ class Scene:
 
 
 @contextmanager
-def _heard(lines: list[str]) -> Iterator[None]:
+def _recorded(lines: list[str]) -> Iterator[None]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(f"{record.levelname} {record.getMessage()}")
@@ -148,21 +148,21 @@ def _heard(lines: list[str]) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def play(main: Callable[[Scene], Coroutine[Any, Any, T]], *, limits: Limits | None = None) -> T:
+def play(main: Callable[[Scenario], Coroutine[Any, Any, T]], *, limits: Limits | None = None) -> T:
     """Run a test on a virtual clock, and check that it leaves no task, poller or transport behind."""
 
     async def run(loop: VirtualLoop) -> T:
         lost: list[object] = []
         loop.set_exception_handler(lambda _, context: lost.append(context))
-        scene = Scene(loop, limits)
-        with override_registry(scene.registry), _heard(scene.lines):
-            result = await main(scene)
+        scenario = Scenario(loop, limits)
+        with override_registry(scenario.registry), _recorded(scenario.lines):
+            result = await main(scenario)
             await asyncio.sleep(1)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left
-        assert not lost, "an error that nobody heard of"
-        assert not len(scene.registry)
-        assert all(transport.closed == 1 for transport in scene.transports)
+        assert not lost, "an unhandled error in the event loop"
+        assert not len(scenario.registry)
+        assert all(transport.closed == 1 for transport in scenario.transports)
         return result
 
     return run_virtually(run)
