@@ -46,7 +46,7 @@ def find_posted_hints(question: Question, page: Sequence[models.Message], state:
     hinted, invalidated = {**state["hinted"]}, {**state["invalidated"]}
     invalidated_at = {**state["invalidated_at"]}
     for message in page:
-        if message["account"]["account_id"] != question.account_id or message["message_id"] == question.message_id:
+        if message["account"]["account_id"] != question.account_id:
             continue
         body = message["body"].replace("\r\n", "\n").rstrip()
         addressee = _ADDRESSEE.match(body)
@@ -83,7 +83,7 @@ def missing_hints(
     hints += [
         Hint(account_id, names.get(account_id, ""), str(state["invalidated_at"][str(account_id)][1]), is_notice=True)
         for account_id in eligible_approvers(question, state)
-        if account_id not in unclear and _needs_notice(state, account_id) and str(account_id) in state["invalidated_at"]
+        if account_id not in unclear and _needs_notice(state, account_id)
     ]
     return hints
 

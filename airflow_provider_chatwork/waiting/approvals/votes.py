@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.message_text import is_deleted, is_system, names_on, reply_texts
+from airflow_provider_chatwork.api.message_text import names_on, reply_texts
 from airflow_provider_chatwork.api.messages import position
 from airflow_provider_chatwork.waiting.approvals.options import truncate_comment
 from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question, Vote
@@ -72,8 +72,6 @@ def parse_replies(
             message["account"]["account_id"] not in approvers
             or int(message["message_id"]) <= int(question.message_id)
             or not any(target in body for target in targets)
-            or is_deleted(body)
-            or is_system(body)
         ):
             continue
         parsed = [

@@ -63,6 +63,18 @@ class TestOldMessages:
         )
         assert choices(result) == [(YAMADA, "承認")]
 
+    def test_an_invalidated_vote_is_reported_once(self):
+        room = FakeRoom(behind=[ASKED, self.VOTE])
+        result = self.decide(room, reply(201, SATO, "取り消します"), quorum=1)
+        assert (result.outcome, choices(result)) == ("decided", [(YAMADA, "承認")])
+        assert [f"vote of account {SATO}" in warning for warning in result.warnings] == [True]
+
+    def test_the_name_of_an_earlier_voter_is_not_a_part_of_an_answer(self):
+        state = poll_page(page(self.VOTE)).state
+        answer = reply(200, YAMADA, f"[To:{SATO}]佐藤さん\n承認")
+        result = poll_page([*other_messages(99, 10), answer], state, FakeRoom(behind=[ASKED, self.VOTE]))
+        assert (result.outcome, choices(result)) == ("decided", [(SATO, "承認"), (YAMADA, "承認")])
+
     def test_a_deleted_question_ends_the_wait(self):
         assert self.decide(FakeRoom(behind=[{**ASKED, "body": "[deleted]"}, self.VOTE])).outcome == "question_deleted"
 

@@ -32,3 +32,8 @@ class TestAfterTheDeadline:
         first = poll_page(page(reply(6, SATO, "却下")))
         said = page(reply(6, SATO, "承認", update_time=DEADLINE + 61))
         assert choices(poll_page(said, first.state, now=DEADLINE + 90_000)) == [(SATO, "却下")]
+
+    def test_an_edit_does_not_invalidate_a_later_answer(self):
+        first = poll_page(page(reply(5, SATO, "却下")))
+        replies = page(reply(5, SATO, "却下。", update_time=DEADLINE + 61), reply(6, SATO, "承認"))
+        assert choices(poll_page(replies, first.state, now=DEADLINE + 90_000)) == [(SATO, "承認")]
