@@ -89,14 +89,10 @@ class ApprovalRequest:
 
     def restore_state(self, question: Question) -> ApprovalState:
         """Return the state that an earlier try has stored for the question, or a new one."""
-        fresh = new_state(time.time())
         saved = self.saved()
         if saved is None or saved.question.message_id != question.message_id:
-            return fresh
-        if saved.question == question:
-            return saved.state
-        # This try has just listed the members of the room.
-        return {**saved.state, "ineligible": fresh["ineligible"], "members_at": fresh["members_at"]}
+            return new_state(time.time())
+        return saved.state
 
     def post(self, spec: ApprovalSpec) -> tuple[Question, float]:
         """Post the question, or find that of an earlier try, and return it with its deadline as a Unix time.

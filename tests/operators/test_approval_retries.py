@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSensorTimeout, TaskDeferred
 
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.errors import ChatworkUnexpectedResponseError
@@ -90,6 +91,15 @@ class TestRetry:
         scenario.now = started_at + 400
         assert approval(timeout=600).execute(stored)["outcome"] == "timeout_default"
         assert scenario.now == started_at + 600
+
+    def test_a_question_whose_state_was_not_saved_keeps_its_deadline(self, scenario, stored):
+        started_at = scenario.now
+        assert post(scenario, stored) == 1
+        # As after a crash between posting and saving.
+        stored["task_state_store"].delete("chatwork_approval")
+        scenario.now = started_at + 400
+        assert approval(timeout=600).execute(stored)["outcome"] == "timeout_default"
+        assert (len(scenario.own_messages), scenario.now) == (1, started_at + 600)
 
     @pytest.mark.parametrize("mode", MODES)
     def test_keeps_the_votes_of_the_try_before(self, mode, scenario, stored):
@@ -187,6 +197,17 @@ def replace_token(sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class TestWait:
+    def test_on_kill_cancels_it(self, scenario, monkeypatch):
+        monkeypatch.undo()
+        connect(monkeypatch, scenario.sandbox)
+        operator = approval(timeout=600)
+        timer = threading.Timer(0.2, operator.on_kill)
+        timer.start()
+        with pytest.raises(AirflowException, match="was cancelled by Airflow"):
+            operator.execute(context())
+        timer.join()
+        assert len(scenario.own_messages) == 1
+
     @pytest.mark.parametrize("mode", MODES)
     def test_continues_with_a_new_token(self, mode, scenario, sandbox, monkeypatch):
         renewal = (90, lambda s: replace_token(sandbox, monkeypatch))
