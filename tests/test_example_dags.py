@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_chatwork.sandbox import company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
-from airflow_provider_chatwork.utils.time_arguments import limit_of
-from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
+from airflow_provider_chatwork.utils.time_arguments import parse_due
+from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan, TaskSnapshot
 from tests.airflow_helpers import VERSION, run_dag
 
 FOLDER = Path(__file__).resolve().parent.parent / "example_dags"
@@ -312,27 +312,27 @@ class TestWeeklyTask:
         dag = dag_bag.dags["chatwork_weekly_task"]
         create_task = dag.get_task("create_task")
         monday = datetime(2026, 1, 19, 9, tzinfo=JAPAN)
-        limit, limit_type = limit_of(_rendered(create_task, create_task.due, monday), "Asia/Tokyo", monday.timestamp())
+        limit, limit_type = parse_due(_rendered(create_task, create_task.due, monday), "Asia/Tokyo", monday.timestamp())
         task: Any = {"task_id": 1, "status": "open", "message_id": "2", "limit_time": limit, "limit_type": limit_type}
-        facts = Facts(
+        snapshot = TaskSnapshot(
             room_id=company.DATA_ROOM,
             message_id="2",
             created_at=monday.timestamp(),
             tasks=[task],
-            me=company.BOT,
+            account_id=company.BOT,
             web_url="https://www.chatwork.com",
         )
         end = (monday + create_task.timeout).timestamp()
 
-        def moments(follow_up: FollowUp) -> list[str]:
+        def moments(plan: ReminderPlan) -> list[str]:
             found: list[str] = []
-            now = facts.created_at
-            while (now := follow_up.next_due(facts, now) or end) < end:
+            now = snapshot.created_at
+            while (now := plan.next_at(snapshot, now) or end) < end:
                 found.append(f"{datetime.fromtimestamp(now, JAPAN):%a %H:%M}")
             return found
 
-        assert moments(FollowUp(reminders=create_task.reminders)) == ["Wed 09:00", "Thu 09:00", "Fri 09:00"]
-        assert moments(FollowUp(escalation=create_task.escalation | {"mentions": company.YAMADA})) == ["Fri 09:00"]
+        assert moments(ReminderPlan(reminders=create_task.reminders)) == ["Wed 09:00", "Thu 09:00", "Fri 09:00"]
+        assert moments(ReminderPlan(escalation=create_task.escalation | {"mentions": company.YAMADA})) == ["Fri 09:00"]
         assert f"{monday + create_task.timeout:%a}" == "Sun"
 
 

@@ -36,7 +36,7 @@ from typing import Any, Final, Literal, TypeAlias
 from airflow_provider_chatwork.alerts.mentions import owner_names, parse_mentions
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.utils.quiet_hours import QuietHours
+from airflow_provider_chatwork.utils.business_hours import QuietHours
 
 __all__ = ["DEFAULT_ROUTE", "LANGUAGES", "SEVERITIES", "QuietHours", "Route", "RoutingTable"]
 

@@ -1,4 +1,4 @@
-"""Giving tasks to people so that nobody gets one twice: what one try of an Airflow task knows of those before."""
+"""No second message, task or file: what a try of an Airflow task knows of the tries before it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_chatwork.api import validation
-from airflow_provider_chatwork.api.account import get_me
-from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.tasks import create_task
-from airflow_provider_chatwork.utils.time_arguments import limit_of
-from airflow_provider_chatwork.waiting.tasks.given_tasks import WAIT_KEY
-from airflow_provider_chatwork.waiting.tasks.reference import find_given
-from airflow_provider_chatwork.waiting.tasks.tracking import Given, new_track
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkUnknownOutcomeError
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.call import Call
-    from airflow_provider_chatwork.api.models import CreatedTasks
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-    from airflow_provider_chatwork.operators.tasks import ChatworkCreateTaskOperator
     from airflow_provider_chatwork.utils.task_state import TaskState
-
-
-# How far the clock of Airflow's scheduler may be from Chatwork's, in seconds.
-_CLOCK_MARGIN = 300.0
-
 
 #: The key of Airflow's state store that holds what a task created.
 CREATED_KEY = "chatwork"
+# The largest difference between the clocks of Airflow's scheduler and of Chatwork, in seconds.
+_CLOCK_SKEW = 300.0
 
 
 class Created(NamedTuple):
@@ -105,10 +93,11 @@ def _fingerprint(call: Call[Any], fingerprint_fields: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-class Gift(NamedTuple):
-    """Tasks that were given: a task id for each assignee, ``None`` for one that was deleted by now.
+class CreatedTasks(NamedTuple):
+    """Tasks that exist in Chatwork.
 
-    ``is_new`` tells whether they were given just now, and not by an earlier try.
+    ``task_ids`` has the task id of each assignee, ``None`` for a task that was deleted since. ``is_new`` is ``False``
+    for tasks that an earlier try has created.
     """
 
     room_id: int
@@ -117,112 +106,44 @@ class Gift(NamedTuple):
     is_new: bool
 
 
-def run_began(context: Context) -> float:
-    """The Unix time when the run began, or, where all of it had ended and was begun anew by a clear, when that was.
-
-    0 where it is not known.
-    """
-    began = getattr(context.get("dag_run"), "start_date", None)
-    return 0.0 if began is None else float(began.timestamp())
-
-
-def creation(
-    operator: ChatworkCreateTaskOperator, room_id: int, body: str
-) -> tuple[Call[CreatedTasks], dict[str, str]]:
-    """What gives the tasks, and what stands for fields that are another on each try although the same is wanted.
-
-    :param body: the whole text, with its reference.
-    """
-    due = validation.none_if_blank(operator.due)
-    limit = validation.none_if_blank(operator.limit)
-    limit_type = validation.none_if_blank(operator.limit_type)
-    fingerprint_fields = {}
-    if due is not None:
-        if limit is not None or limit_type is not None:
-            raise ChatworkParameterError("due", due, "give either due, or limit and limit_type")
-        limit, limit_type = limit_of(due, operator.hook.settings.timezone, time.time())
-        fingerprint_fields["limit"] = repr(due)
-    return create_task(room_id, body, operator.to_ids, limit=limit, limit_type=limit_type), fingerprint_fields
+def run_started_at(context: Context) -> float:
+    """Return the Unix time when the DAG run was started, the last time if it was cleared; 0 if it is not known."""
+    started = getattr(context.get("dag_run"), "start_date", None)
+    return 0.0 if started is None else float(started.timestamp())
 
 
 @contextmanager
-def never_guessing() -> Iterator[None]:
-    """Fail for good where Chatwork does not show any more what became of the tasks of an earlier try."""
+def fail_if_unknown() -> Iterator[None]:
+    """Fail permanently if Chatwork does not show whether an earlier try has created tasks.
+
+    :raises AirflowFailException: instead of :class:`ChatworkUnknownOutcomeError`.
+    """
     try:
         yield
     except ChatworkUnknownOutcomeError as error:
         raise AirflowFailException(
-            f"What became of the tasks of an earlier try is not known: {error.reason}. They are not given again: look "
-            "into the room, and clear this task to have them given anew."
+            f"What became of the tasks of an earlier try is not known: {error.reason}. They are not created again: "
+            "look into the room, and clear this task to create them again."
         ) from error
 
 
-def find_gift(
+def find_created_tasks(
     hook: ChatworkHook, room_id: int, body: str, to_ids: Sequence[int], since: float
 ) -> dict[str, Any] | None:
-    """Find in Chatwork what an earlier try has given, by a text with a reference, in the form of ``create_task``.
+    """Find the tasks of an earlier try by a text with a reference.
 
-    :param since: Unix time by Airflow's clock before which that was not; 0 where it is not known.
+    :param since: Unix time by Airflow's clock before which they cannot have been created; 0 if it is not known.
+    :return: what ``create_task`` would have returned; ``None`` if there are none.
+    :raises AirflowFailException: if Chatwork does not show whether there are any.
     """
+    # Imported here, as only tasks need it.
+    from airflow_provider_chatwork.api.account import get_me
+    from airflow_provider_chatwork.waiting.tasks.reference import find_by_reference
+
     me = hook.run(get_me())["account_id"]
-    with never_guessing():
-        task_ids = hook.run_flow(find_given(room_id, body, to_ids, me, since=max(0.0, since - _CLOCK_MARGIN)))
+    with fail_if_unknown():
+        task_ids = hook.run_flow(find_by_reference(room_id, body, to_ids, me, since=max(0.0, since - _CLOCK_SKEW)))
     if task_ids is None:
         return None
-    hook.log.info("An earlier try has given the tasks %s", task_ids)
+    hook.log.info("Tasks %s in room %s: found by their reference, created by an earlier try", task_ids, room_id)
     return {"task_ids": task_ids}
-
-
-def new_given(gift: Gift, needed: int, timeout: float) -> Given:
-    """Tasks to wait for, of which nothing is known yet.
-
-    :param needed: how many have to be done.
-    :param timeout: how long people have from now, in seconds.
-    """
-    # Chatwork counts in whole seconds.
-    now = float(int(time.time()))
-    return {
-        "room_id": gift.room_id,
-        "message_id": None,
-        "created_at": now,
-        "deadline": now + timeout,
-        "needed": needed,
-        "tracks": [
-            new_track(task_id, account_id=account_id if task_id is None else None)
-            for task_id, account_id in zip(gift.task_ids, gift.to_ids, strict=True)
-        ],
-    }
-
-
-def share_given(context: Context, given: Given) -> None:
-    """Leave it for :func:`shared_given`."""
-    ti: Any = context.get("ti")
-    if ti is not None:
-        ti.xcom_push(key=WAIT_KEY, value=given)
-
-
-def shared_given(context: Context) -> Given:
-    """What was waited for in the triggerer, when nothing came back from there."""
-    ti: Any = context["ti"]
-    given: Given = ti.xcom_pull(task_ids=ti.task_id, key=WAIT_KEY, map_indexes=ti.map_index)
-    return given
-
-
-class Memory:
-    """What the tries of an Airflow task remember of their wait: nothing before Airflow 3.3."""
-
-    def __init__(self, state: TaskState) -> None:
-        self._state = state
-
-    def recall(self, gift: Gift, needed: int) -> Given | None:
-        """The wait as an earlier try has left it."""
-        kept = self._state.get(WAIT_KEY)
-        if kept.get("task_ids") != [*gift.task_ids]:
-            return None
-        given: Given = kept["given"]
-        given["needed"] = needed
-        return given
-
-    def keep(self, given: Given) -> None:
-        """Remember a wait."""
-        self._state.set(WAIT_KEY, {"given": given, "task_ids": [track["task_id"] for track in given["tracks"]]})

@@ -1,257 +1,330 @@
-"""Waiting for the people who were given a task: what happens in the worker, before, instead of and after the trigger.
-
-The rules are in ``api.task_watch`` (how to look), ``api.task_course`` (what a look shows) and ``followup`` (reminders
-and the like); the trigger goes by the same. What ends a wait is seen to here for both.
-"""
+"""The worker's part of a wait for assigned tasks: what happens before and after the trigger waits."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from copy import deepcopy
+from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.messages import get_message, list_messages
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.waiting.reminders.cancellation import Withdrawal, new_withdrawal, withdraw_steps
-from airflow_provider_chatwork.waiting.reminders.plan import Facts
-from airflow_provider_chatwork.waiting.reminders.progress import Progress
-from airflow_provider_chatwork.waiting.tasks.given_tasks import (
-    facts_of,
-    last_seen,
-    never_seen,
-    note_all,
-    read_each,
-    reason_of,
-    tells_of_withdrawal,
-    was_withdrawn,
+from airflow_provider_chatwork.utils.time_arguments import parse_duration
+from airflow_provider_chatwork.waiting.reminders.cancellation import (
+    Cancellation,
+    cancel_tasks,
+    cancellation_reason,
+    is_announced,
+    log_cancellation,
+    new_cancellation,
+    was_cancelled,
 )
-from airflow_provider_chatwork.waiting.tasks.result import Outcome, describe, look_into_room, new_outcome
-from airflow_provider_chatwork.waiting.tasks.room_scan import RoomTasks
+from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan, TaskSnapshot, task_snapshot
+from airflow_provider_chatwork.waiting.tasks.result import (
+    TaskWaitOutcome,
+    TaskWaitResult,
+    add_room_details,
+    describe,
+    new_result,
+)
+from airflow_provider_chatwork.waiting.tasks.room_scan import RoomTasks, read_each
+from airflow_provider_chatwork.waiting.tasks.status import tasks_needed
 from airflow_provider_chatwork.waiting.tasks.tracking import (
-    Given,
-    assignees_of,
-    done_of,
-    ids_of,
-    is_possible,
-    message_of,
+    WAIT_STATE_KEY,
+    AssignedTasks,
+    assignees,
+    can_be_completed,
+    done_ids,
+    existing_ids,
+    first_message_id,
+    last_seen_tasks,
+    update_all,
 )
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_chatwork.api.models import Task
+    from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.client import Client
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-    from airflow_provider_chatwork.operators._wishes import Wishes
+    from airflow_provider_chatwork.utils.task_state import TaskState
 
-    class Log(Protocol):
-        """What is used of a log: Airflow's is no ``logging.Logger``."""
-
-        def info(self, event: Any, *args: Any) -> Any: ...
-        def warning(self, event: Any, *args: Any) -> Any: ...
-        def error(self, event: Any, *args: Any) -> Any: ...
+_ON_TIMEOUT = ("fail", "skip")
 
 
-# How long to wait between two last looks, in seconds.
-_LATE_PAUSE = 20.0
+@dataclass(frozen=True, kw_only=True)
+class WaitOptions:
+    """The checked options of a wait: ``needed`` tasks have to be done; ``interval`` and ``timeout`` are in seconds."""
+
+    needed: int
+    interval: float
+    timeout: float
+    plan: ReminderPlan
+    on_timeout: str
+    withdraw: bool
 
 
-class Waiting:
-    """One wait for tasks that were given.
+def wait_options(
+    settings: Settings,
+    *,
+    to_ids: object,
+    complete_when: object,
+    poke_interval: object,
+    timeout: object,
+    reminders: Any,
+    escalation: Any,
+    on_timeout: str,
+    withdraw: bool,
+) -> WaitOptions:
+    """Check the arguments of ``ChatworkCreateTaskOperator``.
 
-    :param hook: asks Chatwork.
-    :param given: the tasks; what looks show is noted in it.
-    :param wishes: what is wanted of the wait.
+    :param settings: of the connection.
+    :raises ChatworkParameterError: for a wrong argument, which it names.
+    """
+    people = validation.identifiers("to_ids", to_ids)
+    return WaitOptions(
+        needed=tasks_needed(complete_when, len(people)),
+        interval=parse_duration("poke_interval", poke_interval, least=timedelta(0)).total_seconds(),
+        timeout=parse_duration("timeout", timeout, least=timedelta(0)).total_seconds(),
+        plan=ReminderPlan(
+            reminders=validation.none_if_blank(reminders),
+            escalation=validation.none_if_blank(escalation),
+            zone=settings.timezone,
+            lang=settings.lang,
+        ),
+        on_timeout=validation.choice("on_timeout", on_timeout, _ON_TIMEOUT),
+        withdraw=withdraw,
+    )
+
+
+class TaskWait:
+    """One wait for assigned tasks.
+
+    :param hook: the hook of the connection.
+    :param assigned: the tasks; polls update it.
+    :param options: the options of the wait.
     :param log: the log of the Airflow task.
     """
 
-    def __init__(self, hook: ChatworkHook, given: Given, wishes: Wishes, log: Log) -> None:
-        self.given = given
-        self.is_killed = False
-        self._is_given_up = False
+    def __init__(self, hook: ChatworkHook, assigned: AssignedTasks, options: WaitOptions, log: Any) -> None:
+        self.assigned = assigned
+        self.is_cancelled = False
         self._hook = hook
-        self._wishes = wishes
+        self._options = options
         self._log = log
-        self._tasks = RoomTasks(given["room_id"])
+        self._tasks = RoomTasks(assigned["room_id"])
         self._account_id: int | None = None
-        self._progress = self._begin()
-        self._in_trouble = False
-        self._is_read_singly = False
-        for task_id in ids_of(given["tracks"]):
-            self._tasks.want(task_id, assignees_of(given["tracks"]).get(task_id))
+        self._was_read_singly = False
+        for task_id in existing_ids(assigned["tasks"]):
+            self._tasks.want(task_id, assignees(assigned["tasks"]).get(task_id))
 
-    def _begin(self) -> Progress | None:
-        return Progress(self._wishes.follow_up, self.given["created_at"]) if self._wishes.follow_up else None
+    @property
+    def _room_id(self) -> int:
+        return self.assigned["room_id"]
 
-    def look(self, client: Client | None = None) -> None:
-        """Look once, and note what there is to see."""
-        (client or self._hook.client).run_flow(self._tasks.look(self._ending))
-        self._note()
+    def poll(self, client: Client | None = None) -> None:
+        """Poll the tasks once, and update their progress."""
+        (client or self._hook.client).run_flow(self._tasks.look(self._completing))
+        self._update()
         self._tasks.check()
 
-    def _note(self) -> None:
-        note_all(self.given["tracks"], self._tasks.tasks, self._tasks.deleted, time.time())
-        self.given["message_id"] = self.given["message_id"] or message_of(self.given["tracks"])
-
-    def was_withdrawn(self) -> bool:
-        """Whether the tasks, given by an earlier try, were withdrawn since. To be asked after a look.
-
-        The room is told first, so a try that was ended in the middle may have left tasks open. They are closed.
-
-        :raises ChatworkUnknownOutcomeError: where the room does not show any more whether those done are withdrawn.
-        """
-        if self.given["message_id"] is None:
-            return False
-        page = self._hook.run(list_messages(self.given["room_id"]))
-        facts = self._facts(self._hook.client)
-        # Where none is done there is nothing to be mistaken about.
-        tells = was_withdrawn if done_of(self.given["tracks"]) else tells_of_withdrawal
-        if not tells(facts, page):
-            return False
-        self._withdraw("killed", self._hook.client)
-        return True
-
-    def first_look(self) -> None:
-        """Look once, and go on where that cannot be had now: the tasks are there, and must not be given again."""
+    def first_poll(self) -> None:
+        """Poll once; continue after a transient error, as the tasks exist and must not be created again."""
         try:
-            # Nothing is lost by going on without it, and of hundreds that begin at a time many would wait for it.
-            self.look(self._hook.quick_client)
+            # The quick client, as hundreds of waits that begin together would wait for the rate limit.
+            self.poll(self._hook.quick_client)
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            self._log.warning("Chatwork does not tell how the tasks stand; the wait goes on. %s", error)
+            self._log.warning("The first poll of the tasks in room %s failed; waiting: %s", self._room_id, error)
 
-    def date_back(self) -> float:
-        """Let reminders of tasks that were found again go by when they were created, as their message tells.
+    def was_cancelled(self) -> bool:
+        """Return whether an earlier try has cancelled these tasks. Call it after a poll.
 
-        :return: the Unix time of that; where it is not told, that of now.
+        A cancellation is posted first, so a try that was interrupted may have left tasks open. They are closed.
+
+        :raises ChatworkUnknownOutcomeError: if the room does not show whether tasks that are done were cancelled.
         """
-        message_id = self.given["message_id"]
+        if self.assigned["message_id"] is None:
+            return False
+        page = self._hook.run(list_messages(self._room_id))
+        snapshot = self._snapshot(self._hook.client)
+        # If no task is done, none can be confused with a cancelled one.
+        check = was_cancelled if done_ids(self.assigned["tasks"]) else is_announced
+        if not check(snapshot, page):
+            return False
+        self._cancel_tasks(TaskWaitOutcome.KILLED, self._hook.client)
+        return True
+
+    def restore_creation_time(self) -> float:
+        """Set the creation time of tasks that were found again to the time of their system message.
+
+        :return: it, as a Unix time; the current time if it cannot be read.
+        """
+        message_id = self.assigned["message_id"]
         if message_id is not None:
-            call = get_message(self.given["room_id"], message_id)
             try:
-                self.given["created_at"] = float(self._hook.quick_client.run(call)["send_time"])
-                self._progress = self._begin()
+                message = self._hook.quick_client.run(get_message(self._room_id, message_id))
+                self.assigned["created_at"] = float(message["send_time"])
             except ChatworkError as error:
-                self._log.warning("When the tasks were given is not known; reminders count from now. %s", error)
-        return self.given["created_at"]
+                self._log.warning(
+                    "The creation time of the tasks in room %s is not known; reminders count from now: %s",
+                    *(self._room_id, error),
+                )
+        return self.assigned["created_at"]
 
-    def verdict(self) -> str | None:
-        """``done`` or ``impossible``, where a look has shown that; ``None`` while it has to be waited."""
-        if self._is_complete():
-            return "done"
-        return None if is_possible(self.given["tracks"], self.given["needed"]) else "impossible"
+    def outcome(self) -> TaskWaitOutcome | None:
+        """Return ``DONE`` or ``IMPOSSIBLE`` if polls have shown that; ``None`` while the wait has to continue."""
+        done = done_ids(self.assigned["tasks"])
+        # All that complete the wait must be seen in the same poll.
+        is_current = self._was_read_singly or all(map(self._tasks.is_fresh, done))
+        if len(done) >= self.assigned["needed"] and is_current:
+            return TaskWaitOutcome.DONE
+        if can_be_completed(self.assigned["tasks"], self.assigned["needed"]):
+            return None
+        return TaskWaitOutcome.IMPOSSIBLE
 
-    def end(self, word: str) -> Outcome:
-        """Find out what became of the tasks, and withdraw those left open where nobody waits for them any more.
+    def finish(self, outcome: TaskWaitOutcome) -> TaskWaitResult:
+        """Return the result, after cancelling the open tasks of a wait that was not completed.
 
-        :param word: ``done``, ``timed_out`` or ``impossible``.
+        :param outcome: ``DONE``, ``TIMED_OUT`` or ``IMPOSSIBLE``.
         """
-        if word != "done":
-            # Some time may have passed since the trigger looked, or since there was one.
-            self._last_look()
-            word = self.verdict() or word
-        withdrawal = new_withdrawal()
-        if word == "done" and self._wishes.withdraw and self._is_withdrawn():
-            word = "withdrawn"
-        elif word != "done" and self._wishes.withdraw:
+        if outcome is not TaskWaitOutcome.DONE:
+            # Time has passed since the trigger polled.
+            self._last_poll()
+            outcome = self.outcome() or outcome
+        cancellation = new_cancellation()
+        if outcome is TaskWaitOutcome.DONE and self._options.withdraw and self._was_cancelled_meanwhile():
+            outcome = TaskWaitOutcome.WITHDRAWN
+        elif outcome is not TaskWaitOutcome.DONE and self._options.withdraw:
             try:
-                self._withdraw(word, self._hook.client, withdrawal)
+                self._cancel_tasks(outcome, self._hook.client, cancellation)
             except ChatworkError as error:
-                which = "The open tasks" if not withdrawal["closed"] else "Some open tasks"
-                self._log.error("%s could not be withdrawn: %s", which, error)
-        outcome = new_outcome(word, self.given, self._hook.settings.web_url)
-        for task in outcome["tasks"]:
-            if task["task_id"] in withdrawal["closed"]:
+                which = "The open tasks" if not cancellation["closed"] else "Some open tasks"
+                self._log.error("%s could not be withdrawn (room %s): %s", which, self._room_id, error)
+        result = new_result(outcome, self.assigned, self._hook.settings.web_url)
+        for task in result["tasks"]:
+            if task["task_id"] in cancellation["closed"]:
                 task["status"] = "withdrawn"
-        if (refusal := self._hook.quick_client.run_flow(look_into_room(outcome, self.given))) is not None:
-            self._log.warning("Room %s does not show who has left: %s", self.given["room_id"], refusal)
-        self._log.info("The wait has ended: %s. %s", word, describe(outcome))
-        return outcome
+        if (refusal := self._hook.quick_client.run_flow(add_room_details(result))) is not None:
+            self._log.warning("The members of room %s cannot be read to see who has left: %s", self._room_id, refusal)
+        self._log.info("The wait for tasks in room %s has ended: %s. %s", self._room_id, outcome, describe(result))
+        return result
 
-    def kill(self) -> None:
-        """End the wait from outside, and withdraw the tasks that are open, in the few seconds Airflow leaves for it."""
-        self.is_killed = True
-        if not self._wishes.withdraw:
+    def cancel(self) -> None:
+        """End the wait from outside, and cancel the open tasks, in the few seconds that Airflow leaves for it."""
+        self.is_cancelled = True
+        if not self._options.withdraw:
             return
-        # Not this one, which may have been interrupted in the middle of a look.
-        other = Waiting(self._hook, deepcopy(self.given), self._wishes, self._log)
-        other._account_id = self._account_id
         try:
             try:
-                other.look(self._hook.quick_client)
+                self.poll(self._hook.quick_client)
             except ChatworkError as error:
                 if not is_transient(error):
                     raise
-                self._log.warning("Chatwork does not tell how the tasks stand. %s", error)
-            if other.verdict() == "done":
-                # This one would have seen that at its next look. Another try will.
+                self._log.warning("Polling the tasks in room %s failed; cancelling: %s", self._room_id, error)
+            if self.outcome() is TaskWaitOutcome.DONE:
+                # Nothing to cancel; the next try will see that they are done.
                 return
-            self._is_given_up = True
-            other._withdraw("killed", self._hook.quick_client)
+            self._cancel_tasks(TaskWaitOutcome.KILLED, self._hook.quick_client)
         except ChatworkError as error:
-            self._log.error("The open tasks could not be withdrawn: %s", error)
+            self._log.error("The open tasks could not be withdrawn (room %s): %s", self._room_id, error)
 
-    def _last_look(self) -> None:
-        """Look once more, task by task where the lists cannot be had, and make do with what is known otherwise."""
+    def _last_poll(self) -> None:
+        """Poll once more, task by task if they cannot be listed; without success, keep what is known."""
         try:
-            self.look()
+            self.poll()
             if self._tasks.unfinished:
-                self.look()
+                self.poll()
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            self._log.warning("Chatwork does not list the tasks at the end of the wait. %s", error)
+            self._log.warning("The tasks of room %s cannot be listed at the end of the wait: %s", self._room_id, error)
         else:
             return
         try:
-            self._hook.client.run_flow(read_each(self._tasks, ids_of(self.given["tracks"])))
-            self._is_read_singly = True
+            self._hook.client.run_flow(read_each(self._tasks, existing_ids(self.assigned["tasks"])))
+            self._was_read_singly = True
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            self._log.warning("Chatwork does not tell how the tasks stand at the end of the wait. %s", error)
-        self._note()
+            self._log.warning("The tasks of room %s cannot be read at the end of the wait: %s", self._room_id, error)
+        self._update()
 
-    def _is_withdrawn(self) -> bool:
-        """Whether another try has withdrawn the tasks: a worker that Airflow had lost, and that was stopped later."""
-        if self.given["message_id"] is None:
+    def _was_cancelled_meanwhile(self) -> bool:
+        """Return whether another try has cancelled the tasks: one that Airflow had lost, and that was stopped later."""
+        if self.assigned["message_id"] is None:
             return False
         try:
-            page = self._hook.run(list_messages(self.given["room_id"]))
-            return tells_of_withdrawal(self._facts(self._hook.client), page)
+            page = self._hook.run(list_messages(self._room_id))
+            return is_announced(self._snapshot(self._hook.client), page)
         except ChatworkError as error:
-            self._log.warning("Whether the tasks were withdrawn is not known; they count as done. %s", error)
+            self._log.warning(
+                "Room %s does not show whether the tasks were withdrawn; they count as done: %s",
+                *(self._room_id, error),
+            )
             return False
 
-    def _withdraw(self, word: str, client: Client, result: Withdrawal | None = None) -> None:
-        """Withdraw the tasks that are open.
+    def _cancel_tasks(self, outcome: TaskWaitOutcome, client: Client, result: Cancellation | None = None) -> None:
+        """Cancel the open tasks.
 
-        :param result: an empty one, to be filled as far as this comes.
+        :param result: an empty result, to be filled also where this ends with an error.
         """
         lang = self._hook.settings.lang
-        facts = self._facts(client, last_seen(self.given["tracks"]))
-        withdrawal = client.run_flow(withdraw_steps(facts, reason_of(word, lang), lang=lang, result=result))
-        for refused in withdrawal["refused"]:
-            self._log.error("A task could not be withdrawn: %s", refused)
-        if unseen := never_seen(self.given["tracks"]):
-            self._log.error("The open tasks could not be withdrawn: nothing is known of %s", unseen)
+        snapshot = self._snapshot(client, last_seen_tasks(self.assigned["tasks"]))
+        flow = cancel_tasks(snapshot, cancellation_reason(outcome, lang), lang=lang, result=result)
+        log_cancellation(self._log, self.assigned, client.run_flow(flow))
 
-    def _facts(self, client: Client, known: Mapping[int, Task] = MappingProxyType({})) -> Facts:
-        """What is known by looks of this process, and of tasks that it has not seen by ``known``."""
+    def _snapshot(self, client: Client, known: Mapping[int, Task] = MappingProxyType({})) -> TaskSnapshot:
+        """Return the tasks as this process has seen them, and others as in ``known``."""
         if self._account_id is None:
             self._account_id = client.run(get_me())["account_id"]
         tasks = {**known, **self._tasks.tasks}
-        return facts_of(self.given, tasks, self._account_id, self._hook.settings.web_url)
+        return task_snapshot(self.assigned, tasks, self._account_id, self._hook.settings.web_url)
 
-    def _ending(self) -> list[list[int]]:
-        """The tasks by which the wait would end, if enough are done."""
+    def _update(self) -> None:
+        update_all(self.assigned["tasks"], self._tasks.tasks, self._tasks.deleted, time.time())
+        self.assigned["message_id"] = self.assigned["message_id"] or first_message_id(self.assigned["tasks"])
+
+    def _completing(self) -> list[list[int]]:
+        """Return the tasks that complete the wait, if enough are done."""
         done = [task_id for task_id, task in self._tasks.tasks.items() if task["status"] == "done"]
-        return [done] if len(done) >= self.given["needed"] else []
+        return [done] if len(done) >= self.assigned["needed"] else []
 
-    def _is_complete(self) -> bool:
-        done = done_of(self.given["tracks"])
-        is_fresh = self._is_read_singly or all(map(self._tasks.is_fresh, done))
-        return len(done) >= self.given["needed"] and is_fresh
+
+class WaitState:
+    """The wait as earlier tries of the Airflow task have left it. Before Airflow 3.3 nothing is kept."""
+
+    def __init__(self, state: TaskState) -> None:
+        self._state = state
+
+    def load(self, task_ids: list[int | None], needed: int) -> AssignedTasks | None:
+        """Return the wait for these tasks, if there was one."""
+        assigned: AssignedTasks | None = self._state.get(WAIT_STATE_KEY).get("assigned")
+        if assigned is None or [task["task_id"] for task in assigned["tasks"]] != task_ids:
+            return None
+        return {**assigned, "needed": needed}
+
+    def save(self, assigned: AssignedTasks) -> None:
+        """Save the wait for later tries."""
+        self._state.set(WAIT_STATE_KEY, {"assigned": assigned})
+
+
+def push_assigned(context: Context, assigned: AssignedTasks) -> None:
+    """Push the tasks as an XCom, for :func:`pull_assigned`."""
+    ti: Any = context.get("ti")
+    if ti is not None:
+        ti.xcom_push(key=WAIT_STATE_KEY, value=assigned)
+
+
+def pull_assigned(context: Context) -> AssignedTasks:
+    """Return the tasks of a wait whose trigger has failed."""
+    ti: Any = context["ti"]
+    assigned: AssignedTasks = ti.xcom_pull(task_ids=ti.task_id, key=WAIT_STATE_KEY, map_indexes=ti.map_index)
+    return assigned

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.operators._approval_request import ApprovalRequest, ApprovalSpec
     from airflow_provider_chatwork.triggers._base import WorkerWait
     from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
-    from airflow_provider_chatwork.utils.durations import Duration
+    from airflow_provider_chatwork.utils.time_arguments import Duration
     from airflow_provider_chatwork.waiting.approvals.options import OptionEffect
     from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question
 
@@ -324,6 +324,6 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
 
 
 def _seconds(parameter: str, value: Duration) -> float:
-    from airflow_provider_chatwork.utils.durations import duration
+    from airflow_provider_chatwork.utils.time_arguments import parse_duration
 
-    return duration(parameter, value, least=timedelta(0)).total_seconds()
+    return parse_duration(parameter, value, least=timedelta(0)).total_seconds()

@@ -1,4 +1,4 @@
-"""Give tasks to people, wait for them, and tick tasks off."""
+"""Create tasks, wait for them, and set their status."""
 
 from __future__ import annotations
 
@@ -25,64 +25,62 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.operators._idempotency import Gift
-    from airflow_provider_chatwork.operators._task_wait import Waiting
-    from airflow_provider_chatwork.operators._wishes import Wishes
+    from airflow_provider_chatwork.operators._idempotency import CreatedTasks
+    from airflow_provider_chatwork.operators._task_wait import TaskWait, WaitOptions
     from airflow_provider_chatwork.triggers._base import WorkerWait
-    from airflow_provider_chatwork.utils.durations import Duration
-    from airflow_provider_chatwork.utils.time_arguments import Due
+    from airflow_provider_chatwork.utils.time_arguments import Due, Duration
     from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-    from airflow_provider_chatwork.waiting.tasks.result import Outcome
-    from airflow_provider_chatwork.waiting.tasks.tracking import Given
+    from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome, TaskWaitResult
+    from airflow_provider_chatwork.waiting.tasks.tracking import AssignedTasks
 
-#: The XCom that holds what became of the tasks where the Airflow task does not succeed, and so returns nothing.
+#: The XCom with the result of a wait after which the Airflow task fails or is skipped, and so returns nothing.
 OUTCOME_KEY = "chatwork_outcome"
 
 
 class ChatworkCreateTaskOperator(ChatworkOperator):
-    """Give a task to people of a room, and wait until they are done if so wanted.
+    """Create a task for people of a room, and optionally wait until it is done.
 
-    Without waiting it returns the task ids, a list with one for each assignee. With waiting it returns a dict, an
-    :class:`~airflow_provider_chatwork.waiting.tasks.result.Outcome`: ``outcome``, ``room_id``, ``message_id``, ``link``
-    and ``tasks``, with one dict for each assignee. Where the wait ends otherwise, the Airflow task fails or is skipped,
-    and the dict is its XCom ``chatwork_outcome``.
+    Without a wait it returns the task ids, one for each assignee. With a wait it returns a dict, a
+    :class:`~airflow_provider_chatwork.waiting.tasks.result.TaskWaitResult`: ``outcome``, ``room_id``, ``message_id``,
+    ``link`` and ``tasks``, with one dict for each assignee. If the Airflow task fails or is skipped at the end of the
+    wait, the dict is its XCom ``chatwork_outcome``.
 
-    An outage of Chatwork does not end the wait. A room that is lost, a revoked token, and so many deleted tasks that
-    too few are left fail it for good.
+    An outage of Chatwork does not end the wait. It fails permanently when the account has left the room, when the
+    token is revoked, and when too few tasks are left.
 
-    :param body: what there is to do, 1 to 65535 characters.
+    :param body: the text of the task, 1 to 65535 characters.
     :param to_ids: the account ids of the assignees, as a list, as comma-separated text, or as a template of it.
-    :param due: when it is due: a date (the end of that day), a datetime, a timedelta from when the task runs, or ISO
-        8601 text. Days, and moments without a zone, are meant in the connection's ``timezone``.
+    :param due: the due date: a date (the end of that day), a datetime, a timedelta from when the Airflow task runs, or
+        ISO 8601 text. Days, and times without a zone, are in the connection's ``timezone``.
     :param limit: instead of ``due``, the deadline in Unix seconds.
     :param limit_type: goes with ``limit``: ``time``, ``date`` or ``none``.
-    :param wait_for_completion: whether to wait until people are done.
-    :param deferrable: whether to wait in the triggerer, which takes no worker slot.
-    :param complete_when: ``all``, ``any``, or how many of the assignees have to be done. The tasks of the others are
-        left as they are.
-    :param poke_interval: between two looks: seconds, a timedelta, or ISO 8601 text such as ``PT1M``; at least 1 s.
-    :param timeout: how long people have, in the same forms. It counts from when the task was given, also over retries
-        and restarts.
+    :param wait_for_completion: whether to wait until the task is done.
+    :param deferrable: whether to wait in the triggerer, without a worker slot.
+    :param complete_when: ``all``, ``any``, or how many of the assignees have to be done. The tasks of the others stay
+        as they are.
+    :param poke_interval: time between two polls: seconds, a timedelta, or ISO 8601 text such as ``PT1M``; at least 1 s.
+    :param timeout: how long to wait, in the same forms. It counts from the creation of the task, also over retries and
+        restarts.
     :param reminders: a :class:`~airflow_provider_chatwork.waiting.reminders.Reminder`, or several.
-    :param escalation: whom to tell when it is past due, an :class:`~airflow_provider_chatwork.waiting.reminders.Escalation`.
-    :param on_timeout: ``fail`` (with ``AirflowSensorTimeout``, which Airflow does not retry: people would get the task
-        once more) or ``skip``.
-    :param withdraw: whether to close the tasks that are still open, and to say why in the room, when the wait is given
-        up: at the timeout, when too few tasks are left, and when the Airflow task is marked or cleared while it waits.
-        Airflow tells the triggerer of that from 3.3 on; it tells a worker, on every version, that it has to stop, which
-        may have other reasons. Chatwork has no way to delete a task, so they are ticked off.
-    :param reference: one line that is put at the end of the task's text (``参照: ...``), by which a retry finds the
-        task in Chatwork before it gives it again: by the whole text, so not one that somebody has edited. At most 1,000
-        characters, and another one for each run, Airflow task and mapped index:
-        ``{{ ti.dag_id }}/{{ ti.task_id }}/{{ run_id }}/{{ ti.map_index }}``. (Of most runs, ``task_instance_key_str``
-        holds no more than the day.) In a run of a cleared task it ends with the number of the first try: ``... (2)``.
-        Not needed on Airflow 3.3 and later, which remembers what was created.
+    :param escalation: who is notified when the task is overdue, an
+        :class:`~airflow_provider_chatwork.waiting.reminders.Escalation`.
+    :param on_timeout: ``fail`` (with ``AirflowSensorTimeout``, which Airflow does not retry, as people would get the
+        task again) or ``skip``.
+    :param withdraw: whether to set the open tasks to done and to post why when the wait is given up: at the timeout,
+        when too few tasks are left, and when the Airflow task is marked or cleared while it waits. Airflow notifies the
+        triggerer of that from 3.3 on. It stops a worker on every version, also for other reasons. Chatwork's API cannot
+        delete tasks.
+    :param reference: one line that is added to the task's text (``参照: ...``). A retry finds the task in Chatwork by
+        its whole text, so not one that somebody has edited. At most 1,000 characters, and different for each run,
+        Airflow task and map index: ``{{ ti.dag_id }}/{{ ti.task_id }}/{{ run_id }}/{{ ti.map_index }}``. (For most
+        runs, ``task_instance_key_str`` contains no more than the day.) After a clear, the number of the first try is
+        appended: ``... (2)``. Not needed on Airflow 3.3 and later, which keeps a state of the task.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
 
-    On Airflow 3.3 and later a task that is tried again does not create again what an earlier try has created, as long
-    as its fields render to the same; it goes on waiting for it, up to the same deadline. Before, and without a
-    ``reference``, an error while it waits fails it for good instead.
+    On Airflow 3.3 and later, a retry does not create again what an earlier try has created, as long as the fields
+    render to the same values; it continues the wait up to the same deadline. On earlier versions and without a
+    ``reference``, an error during the wait fails the Airflow task permanently instead.
 
     https://developer.chatwork.com/reference/post-rooms-room_id-tasks
     """
@@ -128,202 +126,238 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         self.on_timeout = on_timeout
         self.withdraw = withdraw
         self.reference = reference
-        self._waiting: Waiting | None = None
+        self._task_wait: TaskWait | None = None
         self._worker_wait: WorkerWait | None = None
 
     def act(self, context: Context) -> Any:
-        """Create, and return the task ids; or wait, and return what became of the tasks."""
+        """Create the tasks, and return their ids; or wait for them, and return the result of the wait."""
         room_id = api.validation.identifier("room_id", self.hook.room_id_or_default(self.room_id))
-        # What cannot be right is found before anything is sent.
-        wishes = self._wishes()
-        gift = self._give(context, room_id)
-        if wishes is None:
-            task_ids = [task_id for task_id in gift.task_ids if task_id is not None]
+        # Wrong arguments are refused before anything is sent.
+        options = self._wait_options()
+        created = self._create(context, room_id)
+        if options is None:
+            task_ids = [task_id for task_id in created.task_ids if task_id is not None]
             message_id = self.message_of(api.tasks.get_task(room_id, task_ids[0])) if task_ids else None
             self.show_place(context, room_id, message_id)
             return task_ids
-        with self._given_once(context):
-            waiting = self._waiting = self._begin(context, gift, wishes)
+        with self._no_second_tasks(context):
+            wait = self._task_wait = self._begin(context, created, options)
             try:
-                return self._wait(context, waiting, wishes)
+                return self._wait(context, wait, options)
             finally:
-                self._waiting = self._worker_wait = None
+                self._task_wait = self._worker_wait = None
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Outcome:
-        """End the wait as the trigger saw it end."""
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> TaskWaitResult:
+        """End the wait after the event of the trigger."""
         from airflow_provider_chatwork.triggers._event import EventStatus
+        from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
 
-        waiting = self._waiting_for(event["given"])
-        word = {EventStatus.DONE: "done", EventStatus.TIMEOUT: "timed_out"}.get(event["status"])
-        if word is None:
-            # Chatwork refused, which is also how the trigger sees that too few tasks are left.
-            word = waiting.verdict()
-        if word is None:
+        wait = self._new_wait(event["assigned"])
+        if event["status"] == EventStatus.DONE:
+            outcome: TaskWaitOutcome | None = TaskWaitOutcome.DONE
+        elif event["status"] == EventStatus.TIMEOUT:
+            outcome = TaskWaitOutcome.TIMED_OUT
+        else:
+            # The trigger also ends with an error where too few tasks are left.
+            outcome = wait.outcome()
+        if outcome is None:
             raise from_plain(event["error"])
-        return self._end(context, waiting, word)
+        return self._finish(context, wait, outcome)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Come back from the triggerer, with the same ends as a wait in the worker."""
-        timeout_error = trigger_timeout(next_method, next_kwargs)
-        with fail_permanently(), self._given_once(context):
-            if timeout_error is not None:
-                # The triggerer stood still until long after the deadline.
-                from airflow_provider_chatwork.operators._idempotency import shared_given
+        """Resume after the trigger; a deferral that Airflow has timed out ends like any timeout."""
+        with fail_permanently(), self._no_second_tasks(context):
+            if trigger_timeout(next_method, next_kwargs) is not None:
+                # No triggerer was running until long after the deadline.
+                from airflow_provider_chatwork.operators._task_wait import pull_assigned
+                from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
 
-                return self._end(context, self._waiting_for(shared_given(context)), "timed_out")
+                return self._finish(context, self._new_wait(pull_assigned(context)), TaskWaitOutcome.TIMED_OUT)
             return super().resume_execution(next_method, next_kwargs, context)
 
     def on_kill(self) -> None:
-        """Withdraw the tasks, if so wanted, where a worker that waits for them is told to stop."""
-        if self._waiting is not None:
-            self._waiting.kill()
+        """End the wait of a worker that has to stop, and cancel the tasks with ``withdraw``."""
+        if self._task_wait is not None:
+            self._task_wait.cancel()
         if self._worker_wait is not None:
             self._worker_wait.cancel()
 
-    def _wishes(self) -> Wishes | None:
-        """What is wanted of the wait, if there is to be one."""
+    def _wait_options(self) -> WaitOptions | None:
+        """Check the arguments of the wait; ``None`` if there is to be no wait."""
         if self.wait_for_completion:
-            # Imported here and below, so that reading a DAG file does not load it.
-            from airflow_provider_chatwork.operators._wishes import wishes_of
+            # Imported here and below, so that a DAG file does not load it.
+            from airflow_provider_chatwork.operators._task_wait import wait_options
 
-            return wishes_of(self)
+            return wait_options(
+                self.hook.settings,
+                to_ids=self.to_ids,
+                complete_when=self.complete_when,
+                poke_interval=self.poke_interval,
+                timeout=self.timeout,
+                reminders=self.reminders,
+                escalation=self.escalation,
+                on_timeout=self.on_timeout,
+                withdraw=self.withdraw,
+            )
         for name in ("reminders", "escalation", "withdraw"):
             if value := getattr(self, name):
-                raise ChatworkParameterError(name, value, "set wait_for_completion=True, too: nobody would see to it")
+                raise ChatworkParameterError(
+                    name, value, "set wait_for_completion=True, too: without it, nothing waits"
+                )
         return None
 
-    def _give(self, context: Context, room_id: int, ignore: Sequence[int | None] = ()) -> Gift:
-        """Give the tasks, or find those that an earlier try has given.
+    def _create(self, context: Context, room_id: int, cancelled: Sequence[int | None] = ()) -> CreatedTasks:
+        """Create the tasks, or find those that an earlier try has created.
 
-        :param ignore: tasks that an earlier try has given, and that are not wanted any more.
+        :param cancelled: tasks of an earlier try, which do not count any more.
         """
         from airflow_provider_chatwork.operators._idempotency import (
-            Gift,
-            creation,
-            find_gift,
-            run_began,
+            CreatedTasks,
+            find_created_tasks,
+            run_started_at,
         )
         from airflow_provider_chatwork.utils.task_state import TaskState
         from airflow_provider_chatwork.waiting.tasks.reference import with_reference
 
-        state = TaskState(context, self.retries)
         to_ids = api.validation.identifiers("to_ids", self.to_ids)
         reference = api.validation.none_if_blank(self.reference)
-        body = self.body
+        body, find_existing = self.body, None
         if reference is not None:
+            state = TaskState(context, self.retries)
             body = with_reference(body, reference, self.hook.settings.lang, state.first_try_of_clear)
-        call, fingerprint_fields = creation(self, room_id, body)
-        # Before a first try there is nothing to find, and a run that was deleted and made anew is not the same one.
-        looks = not ignore and state.is_retry
-        find_existing = None
-        if reference is not None:
-            since = run_began(context)
-            find_existing = partial(find_gift, self.hook, room_id, body, to_ids, since) if looks else lambda: None
-        if ignore:
+            # Only a retry looks: a run that was deleted and created again is another run with the same reference.
+            looks = not cancelled and state.is_retry
+            find = partial(find_created_tasks, self.hook, room_id, body, to_ids, run_started_at(context))
+            find_existing = find if looks else lambda: None
+        if cancelled:
             self.forget_created(context)
-        created = self.create_once(context, call, fingerprint_fields=fingerprint_fields, find_existing=find_existing)
-        return Gift(room_id, to_ids, created.result["task_ids"], created.is_new)
+        due = api.validation.none_if_blank(self.due)
+        limit, limit_type = self._limit()
+        call = api.tasks.create_task(room_id, body, to_ids, limit=limit, limit_type=limit_type)
+        # A due date that counts from now has another limit at each try.
+        fields = {} if due is None else {"limit": repr(due)}
+        created = self.create_once(context, call, fingerprint_fields=fields, find_existing=find_existing)
+        return CreatedTasks(room_id, to_ids, created.result["task_ids"], created.is_new)
 
-    def _begin(self, context: Context, gift: Gift, wishes: Wishes) -> Waiting:
-        """Begin to wait for tasks, or go on where an earlier try has begun."""
-        from airflow_provider_chatwork.operators._idempotency import Memory, never_guessing, new_given
-        from airflow_provider_chatwork.operators._task_wait import Waiting
+    def _limit(self) -> tuple[int | str | None, str | None]:
+        """Return the arguments ``limit`` and ``limit_type`` of ``create_task``."""
+        due = api.validation.none_if_blank(self.due)
+        limit, limit_type = api.validation.none_if_blank(self.limit), api.validation.none_if_blank(self.limit_type)
+        if due is None:
+            return limit, limit_type
+        if limit is not None or limit_type is not None:
+            raise ChatworkParameterError("due", due, "give either due, or limit and limit_type")
+        from airflow_provider_chatwork.utils.time_arguments import parse_due
+
+        return parse_due(due, self.hook.settings.timezone, time.time())
+
+    def _begin(self, context: Context, created: CreatedTasks, options: WaitOptions) -> TaskWait:
+        """Begin to wait for tasks, or continue the wait of an earlier try."""
+        from airflow_provider_chatwork.operators._idempotency import fail_if_unknown
+        from airflow_provider_chatwork.operators._task_wait import TaskWait, WaitState
         from airflow_provider_chatwork.utils.task_state import TaskState
 
-        memory = Memory(TaskState(context, self.retries))
-        if not gift.is_new:
-            known = memory.recall(gift, wishes.needed)
-            waiting = Waiting(self.hook, known or new_given(gift, wishes.needed, wishes.timeout), wishes, self.log)
-            waiting.look()
-            with never_guessing():
-                withdrawn = self.withdraw and waiting.was_withdrawn()
-            if not withdrawn:
-                if known is None:
-                    waiting.given["deadline"] = waiting.date_back() + wishes.timeout
-                memory.keep(waiting.given)
-                return waiting
-            self.log.info("What an earlier try has given was withdrawn, so it is given anew")
-            gift = self._give(context, gift.room_id, ignore=gift.task_ids)
-        waiting = Waiting(self.hook, new_given(gift, wishes.needed, wishes.timeout), wishes, self.log)
-        waiting.first_look()
-        memory.keep(waiting.given)
-        return waiting
+        state = WaitState(TaskState(context))
+        if not created.is_new:
+            saved = state.load([*created.task_ids], options.needed)
+            wait = TaskWait(self.hook, saved or self._new_assigned(created, options), options, self.log)
+            wait.poll()
+            with fail_if_unknown():
+                cancelled = self.withdraw and wait.was_cancelled()
+            if not cancelled:
+                if saved is None:
+                    wait.assigned["deadline"] = wait.restore_creation_time() + options.timeout
+                state.save(wait.assigned)
+                return wait
+            self.log.info("Tasks %s in room %s were withdrawn; creating new ones", created.task_ids, created.room_id)
+            created = self._create(context, created.room_id, cancelled=created.task_ids)
+        wait = TaskWait(self.hook, self._new_assigned(created, options), options, self.log)
+        self._warn_unreachable(wait.assigned, options)
+        wait.first_poll()
+        state.save(wait.assigned)
+        return wait
 
-    def _wait(self, context: Context, waiting: Waiting, wishes: Wishes) -> Outcome:
-        from airflow_provider_chatwork.operators._idempotency import share_given
-        from airflow_provider_chatwork.waiting.reminders._unheard import unheard
+    def _new_assigned(self, created: CreatedTasks, options: WaitOptions) -> AssignedTasks:
+        from airflow_provider_chatwork.waiting.tasks.tracking import new_assigned_tasks
 
-        given = waiting.given
-        if said := unheard(wishes.follow_up, given):
-            self.log.warning("%s.", said)
-        self.show_place(context, given["room_id"], given["message_id"])
-        word = waiting.verdict()
-        if word is None and self.deferrable:
-            self._defer(context, given, wishes)
-        if word is not None:
-            return self._end(context, waiting, word)
+        return new_assigned_tasks(
+            *(created.room_id, created.task_ids, created.to_ids),
+            needed=options.needed,
+            timeout=options.timeout,
+            now=time.time(),
+        )
+
+    def _warn_unreachable(self, assigned: AssignedTasks, options: WaitOptions) -> None:
+        """Log the reminders that are never sent."""
+        limit, limit_type = self._limit()
+        for sentence in options.plan.unreachable(assigned["created_at"], assigned["deadline"], limit, limit_type):
+            self.log.warning("%s.", sentence)
+
+    def _wait(self, context: Context, wait: TaskWait, options: WaitOptions) -> TaskWaitResult:
+        from airflow_provider_chatwork.operators._task_wait import push_assigned
+
+        assigned = wait.assigned
+        self.show_place(context, assigned["room_id"], assigned["message_id"])
+        outcome = wait.outcome()
+        if outcome is not None:
+            return self._finish(context, wait, outcome)
+        # A trigger that fails returns no event.
+        push_assigned(context, assigned)
+        trigger = self._trigger(assigned, options)
+        if self.deferrable:
+            left = timedelta(seconds=max(0.0, assigned["deadline"] - time.time()))
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=left + TRIGGER_TIMEOUT_GRACE)
         from airflow.providers.common.compat.sdk import AirflowException
 
         from airflow_provider_chatwork.triggers._base import WorkerWait
 
-        share_given(context, given)
-        self._worker_wait = WorkerWait(self._trigger(given, wishes))
+        self._worker_wait = WorkerWait(trigger)
         event = self._worker_wait.run()
-        if event is None or waiting.is_killed:
-            raise AirflowException("The wait was ended in Airflow")
+        if event is None or wait.is_cancelled:
+            raise AirflowException(f"The wait for tasks in room {assigned['room_id']} was ended in Airflow")
         return self.execute_complete(context, event)
 
-    def _defer(self, context: Context, given: Given, wishes: Wishes) -> None:
-        from airflow_provider_chatwork.operators._idempotency import share_given
-
-        # Nothing comes back from a trigger that fails.
-        share_given(context, given)
-        left = timedelta(seconds=max(0.0, given["deadline"] - time.time()))
-        self.defer(
-            trigger=self._trigger(given, wishes),
-            method_name="execute_complete",
-            timeout=left + TRIGGER_TIMEOUT_GRACE,
-        )
-
-    def _trigger(self, given: Given, wishes: Wishes) -> Any:
+    def _trigger(self, assigned: AssignedTasks, options: WaitOptions) -> Any:
         from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
 
         return ChatworkTaskCompletionTrigger(
             chatwork_conn_id=self.chatwork_conn_id,
-            given=given,
-            follow_up=wishes.follow_up.to_plain(),
-            withdraw=wishes.withdraw,
-            poke_interval=wishes.interval,
-            deadline=given["deadline"],
+            assigned=assigned,
+            plan=options.plan.to_plain(),
+            withdraw=options.withdraw,
+            poke_interval=options.interval,
+            deadline=assigned["deadline"],
         )
 
-    def _waiting_for(self, given: Given) -> Waiting:
-        from airflow_provider_chatwork.operators._task_wait import Waiting
-        from airflow_provider_chatwork.operators._wishes import wishes_of
+    def _new_wait(self, assigned: AssignedTasks) -> TaskWait:
+        from airflow_provider_chatwork.operators._task_wait import TaskWait
 
-        return Waiting(self.hook, given, wishes_of(self), self.log)
+        options = self._wait_options()
+        assert options is not None
+        return TaskWait(self.hook, assigned, options, self.log)
 
-    def _end(self, context: Context, waiting: Waiting, word: str) -> Outcome:
-        """Return what became of the tasks where they are done, and fail or skip otherwise."""
-        from airflow_provider_chatwork.waiting.tasks.result import describe
+    def _finish(self, context: Context, wait: TaskWait, outcome: TaskWaitOutcome) -> TaskWaitResult:
+        """Return the result of a wait whose tasks are done, and fail or skip otherwise."""
+        from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome, describe
 
-        outcome = waiting.end(word)
-        self.show_place(context, outcome["room_id"], outcome["message_id"])
-        if outcome["outcome"] == "done":
-            return outcome
+        result = wait.finish(outcome)
+        self.show_place(context, result["room_id"], result["message_id"])
+        if result["outcome"] == TaskWaitOutcome.DONE:
+            return result
         ti: Any = context.get("ti")
         if ti is not None:
-            ti.xcom_push(key=OUTCOME_KEY, value=outcome)
-        if outcome["outcome"] == "withdrawn":
-            raise AirflowFailException(f"Another run of this task has withdrawn the tasks: {describe(outcome)}")
-        if outcome["outcome"] == "impossible":
-            raise AirflowFailException(f"Too few of the tasks are left: {describe(outcome)}")
-        message = f"People were not done in time: {describe(outcome)}"
+            ti.xcom_push(key=OUTCOME_KEY, value=result)
+        tasks = f"tasks in room {result['room_id']}: {describe(result)}"
+        if result["outcome"] == TaskWaitOutcome.WITHDRAWN:
+            raise AirflowFailException(f"Another try of this Airflow task has withdrawn its {tasks}")
+        if result["outcome"] == TaskWaitOutcome.IMPOSSIBLE:
+            raise AirflowFailException(f"Too few are left of the {tasks}")
+        message = f"Not done in time: {tasks}"
         raise AirflowSkipException(message) if self.on_timeout == "skip" else AirflowSensorTimeout(message)
 
     @contextmanager
-    def _given_once(self, context: Context) -> Iterator[None]:
-        """Fail for good where another try could not know of the tasks, and would give them once more."""
+    def _no_second_tasks(self, context: Context) -> Iterator[None]:
+        """Fail permanently where a retry would not know of the tasks, and would create them again."""
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException):
@@ -331,12 +365,12 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         except Exception as error:
             if context.get("task_state_store") is not None or api.validation.none_if_blank(self.reference) is not None:
                 raise
-            said = str(error).rstrip(". ") or type(error).__name__
-            raise AirflowFailException(f"{said}. It is not tried again, as people would get the task twice.") from error
+            text = str(error).rstrip(". ") or type(error).__name__
+            raise AirflowFailException(f"{text}. It is not retried, as people would get the task twice.") from error
 
 
 class ChatworkSetTaskStatusOperator(ChatworkOperator):
-    """Tick a task off, or open it again. Returns its task id.
+    """Set a task to done, or open it again. Returns its task id.
 
     :param chatwork_task_id: the Chatwork task, one of those ``ChatworkCreateTaskOperator`` returned (Airflow has a
         ``task_id`` of its own).

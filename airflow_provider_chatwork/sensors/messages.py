@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.utils.since import Since
     from airflow_provider_chatwork.utils.task_state import TaskState
+    from airflow_provider_chatwork.utils.time_arguments import Since
     from airflow_provider_chatwork.waiting.message_filter import FoundMessage, MessageCursor, Position
 
 _KEY = "chatwork_wait"
@@ -175,10 +175,10 @@ class ChatworkMessageSensor(ChatworkSensor):
     def _since(self, context: Context, reply_to: str | None, saved: dict[str, Any]) -> Since:
         """Return the start of the wait."""
         # Only a time without a zone needs the connection.
-        from airflow_provider_chatwork.utils import since as time_arguments
+        from airflow_provider_chatwork.utils import time_arguments
 
         if api.validation.none_if_blank(self.since) is not None:
-            since = time_arguments.read_since(self.since, self.hook.settings.timezone)
+            since = time_arguments.parse_since(self.since, self.hook.settings.timezone)
             if since is not None:
                 return since
         if reply_to is not None:

@@ -10,7 +10,7 @@ from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.triggers._event import EventStatus, new_event
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
-from airflow_provider_chatwork.utils.since import Since
+from airflow_provider_chatwork.utils.time_arguments import Since
 from airflow_provider_chatwork.waiting.message_filter import (
     MessageCursor,
     MessageFilter,

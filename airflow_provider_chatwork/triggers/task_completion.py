@@ -18,18 +18,22 @@ from airflow_provider_chatwork.waiting.outbox.delivery import log_report
 from airflow_provider_chatwork.waiting.outbox.outbox import MAX_PAGE_AGE, OutboxSender
 from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_BACKOFF
 from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
-from airflow_provider_chatwork.waiting.reminders.cancellation import withdraw_steps
-from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
-from airflow_provider_chatwork.waiting.reminders.progress import Progress
-from airflow_provider_chatwork.waiting.tasks.given_tasks import (
-    WAIT_KEY,
-    facts_of,
-    last_seen,
-    never_seen,
-    note_all,
-    reason_of,
+from airflow_provider_chatwork.waiting.reminders.cancellation import (
+    cancel_tasks,
+    cancellation_reason,
+    log_cancellation,
 )
-from airflow_provider_chatwork.waiting.tasks.tracking import Given, assignees_of, ids_of, message_of
+from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan, SentReminders, TaskSnapshot, task_snapshot
+from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
+from airflow_provider_chatwork.waiting.tasks.tracking import (
+    WAIT_STATE_KEY,
+    AssignedTasks,
+    assignees,
+    existing_ids,
+    first_message_id,
+    last_seen_tasks,
+    update_all,
+)
 
 # How many seconds to wait for the poll before a reminder or a cancellation.
 _POLL_TIMEOUT = 15.0
@@ -43,14 +47,14 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
     """Wait until assigned tasks are done, send reminders, and yield one event of plain JSON.
 
     Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. Every event comes with
-    ``given``, the tasks as they were last seen.
+    ``assigned``, the tasks as they were last seen.
 
     After a restart of the triggerer, Airflow makes the trigger again from its arguments. Messages that were sent before
     are found in the room and not sent again.
 
-    :param given: the tasks, a :class:`~airflow_provider_chatwork.waiting.tasks.tracking.Given`.
-    :param follow_up: reminders and escalation, written by
-        :meth:`~airflow_provider_chatwork.waiting.reminders.plan.FollowUp.to_plain`.
+    :param assigned: the tasks, a :class:`~airflow_provider_chatwork.waiting.tasks.tracking.AssignedTasks`.
+    :param plan: reminders and escalation, written by
+        :meth:`~airflow_provider_chatwork.waiting.reminders.plan.ReminderPlan.to_plain`.
     :param withdraw: whether to cancel the open tasks if a user ends the Airflow task while it waits. Needs Airflow 3.3.
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
@@ -58,16 +62,16 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
     _outbox: OutboxSender
 
     def __init__(
-        self, *, given: Given, follow_up: Mapping[str, Any] | None = None, withdraw: bool = False, **kwargs: Any
+        self, *, assigned: AssignedTasks, plan: Mapping[str, Any] | None = None, withdraw: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.given = given
-        self.follow_up = dict(follow_up or {})
+        self.assigned = assigned
+        self.plan = dict(plan or {})
         self.withdraw = withdraw
         # A copy, as the arguments stay those of a trigger that has not begun.
-        self._seen = deepcopy(given)
-        self._plan = FollowUp.from_plain(self.follow_up)
-        self._sent = Progress(self._plan, given["created_at"])
+        self._seen = deepcopy(assigned)
+        self._plan = ReminderPlan.from_plain(self.plan)
+        self._sent = SentReminders(self._plan, assigned["created_at"])
         # When the next message is due, and the earliest time of the next attempt to send.
         self._due_at = float("inf")
         self._not_before = 0.0
@@ -78,8 +82,8 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         """Return the arguments of the constructor, as plain JSON."""
         return {
             **super().arguments(),
-            "given": self.given,
-            "follow_up": self.follow_up,
+            "assigned": self.assigned,
+            "plan": self.plan,
             "withdraw": self.withdraw,
         }
 
@@ -88,11 +92,11 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         """Return the subscription to wait with."""
         self._web_url = settings.web_url
         async with subscribe_tasks(
-            *(settings, self.given["room_id"], ids_of(self.given["tracks"])),
-            complete_when=self.given["needed"],
+            *(settings, self.assigned["room_id"], existing_ids(self.assigned["tasks"])),
+            complete_when=self.assigned["needed"],
             interval=self.interval,
             max_interval=self.longest_interval,
-            assignees=assignees_of(self.given["tracks"]),
+            assignees=assignees(self.assigned["tasks"]),
             log=self.log,
         ) as subscription:
             self._outbox = OutboxSender(subscription)
@@ -103,7 +107,7 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
 
     async def wait(self) -> dict[str, Any]:
         """Wait, and return the event."""
-        return {**await super().wait(), "given": self._seen}
+        return {**await super().wait(), "assigned": self._seen}
 
     async def on_change(self, subscription: TaskSubscription) -> dict[str, Any] | None:
         """Return the event if enough tasks are done; send what is due otherwise."""
@@ -133,46 +137,41 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         self._backoff = 0.0
         if not await self._is_due(subscription):
             return
-        facts, now = await self._facts(subscription), subscription.now()
+        snapshot, now = await self._snapshot(subscription), subscription.now()
         retry_times = []
-        for message in self._sent.letters(facts, now):
+        for message in self._sent.due_messages(snapshot, now):
             report = await self._outbox.send(message, None if is_cheap else subscription.still_open)
             if isinstance(report, float):
                 retry_times.append(report)
             else:
-                self._sent.said(message)
+                self._sent.mark_sent(message)
                 log_report(self.log, report)
         if retry_times:
             self._not_before = min(retry_times)
         else:
-            self._sent.through(now)
-            self._schedule(facts)
+            self._sent.mark_all_sent(now)
+            self._schedule(snapshot)
 
     async def _is_due(self, subscription: TaskSubscription) -> bool:
         if not self._plan or subscription.is_complete or subscription.now() >= self.deadline:
             return False
-        self._schedule(await self._facts(subscription))
+        self._schedule(await self._snapshot(subscription))
         return self._due_at <= subscription.now()
 
-    def _schedule(self, facts: Facts) -> None:
-        due_at = self._sent.next_due(facts)
+    def _schedule(self, snapshot: TaskSnapshot) -> None:
+        due_at = self._sent.next_at(snapshot)
         self._due_at = float("inf") if due_at is None else due_at
 
-    async def _facts(self, subscription: TaskSubscription) -> Facts:
+    async def _snapshot(self, subscription: TaskSubscription) -> TaskSnapshot:
         tasks = self._update(subscription)
-        return facts_of(self._seen, tasks, await subscription.account_id(), self._web_url)
+        return task_snapshot(self._seen, tasks, await subscription.account_id(), self._web_url)
 
     def _update(self, subscription: TaskSubscription) -> dict[int, models.Task]:
         """Note the tasks as they were last read, and return them."""
         tasks = {task["task_id"]: task for task in subscription.tasks if task is not None}
         deleted = {state["task_id"] for state in subscription.states if state["status"] == "deleted"}
-        # An open task was open when the poll began, and may have been done since.
-        still_open = {task_id: task for task_id, task in tasks.items() if task["status"] == "open"}
-        others = {task_id: task for task_id, task in tasks.items() if task_id not in still_open}
-        seen_at = subscription.now() if subscription.seen_at is None else subscription.seen_at
-        note_all(self._seen["tracks"], still_open, set(), seen_at)
-        note_all(self._seen["tracks"], others, deleted, subscription.now())
-        self._seen["message_id"] = self._seen["message_id"] or message_of(self._seen["tracks"])
+        update_all(self._seen["tasks"], tasks, deleted, subscription.now())
+        self._seen["message_id"] = self._seen["message_id"] or first_message_id(self._seen["tasks"])
         return tasks
 
     async def on_kill(self) -> None:
@@ -189,8 +188,10 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
 
     async def _cancel_tasks(self) -> None:
         try:
-            if await _is_running_in_another_triggerer(self.task_instance, self.given):
-                self.log.info("Another triggerer continues this wait; tasks %s stay open", ids_of(self.given["tracks"]))
+            if await _is_running_in_another_triggerer(self.task_instance, self.assigned):
+                self.log.info(
+                    "Another triggerer continues this wait; tasks %s stay open", existing_ids(self.assigned["tasks"])
+                )
                 return
             settings = await ChatworkHook(self.chatwork_conn_id).asettings()
             async with self.subscribe(settings) as subscription:
@@ -200,37 +201,34 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
                 if subscription.is_complete:
                     # Another triggerer may have seen that, and the Airflow task continues.
                     return
-                tasks = {**last_seen(self._seen["tracks"]), **self._update(subscription)}
-                facts = facts_of(self._seen, tasks, await subscription.account_id(), self._web_url)
-                flow = withdraw_steps(facts, reason_of("killed", settings.lang), lang=settings.lang)
-                result = await subscription.run_flow(flow)
+                tasks = {**last_seen_tasks(self._seen["tasks"]), **self._update(subscription)}
+                snapshot = task_snapshot(self._seen, tasks, await subscription.account_id(), self._web_url)
+                reason = cancellation_reason(TaskWaitOutcome.KILLED, settings.lang)
+                cancellation = await subscription.run_flow(cancel_tasks(snapshot, reason, lang=settings.lang))
         except Exception as error:
             # Airflow would not log it.
-            self.log.error("Tasks %s could not be cancelled: %s", ids_of(self.given["tracks"]), error)
-            return
-        for refused in result["refused"]:
-            self.log.error("A task could not be cancelled: %s", refused)
-        if unseen := never_seen(self._seen["tracks"]):
-            self.log.error("Tasks %s could not be cancelled, as they were never read", unseen)
-        self.log.info("Cancelled: %s", result)
+            room_id = self.assigned["room_id"]
+            self.log.error("The open tasks could not be withdrawn (room %s): %s", room_id, error)
+        else:
+            log_cancellation(self.log, self._seen, cancellation)
 
 
-async def _is_running_in_another_triggerer(instance: Any, given: Given) -> bool:
+async def _is_running_in_another_triggerer(instance: Any, assigned: AssignedTasks) -> bool:
     """Return whether the Airflow task still waits for the same tasks.
 
     Airflow 3.3 calls ``on_kill`` of every trigger that must not run here any more: after a user has ended the task, and
     when another triggerer takes over because this one seemed to be dead.
 
     :param instance: the task instance of the trigger; ``None`` without a task.
-    :param given: the tasks. A task that was cleared may wait for other ones.
+    :param assigned: the tasks. A task that was cleared may wait for other ones.
     :raises Exception: Airflow did not answer.
     """
     if instance is None:
         return False
-    return await asyncio.to_thread(_is_waiting_for, instance, given)
+    return await asyncio.to_thread(_is_waiting_for, instance, assigned)
 
 
-def _is_waiting_for(instance: Any, given: Given) -> bool:
+def _is_waiting_for(instance: Any, assigned: AssignedTasks) -> bool:
     # Modules of Airflow 3.3, the first one that calls `on_kill`.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from airflow.sdk.execution_time.xcom import XCom
@@ -240,5 +238,5 @@ def _is_waiting_for(instance: Any, given: Given) -> bool:
     name = task_id if map_index < 0 else f"{task_id}_{map_index}"
     if states.get(run_id, {}).get(name) != "deferred":
         return False
-    shared = XCom.get_one(key=WAIT_KEY, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
-    return shared is None or ids_of(shared["tracks"]) == ids_of(given["tracks"])
+    shared = XCom.get_one(key=WAIT_STATE_KEY, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    return shared is None or existing_ids(shared["tasks"]) == existing_ids(assigned["tasks"])

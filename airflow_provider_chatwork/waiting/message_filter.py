@@ -24,7 +24,7 @@ from airflow_provider_chatwork.api.message_text import (
 )
 from airflow_provider_chatwork.api.messages import PAGE, position
 from airflow_provider_chatwork.api.urls import CHATWORK_WEB, message_url
-from airflow_provider_chatwork.utils.since import Since
+from airflow_provider_chatwork.utils.time_arguments import Since
 
 #: The order of messages in a room: the send time and the message id.
 Position: TypeAlias = tuple[int, int]

@@ -22,7 +22,7 @@ from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, Chatwor
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
-from airflow_provider_chatwork.utils.quiet_hours import QuietHours
+from airflow_provider_chatwork.utils.business_hours import QuietHours
 
 EN = alert_catalog("en").text
 #: 10 o'clock on a Monday morning in Tokyo.

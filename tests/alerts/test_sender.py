@@ -13,7 +13,7 @@ from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.utils.quiet_hours import QuietHours
+from airflow_provider_chatwork.utils.business_hours import QuietHours
 from tests.airflow_helpers import connect
 from tests.alerts.in_memory_airflow import RUN, InMemoryAlertStore, failure, run_failure, run_success
 

@@ -22,7 +22,7 @@ from airflow_provider_chatwork.links import PLACE_KEY
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
+from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan
 from tests.airflow_helpers import FakeStore, connect, new_dag, render
 from tests.operators.chores import MODES, PEOPLE, ROOM, Happening, Office
 from tests.virtual_time import START
@@ -274,7 +274,7 @@ class TestBothModes:
         tasks = end.outcome["tasks"]
         assert " ".join(task["status"] for task in tasks) == scenario.statuses
         assert {at: task["changes"] for at, task in enumerate(tasks) if task["changes"]} == scenario.changes
-        assert {at: task["why"] for at, task in enumerate(tasks) if task["why"]} == scenario.whys
+        assert {at: task["reason"] for at, task in enumerate(tasks) if task["reason"]} == scenario.whys
         words = {"done": "done", "timed out": "timed_out", "skipped": "timed_out", "failed for good": "impossible"}
         assert end.outcome["outcome"] == (scenario.outcome or words[end.how])
         assert office.sandbox.write_count("create_task") == 1
@@ -299,7 +299,7 @@ class TestTheResult:
                     "status": "done",
                     "seen_done_at": end.result["tasks"][0]["seen_done_at"],
                     "changes": [],
-                    "why": None,
+                    "reason": None,
                 },
                 {
                     "task_id": second,
@@ -308,7 +308,7 @@ class TestTheResult:
                     "status": "done",
                     "seen_done_at": end.result["tasks"][1]["seen_done_at"],
                     "changes": [],
-                    "why": None,
+                    "reason": None,
                 },
             ],
         }
@@ -320,7 +320,7 @@ class TestTheResult:
         office.sandbox.add_fault(Fault("status", operation="list_members", status=500, times=None))
         people = {"to_ids": [SATO, YAMADA], "complete_when": "any"}
         end = office.ask(mode, [(100, delete(1)), (200, tick(0))], **people)
-        assert [(task["status"], task["why"]) for task in end.result["tasks"]] == [
+        assert [(task["status"], task["reason"]) for task in end.result["tasks"]] == [
             ("done", None),
             ("deleted", "deleted"),
         ]
@@ -462,18 +462,18 @@ class TestWhatCannotCome:
     NAG = TestReminders.NAG
 
     @in_both_modes
-    def test_is_one_warning(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
+    def test_is_a_warning_for_each(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
         wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
         office.ask(mode, [(100, tick(0))], to_ids=SATO, **wishes)
-        assert log_of(caplog, capsys).count("before_due and escalation without a due date: nothing comes of it") == 1
+        log = log_of(caplog, capsys)
+        for name in ("reminder", "escalation"):
+            assert log.count(f"The {name} is not sent, as the task has no due date") == 1
 
     @in_both_modes
     def test_is_not_said_of_what_comes(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
         wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
         office.ask(mode, [(100, tick(0))], to_ids=SATO, due="PT30M", **wishes)
-        log = log_of(caplog, capsys)
-        assert "nothing comes of it" not in log
-        assert "does not come" not in log
+        assert "is not sent" not in log_of(caplog, capsys)
 
 
 class TestAWithdrawalThatCannotBe:
@@ -563,7 +563,7 @@ class TestBeingKilled:
     def test_leaves_a_worker_to_the_retries_of_airflow(self, withdraw: bool, office: Office) -> None:
         office.store = FakeStore()
         end = self.kill(office, "worker", withdraw=withdraw)
-        assert (end.how, end.error) == ("failed", "The wait was ended in Airflow")
+        assert (end.how, end.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
 
     def test_in_the_middle_of_a_look_is_no_work_of_another_run(
         self, office: Office, monkeypatch: pytest.MonkeyPatch
@@ -572,14 +572,15 @@ class TestBeingKilled:
         office.store = FakeStore()
         fail_once = lambda office: office.break_down(operation="list_tasks", status=503, times=1)  # noqa: E731
         end = office.ask("worker", [(100, fail_once), (120.5, Office.kill_worker)], withdraw=True)
-        assert (end.how, end.error) == ("failed", "The wait was ended in Airflow")
+        assert (end.how, end.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
         assert statuses(office) == ["done"] * 3
 
     def test_of_a_worker_is_final_where_nothing_could_find_the_tasks(self, office: Office) -> None:
         end = self.kill(office, "worker")
         assert (end.how, end.error) == (
             "failed for good",
-            "The wait was ended in Airflow. It is not tried again, as people would get the task twice.",
+            f"The wait for tasks in room {ROOM} was ended in Airflow. "
+            "It is not retried, as people would get the task twice.",
         )
 
     @in_both_modes
@@ -696,7 +697,7 @@ class TestTheDeferral:
             due="P1D",
         )
         _, arguments = deferred.trigger.serialize()
-        given = arguments.pop("given")
+        given = arguments.pop("assigned")
         assert json.loads(json.dumps(arguments)) == {
             "chatwork_conn_id": "chatwork_second",
             "poke_interval": 120.0,
@@ -704,13 +705,13 @@ class TestTheDeferral:
             "exponential_backoff": False,
             "max_interval": None,
             "silent_fail": False,
-            "follow_up": FollowUp(reminders=reminder, escalation=escalation, zone="UTC", lang="en").to_plain(),
+            "plan": ReminderPlan(reminders=reminder, escalation=escalation, zone="UTC", lang="en").to_plain(),
             "withdraw": True,
         }
         assert (given["room_id"], given["needed"], given["created_at"]) == (ROOM, 2, START)
         assert given["message_id"] == sandbox.tasks(ROOM)[-1]["message_id"]
-        assert [track["task_id"] for track in given["tracks"]] == office.tasks
-        assert [track["asked"]["limit_time"] for track in given["tracks"]] == [START + 86400] * 3
+        assert [track["task_id"] for track in given["tasks"]] == office.tasks
+        assert [track["first_seen"]["limit_time"] for track in given["tasks"]] == [START + 86400] * 3
 
     def test_leaves_airflow_a_later_deadline_than_the_trigger(self, office: Office) -> None:
         assert self.deferred(office, timeout=60).timeout > timedelta(seconds=60)

@@ -14,7 +14,8 @@ from tests.airflow_helpers import connect, context, new_dag, render
 
 ROOM = company.DATA_ROOM
 TOKYO = ZoneInfo("Asia/Tokyo")
-SOON = datetime.now(TOKYO).replace(microsecond=0) + timedelta(days=3)
+# The same in each process of a parallel run, as it is in names of tests.
+SOON = datetime.now(TOKYO).replace(hour=10, minute=30, second=0, microsecond=0) + timedelta(days=3)
 
 
 def create(sandbox: Any, **arguments: Any) -> list[dict[str, Any]]:

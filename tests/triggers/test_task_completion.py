@@ -17,25 +17,25 @@ from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
 from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.plan import FollowUp
-from airflow_provider_chatwork.waiting.tasks.tracking import new_track
+from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan
+from airflow_provider_chatwork.waiting.tasks.tracking import new_task_progress
 from tests.airflow_helpers import VERSION
 from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM = company.DATA_ROOM
-FOLLOW_UP = FollowUp(reminders=Reminder(every=60), escalation=Escalation(mentions=3), zone="UTC", lang="en")
+FOLLOW_UP = ReminderPlan(reminders=Reminder(every=60), escalation=Escalation(mentions=3), zone="UTC", lang="en")
 # Every argument, each with another value than its default.
 ARGUMENTS: dict[str, Any] = {
     "chatwork_conn_id": "chatwork_second",
-    "given": {
+    "assigned": {
         "room_id": 5,
         "message_id": "77",
         "created_at": 1_799_999_000.0,
         "deadline": 1_800_000_000.25,
         "needed": 1,
-        "tracks": [new_track(None, account_id=3), new_track(7), new_track(8)],
+        "tasks": [new_task_progress(None, account_id=3), new_task_progress(7), new_task_progress(8)],
     },
-    "follow_up": FOLLOW_UP.to_plain(),
+    "plan": FOLLOW_UP.to_plain(),
     "withdraw": True,
     "poke_interval": 11.5,
     "deadline": 1_800_000_000.25,
@@ -52,12 +52,12 @@ def trigger(task_ids: list[int], **changed: Any) -> ChatworkTaskCompletionTrigge
         "created_at": START,
         "deadline": START + 3600,
         "needed": len(task_ids),
-        "tracks": [new_track(task_id) for task_id in task_ids],
+        "tasks": [new_task_progress(task_id) for task_id in task_ids],
     }
     arguments = {
         "chatwork_conn_id": "chatwork_default",
-        "given": given,
-        "follow_up": {},
+        "assigned": given,
+        "plan": {},
         "poke_interval": 60,
         "deadline": START + 3600,
         **changed,
@@ -101,18 +101,18 @@ class TestRun:
         [event] = events(sandbox, trigger(tasks))
         assert json.loads(json.dumps(event)) == event
         assert event["status"] == "done"
-        assert [(track["task_id"], track["status"]) for track in event["given"]["tracks"]] == [(tasks[0], "done")]
+        assert [(track["task_id"], track["status"]) for track in event["assigned"]["tasks"]] == [(tasks[0], "done")]
 
     def test_every_event_has_the_tasks_as_last_seen(self, sandbox: Any) -> None:
         tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
         sandbox.complete_task(ROOM, tasks[0])
         [event] = events(sandbox, trigger(tasks))
         assert event["status"] == "timeout"
-        assert [track["status"] for track in event["given"]["tracks"]] == ["done", "open"]
+        assert [track["status"] for track in event["assigned"]["tasks"]] == ["done", "open"]
         sandbox.delete_task(ROOM, tasks[1])
         [event] = events(sandbox, trigger(tasks))
         assert (event["status"], event["error"]["class"]) == ("error", "ChatworkNotFoundError")
-        assert [track["status"] for track in event["given"]["tracks"]] == ["done", "deleted"]
+        assert [track["status"] for track in event["assigned"]["tasks"]] == ["done", "deleted"]
 
     def test_shares_polls_with_all_waits_in_the_room(self, sandbox: Any) -> None:
         sandbox.limits = Limits.off()
@@ -133,7 +133,7 @@ class TestRun:
 class TestManyReminders:
     """Quiet hours move all reminders of a night to the same second."""
 
-    REMINDED = FollowUp(reminders=Reminder(after=600, quiet_hours=None, business_days_only=False)).to_plain()
+    REMINDED = ReminderPlan(reminders=Reminder(after=600, quiet_hours=None, business_days_only=False)).to_plain()
 
     def play(
         self,
@@ -151,8 +151,8 @@ class TestManyReminders:
 
         async def main(loop: VirtualLoop) -> None:
             async def run(task_id: int) -> Any:
-                one = {**given, "tracks": [new_track(task_id)]}
-                waiting = trigger([], given=one, follow_up=self.REMINDED, deadline=START + 7200)
+                one = {**given, "tasks": [new_task_progress(task_id)]}
+                waiting = trigger([], assigned=one, plan=self.REMINDED, deadline=START + 7200)
                 return [event.payload async for event in waiting.run()]
 
             waits: list[asyncio.Task[Any]] = []
@@ -248,8 +248,8 @@ class TestManyReminders:
 class TestTimes:
     def test_are_those_of_polls(self, sandbox: Any) -> None:
         tasks = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
-        follow_up = FollowUp(reminders=Reminder(after=500, quiet_hours=None, business_days_only=False)).to_plain()
-        waiting = trigger(tasks, follow_up=follow_up, poke_interval=900)
+        plan = ReminderPlan(reminders=Reminder(after=500, quiet_hours=None, business_days_only=False)).to_plain()
+        waiting = trigger(tasks, plan=plan, poke_interval=900)
 
         async def main(loop: VirtualLoop) -> list[Any]:
             loop.happens(100, lambda: sandbox.complete_task(ROOM, tasks[0]))
@@ -257,7 +257,7 @@ class TestTimes:
                 return [event.payload async for event in waiting.run()]
 
         [event] = run_virtually(main)
-        (track,) = event["given"]["tracks"]
+        (track,) = event["assigned"]["tasks"]
         assert track["seen_done_at"] == pytest.approx(START + 500, abs=2)
 
 
@@ -288,13 +288,13 @@ class TestOnKillInATriggerer:
         task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
 
         def kill(state: str | None, *, of: list[int] | None = None, done: bool = False, **changed: Any) -> list[str]:
-            left = {"tracks": [new_track(task_id) for task_id in of or task_ids]}
+            left = {"tasks": [new_task_progress(task_id) for task_id in of or task_ids]}
             supervisor = Supervisor(state, left)
             monkeypatch.setattr("airflow.sdk.execution_time.task_runner.SUPERVISOR_COMMS", supervisor, raising=False)
             killed = trigger(task_ids, withdraw=True, **changed)
             killed._task_instance = SimpleNamespace(dag_id="inventory", run_id="r", task_id="count", map_index=2)
             if done:
-                killed.given["needed"] = 1
+                killed.assigned["needed"] = 1
                 sandbox.complete_task(ROOM, task_ids[0])
 
             async def main(loop: VirtualLoop) -> None:
@@ -351,7 +351,7 @@ class TestOnKill:
 
         run_virtually(main)
         shown = capsys.readouterr()
-        assert f"Tasks {task_ids} could not be cancelled: " in caplog.text + shown.out + shown.err
+        assert f"The open tasks could not be withdrawn (room {ROOM}): " in caplog.text + shown.out + shown.err
 
     def test_logs_tasks_that_were_never_read(self, sandbox: Any, caplog: Any, capsys: Any) -> None:
         task_ids = sandbox.create_task(ROOM, company.YAMADA, [company.TAKAHASHI, company.SATO], "棚卸し")
@@ -364,5 +364,6 @@ class TestOnKill:
 
         run_virtually(main)
         shown = capsys.readouterr()
-        assert f"Tasks {task_ids} could not be cancelled, as they were never read" in caplog.text + "".join(shown)
+        error = f"The open tasks could not be withdrawn (room {ROOM}), as no poll has seen them: {task_ids}"
+        assert error in caplog.text + "".join(shown)
         assert {task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] in task_ids} == {"open"}

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.clients import LOOPS
-from tests.waiting.office import Office
+from tests.waiting.scenario import Scenario
 
 
 @pytest.fixture(params=LOOPS)
-def office(request: pytest.FixtureRequest) -> Iterator[Office]:
-    office = Office(request.param)
-    yield office
-    office.scene.close()
+def scenario(request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    scenario = Scenario(request.param)
+    yield scenario
+    scenario.scene.close()

@@ -15,13 +15,17 @@ from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.urls import message_url
 from airflow_provider_chatwork.api.validation import LANGUAGES
 
+#: How many seconds the clock of this machine may be ahead of Chatwork's.
+CLOCK_SKEW = 60.0
+
 
 @dataclass(frozen=True)
 class DedupKey:
     """The last line of a message: a label and a link to the task.
 
     :param prefixes: how every label of this kind of message begins, in each language.
-    :param labels: the label of this message, in each language.
+    :param labels: the label of this message, in each language. An earlier message may have the same one, as the number
+        of a reminder changes when a due date is moved.
     :param room_id: the room of the task.
     :param message_id: the message of the task.
     :param account_id: the account that sends.
@@ -51,9 +55,10 @@ class DedupKey:
 
     def _is_in(self, message: Message) -> bool:
         # Chatwork's times are whole seconds.
-        is_recent = message["send_time"] >= math.floor(self.since)
+        since, sent_at = math.floor(self.since), message["send_time"]
         return any(
-            label in self.labels or (is_recent and label.startswith(self.prefixes))
+            (sent_at >= since and label.startswith(self.prefixes))
+            or (sent_at >= since - CLOCK_SKEW and label in self.labels)
             for label in self._labels_in(message["body"])
         )
 

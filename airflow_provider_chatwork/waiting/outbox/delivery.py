@@ -12,10 +12,7 @@ from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkErro
 from airflow_provider_chatwork.api.messages import delete_message, list_messages, post_message, reaches_back
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
-
-#: How many seconds the clock of this machine may be ahead of Chatwork's.
-CLOCK_SKEW = 60.0
+from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
 
 
 class Log(Protocol):

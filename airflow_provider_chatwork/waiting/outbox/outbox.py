@@ -19,9 +19,8 @@ from airflow_provider_chatwork.api.messages import list_messages
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
+from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
 from airflow_provider_chatwork.waiting.outbox.delivery import (
-    CLOCK_SKEW,
     DeliveryOutcome,
     DeliveryReport,
     OutboxMessage,

@@ -1,25 +1,30 @@
-"""Giving up: nobody waits for the tasks any more, and people are told."""
+"""Cancel tasks that nobody waits for any more, and explain that in the room."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.call import CallFlow
-from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.messages import PAGE
+from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.tasks import set_task_status
+from airflow_provider_chatwork.utils.i18n import Catalog
 from airflow_provider_chatwork.waiting.outbox.delivery import post_once
-from airflow_provider_chatwork.waiting.reminders.plan import Facts
-from airflow_provider_chatwork.waiting.reminders.texts import Writer
-from airflow_provider_chatwork.waiting.reminders.words import say
+from airflow_provider_chatwork.waiting.reminders.plan import TaskSnapshot
+from airflow_provider_chatwork.waiting.reminders.texts import PREFIXES, TEXTS, MessageKind, ReminderFormatter
+from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
+from airflow_provider_chatwork.waiting.tasks.tracking import AssignedTasks, unseen_ids
 
 
-class Withdrawal(TypedDict):
-    """What became of it, as plain JSON.
+class Cancellation(TypedDict):
+    """The result of a cancellation, as plain JSON.
 
-    ``message_id`` is the message that says why, ``closed`` the ids of the tasks that were set to done, ``refused`` what
-    Chatwork refused for good, in words.
+    ``message_id`` is the message that explains it, ``closed`` the ids of the tasks that were set to done, ``refused``
+    the texts of Chatwork's permanent errors.
     """
 
     message_id: str | None
@@ -27,54 +32,92 @@ class Withdrawal(TypedDict):
     refused: list[str]
 
 
-def new_withdrawal() -> Withdrawal:
-    """One of which nothing has been done yet."""
-    return Withdrawal(message_id=None, closed=[], refused=[])
+def new_cancellation() -> Cancellation:
+    """Return the result of a cancellation that has not begun."""
+    return Cancellation(message_id=None, closed=[], refused=[])
 
 
-def withdraw_steps(
-    facts: Facts, reason: str, *, lang: str = "ja", since: float = 0.0, result: Withdrawal | None = None
-) -> CallFlow[Withdrawal]:
-    """Say in the room that the tasks are withdrawn and why, and set those that are open to done. Yields calls.
+def cancellation_reason(outcome: TaskWaitOutcome, lang: str) -> str:
+    """Return the reason that the room is told.
 
-    People are told first, so that nobody wonders who has ticked their task. Where nothing is open, nothing is done.
-    Called again after it was interrupted, it says nothing twice and does the rest.
+    :param outcome: ``TIMED_OUT``, ``IMPOSSIBLE`` or ``KILLED``.
+    """
+    return Catalog(lang, TEXTS).text(outcome.value)
 
-    :param facts: what is known now.
-    :param reason: what made us give up; any text.
+
+def cancel_tasks(
+    snapshot: TaskSnapshot, reason: str, *, lang: str = "ja", since: float = 0.0, result: Cancellation | None = None
+) -> CallFlow[Cancellation]:
+    """Post that the open tasks are cancelled and why, then set them to done. Yields the calls to run.
+
+    The message comes first, so that nobody wonders why a task was closed. Without an open task nothing is sent. Run
+    again after an interruption, it posts nothing twice and does the rest.
+
+    :param snapshot: the tasks.
+    :param reason: any text.
     :param lang: ``ja`` or ``en``.
-    :param since: Unix time since when it may have been said; what was said earlier is about another time.
-    :param result: an empty one, to be filled and returned; it tells how far an attempt came that ends with an error.
-    :raises ChatworkError: one that passes; call it again later. Refusals for good are in the result.
+    :param since: Unix time; an earlier message of this kind is about an earlier cancellation.
+    :param result: an empty result to fill and return, so that the caller has it after an error as well.
+    :raises ChatworkError: a transient error; run it again later. Permanent errors are in the result.
     """
     validation.choice("lang", lang, validation.LANGUAGES)
-    result = new_withdrawal() if result is None else result
-    tasks = facts.open_tasks
+    result = new_cancellation() if result is None else result
+    tasks = snapshot.open_tasks
     if not tasks:
         return result
-    key = facts.dedup_key("withdrawal", tuple(say(each, "withdrawal") for each in validation.LANGUAGES), since)
-    # No due date is shown, so no zone is needed.
-    body = Writer(lang, "UTC", facts.me).withdrawal(tasks, reason, key.line(lang, facts.web_url))
+    key = snapshot.dedup_key(MessageKind.CANCELLATION, PREFIXES[MessageKind.CANCELLATION], since)
+    # The time zone is not used, as the message shows no due date.
+    formatter = ReminderFormatter(lang, "UTC", snapshot.account_id)
+    body = formatter.cancellation(tasks, reason, key.line(lang, snapshot.web_url))
     try:
-        # A look that does not reach back does not matter: what an interrupted try has said, it said a moment ago.
-        result["message_id"] = (yield from post_once(facts.room_id, body, key.by_time_only(), since=None)).message_id
-    except ChatworkError as refusal:
-        _passes(refusal)
-        result["refused"].append(str(refusal))
+        result["message_id"] = (yield from post_once(snapshot.room_id, body, key.by_time_only(), since=None)).message_id
+    except ChatworkError as error:
+        _add_permanent(error, result)
     for task in tasks:
         try:
-            yield set_task_status(facts.room_id, task["task_id"], "done")
+            yield set_task_status(snapshot.room_id, task["task_id"], "done")
         except ChatworkNotFoundError:
             # Somebody has deleted it.
             continue
-        except ChatworkError as refusal:
-            _passes(refusal)
-            result["refused"].append(str(refusal))
+        except ChatworkError as error:
+            _add_permanent(error, result)
         else:
             result["closed"].append(task["task_id"])
     return result
 
 
-def _passes(error: ChatworkError) -> None:
+def is_announced(snapshot: TaskSnapshot, page: Sequence[Message]) -> bool:
+    """Return whether the newest messages of the room contain the cancellation of tasks."""
+    return bool(snapshot.dedup_key(MessageKind.CANCELLATION, PREFIXES[MessageKind.CANCELLATION], 0.0).find(page))
+
+
+def was_cancelled(snapshot: TaskSnapshot, page: Sequence[Message]) -> bool:
+    """Return whether tasks that are done were cancelled: Chatwork shows both in the same way.
+
+    :param page: the newest messages of the room, oldest first.
+    :raises ChatworkUnknownOutcomeError: if the messages contain no cancellation, and do not reach back to the tasks.
+    """
+    if is_announced(snapshot, page):
+        return True
+    if len(page) < PAGE or snapshot.message_id in {message["message_id"] for message in page}:
+        return False
+    raise ChatworkUnknownOutcomeError(
+        "create_task",
+        f"Chatwork returns no more than {PAGE} messages, so the tasks that are done may have been cancelled",
+    )
+
+
+def log_cancellation(log: Any, assigned: AssignedTasks, cancellation: Cancellation) -> None:
+    """Log what was cancelled, and as errors what could not be."""
+    room_id = assigned["room_id"]
+    for text in cancellation["refused"]:
+        log.error("A task could not be withdrawn (room %s): %s", room_id, text)
+    if unseen := unseen_ids(assigned["tasks"]):
+        log.error("The open tasks could not be withdrawn (room %s), as no poll has seen them: %s", room_id, unseen)
+    log.info("Withdrew tasks in room %s: %s", room_id, cancellation)
+
+
+def _add_permanent(error: ChatworkError, result: Cancellation) -> None:
     if is_transient(error):
         raise error
+    result["refused"].append(str(error))

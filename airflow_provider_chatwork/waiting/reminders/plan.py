@@ -1,4 +1,4 @@
-"""Reminders and the escalation of one wait: what is due, and what to do about it."""
+"""The reminders and the escalation of one wait: when the next is due, and which messages to send."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from airflow_provider_chatwork.api.models import Task
 from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
 from airflow_provider_chatwork.waiting.outbox.delivery import OutboxMessage
 from airflow_provider_chatwork.waiting.reminders.schedule import (
-    Calendar,
-    Due,
-    Moment,
+    BusinessCalendar,
+    ScheduledReminder,
     earliest_due,
-    escalation_at,
-    reminders_at,
+    schedule_escalation,
+    schedule_reminders,
     seconds,
     task_due,
+    unreachable_reminders,
 )
 from airflow_provider_chatwork.waiting.reminders.spec import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.texts import Writer, labels_of
-from airflow_provider_chatwork.waiting.reminders.words import KINDS
+from airflow_provider_chatwork.waiting.reminders.texts import PREFIXES, MessageKind, ReminderFormatter, reminder_labels
+from airflow_provider_chatwork.waiting.tasks.tracking import AssignedTasks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of tasks that were given together, with one call of ``create_task``.
+class TaskSnapshot:
+    """Tasks that were created by one call of ``create_task``, as they were last seen.
 
     :param room_id: the room of the tasks.
-    :param message_id: the message of the tasks. What was sent is found again by the link to it, so it must stay the
-        same for as long as somebody waits; ``None`` for the first message of the tasks.
-    :param created_at: when the tasks were given, in Unix seconds; must stay the same too.
-    :param tasks: the tasks as they were last seen, ``None`` for one that is not there.
-    :param me: the account id of the token.
-    :param web_url: where people see Chatwork.
+    :param message_id: the message of the tasks, ``None`` for the oldest message of ``tasks``. Dedup keys contain it, so
+        it must stay the same during a wait.
+    :param created_at: Unix time when the tasks were created; must stay the same, too.
+    :param tasks: the tasks, ``None`` for one that does not exist any more.
+    :param account_id: the account of the token.
+    :param web_url: address of Chatwork's web client.
     """
 
     room_id: int
     message_id: str | None
     created_at: float
     tasks: Sequence[Task | None]
-    me: int
+    account_id: int
     web_url: str
 
     def __post_init__(self) -> None:
@@ -55,21 +55,43 @@ class Facts:
         """The tasks that are not done."""
         return [task for task in self.tasks if task is not None and task["status"] == "open"]
 
-    def dedup_key(self, kind: str, labels: tuple[str, ...], since: float) -> DedupKey:
-        """Return the key of a message about these tasks."""
+    def dedup_key(self, kind: MessageKind, labels: tuple[str, ...], since: float) -> DedupKey:
+        """Return the dedup key of a message about these tasks.
+
+        :param since: Unix time from which any message of this kind about the tasks counts as this one.
+        """
         message_id = self.message_id or min((task["message_id"] for task in self.tasks if task), key=int)
-        return DedupKey(KINDS[kind], labels, self.room_id, message_id, self.me, since)
+        return DedupKey(PREFIXES[kind], labels, self.room_id, message_id, self.account_id, since)
+
+
+def task_snapshot(assigned: AssignedTasks, tasks: Mapping[int, Task], account_id: int, web_url: str) -> TaskSnapshot:
+    """Return a snapshot of assigned tasks.
+
+    :param tasks: the tasks as they were last read, by id; those that were deleted since do not count.
+    :param account_id: the account of the token.
+    """
+    return TaskSnapshot(
+        room_id=assigned["room_id"],
+        message_id=assigned["message_id"],
+        created_at=assigned["created_at"],
+        tasks=[
+            tasks.get(task["task_id"]) if task["task_id"] is not None and task["status"] != "deleted" else None
+            for task in assigned["tasks"]
+        ],
+        account_id=account_id,
+        web_url=web_url,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowUp:
-    """What happens while a task stays open; plain JSON through :meth:`to_plain`.
+class ReminderPlan:
+    """The reminders and the escalation of one wait; plain JSON by :meth:`to_plain`.
 
-    :param reminders: one or several, also as the mappings that ``Reminder.to_plain`` writes.
+    :param reminders: one or several, also as mappings with the fields of ``Reminder``.
     :param escalation: at most one, also as a mapping.
-    :param zone: IANA name of the zone in which days, hours and due dates are meant: the connection's ``timezone``.
+    :param zone: IANA name of the time zone of days, quiet hours and due dates: the connection's ``timezone``.
     :param lang: ``ja`` or ``en``.
-    :raises ChatworkParameterError: naming the field that cannot be right.
+    :raises ChatworkParameterError: for a wrong field, which it names.
     """
 
     reminders: Reminder | Mapping[str, Any] | Iterable[Reminder | Mapping[str, Any]] | None = ()
@@ -78,8 +100,8 @@ class FollowUp:
     lang: str = "ja"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reminders", tuple(_reminders(self.reminders)))
-        object.__setattr__(self, "escalation", _escalation(self.escalation))
+        object.__setattr__(self, "reminders", tuple(_read_reminders(self.reminders)))
+        object.__setattr__(self, "escalation", _read_escalation(self.escalation))
         validation.choice("lang", self.lang, validation.LANGUAGES)
         try:
             ZoneInfo(self.zone)
@@ -87,11 +109,11 @@ class FollowUp:
             raise ChatworkParameterError("zone", self.zone, "give an IANA name such as Asia/Tokyo or UTC") from None
 
     def __bool__(self) -> bool:
-        """Whether there is anything that could ever be due."""
+        """Return whether there is a reminder or an escalation."""
         return bool(self.reminders) or self.escalation is not None
 
     def to_plain(self) -> dict[str, Any]:
-        """Write as plain JSON."""
+        """Return the fields as plain JSON."""
         return {
             "reminders": [reminder.to_plain() for reminder in self._reminders],
             "escalation": None if self._escalation is None else self._escalation.to_plain(),
@@ -100,78 +122,100 @@ class FollowUp:
         }
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> FollowUp:
-        """Read what :meth:`to_plain` has written."""
+    def from_plain(cls, plain: Mapping[str, Any]) -> ReminderPlan:
+        """Make a plan of what :meth:`to_plain` returned."""
         return cls(**plain)
 
-    def due_date(self, facts: Facts) -> float | None:
-        """The due date that counts, in Unix seconds: the earliest one of the tasks that are open."""
-        due = earliest_due(facts.open_tasks, self.zone)
+    def due_date(self, snapshot: TaskSnapshot) -> float | None:
+        """Return the earliest due date of the open tasks, in Unix seconds."""
+        due = earliest_due(snapshot.open_tasks, self.zone)
         return None if due is None else due.at
 
-    def next_due(self, facts: Facts, now: float) -> float | None:
-        """The next Unix time after ``now`` when :meth:`steps` has something to do; ``None`` if it never will.
+    def next_at(self, snapshot: TaskSnapshot, now: float) -> float | None:
+        """Return the next Unix time after ``now`` when a message is due, ``None`` if no more will be.
 
-        It is another one when a due date was moved or a task was done.
+        It changes when a due date is moved or a task is done.
         """
-        moments = list(self._moments(facts))
-        ahead = [moment.at for moment in moments if moment.at > now]
-        # What is late, because nobody was there to send it, waits for open hours as well.
-        late = [opens for moment in _due_by(moments, now) if (opens := self._opens(moment, now)) > now]
-        return min(ahead + late, default=None)
+        scheduled = list(self._schedule(snapshot))
+        upcoming = [each.at for each in scheduled if each.at > now]
+        # Messages that were due while no triggerer was running wait for open hours as well.
+        late = [opening for each in _latest(scheduled, now) if (opening := self._next_open(each, now)) > now]
+        return min(upcoming + late, default=None)
 
-    def letters(self, facts: Facts, now: float, *, after: float | None = None) -> list[OutboxMessage]:
-        """What :meth:`steps` sends unless it is in the room already, for whoever sends it in another way."""
-        letters = []
-        for moment in _due_by(self._moments(facts), now):
-            done_before = after is not None and moment.at <= after and self._opens(moment, after) <= after
-            if not done_before and self._opens(moment, now) <= now:
-                letters.append(self._letter(facts, moment, now))
-        return letters
+    def due_messages(self, snapshot: TaskSnapshot, now: float, *, after: float | None = None) -> list[OutboxMessage]:
+        """Return the messages that are due: the latest reminder, and the escalation.
 
-    def _letter(self, facts: Facts, moment: Moment, now: float) -> OutboxMessage:
-        kind = "reminder" if isinstance(moment.source, Reminder) else "escalation"
-        key = facts.dedup_key(kind, labels_of(moment, kind, self.zone), moment.at)
+        :param after: Unix time up to which everything that was due has been sent.
+        """
+        messages = []
+        for scheduled in _latest(self._schedule(snapshot), now):
+            is_sent = after is not None and scheduled.at <= after and self._next_open(scheduled, after) <= after
+            if not is_sent and self._next_open(scheduled, now) <= now:
+                messages.append(self._message(snapshot, scheduled, now))
+        return messages
+
+    def unreachable(
+        self, created_at: float, deadline: float, limit: int | str | None, limit_type: str | None
+    ) -> list[str]:
+        """Describe the messages that are never sent, each in one sentence.
+
+        :param created_at: Unix time when the tasks are created.
+        :param deadline: Unix time when the wait ends.
+        :param limit: the argument of ``create_task``.
+        :param limit_type: the argument of ``create_task``.
+        """
+        due = task_due({"limit_time": int(limit or 0), "limit_type": limit_type or "time"}, self.zone)
+        sources = (*self._reminders, *(() if self._escalation is None else (self._escalation,)))
+        return unreachable_reminders(sources, created_at, deadline, due, self._calendar)
+
+    def _message(self, snapshot: TaskSnapshot, scheduled: ScheduledReminder, now: float) -> OutboxMessage:
+        source, due = scheduled.source, scheduled.due
+        kind, since = MessageKind.REMINDER, scheduled.at
+        if isinstance(source, Escalation):
+            assert due is not None
+            # Not the time to which it has moved: another calendar must not send it again.
+            kind, since = MessageKind.ESCALATION, due.at + seconds(source.grace)
+        key = snapshot.dedup_key(kind, reminder_labels(scheduled, self.zone), since)
         return OutboxMessage(
             kind=kind,
-            number=moment.number,
-            due_at=moment.at,
-            room_id=getattr(moment.source, "room_id", None) or facts.room_id,
-            fallback_room_id=facts.room_id,
-            body=self._body(facts, moment, now, key.line(self.lang, facts.web_url)),
+            number=scheduled.number,
+            due_at=scheduled.at,
+            room_id=getattr(source, "room_id", None) or snapshot.room_id,
+            fallback_room_id=snapshot.room_id,
+            body=self._body(snapshot, scheduled, now, key.line(self.lang, snapshot.web_url)),
             dedup_key=key,
         )
 
-    def _body(self, facts: Facts, moment: Moment, now: float, line: str) -> str:
-        writer = Writer(self.lang, self.zone, facts.me)
-        source, tasks = moment.source, facts.open_tasks
+    def _body(self, snapshot: TaskSnapshot, scheduled: ScheduledReminder, now: float, key_line: str) -> str:
+        formatter = ReminderFormatter(self.lang, self.zone, snapshot.account_id)
+        source, tasks = scheduled.source, snapshot.open_tasks
         if isinstance(source, Reminder):
-            return writer.reminder(tasks, now, facts.created_at, source.text, line)
-        assert moment.due is not None
+            return formatter.reminder(tasks, now, snapshot.created_at, source.text, key_line)
+        assert scheduled.due is not None
         overdue = [task for task in tasks if self._is_overdue(task, seconds(source.grace), now)]
         mentions = validation.identifiers("mentions", source.mentions, required=False)
-        return writer.escalation(overdue, moment.due, mentions, facts.created_at, source.text, line)
+        return formatter.escalation(overdue, scheduled.due, mentions, snapshot.created_at, source.text, key_line)
 
     def _is_overdue(self, task: Task, grace: float, now: float) -> bool:
         due = task_due(task, self.zone)
         return due is not None and due.at + grace <= now
 
-    def _moments(self, facts: Facts) -> Iterator[Moment]:
-        """Everything that is or was due, reminders in their order; nothing where nothing is open."""
-        tasks = facts.open_tasks
+    def _schedule(self, snapshot: TaskSnapshot) -> Iterator[ScheduledReminder]:
+        """Yield all past and future reminders in their order, then the escalation; nothing if no task is open."""
+        tasks = snapshot.open_tasks
         if not tasks or not self:
             return
-        due: Due | None = earliest_due(tasks, self.zone)
-        yield from reminders_at(self._reminders, facts.created_at, due, self._calendar)
+        due = earliest_due(tasks, self.zone)
+        yield from schedule_reminders(self._reminders, snapshot.created_at, due, self._calendar)
         if self._escalation is not None and due is not None:
-            yield escalation_at(self._escalation, due, self._calendar)
+            yield schedule_escalation(self._escalation, due, self._calendar)
 
-    def _opens(self, moment: Moment, now: float) -> float:
-        return self._calendar.hours(moment.source).next_open(now)
+    def _next_open(self, scheduled: ScheduledReminder, now: float) -> float:
+        return self._calendar.hours(scheduled.source).next_open(now)
 
     @property
-    def _calendar(self) -> Calendar:
-        return Calendar(self.zone)
+    def _calendar(self) -> BusinessCalendar:
+        return BusinessCalendar(self.zone)
 
     @property
     def _reminders(self) -> tuple[Reminder, ...]:
@@ -184,25 +228,67 @@ class FollowUp:
         return self.escalation
 
 
-def _due_by(moments: Iterable[Moment], now: float) -> list[Moment]:
-    """The latest reminder and the escalation, where they were due by then."""
-    past = [moment for moment in moments if moment.at <= now]
-    reminders = [moment for moment in past if isinstance(moment.source, Reminder)]
-    return [*reminders[-1:], *(moment for moment in past if isinstance(moment.source, Escalation))]
+class SentReminders:
+    """The reminders that this process has sent; after a restart, they are found in the room by their dedup keys.
+
+    :param plan: the plan.
+    :param created_at: Unix time when the tasks were created.
+    """
+
+    def __init__(self, plan: ReminderPlan, created_at: float) -> None:
+        self._plan = plan
+        self._created_at = created_at
+        self._all_sent_until: float | None = None
+        self._due_date: float | None = None
+        # The messages that are sent while others, due at the same time, are not.
+        self._sent: set[tuple[str, float]] = set()
+
+    def next_at(self, snapshot: TaskSnapshot) -> float | None:
+        """Return the Unix time, perhaps past, when a message is due, ``None`` if no more will be."""
+        due_date = self._plan.due_date(snapshot)
+        if due_date != self._due_date:
+            # Another due date has a schedule of its own, part of which may be past.
+            self._due_date, self._all_sent_until = due_date, None
+            self._sent.clear()
+        since = self._created_at if self._all_sent_until is None else self._all_sent_until
+        return self._plan.next_at(snapshot, since)
+
+    def due_messages(self, snapshot: TaskSnapshot, now: float) -> list[OutboxMessage]:
+        """Return the messages that are due and were not sent yet."""
+        messages = self._plan.due_messages(snapshot, now, after=self._all_sent_until)
+        return [message for message in messages if message.key not in self._sent]
+
+    def mark_sent(self, message: OutboxMessage) -> None:
+        """Note that delivery of a message has ended, whatever its outcome."""
+        self._sent.add(message.key)
+
+    def mark_all_sent(self, now: float) -> None:
+        """Note that delivery of all messages has ended that were due at a Unix time."""
+        self._all_sent_until = now
+        self._sent.clear()
 
 
-def _reminders(value: object) -> Iterator[Reminder]:
+def _latest(scheduled: Iterable[ScheduledReminder], now: float) -> list[ScheduledReminder]:
+    """Return the latest past reminder, and the escalation if it is past."""
+    past = [each for each in scheduled if each.at <= now]
+    reminders = [each for each in past if isinstance(each.source, Reminder)]
+    return [*reminders[-1:], *(each for each in past if isinstance(each.source, Escalation))]
+
+
+def _read_reminders(value: object) -> Iterator[Reminder]:
     if isinstance(value, (Reminder, Mapping)):
         value = (value,)
     if value is None or value == "":
         return
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ChatworkParameterError("reminders", value, "give a Reminder(...), or a list of them")
+        raise ChatworkParameterError(
+            "reminders", value, "give Reminder(...), a mapping with its fields, or a list of them"
+        )
     for each in value:
         yield each if isinstance(each, Reminder) else Reminder.from_plain(each)
 
 
-def _escalation(value: object) -> Escalation | None:
+def _read_escalation(value: object) -> Escalation | None:
     if value is None or value == "" or isinstance(value, Escalation):
         return value or None  # type: ignore[return-value] # an empty text is none
     return Escalation.from_plain(value)  # type: ignore[arg-type] # it refuses what is no mapping

@@ -38,7 +38,7 @@ def with_reference(body: object, reference: object, lang: str, round_: int = 1) 
     return validation.text("body", f"{text}\n{signed} ({round_})" if round_ > 1 else f"{text}\n{signed}")
 
 
-def find_given(
+def find_by_reference(
     room_id: int | str,
     body: str,
     to_ids: Sequence[int],

@@ -1,22 +1,23 @@
-"""What came of tasks that were given to people, as DAG authors get it.
+"""The result of a wait for assigned tasks, as DAG authors get it.
 
 =====================  ============================================================================================
-what people do         what it comes to
+what people do         the result
 =====================  ============================================================================================
-tick a task            ``status`` ``done``, ``seen_done_at``
-open it again          ``changes`` has ``reopened``; it is not done, and waited for again
-move its due date      ``changes`` has ``due_moved``; reminders go by the new date
-change its text        ``changes`` has ``text_changed``; it is the same task, and done when it is ticked
-give it to another     ``changes`` has ``assignee_swapped``; ``account_id`` is whose it is now, and who is reminded
-delete it              ``status`` ``deleted``, ``why`` ``deleted``
-leave the room         ``status`` ``deleted``, ``why`` ``left_room``: Chatwork deletes the tasks of who leaves
+complete a task        ``status`` ``done``, ``seen_done_at``
+open it again          ``changes`` has ``reopened``; the task is not done, and the wait goes on
+move its due date      ``changes`` has ``due_moved``; reminders follow the new date
+change its text        ``changes`` has ``text_changed``; it is the same task
+assign another person  ``changes`` has ``assignee_swapped``; ``account_id`` is the new assignee, who gets the reminders
+delete it              ``status`` ``deleted``, ``reason`` ``deleted``
+leave the room         ``status`` ``deleted``, ``reason`` ``left_room``: Chatwork deletes the tasks of people who leave
 =====================  ============================================================================================
 
-Where so many are deleted that too few are left, the wait has failed.
+The wait fails when too few tasks are left to complete it.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -24,14 +25,36 @@ from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.rooms import list_members
 from airflow_provider_chatwork.api.urls import message_url
-from airflow_provider_chatwork.waiting.tasks.tracking import Given, Track, message_of
+from airflow_provider_chatwork.waiting.tasks.tracking import AssignedTasks, TaskProgress, first_message_id
 
 
-class TaskOutcome(TypedDict):
-    """What became of one task.
+class TaskWaitOutcome(enum.StrEnum):
+    """How a wait for tasks ends."""
 
-    ``status`` is ``done``, ``open``, ``deleted`` or ``withdrawn``. ``seen_done_at`` is when it was first seen done, up
-    to an interval after it was, in Unix seconds. ``changes`` and ``why`` are as the table says.
+    DONE = "done"
+    TIMED_OUT = "timed_out"
+    #: Too few of the tasks are left.
+    IMPOSSIBLE = "impossible"
+    #: Another try of the Airflow task has cancelled the tasks.
+    WITHDRAWN = "withdrawn"
+    #: Airflow has ended the wait.
+    KILLED = "killed"
+
+
+class DeletionReason(enum.StrEnum):
+    """Why a task does not exist any more."""
+
+    DELETED = "deleted"
+    LEFT_ROOM = "left_room"
+
+
+class TaskResult(TypedDict):
+    """The result for one task.
+
+    ``status`` is ``done``, ``open``, ``deleted`` or ``withdrawn``. ``seen_done_at`` is the Unix time of the first poll
+    at which it was done. ``changes`` holds values of
+    :class:`~airflow_provider_chatwork.waiting.tasks.tracking.TaskChange`, ``reason`` is a :class:`DeletionReason` or
+    ``None``.
     """
 
     task_id: int | None
@@ -40,73 +63,73 @@ class TaskOutcome(TypedDict):
     status: str
     seen_done_at: int | None
     changes: list[str]
-    why: str | None
+    reason: str | None
 
 
-class Outcome(TypedDict):
-    """What became of all of them.
+class TaskWaitResult(TypedDict):
+    """The result for all tasks.
 
-    ``outcome`` is ``done``, ``timed_out``, ``impossible`` (too few tasks are left) or ``withdrawn`` (by another run of
-    the Airflow task, while this one waited for them, too); ``link`` leads to their message.
+    ``outcome`` is a :class:`TaskWaitOutcome`; ``link`` is the address of the system message about the tasks.
     """
 
     outcome: str
     room_id: int
     message_id: str | None
     link: str
-    tasks: list[TaskOutcome]
+    tasks: list[TaskResult]
 
 
-def new_outcome(word: str, given: Given, web_url: str) -> Outcome:
-    """Put together what is known without asking anything."""
-    message_id = given["message_id"] or message_of(given["tracks"])
+def new_result(outcome: TaskWaitOutcome, assigned: AssignedTasks, web_url: str) -> TaskWaitResult:
+    """Return the result, without :func:`add_room_details`."""
+    message_id = assigned["message_id"] or first_message_id(assigned["tasks"])
     return {
-        "outcome": word,
-        "room_id": given["room_id"],
+        "outcome": outcome.value,
+        "room_id": assigned["room_id"],
         "message_id": message_id,
-        "link": message_url(given["room_id"], message_id, base=web_url),
-        "tasks": [_outcome_of(track) for track in given["tracks"]],
+        "link": message_url(assigned["room_id"], message_id, base=web_url),
+        "tasks": [_task_result(progress) for progress in assigned["tasks"]],
     }
 
 
-def look_into_room(outcome: Outcome, given: Given) -> CallFlow[ChatworkError | None]:
-    """Find out who has left the room, whose tasks Chatwork has deleted. Yields the calls to run.
+def add_room_details(result: TaskWaitResult) -> CallFlow[ChatworkError | None]:
+    """Set the reason of deleted tasks whose assignees have left the room. Yields the calls to run.
 
-    :return: the error where Chatwork did not show the members; the outcome is complete but for that.
+    :return: the error if Chatwork did not list the members; the reasons are ``deleted`` then.
     """
-    if all(task["status"] != "deleted" for task in outcome["tasks"]):
+    if all(task["status"] != "deleted" for task in result["tasks"]):
         return None
     try:
-        members = yield list_members(given["room_id"])
+        members = yield list_members(result["room_id"])
     except ChatworkError as error:
         return error
-    _name_reasons(outcome["tasks"], {member["account_id"] for member in members})
+    _set_reasons(result["tasks"], {member["account_id"] for member in members})
     return None
 
 
-def describe(outcome: Outcome) -> str:
-    """Say in one line how many are what, for the log and for errors."""
-    named = []
-    for task in outcome["tasks"]:
-        who = f"{task['account_name'] or '?'} ({task['account_id']})"
-        named.append(f"{who}: {'left the room' if task['why'] == 'left_room' else task['status']}")
-    return "; ".join(named)
+def describe(result: TaskWaitResult) -> str:
+    """Return the status of each task in one line, for logs and errors."""
+    parts = []
+    for task in result["tasks"]:
+        person = f"{task['account_name'] or '?'} ({task['account_id']})"
+        status = "left the room" if task["reason"] == DeletionReason.LEFT_ROOM else task["status"]
+        parts.append(f"{person}: {status}")
+    return "; ".join(parts)
 
 
-def _outcome_of(track: Track) -> TaskOutcome:
-    seen = track["seen_done_at"] if track["status"] == "done" else None
+def _task_result(progress: TaskProgress) -> TaskResult:
+    seen_done_at = progress["seen_done_at"] if progress["status"] == "done" else None
     return {
-        "task_id": track["task_id"],
-        "account_id": track["terms"]["account_id"] if track["terms"] else None,
-        "account_name": track["account_name"],
-        "status": track["status"],
-        "seen_done_at": None if seen is None else int(seen),
-        "changes": [*track["changes"]],
-        "why": "deleted" if track["status"] == "deleted" else None,
+        "task_id": progress["task_id"],
+        "account_id": progress["last_seen"]["account_id"] if progress["last_seen"] else None,
+        "account_name": progress["account_name"],
+        "status": progress["status"],
+        "seen_done_at": None if seen_done_at is None else int(seen_done_at),
+        "changes": [*progress["changes"]],
+        "reason": DeletionReason.DELETED.value if progress["status"] == "deleted" else None,
     }
 
 
-def _name_reasons(tasks: Sequence[TaskOutcome], members: set[int]) -> None:
+def _set_reasons(tasks: Sequence[TaskResult], members: set[int]) -> None:
     for task in tasks:
         if task["status"] == "deleted" and task["account_id"] is not None and task["account_id"] not in members:
-            task["why"] = "left_room"
+            task["reason"] = DeletionReason.LEFT_ROOM.value

@@ -19,6 +19,7 @@ from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkAuthError, ChatworkRateLimitError
 from airflow_provider_chatwork.api.messages import PAGE
 from airflow_provider_chatwork.api.tasks import list_tasks
+from airflow_provider_chatwork.waiting.tasks.status import GONE_AFTER
 from airflow_provider_chatwork.waiting.tasks.task_cache import Enough, Sightings
 
 #: Up to this many changed tasks are read one by one.
@@ -283,3 +284,20 @@ class RoomTasks(Sightings):
             if self._calls >= LONGEST_LOOK:
                 return
             yield from self._read(task_id)
+
+
+def read_each(tasks: RoomTasks, task_ids: Iterable[int]) -> CallFlow[None]:
+    """Read tasks one by one where they cannot be listed. Yields the calls to run.
+
+    :param tasks: gets each task as soon as it is read.
+    """
+    for task_id in task_ids:
+        single = RoomTasks(tasks.room_id)
+        single.want(task_id)
+        for _ in range(GONE_AFTER):
+            yield from single.look(tuple)
+            single.check()
+            if single.is_known(task_id):
+                break
+        tasks.tasks.update(single.tasks)
+        tasks.deleted |= single.deleted

@@ -1,21 +1,28 @@
-"""How tasks that were given to people come along, as one look after the other shows it.
+"""The progress of assigned tasks, as polls show it.
 
-What is kept is plain JSON, so that it can be an argument and an event of a trigger. Nothing here asks Chatwork.
+It is plain JSON, so that triggers can have it as an argument and as an event.
 """
 
 from __future__ import annotations
 
+import enum
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 from airflow_provider_chatwork.api import models
 
-#: What may become of a task besides being done: the names in ``changes``.
-DUE_MOVED = "due_moved"
-TEXT_CHANGED = "text_changed"
-ASSIGNEE_SWAPPED = "assignee_swapped"
-REOPENED = "reopened"
+#: The key of the tasks that an Airflow task waits for, in Airflow's task state (3.3 and later) and as an XCom.
+WAIT_STATE_KEY = "chatwork_wait"
+
+
+class TaskChange(enum.StrEnum):
+    """What people have changed of a task."""
+
+    DUE_MOVED = "due_moved"
+    TEXT_CHANGED = "text_changed"
+    ASSIGNEE_SWAPPED = "assignee_swapped"
+    REOPENED = "reopened"
 
 
 class TaskFields(TypedDict):
@@ -30,29 +37,29 @@ class TaskFields(TypedDict):
     text: str
 
 
-class Track(TypedDict):
+class TaskProgress(TypedDict):
     """What is known of one task.
 
-    ``asked`` is how it was first seen and ``terms`` how it was last seen, both ``None`` before. ``seen_done_at`` is
-    the Unix time when it was first seen done. ``status`` is ``open``, ``done`` or ``deleted``. A task that was deleted
-    before its id was known has no id.
+    ``first_seen`` and ``last_seen`` are its fields at the first and at the last poll, ``None`` before. ``seen_done_at``
+    is the Unix time of the first poll at which it was done. ``status`` is ``open``, ``done`` or ``deleted``. A task
+    that was deleted before its id was known has no id. ``changes`` holds values of :class:`TaskChange`.
     """
 
     task_id: int | None
     message_id: str | None
     account_name: str
-    asked: TaskFields | None
-    terms: TaskFields | None
+    first_seen: TaskFields | None
+    last_seen: TaskFields | None
     status: str
     seen_done_at: float | None
     changes: list[str]
 
 
-class Given(TypedDict):
-    """Tasks that were given to people, and until when it is waited for them.
+class AssignedTasks(TypedDict):
+    """Tasks that were created by one call of ``create_task``, and the deadline of the wait for them.
 
-    ``message_id`` is that of the message that tells the room of them, where it is known. ``needed`` of them have to be
-    done. ``created_at`` and ``deadline`` are Unix times.
+    ``message_id`` is the system message about the tasks, if it is known. ``needed`` of the tasks have to be done.
+    ``created_at`` and ``deadline`` are Unix times.
     """
 
     room_id: int
@@ -60,99 +67,143 @@ class Given(TypedDict):
     created_at: float
     deadline: float
     needed: int
-    tracks: list[Track]
+    tasks: list[TaskProgress]
 
 
-def new_track(task_id: int | None, *, account_id: int | None = None) -> Track:
-    """What is known of a task that nobody has looked at.
+def new_assigned_tasks(
+    room_id: int, task_ids: Sequence[int | None], to_ids: Sequence[int], *, needed: int, timeout: float, now: float
+) -> AssignedTasks:
+    """Return tasks that no poll has seen yet.
 
-    :param account_id: whose it was, for a task that is gone already and so has no id.
+    :param task_ids: the task id of each assignee, ``None`` for a task that was deleted.
+    :param timeout: seconds from now to the deadline.
+    :param now: Unix time when the tasks were created.
     """
-    terms: TaskFields | None = None
+    # Chatwork's times are whole seconds.
+    now = float(int(now))
+    return {
+        "room_id": room_id,
+        "message_id": None,
+        "created_at": now,
+        "deadline": now + timeout,
+        "needed": needed,
+        "tasks": [
+            new_task_progress(task_id, account_id=account_id if task_id is None else None)
+            for task_id, account_id in zip(task_ids, to_ids, strict=True)
+        ],
+    }
+
+
+def new_task_progress(task_id: int | None, *, account_id: int | None = None) -> TaskProgress:
+    """Return the progress of a task that no poll has seen yet.
+
+    :param account_id: the assignee of a task that was deleted, and so has no id.
+    """
+    fields: TaskFields | None = None
     if account_id is not None:
-        terms = {"account_id": account_id, "limit_time": 0, "limit_type": "none", "text": ""}
+        fields = {"account_id": account_id, "limit_time": 0, "limit_type": "none", "text": ""}
     return {
         "task_id": task_id,
         "message_id": None,
         "account_name": "",
-        "asked": terms,
-        "terms": terms,
+        "first_seen": fields,
+        "last_seen": fields,
         "status": "open" if task_id is not None else "deleted",
         "seen_done_at": None,
         "changes": [],
     }
 
 
-def note(track: Track, task: models.Task | None, deleted: bool, now: float) -> None:
-    """Take note of what a look has shown.
+def update_all(
+    progress: Iterable[TaskProgress], tasks: Mapping[int, models.Task], deleted: set[int], now: float
+) -> None:
+    """Update the progress of tasks with the result of a poll.
 
-    :param task: the task as it was last read, if it ever was.
-    :param deleted: whether it is not there any more.
-    :param now: the Unix time of the look.
+    :param tasks: the tasks as they were last read, by id.
+    :param deleted: the ids of those that do not exist any more.
+    :param now: Unix time of the poll.
+    """
+    for each in progress:
+        task_id = each["task_id"]
+        if task_id is not None:
+            update_progress(each, tasks.get(task_id), task_id in deleted, now)
+
+
+def update_progress(progress: TaskProgress, task: models.Task | None, deleted: bool, now: float) -> None:
+    """Update the progress of one task.
+
+    :param task: the task as it was last read, ``None`` if it never was.
+    :param deleted: whether it does not exist any more.
+    :param now: Unix time of the poll.
     """
     if task is not None:
-        _note_terms(track, task)
+        _update_fields(progress, task)
     if deleted:
-        track["status"] = "deleted"
+        progress["status"] = "deleted"
     elif task is None:
         return
     elif task["status"] == "done":
-        track["status"] = "done"
-        if track["seen_done_at"] is None:
-            track["seen_done_at"] = now
+        progress["status"] = "done"
+        if progress["seen_done_at"] is None:
+            progress["seen_done_at"] = now
     else:
-        if track["seen_done_at"] is not None:
-            _note_change(track, REOPENED)
-        track["status"] = "open"
-        track["seen_done_at"] = None
+        if progress["seen_done_at"] is not None:
+            _add_change(progress, TaskChange.REOPENED)
+        progress["status"] = "open"
+        progress["seen_done_at"] = None
 
 
-def ids_of(tracks: Iterable[Track]) -> list[int]:
-    """The ids of the tasks that have one."""
-    return [track["task_id"] for track in tracks if track["task_id"] is not None]
+def existing_ids(progress: Iterable[TaskProgress]) -> list[int]:
+    """Return the ids of the tasks that have one."""
+    return [each["task_id"] for each in progress if each["task_id"] is not None]
 
 
-def done_of(tracks: Iterable[Track]) -> list[int]:
-    """The ids of the tasks that are done."""
-    return ids_of(track for track in tracks if track["status"] == "done")
+def done_ids(progress: Iterable[TaskProgress]) -> list[int]:
+    """Return the ids of the tasks that are done."""
+    return existing_ids(each for each in progress if each["status"] == "done")
 
 
-def is_possible(tracks: Sequence[Track], needed: int) -> bool:
-    """Whether enough of the tasks are still there to be done."""
-    return sum(track["status"] != "deleted" for track in tracks) >= needed
+def unseen_ids(progress: Iterable[TaskProgress]) -> list[int]:
+    """Return the ids of the open tasks that no poll has seen."""
+    return existing_ids(
+        each
+        for each in progress
+        if each["status"] == "open" and (each["message_id"] is None or each["last_seen"] is None)
+    )
 
 
-def assignees_of(tracks: Iterable[Track]) -> dict[int, int]:
-    """Whose the tasks are, where that is known."""
+def can_be_completed(progress: Iterable[TaskProgress], needed: int) -> bool:
+    """Return whether enough of the tasks exist."""
+    return sum(each["status"] != "deleted" for each in progress) >= needed
+
+
+def assignees(progress: Iterable[TaskProgress]) -> dict[int, int]:
+    """Return the assignee of each task that a poll has seen, by task id."""
     return {
-        track["task_id"]: track["terms"]["account_id"]
-        for track in tracks
-        if track["task_id"] is not None and track["terms"] is not None
+        each["task_id"]: each["last_seen"]["account_id"]
+        for each in progress
+        if each["task_id"] is not None and each["last_seen"] is not None
     }
 
 
-def message_of(tracks: Iterable[Track]) -> str | None:
-    """The message that tells of the tasks: the oldest one, should there be several."""
-    return min((track["message_id"] for track in tracks if track["message_id"]), key=int, default=None)
+def first_message_id(progress: Iterable[TaskProgress]) -> str | None:
+    """Return the system message about the tasks, the oldest of several, ``None`` if no poll has seen one."""
+    return min((each["message_id"] for each in progress if each["message_id"]), key=int, default=None)
 
 
-def _note_terms(track: Track, task: models.Task) -> None:
-    terms: TaskFields = {
-        "account_id": task["account"]["account_id"],
-        "limit_time": task.get("limit_time") or 0,
-        "limit_type": task.get("limit_type") or "none",
-        "text": text_hash(task.get("body") or ""),
-    }
-    asked = track["asked"] = track["asked"] or terms
-    track["terms"] = terms
-    track["account_name"] = task["account"].get("name") or ""
-    track["message_id"] = track["message_id"] or task["message_id"]
-    if (asked["limit_time"], asked["limit_type"]) != (terms["limit_time"], terms["limit_type"]):
-        _note_change(track, DUE_MOVED)
-    if asked["text"] != terms["text"]:
-        _note_change(track, TEXT_CHANGED)
-    if asked["account_id"] != terms["account_id"]:
-        _note_change(track, ASSIGNEE_SWAPPED)
+def last_seen_tasks(progress: Iterable[TaskProgress]) -> dict[int, models.Task]:
+    """Return the tasks as far as their progress shows them, by id, without those that no poll has seen.
+
+    They have no text: they can be cancelled, but a reminder cannot quote them.
+    """
+    tasks: dict[int, models.Task] = {}
+    for each in progress:
+        task_id, message_id, fields = each["task_id"], each["message_id"], each["last_seen"]
+        if task_id is not None and message_id is not None and fields is not None:
+            account: Any = {"account_id": fields["account_id"], "name": each["account_name"]}
+            task: Any = {"task_id": task_id, "message_id": message_id, "account": account, "status": each["status"]}
+            tasks[task_id] = task
+    return tasks
 
 
 def text_hash(body: str) -> str:
@@ -164,6 +215,25 @@ def text_hash(body: str) -> str:
     return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def _note_change(track: Track, change: str) -> None:
-    if change not in track["changes"]:
-        track["changes"].append(change)
+def _update_fields(progress: TaskProgress, task: models.Task) -> None:
+    fields: TaskFields = {
+        "account_id": task["account"]["account_id"],
+        "limit_time": task.get("limit_time") or 0,
+        "limit_type": task.get("limit_type") or "none",
+        "text": text_hash(task.get("body") or ""),
+    }
+    first = progress["first_seen"] = progress["first_seen"] or fields
+    progress["last_seen"] = fields
+    progress["account_name"] = task["account"].get("name") or ""
+    progress["message_id"] = progress["message_id"] or task["message_id"]
+    if (first["limit_time"], first["limit_type"]) != (fields["limit_time"], fields["limit_type"]):
+        _add_change(progress, TaskChange.DUE_MOVED)
+    if first["text"] != fields["text"]:
+        _add_change(progress, TaskChange.TEXT_CHANGED)
+    if first["account_id"] != fields["account_id"]:
+        _add_change(progress, TaskChange.ASSIGNEE_SWAPPED)
+
+
+def _add_change(progress: TaskProgress, change: TaskChange) -> None:
+    if change not in progress["changes"]:
+        progress["changes"].append(change.value)

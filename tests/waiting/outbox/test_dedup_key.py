@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.api.models import Message
-from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
-from tests.waiting.office import WEB
+from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
+from tests.waiting.scenario import WEB
 
 ME, MOMENT = 5, 1000.0
 KEY = DedupKey(("リマインド", "Reminder"), ("リマインド 2 回目", "Reminder 2"), 100, "200", ME, MOMENT)
@@ -35,8 +35,12 @@ class TestDedupKey:
             f"{KEY.line('ja', WEB)}\nまだです。",
         ],
     )
-    def test_finds_a_message_of_any_age(self, body):
-        assert KEY.find([message(body)])
+    def test_finds_its_line_anywhere_in_a_message(self, body):
+        assert KEY.find([message(body, send_time=MOMENT - CLOCK_SKEW)])
+
+    def test_does_not_find_an_earlier_message_with_the_same_label(self):
+        # The number of a reminder changes when a due date is moved.
+        assert not KEY.find([message(KEY.line("ja", WEB), send_time=MOMENT - CLOCK_SKEW - 1)])
 
     @pytest.mark.parametrize(
         "body",
@@ -51,10 +55,10 @@ class TestDedupKey:
         ],
     )
     def test_does_not_find_other_lines(self, body):
-        assert not KEY.find([message(body)])
+        assert not KEY.find([message(body, send_time=MOMENT - 1)])
 
     def test_does_not_find_messages_of_other_accounts(self):
-        assert not KEY.find([message(KEY.line("ja", WEB), by=6)])
+        assert not KEY.find([message(KEY.line("ja", WEB), by=6, send_time=MOMENT)])
 
     def test_finds_any_message_of_its_kind_that_was_sent_since(self):
         another = "Reminder 7 (due …): https://www.chatwork.com/#!rid100-200"
@@ -70,8 +74,8 @@ class TestDedupKey:
     def test_finds_the_oldest_message_first(self):
         line = KEY.line("ja", WEB)
         page = [
-            message(line, send_time=9, message_id="9"),
-            message(line, send_time=5, message_id="10"),
-            message(line, send_time=5, message_id="7"),
+            message(line, send_time=MOMENT + 9, message_id="9"),
+            message(line, send_time=MOMENT + 5, message_id="10"),
+            message(line, send_time=MOMENT + 5, message_id="7"),
         ]
         assert [each["message_id"] for each in KEY.find(page)] == ["7", "10", "9"]

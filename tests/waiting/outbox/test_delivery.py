@@ -17,7 +17,7 @@ from airflow_provider_chatwork.waiting.outbox.delivery import (
     post_once,
 )
 from tests.clients import drive
-from tests.waiting.office import WEB, Office
+from tests.waiting.scenario import WEB, Scenario
 
 ESCALATION_KEY = DedupKey(
     ("期限超過のお知らせ", "Overdue notice"), ("期限超過のお知らせ", "Overdue notice"), 100, "200", 5, 1000.0
@@ -185,42 +185,42 @@ class TestPostOnce:
 class TestTwoProcesses:
     """Both clients, with a sandbox."""
 
-    def key(self, office: Office) -> DedupKey:
+    def key(self, scenario: Scenario) -> DedupKey:
         return DedupKey(
             ("リマインド", "Reminder"),
             ("リマインド 1 回目", "Reminder 1"),
             DATA_ROOM,
-            office.message_id,
+            scenario.message_id,
             BOT,
-            office.start,
+            scenario.start,
         )
 
-    def test_leave_one_message(self, office):
-        key = self.key(office)
+    def test_leave_one_message(self, scenario):
+        key = self.key(scenario)
         body = key.line("ja", WEB)
-        one, other = (post_once(DATA_ROOM, body, key, since=office.start) for _ in range(2))
+        one, other = (post_once(DATA_ROOM, body, key, since=scenario.start) for _ in range(2))
         answers: dict[int, Any] = {}
         for each in (one, other, one, other, one, other, other):
             # The two flows run in turn.
             answer = answers.get(id(each))
             call = next(each) if answer is None else each.send(answer)
-            answers[id(each)] = office.scene.run(call)
-        assert [message["body"] for message in office.sandbox.messages(DATA_ROOM)].count(body) == 1
+            answers[id(each)] = scenario.scene.run(call)
+        assert [message["body"] for message in scenario.sandbox.messages(DATA_ROOM)].count(body) == 1
 
     @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
-    def test_leave_one_message_after_a_lost_answer(self, office, kind):
-        key = self.key(office)
+    def test_leave_one_message_after_a_lost_answer(self, scenario, kind):
+        key = self.key(scenario)
         body = key.line("ja", WEB)
-        office.scene.add_faults(Fault(kind, operation="post_message"))
+        scenario.scene.add_faults(Fault(kind, operation="post_message"))
         outcomes = [
-            office.scene.run_flow(post_once(DATA_ROOM, body, key, since=office.start)).outcome for _ in range(2)
+            scenario.scene.run_flow(post_once(DATA_ROOM, body, key, since=scenario.start)).outcome for _ in range(2)
         ]
         assert outcomes == ["sent", "found"]
-        assert office.said() == [body]
+        assert scenario.posted() == [body]
 
-    def test_ignore_messages_of_other_accounts(self, office):
-        key = self.key(office)
+    def test_ignore_messages_of_other_accounts(self, scenario):
+        key = self.key(scenario)
         body = key.line("ja", WEB)
-        office.sandbox.post_message(DATA_ROOM, YAMADA, body)
-        assert office.scene.run_flow(post_once(DATA_ROOM, body, key, since=office.start)).outcome == "sent"
-        assert office.scene.operations[-3:] == ["list_messages", "post_message", "list_messages"]
+        scenario.sandbox.post_message(DATA_ROOM, YAMADA, body)
+        assert scenario.scene.run_flow(post_once(DATA_ROOM, body, key, since=scenario.start)).outcome == "sent"
+        assert scenario.scene.operations[-3:] == ["list_messages", "post_message", "list_messages"]

@@ -11,25 +11,38 @@ from airflow_provider_chatwork.api.messages import delete_message
 from airflow_provider_chatwork.sandbox import Fault
 from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, PRIVATE_ROOM, SALES_ROOM, SATO, SUZUKI, YAMADA
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.plan import Facts, FollowUp
-from tests.clients import drive
-from tests.waiting.office import ANY_TIME, DAY, HOUR, TOKYO, WEB, Office, at, shown, task
+from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan, SentReminders, TaskSnapshot, task_snapshot
+from airflow_provider_chatwork.waiting.tasks.tracking import new_assigned_tasks, update_all
+from tests.waiting.scenario import ANY_TIME, DAY, HOUR, TOKYO, WEB, Scenario, at, shown, task
 
 DAILY = Reminder(every=DAY, at_most=5, **ANY_TIME)
 BEFORE = Reminder(before_due=HOUR, **ANY_TIME)
 LEAD = Escalation(grace=HOUR, mentions=[SUZUKI], **ANY_TIME)
 
 
-def known(*tasks, created_at: float, **other) -> Facts:
-    facts = {"room_id": 1, "message_id": "200", "created_at": created_at, "tasks": tasks, "me": BOT, "web_url": WEB}
-    return Facts(**{**facts, **other})
+@pytest.fixture
+def scenario() -> Scenario:
+    """Deliveries always use the asynchronous client, so there is one scenario and not one for each client."""
+    return Scenario()
+
+
+def known(*tasks, created_at: float, **other) -> TaskSnapshot:
+    facts = {
+        "room_id": 1,
+        "message_id": "200",
+        "created_at": created_at,
+        "tasks": tasks,
+        "account_id": BOT,
+        "web_url": WEB,
+    }
+    return TaskSnapshot(**{**facts, **other})
 
 
 def outcomes(done) -> list[tuple[str, int, str]]:
     return [(each["kind"], each["number"], each["outcome"]) for each in done]
 
 
-class TestFollowUp:
+class TestReminderPlan:
     @pytest.mark.parametrize(
         ("reminders", "expected"),
         [
@@ -42,7 +55,7 @@ class TestFollowUp:
         ],
     )
     def test_takes_one_reminder_or_several_in_any_shape(self, reminders, expected):
-        assert FollowUp(reminders=reminders).reminders == expected
+        assert ReminderPlan(reminders=reminders).reminders == expected
 
     @pytest.mark.parametrize(
         ("fields", "parameter", "remedy"),
@@ -59,123 +72,124 @@ class TestFollowUp:
     )
     def test_refuses_what_cannot_be_meant(self, fields, parameter, remedy):
         with pytest.raises(errors.ChatworkParameterError, match=rf"^{parameter}=.*{remedy}"):
-            FollowUp(**fields)
+            ReminderPlan(**fields)
 
     @pytest.mark.parametrize(
-        "follow_up",
-        [FollowUp(), FollowUp(reminders=[DAILY, BEFORE], escalation=LEAD, zone="Europe/Paris", lang="en")],
+        "plan",
+        [ReminderPlan(), ReminderPlan(reminders=[DAILY, BEFORE], escalation=LEAD, zone="Europe/Paris", lang="en")],
     )
-    def test_survives_json(self, follow_up):
-        assert FollowUp.from_plain(json.loads(json.dumps(follow_up.to_plain()))) == follow_up
+    def test_survives_json(self, plan):
+        assert ReminderPlan.from_plain(json.loads(json.dumps(plan.to_plain()))) == plan
 
     def test_is_nothing_without_reminder_and_escalation(self):
-        assert not FollowUp(escalation="")
-        assert FollowUp(reminders=DAILY)
-        assert FollowUp(escalation=LEAD)
+        assert not ReminderPlan(escalation="")
+        assert ReminderPlan(reminders=DAILY)
+        assert ReminderPlan(escalation=LEAD)
 
 
 class TestDueDate:
     def test_is_the_earliest_of_what_is_open(self):
         facts = known(task(due=900, status="done"), None, task(due=2000), task(due=1000), created_at=0)
-        assert FollowUp().due_date(facts) == 1000
-        assert FollowUp().due_date(known(task(), created_at=0)) is None
+        assert ReminderPlan().due_date(facts) == 1000
+        assert ReminderPlan().due_date(known(task(), created_at=0)) is None
 
 
 class TestNextDue:
     CREATED = at("2026-02-02 10:00")
 
     def test_is_the_next_of_everything(self):
-        follow_up = FollowUp(reminders=[DAILY, BEFORE], escalation=LEAD)
+        plan = ReminderPlan(reminders=[DAILY, BEFORE], escalation=LEAD)
         facts = known(task(due=self.CREATED + 1.5 * DAY), created_at=self.CREATED)
         found, now = [], self.CREATED
-        while (due := follow_up.next_due(facts, now)) is not None:
+        while (due := plan.next_at(facts, now)) is not None:
             found.append((due - self.CREATED) / HOUR)
             now = due
         assert found == [24, 35, 37, 48, 72, 96, 120]
 
     def test_moves_with_a_due_date(self):
-        follow_up = FollowUp(reminders=BEFORE)
+        plan = ReminderPlan(reminders=BEFORE)
         for away in (2 * DAY, 5 * DAY, 2 * HOUR):
             facts = known(task(due=self.CREATED + away), created_at=self.CREATED)
-            assert follow_up.next_due(facts, self.CREATED) == self.CREATED + away - HOUR
+            assert plan.next_at(facts, self.CREATED) == self.CREATED + away - HOUR
 
     @pytest.mark.parametrize("tasks", [(), (None,), (task(status="done"),)])
     def test_is_never_where_nothing_is_open(self, tasks):
-        assert FollowUp(reminders=DAILY, escalation=LEAD).next_due(known(*tasks, created_at=self.CREATED), 0) is None
+        assert ReminderPlan(reminders=DAILY, escalation=LEAD).next_at(known(*tasks, created_at=self.CREATED), 0) is None
 
     def test_is_never_where_nothing_was_wished_for(self):
-        assert FollowUp().next_due(known(task(), created_at=self.CREATED), 0) is None
+        assert ReminderPlan().next_at(known(task(), created_at=self.CREATED), 0) is None
 
     def test_is_when_hours_open_for_what_could_not_be_sent_in_time(self):
-        follow_up = FollowUp(reminders=Reminder(after=6 * HOUR))
+        plan = ReminderPlan(reminders=Reminder(after=6 * HOUR))
         facts = known(task(), created_at=self.CREATED)
-        assert follow_up.next_due(facts, at("2026-02-02 18:00")) is None
-        opens = follow_up.next_due(facts, at("2026-02-02 23:00"))
+        assert plan.next_at(facts, at("2026-02-02 18:00")) is None
+        opens = plan.next_at(facts, at("2026-02-02 23:00"))
         assert opens is not None
         assert shown(opens) == "2026-02-03 09:00"
-        assert follow_up.next_due(facts, opens) is None
+        assert plan.next_at(facts, opens) is None
 
     def test_waits_for_nobody_who_was_reminded_of_something_later(self):
-        follow_up = FollowUp(reminders=[Reminder(after=6 * HOUR), Reminder(after=12 * HOUR, **ANY_TIME)])
-        assert follow_up.next_due(known(task(), created_at=self.CREATED), at("2026-02-02 23:00")) is None
+        plan = ReminderPlan(reminders=[Reminder(after=6 * HOUR), Reminder(after=12 * HOUR, **ANY_TIME)])
+        assert plan.next_at(known(task(), created_at=self.CREATED), at("2026-02-02 23:00")) is None
 
 
 class TestReminding:
-    def test_sends_one_message_for_all_who_have_the_task(self, office):
-        done = office.follow(FollowUp(reminders=DAILY), DAY)
+    def test_sends_one_message_for_all_who_have_the_task(self, scenario):
+        done = scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
         assert outcomes(done) == [("reminder", 1, "sent")]
-        (body,) = office.said()
+        (body,) = scenario.posted()
         assert f"[To:{YAMADA}] 山田 太郎さん\n[To:{SATO}] 佐藤 花子さん\n" in body
-        assert body.endswith(f"リマインド 1 回目: {WEB}/#!rid{DATA_ROOM}-{office.message_id}")
+        assert body.endswith(f"リマインド 1 回目: {WEB}/#!rid{DATA_ROOM}-{scenario.message_id}")
 
-    def test_tells_what_it_has_done(self, office):
-        (done,) = office.follow(FollowUp(reminders=DAILY), DAY)
+    def test_tells_what_it_has_done(self, scenario):
+        (done,) = scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
         assert done == {
             "kind": "reminder",
             "number": 1,
-            "moment": office.start + DAY,
+            "due_at": scenario.start + DAY,
             "room_id": DATA_ROOM,
-            "message_id": office.sandbox.messages(DATA_ROOM)[-1]["message_id"],
+            "message_id": scenario.sandbox.messages(DATA_ROOM)[-1]["message_id"],
             "outcome": "sent",
             "error": None,
         }
         assert json.loads(json.dumps(done)) == done
 
-    def test_speaks_the_language_it_is_given(self, office):
-        office.follow(FollowUp(reminders=DAILY, lang="en"), DAY)
-        assert office.last_lines() == ["Reminder 1"]
+    def test_speaks_the_language_it_is_given(self, scenario):
+        scenario.send_due(ReminderPlan(reminders=DAILY, lang="en"), DAY)
+        assert scenario.labels() == ["Reminder 1"]
 
-    def test_asks_for_nothing_before_anything_is_due(self, office):
-        steps = FollowUp(reminders=DAILY).steps(office.facts(), office.start + DAY - 1)
-        assert drive(steps) == ([], [])
+    def test_asks_for_nothing_before_anything_is_due(self, scenario):
+        assert ReminderPlan(reminders=DAILY).due_messages(scenario.snapshot(), scenario.start + DAY - 1) == []
 
-    def test_calls_only_those_who_have_not_done_it(self, office):
-        office.sandbox.complete_task(DATA_ROOM, office.task_ids[0])
-        office.follow(FollowUp(reminders=DAILY), DAY)
-        assert f"[To:{YAMADA}]" not in office.said()[0]
-        assert f"[To:{SATO}]" in office.said()[0]
+    def test_calls_only_those_who_have_not_done_it(self, scenario):
+        scenario.sandbox.complete_task(DATA_ROOM, scenario.task_ids[0])
+        scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
+        assert f"[To:{YAMADA}]" not in scenario.posted()[0]
+        assert f"[To:{SATO}]" in scenario.posted()[0]
 
-    def test_reminds_nobody_where_all_is_done_or_deleted(self, office):
-        office.sandbox.complete_task(DATA_ROOM, office.task_ids[0])
-        facts = office.facts(tasks=[office.facts().tasks[0], None])
-        assert drive(FollowUp(reminders=DAILY, escalation=LEAD).steps(facts, office.start + DAY)) == ([], [])
+    def test_reminds_nobody_where_all_is_done_or_deleted(self, scenario):
+        scenario.sandbox.complete_task(DATA_ROOM, scenario.task_ids[0])
+        facts = scenario.snapshot(tasks=[scenario.snapshot().tasks[0], None])
+        plan = ReminderPlan(reminders=DAILY, escalation=LEAD)
+        assert plan.due_messages(facts, scenario.start + DAY) == []
 
-    def test_knows_the_tasks_when_the_one_with_their_message_is_gone(self, office):
-        office.follow(FollowUp(reminders=DAILY), DAY)
-        left = office.facts(tasks=[None, {**office.facts().tasks[1], "message_id": "999"}])
-        done = office.scene.run_flow(FollowUp(reminders=DAILY).steps(left, office.start + DAY))
+    def test_knows_the_tasks_when_the_one_with_their_message_is_gone(self, scenario):
+        scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
+        left = scenario.snapshot(tasks=[None, {**scenario.snapshot().tasks[1], "message_id": "999"}])
+        done = scenario.deliver(ReminderPlan(reminders=DAILY).due_messages(left, scenario.start + DAY))
         assert outcomes(done) == [("reminder", 1, "found")]
 
-    def test_finds_the_message_of_the_tasks_itself(self, office):
-        office.scene.clock.now += DAY
+    def test_finds_the_message_of_the_tasks_itself(self, scenario):
+        scenario.scene.clock.now += DAY
         for _ in range(2):
-            office.scene.run_flow(FollowUp(reminders=DAILY).steps(office.facts(message_id=None), office.start + DAY))
-        assert len(office.said()) == 1
-        assert office.said()[0].endswith(f"-{office.message_id}")
+            snapshot = scenario.snapshot(message_id=None)
+            scenario.deliver(ReminderPlan(reminders=DAILY).due_messages(snapshot, scenario.start + DAY))
+        assert len(scenario.posted()) == 1
+        assert scenario.posted()[0].endswith(f"-{scenario.message_id}")
 
-    def test_sends_every_reminder_at_its_time(self, office):
-        office.give(due=2.5 * DAY)
-        assert office.live(FollowUp(reminders=[DAILY, BEFORE]), 30 * DAY) == [
+    def test_sends_every_reminder_at_its_time(self, scenario):
+        scenario.create_tasks(due=2.5 * DAY)
+        assert scenario.send_until(ReminderPlan(reminders=[DAILY, BEFORE]), 30 * DAY) == [
             DAY,
             2 * DAY,
             # Chatwork keeps whole seconds.
@@ -184,208 +198,235 @@ class TestReminding:
             4 * DAY,
             5 * DAY,
         ]
-        labels = [line.split(" (")[0] for line in office.last_lines()]
-        assert labels == [f"リマインド {number} 回目" for number in (1, 2, 1, 3, 4, 5)]
+        labels = [line.split(" (")[0] for line in scenario.labels()]
+        assert labels == [f"リマインド {number} 回目" for number in range(1, 7)]
 
-    def test_sends_only_the_latest_after_a_long_break(self, office):
-        done = office.follow(FollowUp(reminders=DAILY), 4.5 * DAY)
+    def test_sends_only_the_latest_after_a_long_break(self, scenario):
+        done = scenario.send_due(ReminderPlan(reminders=DAILY), 4.5 * DAY)
         assert outcomes(done) == [("reminder", 4, "sent")]
-        assert office.last_lines() == ["リマインド 4 回目"]
+        assert scenario.labels() == ["リマインド 4 回目"]
 
-    def test_sends_nothing_in_hours_that_have_closed_since(self, office):
-        office.start = at("2026-02-02 10:00")
-        follow_up = FollowUp(reminders=Reminder(after=6 * HOUR))
-        assert drive(follow_up.steps(office.facts(), at("2026-02-02 23:00"))) == ([], [])
-        late = office.follow(follow_up, 23 * HOUR, after=at("2026-02-02 23:00"))
+    def test_sends_nothing_in_hours_that_have_closed_since(self, scenario):
+        scenario.start = at("2026-02-02 10:00")
+        plan = ReminderPlan(reminders=Reminder(after=6 * HOUR))
+        assert plan.due_messages(scenario.snapshot(), at("2026-02-02 23:00")) == []
+        late = scenario.send_due(plan, 23 * HOUR, after=at("2026-02-02 23:00"))
         assert outcomes(late) == [("reminder", 1, "sent")]
 
-    def test_leaves_out_what_an_earlier_call_has_done(self, office):
-        facts, now = office.facts(), office.start + DAY
-        follow_up = FollowUp(reminders=DAILY)
-        assert drive(follow_up.steps(facts, now + 1, after=now)) == ([], [])
-        asked = next(follow_up.steps(facts, now + 1, after=now - 1))
-        assert asked.operation == "list_messages"
+    def test_leaves_out_what_an_earlier_call_has_done(self, scenario):
+        facts, now = scenario.snapshot(), scenario.start + DAY
+        plan = ReminderPlan(reminders=DAILY)
+        assert plan.due_messages(facts, now + 1, after=now) == []
+        assert len(plan.due_messages(facts, now + 1, after=now - 1)) == 1
 
-    def test_reminds_again_for_a_due_date_that_was_moved(self, office):
-        office.give(due=2 * DAY)
-        follow_up = FollowUp(reminders=BEFORE)
-        assert outcomes(office.follow(follow_up, 2 * DAY - 1)) == [("reminder", 1, "sent")]
-        office.move_due(4 * DAY)
-        assert outcomes(office.follow(follow_up, 3 * DAY)) == []
-        assert outcomes(office.follow(follow_up, 4 * DAY - 1)) == [("reminder", 1, "sent")]
-        assert len(set(office.last_lines())) == 2
+    def test_reminds_again_for_a_due_date_that_was_moved(self, scenario):
+        scenario.create_tasks(due=2 * DAY)
+        plan = ReminderPlan(reminders=BEFORE)
+        assert outcomes(scenario.send_due(plan, 2 * DAY - 1)) == [("reminder", 1, "sent")]
+        scenario.move_due(4 * DAY)
+        assert outcomes(scenario.send_due(plan, 3 * DAY)) == []
+        assert outcomes(scenario.send_due(plan, 4 * DAY - 1)) == [("reminder", 1, "sent")]
+        assert len(set(scenario.labels())) == 2
 
-    def test_reminds_at_once_for_a_due_date_that_was_moved_close(self, office):
-        office.give(due=20 * DAY)
-        follow_up = FollowUp(reminders=[Reminder(before_due=2 * DAY, **ANY_TIME)])
-        assert outcomes(office.follow(follow_up, 10 * DAY)) == []
-        office.move_due(11 * DAY)
-        assert outcomes(office.follow(follow_up, 10 * DAY)) == [("reminder", 1, "sent")]
-        assert outcomes(office.follow(follow_up, 10 * DAY)) == [("reminder", 1, "found")]
+    def test_reminds_at_once_for_a_due_date_that_was_moved_close(self, scenario):
+        scenario.create_tasks(due=20 * DAY)
+        plan = ReminderPlan(reminders=[Reminder(before_due=2 * DAY, **ANY_TIME)])
+        assert outcomes(scenario.send_due(plan, 10 * DAY)) == []
+        scenario.move_due(11 * DAY)
+        assert outcomes(scenario.send_due(plan, 10 * DAY)) == [("reminder", 1, "sent")]
+        assert outcomes(scenario.send_due(plan, 10 * DAY)) == [("reminder", 1, "found")]
 
-    def test_does_not_remind_twice_where_the_calendar_has_changed(self, office):
+    def test_does_not_remind_twice_where_the_calendar_has_changed(self, scenario):
         # As when the library that knows holidays was installed in between: what was the second is now the first.
-        office.follow(FollowUp(reminders=Reminder(every=DAY, **ANY_TIME)), 2 * DAY)
-        other = FollowUp(reminders=Reminder(every=2 * DAY, **ANY_TIME))
-        assert outcomes(office.follow(other, 2 * DAY)) == [("reminder", 1, "found")]
+        scenario.send_due(ReminderPlan(reminders=Reminder(every=DAY, **ANY_TIME)), 2 * DAY)
+        other = ReminderPlan(reminders=Reminder(every=2 * DAY, **ANY_TIME))
+        assert outcomes(scenario.send_due(other, 2 * DAY)) == [("reminder", 1, "found")]
 
-    def test_does_not_remind_where_it_cannot_be_told_whether_people_were(self, office):
-        office.scene.clock.now = office.start + DAY
-        office.chatter(100)
-        assert outcomes(office.follow(FollowUp(reminders=DAILY), DAY + HOUR)) == [("reminder", 1, "untold")]
-        assert office.said() == []
-
-    def test_uses_what_is_known_of_the_room(self, office):
-        office.follow(FollowUp(reminders=DAILY), DAY)
-        page = office.sandbox.messages(DATA_ROOM)
-        asked, done = drive(FollowUp(reminders=DAILY).steps(office.facts(), office.start + DAY, page))
-        assert (asked, outcomes(done)) == ([], [("reminder", 1, "found")])
+    def test_does_not_remind_where_it_cannot_be_told_whether_people_were(self, scenario):
+        scenario.scene.clock.now = scenario.start + DAY
+        scenario.post_chatter(100)
+        assert outcomes(scenario.send_due(ReminderPlan(reminders=DAILY), DAY + HOUR)) == [("reminder", 1, "not_sent")]
+        assert scenario.posted() == []
 
 
 class TestEscalating:
-    FOLLOW_UP = FollowUp(escalation=LEAD)
+    PLAN = ReminderPlan(escalation=LEAD)
 
-    def test_calls_somebody_else_once(self, office):
-        office.give(due=DAY)
-        assert office.live(self.FOLLOW_UP, 30 * DAY) == [pytest.approx(DAY + HOUR, abs=1)]
-        (body,) = office.said()
+    def test_calls_somebody_else_once(self, scenario):
+        scenario.create_tasks(due=DAY)
+        assert scenario.send_until(self.PLAN, 30 * DAY) == [pytest.approx(DAY + HOUR, abs=1)]
+        (body,) = scenario.posted()
         assert body.startswith(f"[To:{SUZUKI}]\n期限 (")
         assert f"[To:{YAMADA}]" not in body
         assert "担当: 山田 太郎さん、佐藤 花子さん" in body
 
-    def test_is_not_repeated_by_a_process_that_starts_anew(self, office):
-        office.give(due=DAY)
+    def test_is_not_repeated_by_a_process_that_starts_anew(self, scenario):
+        scenario.create_tasks(due=DAY)
         for after, outcome in ((1, "sent"), (2, "found"), (30, "found")):
-            done = office.follow(self.FOLLOW_UP, DAY + after * HOUR)
+            done = scenario.send_due(self.PLAN, DAY + after * HOUR)
             assert outcomes(done) == [("escalation", 1, outcome)]
 
-    def test_tells_another_room_and_looks_for_it_there(self, office):
-        office.give(due=DAY)
-        follow_up = FollowUp(escalation=Escalation(grace=HOUR, room_id=SALES_ROOM, **ANY_TIME))
+    def test_tells_another_room_and_looks_for_it_there(self, scenario):
+        scenario.create_tasks(due=DAY)
+        plan = ReminderPlan(escalation=Escalation(grace=HOUR, room_id=SALES_ROOM, **ANY_TIME))
         # Where it was said before does not count.
-        office.follow(self.FOLLOW_UP, DAY + HOUR)
-        seen = office.sandbox.messages(DATA_ROOM)
+        scenario.send_due(self.PLAN, DAY + HOUR)
         for outcome in ("sent", "found"):
-            (done,) = office.follow(follow_up, DAY + HOUR, seen=seen)
+            (done,) = scenario.send_due(plan, DAY + HOUR)
             assert (done["outcome"], done["room_id"]) == (outcome, SALES_ROOM)
-        assert len(office.said()) == 1
-        assert office.said(SALES_ROOM)[0].endswith(f"/#!rid{DATA_ROOM}-{office.message_id}")
+        assert len(scenario.posted()) == 1
+        assert scenario.posted(SALES_ROOM)[0].endswith(f"/#!rid{DATA_ROOM}-{scenario.message_id}")
 
-    def test_names_only_those_whose_time_is_up(self, office):
-        office.give(due=DAY)
-        office.sandbox.store.rooms[DATA_ROOM].tasks[office.task_ids[0]].limit_time += 9 * int(DAY)
-        office.follow(self.FOLLOW_UP, DAY + HOUR)
-        assert "担当: 佐藤 花子さん\n" in office.said()[0]
+    def test_names_only_those_whose_time_is_up(self, scenario):
+        scenario.create_tasks(due=DAY)
+        scenario.sandbox.store.rooms[DATA_ROOM].tasks[scenario.task_ids[0]].limit_time += 9 * int(DAY)
+        scenario.send_due(self.PLAN, DAY + HOUR)
+        assert "担当: 佐藤 花子さん\n" in scenario.posted()[0]
 
-    def test_comes_again_for_another_due_date(self, office):
-        office.give(due=DAY)
-        office.follow(self.FOLLOW_UP, DAY + HOUR)
-        office.move_due(3 * DAY)
-        assert office.follow(self.FOLLOW_UP, 2 * DAY) == []
-        assert outcomes(office.follow(self.FOLLOW_UP, 3 * DAY + HOUR)) == [("escalation", 1, "sent")]
+    def test_comes_again_for_another_due_date(self, scenario):
+        scenario.create_tasks(due=DAY)
+        scenario.send_due(self.PLAN, DAY + HOUR)
+        scenario.move_due(3 * DAY)
+        assert scenario.send_due(self.PLAN, 2 * DAY) == []
+        assert outcomes(scenario.send_due(self.PLAN, 3 * DAY + HOUR)) == [("escalation", 1, "sent")]
 
-    def test_goes_with_the_latest_reminder_after_a_long_break(self, office):
-        office.give(due=DAY)
-        follow_up = FollowUp(reminders=DAILY, escalation=LEAD)
-        done = office.follow(follow_up, 4 * DAY)
+    def test_goes_with_the_latest_reminder_after_a_long_break(self, scenario):
+        scenario.create_tasks(due=DAY)
+        plan = ReminderPlan(reminders=DAILY, escalation=LEAD)
+        done = scenario.send_due(plan, 4 * DAY)
         assert outcomes(done) == [("reminder", 4, "sent"), ("escalation", 1, "sent")]
-        assert outcomes(office.follow(follow_up, 4 * DAY)) == [("reminder", 4, "found"), ("escalation", 1, "found")]
+        assert outcomes(scenario.send_due(plan, 4 * DAY)) == [("reminder", 4, "found"), ("escalation", 1, "found")]
 
-    def test_never_comes_for_a_task_that_is_never_due(self, office):
-        assert office.follow(self.FOLLOW_UP, 300 * DAY) == []
+    def test_never_comes_for_a_task_that_is_never_due(self, scenario):
+        assert scenario.send_due(self.PLAN, 300 * DAY) == []
 
 
 class TestTrouble:
-    FOLLOW_UP = FollowUp(reminders=DAILY)
+    PLAN = ReminderPlan(reminders=DAILY)
 
     @pytest.mark.parametrize("operation", ["list_messages", "post_message"])
-    def test_that_passes_is_told_so_that_it_can_be_tried_again(self, office, operation):
-        office.scene.add_faults(Fault("status", operation=operation, status=503, times=None))
+    def test_that_passes_is_told_so_that_it_can_be_tried_again(self, scenario, operation):
+        scenario.scene.add_faults(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(errors.ChatworkServerError):
-            office.follow(self.FOLLOW_UP, DAY)
-        office.sandbox.clear_faults()
-        assert outcomes(office.follow(self.FOLLOW_UP, DAY + 1)) == [("reminder", 1, "sent")]
-        assert len(office.said()) == 1
+            scenario.send_due(self.PLAN, DAY)
+        scenario.sandbox.clear_faults()
+        assert outcomes(scenario.send_due(self.PLAN, DAY + 1)) == [("reminder", 1, "sent")]
+        assert len(scenario.posted()) == 1
 
-    ESCALATED = FollowUp(reminders=DAILY, escalation=Escalation(grace=0, room_id=PRIVATE_ROOM, **ANY_TIME))
+    ESCALATED = ReminderPlan(reminders=DAILY, escalation=Escalation(grace=0, room_id=PRIVATE_ROOM, **ANY_TIME))
 
-    def test_with_another_room_takes_an_escalation_to_that_of_the_task(self, office):
-        office.give(due=HOUR)
-        reminder, escalation = office.follow(self.ESCALATED, DAY)
+    def test_with_another_room_takes_an_escalation_to_that_of_the_task(self, scenario):
+        scenario.create_tasks(due=HOUR)
+        reminder, escalation = scenario.send_due(self.ESCALATED, DAY)
         assert (reminder["outcome"], reminder["error"]) == ("sent", None)
         assert (escalation["outcome"], escalation["room_id"]) == ("sent", DATA_ROOM)
         assert "403" in escalation["error"]
-        assert len(office.said()) == 2
-        _, escalation = office.follow(self.ESCALATED, DAY + 1)
+        assert len(scenario.posted()) == 2
+        _, escalation = scenario.send_due(self.ESCALATED, DAY + 1)
         assert escalation["outcome"] == "found"
-        assert len(office.said()) == 2
+        assert len(scenario.posted()) == 2
 
-    def test_that_does_not_pass_does_not_end_the_wait(self, office):
-        office.give(due=HOUR)
-        office.scene.add_faults(Fault("status", operation="post_message", status=403, times=None))
-        reminder, escalation = office.follow(self.ESCALATED, DAY)
-        assert reminder["outcome"] == escalation["outcome"] == "refused"
+    def test_that_does_not_pass_does_not_end_the_wait(self, scenario):
+        scenario.create_tasks(due=HOUR)
+        scenario.scene.add_faults(Fault("status", operation="post_message", status=403, times=None))
+        reminder, escalation = scenario.send_due(self.ESCALATED, DAY)
+        assert reminder["outcome"] == escalation["outcome"] == "rejected"
         assert "403" in reminder["error"]
 
     @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
-    def test_after_a_reminder_was_posted_does_not_post_it_again(self, office, kind):
-        office.scene.add_faults(Fault(kind, operation="post_message"))
+    def test_after_a_reminder_was_posted_does_not_post_it_again(self, scenario, kind):
+        scenario.scene.add_faults(Fault(kind, operation="post_message"))
         for _ in range(2):
-            office.follow(self.FOLLOW_UP, DAY)
-        assert len(office.said()) == 1
+            scenario.send_due(self.PLAN, DAY)
+        assert len(scenario.posted()) == 1
 
-    def test_of_not_knowing_whether_it_was_posted_is_told(self, office):
-        office.scene.add_faults(Fault("timeout", operation="post_message", executed=False, times=None))
-        (done,) = office.follow(self.FOLLOW_UP, DAY)
+    def test_of_not_knowing_whether_it_was_posted_is_told(self, scenario):
+        scenario.scene.add_faults(Fault("timeout", operation="post_message", executed=False, times=None))
+        (done,) = scenario.send_due(self.PLAN, DAY)
         assert (done["outcome"], done["message_id"]) == ("unknown", None)
 
 
 class TestStartingAnew:
     """A process may be killed after any call. The next one knows nothing but what it was started with."""
 
-    @pytest.mark.parametrize("calls", range(8))
-    def test_repeats_nothing_and_forgets_nothing(self, office, calls):
-        office.give(due=DAY)
-        follow_up = FollowUp(reminders=DAILY, escalation=LEAD)
-        office.scene.clock.now = office.start + 2 * DAY
-        steps = follow_up.steps(office.facts(), office.start + 2 * DAY)
-        answer = None
-        for _ in range(calls):
-            try:
-                call = steps.send(answer)
-            except StopIteration:
-                break
-            answer = office.scene.run(call)
-        steps.close()
-        office.follow(follow_up, 2 * DAY)
-        assert [line.split(" (")[0] for line in office.last_lines()] == ["リマインド 2 回目", "期限超過のお知らせ"]
+    @pytest.mark.parametrize("requests", range(10))
+    def test_repeats_nothing_and_forgets_nothing(self, scenario, requests):
+        scenario.create_tasks(due=DAY)
+        plan = ReminderPlan(reminders=DAILY, escalation=LEAD)
+        scenario.scene.clock.now = scenario.start + 2 * DAY
+        messages = plan.due_messages(scenario.snapshot(), scenario.start + 2 * DAY)
+        scenario.deliver(messages, kill_after=requests)
+        scenario.send_due(plan, 2 * DAY)
+        assert [line.split(" (")[0] for line in scenario.labels()] == ["リマインド 2 回目", "期限超過のお知らせ"]
 
     @given(st.lists(st.floats(0, 7 * DAY), max_size=12), st.floats(HOUR, 5 * DAY), st.data())
     def test_whenever_it_happens_sends_each_message_once(self, starts, due, data):
-        office = Office(due=due)
+        scenario = Scenario(due=due)
         reminders = [Reminder(every=DAY, at_most=3, **ANY_TIME), BEFORE]
-        follow_up = FollowUp(reminders=reminders, escalation=LEAD)
-        sent = 0
+        plan = ReminderPlan(reminders=reminders, escalation=LEAD)
+        sent: list[tuple[str, float]] = []
         for start in sorted(starts):
             if data.draw(st.booleans()):
-                office.move_due(start + data.draw(st.floats(1, DAY)))
-            done = office.follow(follow_up, start)
-            sent += sum(each["outcome"] == "sent" for each in done)
+                scenario.move_due(start + data.draw(st.floats(1, DAY)))
+            done = scenario.send_due(plan, start)
+            sent += [(each["kind"], each["due_at"]) for each in done if each["outcome"] == "sent"]
             assert sum(each["outcome"] == "sent" and each["kind"] == "reminder" for each in done) <= 1
             assert all(each["outcome"] in ("sent", "found") for each in done)
-        assert len(office.last_lines()) == len(set(office.last_lines())) == sent
+        assert len(scenario.posted()) == len(set(sent)) == len(sent)
 
-    def test_sends_once_more_what_people_have_deleted(self, office):
-        follow_up = FollowUp(reminders=DAILY)
-        (done,) = office.follow(follow_up, DAY)
-        office.scene.run(delete_message(DATA_ROOM, done["message_id"]))
-        assert outcomes(office.follow(follow_up, DAY)) == [("reminder", 1, "sent")]
+    def test_sends_once_more_what_people_have_deleted(self, scenario):
+        plan = ReminderPlan(reminders=DAILY)
+        (done,) = scenario.send_due(plan, DAY)
+        scenario.scene.run(delete_message(DATA_ROOM, done["message_id"]))
+        assert outcomes(scenario.send_due(plan, DAY)) == [("reminder", 1, "sent")]
 
 
 def test_the_zone_decides_when_people_are_reminded():
     created = at("2026-02-02 10:00", "Europe/Paris")
-    follow_up = FollowUp(reminders=Reminder(after=12 * HOUR), zone="Europe/Paris")
-    due = follow_up.next_due(known(task(), created_at=created), created)
+    plan = ReminderPlan(reminders=Reminder(after=12 * HOUR), zone="Europe/Paris")
+    due = plan.next_at(known(task(), created_at=created), created)
     assert due is not None
     assert shown(due, "Europe/Paris") == "2026-02-03 09:00"
     assert shown(due, TOKYO) == "2026-02-03 17:00"
+
+
+class TestTaskSnapshot:
+    def test_has_the_tasks_that_exist(self):
+        tasks = {number: {**task(number), "task_id": number} for number in (7, 8)}
+        assigned = new_assigned_tasks(DATA_ROOM, [None, 7, 8], [5, 6, 9], needed=1, timeout=1.0, now=1.0)
+        assigned["message_id"] = "200"
+        update_all(assigned["tasks"], tasks, {7}, 10.0)
+        snapshot = task_snapshot(assigned, tasks, BOT, WEB)
+        assert snapshot.tasks == [None, None, tasks[8]]
+        assert (snapshot.room_id, snapshot.message_id, snapshot.created_at) == (DATA_ROOM, "200", 1.0)
+        assert (snapshot.account_id, snapshot.web_url) == (BOT, WEB)
+
+
+class TestSentReminders:
+    PLAN = ReminderPlan(reminders=DAILY, escalation=LEAD)
+
+    def test_begin_when_the_tasks_were_created(self, scenario):
+        assert SentReminders(self.PLAN, scenario.start).next_at(scenario.snapshot()) == scenario.start + DAY
+
+    def test_leave_out_what_this_process_has_sent(self, scenario):
+        sent, now = SentReminders(self.PLAN, scenario.start), scenario.start + DAY
+        assert len(sent.due_messages(scenario.snapshot(), now)) == 1
+        sent.mark_all_sent(now)
+        assert sent.due_messages(scenario.snapshot(), now + 1) == []
+        assert sent.next_at(scenario.snapshot()) == scenario.start + 2 * DAY
+
+    def test_leave_out_a_message_that_is_sent_while_another_is_not(self, scenario):
+        scenario.create_tasks(due=HOUR)
+        sent, now = SentReminders(self.PLAN, scenario.start), scenario.start + DAY
+        sent.next_at(scenario.snapshot())
+        reminder, escalation = sent.due_messages(scenario.snapshot(), now)
+        sent.mark_sent(reminder)
+        assert sent.due_messages(scenario.snapshot(), now) == [escalation]
+
+    def test_begin_again_where_the_due_date_has_moved(self, scenario):
+        sent, now = SentReminders(self.PLAN, scenario.start), scenario.start + 1.5 * DAY
+        sent.next_at(scenario.snapshot())
+        sent.mark_all_sent(now)
+        scenario.move_due(HOUR)
+        assert sent.next_at(scenario.snapshot()) == pytest.approx(scenario.start + 2 * HOUR, abs=1)
+        assert len(sent.due_messages(scenario.snapshot(), now)) == 2

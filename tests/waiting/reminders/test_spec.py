@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.utils.quiet_hours import QuietHours
+from airflow_provider_chatwork.utils.business_hours import QuietHours
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.spec import NIGHT
+from airflow_provider_chatwork.waiting.reminders.spec import DEFAULT_QUIET_HOURS
 
 HOUR = timedelta(hours=1)
 
@@ -22,7 +22,8 @@ def refused(parameter: str, remedy: str = ""):
 class TestReminder:
     def test_waits_for_business_hours_unless_told_otherwise(self):
         reminder = Reminder(after=HOUR)
-        assert (reminder.business_days_only, reminder.quiet_hours) == (True, QuietHours(start=NIGHT[0], end=NIGHT[1]))
+        start, end = DEFAULT_QUIET_HOURS
+        assert (reminder.business_days_only, reminder.quiet_hours) == (True, QuietHours(start=start, end=end))
         assert reminder.at_most == 10
 
     @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ class TestReminder:
             ({"every": timedelta(0)}, "every", "at least 1"),
             ({"before_due": -1}, "before_due", "at least 0"),
             ({"after": "soon"}, "after", "timedelta"),
+            ({"after": HOUR, "before_due": HOUR}, "before_due", "two reminders"),
             ({"after": HOUR, "at_most": 0}, "at_most", "1 to 100"),
             ({"after": HOUR, "at_most": 101}, "at_most", "1 to 100"),
             ({"after": HOUR, "at_most": True}, "at_most", "1 to 100"),
@@ -138,8 +140,8 @@ class TestADagFile:
             "airflow_provider_chatwork.api.errors",
             "airflow_provider_chatwork.api.validation",
             "airflow_provider_chatwork.utils",
-            "airflow_provider_chatwork.utils.durations",
-            "airflow_provider_chatwork.utils.quiet_hours",
+            "airflow_provider_chatwork.utils.business_hours",
+            "airflow_provider_chatwork.utils.time_arguments",
             "airflow_provider_chatwork.waiting",
             "airflow_provider_chatwork.waiting.reminders",
             "airflow_provider_chatwork.waiting.reminders.spec",

@@ -1,24 +1,34 @@
 from __future__ import annotations
 
+import string
+
 import pytest
 
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.sandbox.company import BOT, SATO, YAMADA
+from airflow_provider_chatwork.utils.i18n import LANGUAGES, Catalog
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
-from airflow_provider_chatwork.waiting.reminders.schedule import Due, Moment
-from airflow_provider_chatwork.waiting.reminders.texts import Writer, labels_of
-from tests.waiting.office import DAY, TOKYO, at, task
+from airflow_provider_chatwork.waiting.reminders.schedule import DueDate, ScheduledReminder
+from airflow_provider_chatwork.waiting.reminders.texts import (
+    PREFIXES,
+    TEXTS,
+    MessageKind,
+    ReminderFormatter,
+    format_due,
+    reminder_labels,
+)
+from tests.waiting.scenario import DAY, TOKYO, at, task
 
-JA, EN = Writer("ja", TOKYO, 9), Writer("en", TOKYO, 9)
+JA, EN = ReminderFormatter("ja", TOKYO, 9), ReminderFormatter("en", TOKYO, 9)
 CREATED = at("2026-01-05 10:00")
 DUE = at("2026-01-09 17:00")
 LINK = "https://www.chatwork.com/#!rid100-200"
-TRACE = f"リマインド 1 回目: {LINK}"
+KEY_LINE = f"リマインド 1 回目: {LINK}"
 QUOTE = f"[qt][qtmeta aid={BOT} time={int(CREATED)}]数字を確認してください[/qt]"
 
 
-def reminder(*tasks, writer: Writer = JA, now: float = CREATED, text: str | None = None) -> str:
-    return writer.reminder(tasks, now, CREATED, text, TRACE)
+def reminder(*tasks, formatter: ReminderFormatter = JA, now: float = CREATED, text: str | None = None) -> str:
+    return formatter.reminder(tasks, now, CREATED, text, KEY_LINE)
 
 
 class TestReminder:
@@ -28,11 +38,11 @@ class TestReminder:
             f"[To:{SATO}] 佐藤さん",
             "タスクがまだ完了していません。期限は 2026-01-09 (金) 17:00 です。",
             QUOTE,
-            TRACE,
+            KEY_LINE,
         ]
 
     def test_speaks_english(self):
-        assert reminder(task(name="Taro", due=DUE), writer=EN).splitlines()[:2] == [
+        assert reminder(task(name="Taro", due=DUE), formatter=EN).splitlines()[:2] == [
             f"[To:{YAMADA}] Taro",
             "This task is still open. It is due 2026-01-09 (Fri) 17:00.",
         ]
@@ -62,7 +72,7 @@ class TestReminder:
             f"[To:{YAMADA}] 山田 太郎さん",
             f"山田 太郎さん、2026-01-09 (金) 17:00 までに {LINK} を。{{other}} {{}} {{due!r}}",
             QUOTE,
-            TRACE,
+            KEY_LINE,
         ]
 
     def test_does_not_look_for_placeholders_in_names(self):
@@ -84,7 +94,7 @@ class TestReminder:
         assert len(text) < 700
         assert "文字省略" in text
         assert "[toall]" not in text
-        assert text.endswith(f"[/qt]\n{TRACE}")
+        assert text.endswith(f"[/qt]\n{KEY_LINE}")
 
     def test_quotes_nothing_where_there_is_no_text(self):
         assert "[qt]" not in reminder(task(body=" "))
@@ -100,14 +110,14 @@ class TestReminder:
         tasks = [task(number, "名" * 300) for number in range(1, 1000)]
         text = reminder(*tasks, text="{names}")
         assert len(text) <= MAX_BODY
-        assert text.endswith(TRACE)
+        assert text.endswith(KEY_LINE)
 
 
 class TestEscalation:
-    DUE = Due(DUE, False)
+    DUE = DueDate(DUE, False)
 
     def escalation(self, *tasks, mentions: tuple[int, ...] = (7, 8), text: str | None = None) -> str:
-        return JA.escalation(tasks, self.DUE, mentions, CREATED, text, TRACE)
+        return JA.escalation(tasks, self.DUE, mentions, CREATED, text, KEY_LINE)
 
     def test_calls_whom_it_is_for_and_names_the_others(self):
         assert self.escalation(task(due=DUE), task(SATO, "佐藤[toall]", due=DUE)).splitlines() == [
@@ -115,7 +125,7 @@ class TestEscalation:
             "期限 (2026-01-09 (金) 17:00) を過ぎても完了していないタスクがあります。",
             "担当: 山田 太郎さん、佐藤[\u200btoall]さん",
             QUOTE,
-            TRACE,
+            KEY_LINE,
         ]
 
     def test_calls_nobody_in_a_room_of_leads(self):
@@ -127,33 +137,69 @@ class TestEscalation:
         )
 
 
-class TestWithdrawal:
+class TestCancellation:
     def test_says_why_and_calls_nobody(self):
-        text = JA.withdrawal([task(), task(SATO, "佐藤")], "期限までに\n完了しませんでした [To:1]", TRACE)
+        text = JA.cancellation([task(), task(SATO, "佐藤")], "期限までに\n完了しませんでした [To:1]", KEY_LINE)
         assert text.splitlines() == [
             "この依頼を取り下げました。残っているタスクは完了にします。",
             "理由: 期限までに 完了しませんでした [\u200bTo:1]",
             "担当: 山田 太郎さん、佐藤さん",
-            TRACE,
+            KEY_LINE,
         ]
 
     def test_shows_no_more_of_a_reason_than_people_read(self):
-        assert len(JA.withdrawal([task()], "x" * 50_000, TRACE)) < 1200
+        assert len(JA.cancellation([task()], "x" * 50_000, KEY_LINE)) < 1200
 
 
-class TestLabelsOf:
-    DUE = Due(at("2026-01-09 17:00"), False)
+class TestReminderLabels:
+    DUE = DueDate(at("2026-01-09 17:00"), False)
 
     def test_name_the_number_and_what_it_is_counted_for(self):
         reminder = Reminder(every=5)
-        assert labels_of(Moment(0, 3, None, reminder), "reminder", TOKYO) == ("リマインド 3 回目", "Reminder 3")
-        assert labels_of(Moment(0, 3, self.DUE, reminder), "reminder", TOKYO) == (
+        assert reminder_labels(ScheduledReminder(0, 3, None, reminder), TOKYO) == ("リマインド 3 回目", "Reminder 3")
+        assert reminder_labels(ScheduledReminder(0, 3, self.DUE, reminder), TOKYO) == (
             "リマインド 3 回目 (期限 2026-01-09 (金) 17:00)",
             "Reminder 3 (due 2026-01-09 (Fri) 17:00)",
         )
 
     def test_name_the_due_date_that_has_passed(self):
-        assert labels_of(Moment(0, 1, self.DUE, Escalation(mentions=1)), "escalation", TOKYO) == (
+        assert reminder_labels(ScheduledReminder(0, 1, self.DUE, Escalation(mentions=1)), TOKYO) == (
             "期限超過のお知らせ (期限 2026-01-09 (金) 17:00)",
             "Overdue notice (due 2026-01-09 (Fri) 17:00)",
         )
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+class TestTexts:
+    @pytest.mark.parametrize("name", TEXTS)
+    def test_says_the_same_in_every_language(self, name):
+        assert len(TEXTS[name]) == len(LANGUAGES)
+        assert len({frozenset(placeholders(text)) for text in TEXTS[name]}) == 1
+
+    @pytest.mark.parametrize("kind", MessageKind)
+    def test_begins_the_labels_of_a_kind_with_its_prefix(self, kind):
+        keys = [key for key in TEXTS if key.startswith(kind) and key.endswith("_label")]
+        assert keys
+        for key in keys:
+            for lang, prefix in zip(LANGUAGES, PREFIXES[kind], strict=True):
+                assert Catalog(lang, TEXTS).text(key, number=1, due="").startswith(prefix)
+
+
+class TestFormatDue:
+    @pytest.mark.parametrize(
+        ("lang", "zone", "day", "text"),
+        [
+            ("ja", TOKYO, False, "2026-01-09 (金) 17:05"),
+            ("en", TOKYO, False, "2026-01-09 (Fri) 17:05"),
+            ("ja", TOKYO, True, "2026-01-09 (金)"),
+            ("en", "Europe/Paris", False, "2026-01-09 (Fri) 09:05 CET"),
+        ],
+    )
+    def test_shows_a_due_date_in_its_zone(self, lang, zone, day, text):
+        assert format_due(Catalog(lang, TEXTS), DueDate(at("2026-01-09 17:05"), day), zone) == text
+
+    def test_says_that_there_is_none(self):
+        assert format_due(Catalog("ja", TEXTS), None, TOKYO) == "期限なし"

@@ -9,7 +9,7 @@ from airflow_provider_chatwork.api.errors import ChatworkParameterError, Chatwor
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
-from airflow_provider_chatwork.waiting.tasks.reference import find_given, with_reference
+from airflow_provider_chatwork.waiting.tasks.reference import find_by_reference, with_reference
 
 ROOM = company.DATA_ROOM
 BODY = "確認\n参照: x"
@@ -46,14 +46,14 @@ class TestWithReference:
             with_reference(body, "xxxxx", "ja")
 
 
-class TestFindGiven:
+class TestFindByReference:
     @pytest.fixture
     def sandbox(self) -> Sandbox:
         return Sandbox(limits=Limits.off())
 
     def find(self, sandbox: Sandbox, to_ids: Sequence[int] = PEOPLE, **kwargs: Any) -> Any:
         client = Client(Settings(token=sandbox.token), sandbox.handle)
-        return client.run_flow(find_given(ROOM, BODY, to_ids, company.BOT, **kwargs))
+        return client.run_flow(find_by_reference(ROOM, BODY, to_ids, company.BOT, **kwargs))
 
     def fill(self, sandbox: Sandbox, status: str, person: int, count: int = 100) -> None:
         for index in range(count):

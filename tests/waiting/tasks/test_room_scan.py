@@ -11,13 +11,14 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkApiError,
     ChatworkAuthError,
     ChatworkForbiddenError,
+    ChatworkNotFoundError,
     ChatworkServerError,
     ChatworkUnexpectedResponseError,
 )
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
-from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN, LONGEST_LOOK, RoomTasks
+from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN, LONGEST_LOOK, RoomTasks, read_each
 from airflow_provider_chatwork.waiting.tasks.task_cache import MOST_FAILURES
 
 ROOM = company.DATA_ROOM
@@ -868,3 +869,21 @@ def _interrupted(steps: Any, after: int, act: Callable[[], object]) -> Any:
             answer, send = error, steps.throw
         if count == after:
             act()
+
+
+class TestReadEach:
+    def test_notes_those_that_are_there_and_those_that_are_not(self) -> None:
+        sandbox = Sandbox(limits=Limits.off())
+        first, second = sandbox.create_task(ROOM, BOT, [SATO, YAMADA], "確認")
+        task: Any = next(task for task in sandbox.tasks(ROOM) if task["task_id"] == first)
+        known = RoomTasks(ROOM)
+        calls = read_each(known, [first, second])
+        assert [call.operation for call in [next(calls), calls.send(task)]] == ["get_task", "get_task"]
+        assert known.tasks == {first: task}
+        missing = ChatworkNotFoundError("get_task", 404, ())
+        # Chatwork may not return a new task at once.
+        assert calls.throw(missing).operation == "get_task"
+        assert known.deleted == set()
+        with pytest.raises(StopIteration):
+            calls.throw(missing)
+        assert known.deleted == {second}

@@ -5,15 +5,21 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.tracking import (
-    assignees_of,
-    done_of,
-    ids_of,
-    is_possible,
-    message_of,
-    new_track,
-    note,
+    AssignedTasks,
+    assignees,
+    can_be_completed,
+    done_ids,
+    existing_ids,
+    first_message_id,
+    last_seen_tasks,
+    new_assigned_tasks,
+    new_task_progress,
     text_hash,
+    unseen_ids,
+    update_all,
+    update_progress,
 )
 
 
@@ -30,29 +36,29 @@ def task(**changed: Any) -> Any:
     }
 
 
-def track_of(*looks: tuple[float, Any]) -> Any:
-    track = new_track(5)
-    for at, seen in looks:
-        note(track, seen, seen is None, at)
-    return track
+def progress_after(*polls: tuple[float, Any]) -> Any:
+    progress = new_task_progress(5)
+    for at, seen in polls:
+        update_progress(progress, seen, seen is None, at)
+    return progress
 
 
 class TestNote:
     def test_keeps_how_a_task_was_first_seen(self) -> None:
-        track = track_of((110, task()), (120, task(limit_time=9, limit_type="time")))
-        assert track["asked"]["limit_time"] == 0
-        assert track["terms"]["limit_time"] == 9
-        assert track["message_id"] == "90"
-        assert json.loads(json.dumps(track)) == track
+        progress = progress_after((110, task()), (120, task(limit_time=9, limit_type="time")))
+        assert progress["first_seen"]["limit_time"] == 0
+        assert progress["last_seen"]["limit_time"] == 9
+        assert progress["message_id"] == "90"
+        assert json.loads(json.dumps(progress)) == progress
 
     def test_tells_since_when_it_is_done(self) -> None:
-        track = track_of((110, task()), (120, task(status="done")), (130, task(status="done")))
-        assert (track["status"], track["seen_done_at"]) == ("done", 120)
+        progress = progress_after((110, task()), (120, task(status="done")), (130, task(status="done")))
+        assert (progress["status"], progress["seen_done_at"]) == ("done", 120)
 
     def test_that_is_opened_again_is_not_done(self) -> None:
-        track = track_of((120, task(status="done")), (130, task()))
-        assert (track["status"], track["seen_done_at"]) == ("open", None)
-        assert track["changes"] == ["reopened"]
+        progress = progress_after((120, task(status="done")), (130, task()))
+        assert (progress["status"], progress["seen_done_at"]) == ("open", None)
+        assert progress["changes"] == ["reopened"]
 
     @pytest.mark.parametrize(
         ("changed", "change"),
@@ -65,15 +71,15 @@ class TestNote:
         ids=str,
     )
     def test_names_a_change_once(self, changed: dict[str, Any], change: str) -> None:
-        track = track_of((110, task()), (120, task(**changed)), (130, task(**changed)))
-        assert track["changes"] == [change]
+        progress = progress_after((110, task()), (120, task(**changed)), (130, task(**changed)))
+        assert progress["changes"] == [change]
 
     def test_keeps_a_change_that_was_taken_back(self) -> None:
-        assert track_of((110, task()), (120, task(body="別")), (130, task()))["changes"] == ["text_changed"]
+        assert progress_after((110, task()), (120, task(body="別")), (130, task()))["changes"] == ["text_changed"]
 
     @pytest.mark.parametrize("same", [{"body": " 確認\r\n"}, {"status": "done"}, {"message_id": "91"}], ids=str)
     def test_takes_nothing_else_for_a_change(self, same: dict[str, Any]) -> None:
-        assert track_of((110, task()), (120, task(**same)))["changes"] == []
+        assert progress_after((110, task()), (120, task(**same)))["changes"] == []
 
     @pytest.mark.parametrize("name", ["body", "limit_time", "limit_type"])
     @pytest.mark.parametrize("nothing", [None, "missing"])
@@ -81,41 +87,45 @@ class TestNote:
         sparse = task(**{name: None})
         if nothing == "missing":
             del sparse[name]
-        track = track_of((110, sparse), (120, sparse))
-        assert (track["status"], track["changes"]) == ("open", [])
+        progress = progress_after((110, sparse), (120, sparse))
+        assert (progress["status"], progress["changes"]) == ("open", [])
 
     def test_of_one_that_is_gone_keeps_what_was_known(self) -> None:
-        track = track_of((110, task()), (120, None))
-        assert (track["status"], track["account_name"], track["terms"]["account_id"]) == ("deleted", "佐藤", 1)
+        progress = progress_after((110, task()), (120, None))
+        assert (progress["status"], progress["account_name"], progress["last_seen"]["account_id"]) == (
+            "deleted",
+            "佐藤",
+            1,
+        )
 
     def test_of_one_that_was_never_seen_knows_nothing(self) -> None:
-        track = new_track(5)
-        note(track, None, False, 110)
-        assert track == new_track(5)
+        progress = new_task_progress(5)
+        update_progress(progress, None, False, 110)
+        assert progress == new_task_progress(5)
 
 
 class TestNewTrack:
     def test_without_an_id_is_one_that_was_deleted(self) -> None:
-        track = new_track(None, account_id=3)
-        assert track["status"] == "deleted"
-        assert track["terms"] is not None
-        assert track["terms"]["account_id"] == 3
+        progress = new_task_progress(None, account_id=3)
+        assert progress["status"] == "deleted"
+        assert progress["last_seen"] is not None
+        assert progress["last_seen"]["account_id"] == 3
 
 
 class TestSeveral:
     def test_tell_their_ids_assignees_and_message(self) -> None:
-        tracks = [new_track(None, account_id=3), *(new_track(number) for number in (5, 6, 7))]
-        note(tracks[1], task(message_id="100"), False, 10)
-        note(tracks[2], task(task_id=6, message_id="99", status="done"), False, 10)
-        assert ids_of(tracks) == [5, 6, 7]
-        assert done_of(tracks) == [6]
-        assert assignees_of(tracks) == {5: 1, 6: 1}
-        assert message_of(tracks) == "99"
-        assert message_of([new_track(5)]) is None
+        tasks = [new_task_progress(None, account_id=3), *(new_task_progress(number) for number in (5, 6, 7))]
+        update_progress(tasks[1], task(message_id="100"), False, 10)
+        update_progress(tasks[2], task(task_id=6, message_id="99", status="done"), False, 10)
+        assert existing_ids(tasks) == [5, 6, 7]
+        assert done_ids(tasks) == [6]
+        assert assignees(tasks) == {5: 1, 6: 1}
+        assert first_message_id(tasks) == "99"
+        assert first_message_id([new_task_progress(5)]) is None
 
     def test_are_possible_while_enough_are_left(self) -> None:
-        tracks = [new_track(None, account_id=3), new_track(5), new_track(6)]
-        assert [is_possible(tracks, needed) for needed in (1, 2, 3)] == [True, True, False]
+        tasks = [new_task_progress(None, account_id=3), new_task_progress(5), new_task_progress(6)]
+        assert [can_be_completed(tasks, needed) for needed in (1, 2, 3)] == [True, True, False]
 
 
 class TestTextHash:
@@ -129,3 +139,70 @@ class TestTextHash:
 
     def test_is_short_and_takes_half_a_character(self) -> None:
         assert len(text_hash("x" * 65535)) == len(text_hash("\ud800")) == 16
+
+
+ROOM = company.DATA_ROOM
+PEOPLE = [company.SATO, company.YAMADA]
+
+
+def assigned_tasks(sandbox: Sandbox) -> tuple[AssignedTasks, dict[int, Any]]:
+    """Return tasks that no poll has seen, after one that was deleted, and the tasks as Chatwork returns them."""
+    tasks = {task_id: read_task(sandbox, task_id) for task_id in sandbox.create_task(ROOM, company.BOT, PEOPLE, "確認")}
+    assigned = new_assigned_tasks(ROOM, [None, *tasks], [5, *PEOPLE], needed=2, timeout=1.0, now=1.0)
+    assigned["message_id"] = next(iter(tasks.values()))["message_id"]
+    return assigned, tasks
+
+
+def read_task(sandbox: Sandbox, task_id: int) -> Any:
+    return next(task for task in sandbox.tasks(ROOM) if task["task_id"] == task_id)
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(limits=Limits.off())
+
+
+class TestUpdateAll:
+    def test_updates_every_task_that_has_an_id(self, sandbox: Sandbox) -> None:
+        assigned, tasks = assigned_tasks(sandbox)
+        update_all(assigned["tasks"], tasks, set(), 10.0)
+        assert [progress["account_name"] for progress in assigned["tasks"]] == ["", "佐藤 花子", "山田 太郎"]
+        assert [progress["status"] for progress in assigned["tasks"]] == ["deleted", "open", "open"]
+
+
+class TestLastSeenTasks:
+    def test_are_the_tasks_as_their_progress_shows_them(self, sandbox: Sandbox) -> None:
+        assigned, tasks = assigned_tasks(sandbox)
+        first, second = tasks
+        sandbox.complete_task(ROOM, second)
+        update_all(assigned["tasks"], {number: read_task(sandbox, number) for number in tasks}, set(), 10.0)
+        message_id = assigned["message_id"]
+        assert last_seen_tasks(assigned["tasks"]) == {
+            first: {
+                "task_id": first,
+                "message_id": message_id,
+                "account": {"account_id": company.SATO, "name": "佐藤 花子"},
+                "status": "open",
+            },
+            second: {
+                "task_id": second,
+                "message_id": message_id,
+                "account": {"account_id": company.YAMADA, "name": "山田 太郎"},
+                "status": "done",
+            },
+        }
+
+    def test_leaves_out_what_was_unseen_ids(self, sandbox: Sandbox) -> None:
+        assigned, _ = assigned_tasks(sandbox)
+        assert last_seen_tasks(assigned["tasks"]) == {}
+
+
+class TestUnseenIds:
+    def test_are_the_open_tasks_that_no_poll_has_seen(self, sandbox: Sandbox) -> None:
+        assigned, tasks = assigned_tasks(sandbox)
+        first, second = tasks
+        assert unseen_ids(assigned["tasks"]) == [first, second]
+        update_all(assigned["tasks"], {first: tasks[first]}, set(), 10.0)
+        assert unseen_ids(assigned["tasks"]) == [second]
+        update_all(assigned["tasks"], {}, {second}, 20.0)
+        assert unseen_ids(assigned["tasks"]) == []
