@@ -86,16 +86,16 @@ class TestOnStarting:
         # As it is when Airflow hands it over: before it knows what kind of job it is.
         listener.on_starting(component=Job())
 
-    def test_says_in_the_scheduler_that_it_is_on(self, monkeypatch, log):
+    def test_the_scheduler_logs_that_the_listener_is_active(self, monkeypatch, log):
         self.start(monkeypatch, FailedRunListener(), "scheduler")
         assert ANNOUNCED in log.text
 
     @pytest.mark.parametrize("command", ["triggerer", "dag-processor", "tasks"])
-    def test_says_nothing_elsewhere(self, monkeypatch, log, command):
+    def test_other_components_log_nothing(self, monkeypatch, log, command):
         self.start(monkeypatch, FailedRunListener(), command, "scheduler")
         assert ANNOUNCED not in log.text
 
-    def test_says_nothing_in_the_workers_of_a_scheduler(self, monkeypatch, log):
+    def test_the_workers_of_a_scheduler_log_nothing(self, monkeypatch, log):
         listener = FailedRunListener()
         self.start(monkeypatch, listener, "scheduler")
         log.clear()
@@ -104,7 +104,7 @@ class TestOnStarting:
 
 
 class TestOnDagRunFailed:
-    def test_has_the_run_told_in_a_thread_of_its_own(self):
+    def test_the_alert_is_sent_in_a_thread(self):
         alert = RecordingAlert()
         listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=dag_run(logical_date=STARTED), msg="task_failure")
@@ -122,21 +122,21 @@ class TestOnDagRunFailed:
         assert alert.threads[0] is not threading.current_thread()
         assert alert.threads[0].daemon
 
-    def test_knows_what_airflow_2_calls_the_logical_date(self):
+    def test_the_execution_date_of_airflow_2_is_read(self):
         alert = RecordingAlert()
         listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=dag_run(execution_date=STARTED), msg="")
         listener.before_stopping(component=None)
         assert alert.runs[0]["logical_date"] == STARTED
 
-    def test_takes_a_run_that_somebody_marked_for_failed(self):
+    def test_a_run_without_a_message_has_the_reason_failed(self):
         alert = RecordingAlert()
         listener = FailedRunListener(alert)
         listener.on_dag_run_failed(dag_run=dag_run(), msg="")
         listener.before_stopping(component=None)
         assert alert.runs[0]["reason"] == "failed"
 
-    def test_waits_for_nobody(self, blocked):
+    def test_the_scheduler_does_not_wait_for_the_alerts(self, blocked):
         listener = FailedRunListener(blocked)
         for at in range(3):
             listener.on_dag_run_failed(dag_run=dag_run(f"r{at}"), msg="")
@@ -146,7 +146,7 @@ class TestOnDagRunFailed:
         assert blocked.run_ids == ["r0", "r1", "r2"]
         assert len({*blocked.threads}) == 1
 
-    def test_loses_what_is_too_much_and_says_so(self, blocked, log):
+    def test_a_run_beyond_the_maximum_is_logged_as_lost(self, blocked, log):
         listener = FailedRunListener(blocked, max_queue=2)
         listener.on_dag_run_failed(dag_run=dag_run("r0"), msg="")
         blocked.wait_until_busy()
@@ -158,7 +158,7 @@ class TestOnDagRunFailed:
         listener.before_stopping(component=None)
         assert blocked.run_ids == ["r0", "r1", "r2"]
 
-    def test_raises_nothing_for_a_run_that_cannot_be_read(self, log):
+    def test_a_run_that_cannot_be_read_is_logged(self, log):
         class Detached:
             @property
             def dag_id(self) -> str:
@@ -173,7 +173,7 @@ class TestOnDagRunFailed:
         listener.before_stopping(component=None)
         assert alert.run_ids == ["r"]
 
-    def test_goes_on_after_one_that_could_not_be_told(self, log):
+    def test_the_thread_goes_on_after_an_error(self, log):
         alert = RecordingAlert()
         listener = FailedRunListener(alert)
         for run_id in ("broken", "r"):
@@ -186,17 +186,17 @@ class TestOnDagRunFailed:
 
 
 class TestBeforeStopping:
-    def test_does_nothing_where_nothing_had_failed(self, log):
+    def test_nothing_happens_without_failed_runs(self, log):
         FailedRunListener(RecordingAlert()).before_stopping(component=None)
         assert log.text == ""
 
-    def test_says_nothing_where_everything_was_told(self, log):
+    def test_nothing_is_logged_if_every_alert_was_sent(self, log):
         listener = FailedRunListener(RecordingAlert())
         listener.on_dag_run_failed(dag_run=dag_run(), msg="")
         listener.before_stopping(component=None)
         assert "lost" not in log.text
 
-    def test_tells_how_many_could_not_be_told(self, blocked, log):
+    def test_the_number_of_lost_alerts_is_logged(self, blocked, log):
         listener = FailedRunListener(blocked, max_queue=2, shutdown_timeout=0.0)
         for at in range(3):
             listener.on_dag_run_failed(dag_run=dag_run(f"r{at}"), msg="")
@@ -205,7 +205,7 @@ class TestBeforeStopping:
         listener.before_stopping(component=None)
         assert "Chatwork alert lost: the scheduler stops with 3 failed runs in the queue" in log.text
 
-    def test_lets_the_next_one_begin_anew(self):
+    def test_a_new_thread_is_started_after_stopping(self):
         alert = RecordingAlert()
         listener = FailedRunListener(alert)
         for at in range(2):
@@ -240,12 +240,12 @@ class TestPlugin:
         [line] = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
         return json.loads(line.removeprefix("FOUND"))
 
-    def test_listens_where_the_configuration_asks_for_it(self, tmp_path):
+    def test_the_configuration_enables_the_listener(self, tmp_path):
         found = self.found(tmp_path, AIRFLOW__CHATWORK__ALERT_FAILED_RUNS="True")
         assert found == {"loaded": True, "listens": ["FailedRunListener"]}
 
     @pytest.mark.parametrize("environment", [{}, {"AIRFLOW__CHATWORK__ALERT_FAILED_RUNS": "False"}], ids=str)
-    def test_does_not_even_load_it_otherwise(self, tmp_path, environment):
+    def test_the_listener_is_not_loaded_by_default(self, tmp_path, environment):
         assert self.found(tmp_path, **environment) == {"loaded": False, "listens": []}
 
 
@@ -274,7 +274,7 @@ def failed_run(db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Mapp
     return run
 
 
-class TestTellOfRun:
+class TestAlertFailedRun:
     @pytest.fixture(autouse=True)
     def forget(self, db: None) -> Iterator[None]:
         """Take away what the alerts have left in the database."""
@@ -286,7 +286,7 @@ class TestTellOfRun:
         with create_session() as session:
             session.execute(delete(Variable))
 
-    def test_tells_of_a_run_that_failed(self, failed_run, sandbox, monkeypatch):
+    def test_a_failed_run_is_posted(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM, lang="en")
         alert_failed_run(failed_run)
         [posted] = sandbox.requests
@@ -297,13 +297,13 @@ class TestTellOfRun:
         assert "load" in text
         assert failed_run["reason"] == "task_failure"
 
-    def test_tells_once(self, failed_run, sandbox, monkeypatch):
+    def test_a_failed_run_is_posted_once(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM)
         for _ in range(2):
             alert_failed_run(failed_run)
         assert [request.operation for request in sandbox.requests] == ["post_message"]
 
-    def test_goes_through_the_connection_that_the_configuration_names(self, failed_run, sandbox, monkeypatch):
+    def test_the_configured_connection_is_used(self, failed_run, sandbox, monkeypatch):
         sandbox.add_token("another", company.YAMADA)
         connect(monkeypatch, sandbox, conn_id="another", token="another", default_room_id=company.SALES_ROOM)
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERT_CONN_ID", "another")
@@ -315,7 +315,7 @@ class TestTellOfRun:
     @pytest.mark.parametrize(
         "condition", [{"owner": "aozora-yamada"}, {"tag": "batch"}, {"dag_id": "listener_*"}], ids=str
     )
-    def test_is_routed_by_what_the_database_says_of_the_dag(self, failed_run, sandbox, monkeypatch, condition):
+    def test_the_owners_and_tags_of_the_database_are_routed(self, failed_run, sandbox, monkeypatch, condition):
         self.announce()
         routing = [{**condition, "room_id": company.SALES_ROOM, "mentions": ["owner"]}]
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM, routing=routing)
@@ -336,14 +336,14 @@ class TestTellOfRun:
             model.tags = [DagTag(name="batch", dag_id="listener_report")]
             session.merge(model)
 
-    def test_makes_do_where_the_database_knows_nothing_of_the_dag(self, db, sandbox, monkeypatch):
+    def test_a_dag_that_is_not_in_the_database_is_posted(self, db, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.DATA_ROOM, lang="en")
         run = {"dag_id": "unknown", "run_id": "r", "start_date": None, "end_date": None, "logical_date": None}
         alert_failed_run({**run, "reason": "failed"})
         [posted] = sandbox.requests
         assert alert_catalog("en").text("run_failure", dag="unknown") in posted.form["body"]
 
-    def test_raises_nothing_where_chatwork_is_down(self, failed_run, sandbox, monkeypatch):
+    def test_an_error_of_chatwork_is_not_raised(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_default", token="wrong", default_room_id=company.DATA_ROOM)
         alert_failed_run(failed_run)
         assert [request.status for request in sandbox.requests] == [401]

@@ -25,7 +25,10 @@ MAX_STORED_TEXT = 2000
 Key: TypeAlias = tuple[str, int]
 # The states of a task whose callback may be running.
 _MAY_BE_IN_CALLBACK = frozenset({"running", "failed", "up_for_retry"})
-_StoredText = Annotated[str | None, PlainSerializer(lambda text: text and fit(text, MAX_STORED_TEXT))]
+_StoredText = Annotated[
+    str | None,
+    PlainSerializer(lambda text: fit(text, MAX_STORED_TEXT) if text and len(text) > MAX_STORED_TEXT else text),
+]
 
 
 class AlertStoreError(Exception):

@@ -172,7 +172,7 @@ class AlertEvent:
             log_url=log_url,
             reason=text(context.get("reason")),
             deadline=text(safe_get(context.get("deadline"), "deadline_time")),
-            sla_tasks=tuple(mask(name) for name in _sla_tasks(context)),
+            sla_tasks=tuple(map(mask, _sla_tasks(context))) if kind is EventKind.SLA_MISS else (),
             **question,
         )
 

@@ -123,7 +123,8 @@ class AlertSender:
             except AlertStoreError as error:
                 self.log.warning("Posting a separate alert message, as Airflow's store failed: %s", error)
         message_id: str = self.client.run_flow(self.post())
-        self._attach_traceback()
+        if self.options.attach_traceback:
+            self._attach_traceback()
         return message_id
 
     def post(self) -> CallFlow[str]:
@@ -193,7 +194,8 @@ class AlertSender:
                 self._warn_not_stored(error)
         if event.kind is EventKind.RETRY:
             self._recheck_retry(store, name)
-        if failure is not None and any(shown.key == failure.key for shown in state.runs[run.run_id].details):
+        shown = state.runs[run.run_id].details if self.options.attach_traceback else ()
+        if failure is not None and failure.key in {each.key for each in shown}:
             self._attach_traceback()
         return state.message_id
 
@@ -305,7 +307,7 @@ class AlertSender:
     def _attach_traceback(self) -> None:
         """Upload the whole traceback as a file. If that fails, the alert is sent nevertheless."""
         event, room_id = self.event, self.destination.room_id
-        if not self.options.attach_traceback or not event.traceback:
+        if not event.traceback:
             return
         name = f"{event.dag_id}-{event.label}-{event.try_number}.txt".replace("/", "_")
         content = event.traceback.encode("utf-8", "replace")[-api.validation.MAX_FILE :]

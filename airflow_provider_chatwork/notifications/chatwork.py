@@ -165,7 +165,7 @@ class ChatworkNotifier(BaseNotifier):
     def _send(self, context: Context, setting: AlertsSetting) -> None:
         try:
             # The connection is loaded first: Airflow only masks secrets of connections that were loaded.
-            settings = airflow_context.load_settings(self.chatwork_conn_id)
+            settings = ChatworkHook(self.chatwork_conn_id).settings
             sender = self._create_sender(context, settings, setting)
             if sender is not None and sender.send() is not None:
                 airflow_context.count("sent")

@@ -56,7 +56,7 @@ class InMemoryAlertStore:
     """The store of one process.
 
     :param in_task: whether this is the process of the task.
-    :param knows_states: whether the states can be asked for.
+    :param knows_states: whether the states are known.
     :param failing: the methods that fail.
     :param loses_saved: whether saved values are lost silently.
     """

@@ -1,7 +1,6 @@
-"""What real Airflows handed to callbacks, as objects that behave as the real ones did, without any Airflow.
+"""Recorded contexts of callbacks in real Airflows, as objects that behave like the recorded ones.
 
-An object has what was recorded of it, raises what was raised, and refuses to be asked for anything else: an answer to
-that would be made up.
+An object has the recorded attributes, and raises the recorded errors. Any other attribute fails the test.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "notifications" / "recorded"
 
 
 class NotRecorded(BaseException):
-    """Nobody knows what the real one would have answered. No ``Exception``, so that no error handling swallows it."""
+    """The value was not recorded. Not an ``Exception``, so that no error handling catches it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Recording:
 
     :param version: of Airflow, without its patch number.
     :param name: its kind; ``#2`` is the second call of the same kind.
-    :param entry: all that was written down, as JSON.
+    :param entry: the recording as JSON.
     """
 
     version: str
@@ -44,18 +43,18 @@ class Recording:
 
     @property
     def kind(self) -> str:
-        """What kind of callback it was."""
+        """The kind of the callback."""
         return self.name.partition("#")[0]
 
     @cached_property
     def context(self) -> Mapping[str, Any]:
-        """What the callback got. The five arguments of a missed SLA are named, as the notifier names them."""
+        """The context of the callback. The five arguments of an SLA callback are named as in the notifier."""
         if "arguments" in self.entry:
             return {name: _alive(value) for name, value in self.entry["arguments"].items()}
         return RecordedContext(self.entry["context"])
 
     def read(self, *path: str) -> Any:
-        """What the JSON of the context holds, past all that a context does; ``None`` where that is not in it."""
+        """Return a value of the recorded JSON without creating a context; ``None`` if it was not recorded."""
         found: Any = self.entry.get("context", {})
         for name in path:
             if name in ("ti", "dag_run"):
@@ -68,13 +67,13 @@ class Recording:
 
 
 def recordings() -> list[Recording]:
-    """Every call of every version that was recorded."""
+    """Return every recorded callback of every version."""
     files = {file.stem: json.loads(file.read_text("utf-8")) for file in sorted(FOLDER.glob("*.json"))}
     return [Recording(version, name, entry) for version, found in files.items() for name, entry in found.items()]
 
 
 class RecordedContext(Mapping[str, Any]):
-    """A context: has the keys of the real one, and the values of those that were described."""
+    """A context with the keys of the real one, and the recorded values."""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         self._keys = described["keys"]
@@ -102,7 +101,7 @@ class RecordedContext(Mapping[str, Any]):
 
 
 class RecordedObject:
-    """A task instance, DAG run, DAG, task or SLA: has the attributes of the real one that were asked for."""
+    """A task instance, DAG run, DAG, task or SLA with the recorded attributes."""
 
     def __init__(self, kind: str, attributes: Mapping[str, Any]) -> None:
         self.__dict__["_recorded"] = kind, attributes
@@ -126,9 +125,9 @@ class _Text:
 
 
 def decoded(value: Any) -> Any:
-    """What the JSON stands for.
+    """Return the value of recorded JSON.
 
-    :raises Exception: what was raised when the value was read.
+    :raises Exception: the recorded error.
     """
     if isinstance(value, list):
         return [decoded(item) for item in value]
@@ -179,7 +178,7 @@ def _exception(described: Mapping[str, Any]) -> Any:
 
 
 def raised_through(error: BaseException, frames: list[tuple[str, int, str]]) -> BaseException:
-    """The error, raised in code of these files, lines and functions; the innermost comes last."""
+    """Return the error, raised in code of these files, lines and functions; the innermost comes last."""
 
     def call() -> None:
         raise error

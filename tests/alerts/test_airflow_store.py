@@ -20,7 +20,7 @@ from tests.airflow_helpers import VERSION, new_dag, run_dag
 DAG = "report"
 RUN = "scheduled__2026-11-01T00:00:00+00:00"
 TASKS = frozenset({"load", "load_3", "clean"})
-BOARD = {"since": 1.5, "runs": {RUN: {"failed": [["読込", 0]], "details": [{"error": "[toall] \u200b😀"}]}}}
+STATE = {"opened_at": 1.5, "runs": {RUN: {"failed": [["読込", 0]], "details": [{"error": "[toall] \u200b😀"}]}}}
 
 
 class Unanswered(BaseException):
@@ -28,7 +28,7 @@ class Unanswered(BaseException):
 
 
 class Supervisor:
-    """The process above a task or a DAG file: what it is asked, and what it keeps.
+    """The process above a task or a DAG file: what it is requested, and what it keeps.
 
     :param understands: what it answers with; ``None`` for a DAG that tests itself.
     :param knows: what it can be asked for.
@@ -37,7 +37,7 @@ class Supervisor:
     def __init__(self, understands: Any = None, knows: Any = None) -> None:
         from pydantic import TypeAdapter
 
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.variables: dict[str, Any] = {}
         self.xcoms: dict[tuple[str, int], Any] = {}
         self.states: dict[str, Any] = {}
@@ -57,7 +57,7 @@ class Supervisor:
                 raise Unanswered(request["type"]) from error
         if request["type"] == "MaskSecret":
             return None
-        self.asked.append(request["type"])
+        self.requested.append(request["type"])
         answer = self._answer(request)
         if answer is None or self._knows is None:
             return answer
@@ -142,7 +142,7 @@ def sdk_store(ti: Any = None) -> SdkAlertStore:
 
 
 class TestVariableName:
-    def test_can_be_read(self):
+    def test_a_name_is_readable(self):
         assert variable_name("report", "manual__1", 400000101).startswith("chatwork_alert_report_manual__1_400000101_")
 
     @pytest.mark.parametrize(
@@ -155,31 +155,31 @@ class TestVariableName:
             (("x" * 300, 1), ("x" * 300, 2)),
         ],
     )
-    def test_differs_where_anything_differs(self, one, other):
+    def test_other_parts_give_another_name(self, one, other):
         assert variable_name(*one) != variable_name(*other)
 
-    def test_is_always_the_same(self):
+    def test_equal_parts_give_the_same_name(self):
         assert variable_name("report") == variable_name("report") == "chatwork_alert_report_28635afc53e72609"
 
     @pytest.mark.parametrize("part", ["x" * 400, RUN, "日次レポート", "a/b?c#d%e"], ids=["long", "run", "ja", "odd"])
-    def test_is_a_name_that_airflow_takes_and_an_address_can_hold(self, part):
+    def test_a_name_is_valid_in_airflow_and_in_a_url(self, part):
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,250}", variable_name(part, 1))
 
 
 @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
-class TestSdkLedger:
-    def test_knows_the_states_of_the_run(self, task):
+class TestSdkAlertStore:
+    def test_the_states_of_the_run_are_returned(self, task):
         task.states = {"load_3": "failed", "clean": "success", "clean_0": None}
         assert sdk_store().states() == {("load_3", -1): "failed", ("clean", -1): "success", ("clean", 0): None}
 
-    def test_tells_a_mapped_task_from_one_that_is_called_like_it(self, task):
+    def test_a_mapped_task_differs_from_a_task_with_a_similar_id(self, task):
         task.states = {"load_3": "failed", "load_4": "success", "load_x": "queued", "_5": "queued"}
         assert [*(sdk_store().states() or ())] == [("load_3", -1), ("load", 4), ("load_x", -1), ("_5", -1)]
 
-    def test_knows_a_run_without_tasks(self, task):
+    def test_a_run_without_tasks_has_no_states(self, task):
         assert sdk_store().states() == {}
 
-    def test_keeps_what_a_task_recorded(self, task):
+    def test_saved_failures_are_loaded(self, task):
         for at in range(2):
             failure = TaskFailure(
                 task_id="load", map_index=at, error="ValueError: [toall] 読込", owners=["山田"], failed_at=1.5
@@ -191,165 +191,165 @@ class TestSdkLedger:
             for at in range(2)
         ]
 
-    def test_records_nothing_without_a_task_instance(self, task):
+    def test_nothing_is_saved_without_a_task_instance(self, task):
         sdk_store().save_failure({"task_id": "load"})
-        assert task.asked == []
+        assert task.requested == []
 
-    def test_passes_over_what_is_no_entry(self, task):
+    def test_other_values_are_ignored(self, task):
         task.xcoms["load", -1] = "s3://somewhere/else"
         assert sdk_store().load_failures(["load"]) == []
 
-    def test_keeps_a_board(self, task):
-        sdk_store().save("board", BOARD)
-        assert sdk_store().load("board") == BOARD
-        sdk_store().save("board", {"since": 2})
-        assert sdk_store().load("board") == {"since": 2}
-        sdk_store().save("board", None)
-        assert sdk_store().load("board") is None
-        sdk_store().save("board", None)
+    def test_a_state_is_saved_loaded_and_deleted(self, task):
+        sdk_store().save("message", STATE)
+        assert sdk_store().load("message") == STATE
+        sdk_store().save("message", {"opened_at": 2})
+        assert sdk_store().load("message") == {"opened_at": 2}
+        sdk_store().save("message", None)
+        assert sdk_store().load("message") is None
+        sdk_store().save("message", None)
 
-    @pytest.mark.parametrize("kept", ["", "[1]", "null"])
-    def test_takes_what_is_no_board_for_none(self, task, kept):
-        task.variables["board"] = kept
-        assert sdk_store().load("board") is None
+    @pytest.mark.parametrize("saved", ["", "[1]", "null"])
+    def test_another_value_is_loaded_as_none(self, task, saved):
+        task.variables["message"] = saved
+        assert sdk_store().load("message") is None
 
-    def test_asks_no_secrets_backend_for_a_board(self, task, monkeypatch):
+    def test_no_secrets_backend_is_asked_for_a_state(self, task, monkeypatch):
         # They come first, and may be far away.
-        monkeypatch.setenv("AIRFLOW_VAR_BOARD", '{"since": 3}')
-        sdk_store().save("board", BOARD)
-        assert sdk_store().load("board") == BOARD
-        assert task.asked == ["PutVariable", "GetVariable"]
+        monkeypatch.setenv("AIRFLOW_VAR_MESSAGE", '{"opened_at": 3}')
+        sdk_store().save("message", STATE)
+        assert sdk_store().load("message") == STATE
+        assert task.requested == ["PutVariable", "GetVariable"]
 
     @pytest.mark.parametrize(
         "act",
         [
             lambda store: store.states(),
             lambda store: store.load_failures(["load"]),
-            lambda store: store.load("board"),
-            lambda store: store.save("board", BOARD),
-            lambda store: store.save("board", None),
+            lambda store: store.load("message"),
+            lambda store: store.save("message", STATE),
+            lambda store: store.save("message", None),
         ],
         ids=["states", "load_failures", "load", "save", "take away"],
     )
     @pytest.mark.parametrize("supervised", [True, False], ids=["refused", "without a supervisor"])
-    def test_says_where_airflow_cannot_be_asked(self, request, supervised, act):
+    def test_an_error_of_airflow_is_a_store_error(self, request, supervised, act):
         if supervised:
             request.getfixturevalue("task").refuses = True
         with pytest.raises(AlertStoreError):
             act(sdk_store())
 
-    def test_says_what_went_wrong(self, task):
-        task.variables["board"] = "{"
+    def test_the_store_error_names_the_cause(self, task):
+        task.variables["message"] = "{"
         with pytest.raises(AlertStoreError, match=r"^load: JSONDecodeError: "):
-            sdk_store().load("board")
+            sdk_store().load("message")
 
-    def test_says_where_a_record_cannot_be_kept(self):
+    def test_a_failed_save_is_a_store_error(self):
         with pytest.raises(AlertStoreError, match="no supervisor"):
             sdk_store(PushingTaskInstance()).save_failure({"task_id": "load"})
 
 
 @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
-class TestSdkLedgerInTheDagProcessor:
+class TestSdkAlertStoreInTheDagProcessor:
     """Every request that this supervisor does not know would end as :class:`Unanswered`."""
 
-    def test_is_not_in_the_task(self, dag_processor):
+    def test_the_dag_processor_is_not_in_the_task(self, dag_processor):
         assert sdk_store().in_task is False
 
-    def test_records_nothing(self, dag_processor):
+    def test_the_dag_processor_saves_no_failure(self, dag_processor):
         # The task instance there is the one that ended last, not one of this process.
         sdk_store(PushingTaskInstance()).save_failure({"task_id": "load"})
-        assert dag_processor.asked == []
+        assert dag_processor.requested == []
 
-    def test_knows_the_states_where_it_can_be_asked_for_them(self, dag_processor):
+    def test_states_are_returned_if_the_supervisor_supports_it(self, dag_processor):
         dag_processor.states = {"clean": "failed"}
         assert sdk_store().states() == (None if VERSION < (3, 1) else {("clean", -1): "failed"})
-        assert dag_processor.asked == ([] if VERSION < (3, 1) else ["GetTaskStates"])
+        assert dag_processor.requested == ([] if VERSION < (3, 1) else ["GetTaskStates"])
 
-    def test_knows_what_was_recorded_where_it_can_be_asked_for_it(self, dag_processor):
+    def test_failures_are_loaded_if_the_supervisor_supports_it(self, dag_processor):
         dag_processor.xcoms["load", 0] = {"task_id": "load"}
         assert sdk_store().load_failures(["load"]) == ([] if VERSION < (3, 1) else [{"task_id": "load"}])
 
-    def test_keeps_a_board(self, dag_processor):
-        sdk_store().save("board", BOARD)
-        assert sdk_store().load("board") == BOARD
-        sdk_store().save("board", None)
-        assert sdk_store().load("board") is None
+    def test_a_state_is_saved_loaded_and_deleted(self, dag_processor):
+        sdk_store().save("message", STATE)
+        assert sdk_store().load("message") == STATE
+        sdk_store().save("message", None)
+        assert sdk_store().load("message") is None
 
 
 @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
 class TestInTask:
-    def test_is_so_under_the_supervisor_of_a_task(self, task):
+    def test_a_process_with_the_supervisor_of_a_task_is_in_the_task(self, task):
         assert sdk_store().in_task is True
-        assert task.asked == []
+        assert task.requested == []
 
-    def test_is_so_in_a_dag_that_tests_itself(self, supervise):
+    def test_dag_test_is_in_the_task(self, supervise):
         supervise()
         assert sdk_store().in_task is True
 
 
-class TestLedgerOf:
-    def test_asks_the_database_where_there_is_no_supervisor(self):
+class TestGetStore:
+    def test_the_database_is_used_without_a_supervisor(self):
         assert type(get_store({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is DatabaseAlertStore
 
     @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
-    def test_asks_the_supervisor_where_there_is_one(self, task):
+    def test_the_sdk_is_used_with_a_supervisor(self, task):
         assert type(get_store({"dag": SimpleNamespace(task_ids=["load"])}, DAG, RUN)) is SdkAlertStore
 
     @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
-    def test_takes_the_names_of_the_tasks_from_the_dag(self, task):
+    def test_the_task_ids_are_those_of_the_dag(self, task):
         task.states = {"load_3": "failed", "clean_3": "failed"}
         store = get_store({"dag": SimpleNamespace(task_ids=["load_3", "clean"])}, DAG, RUN)
         assert {*(store.states() or ())} == {("load_3", -1), ("clean", 3)}
 
     @pytest.mark.skipif(VERSION < (3, 0), reason="Airflow 2 has no task SDK")
-    def test_makes_do_without_a_dag(self, task):
+    def test_no_dag_is_needed(self, task):
         task.states = {"clean_3": "failed"}
         assert get_store({}, DAG, RUN).states() == {("clean", 3): "failed"}
 
 
 @pytest.mark.usefixtures("db")
-class TestDatabaseLedger:
+class TestDatabaseAlertStore:
     @pytest.fixture
     def store(self) -> DatabaseAlertStore:
         return DatabaseAlertStore(DAG, RUN)
 
-    def test_keeps_a_board(self, store):
-        name = variable_name("keeps a board")
+    def test_a_state_is_saved_loaded_and_deleted(self, store):
+        name = variable_name("a state")
         assert store.load(name) is None
-        store.save(name, BOARD)
-        assert DatabaseAlertStore(DAG, RUN).load(name) == BOARD
-        store.save(name, {"since": 2})
-        assert store.load(name) == {"since": 2}
+        store.save(name, STATE)
+        assert DatabaseAlertStore(DAG, RUN).load(name) == STATE
+        store.save(name, {"opened_at": 2})
+        assert store.load(name) == {"opened_at": 2}
         store.save(name, None)
         assert store.load(name) is None
         store.save(name, None)
 
-    def test_keeps_a_board_as_a_variable_that_says_what_it_is(self, store):
+    def test_a_state_is_a_variable_with_a_description(self, store):
         from airflow.models import Variable
         from airflow.utils.session import create_session
         from sqlalchemy import select
 
         name = variable_name("as a variable")
-        store.save(name, BOARD)
+        store.save(name, STATE)
         try:
             with create_session() as session:
-                kept: Any = session.scalar(select(Variable).where(Variable.key == name))
-                assert "Chatwork alerts" in kept.description
-            assert Variable.get(name, deserialize_json=True) == BOARD
+                saved: Any = session.scalar(select(Variable).where(Variable.key == name))
+                assert "Chatwork alerts" in saved.description
+            assert Variable.get(name, deserialize_json=True) == STATE
         finally:
             store.save(name, None)
 
-    def test_reads_what_airflow_wrote_as_a_variable(self, store):
+    def test_a_variable_of_airflow_is_loaded(self, store):
         from airflow.models import Variable
 
         name = variable_name("wrote")
-        Variable.set(name, BOARD, serialize_json=True)
-        assert store.load(name) == BOARD
-        store.save(name, {"since": 2})
-        assert store.load(name) == {"since": 2}
+        Variable.set(name, STATE, serialize_json=True)
+        assert store.load(name) == STATE
+        store.save(name, {"opened_at": 2})
+        assert store.load(name) == {"opened_at": 2}
         store.save(name, None)
 
-    def test_keeps_a_board_that_another_process_begins_at_the_same_time(self, store):
+    def test_a_state_that_another_process_inserts_is_updated(self, store):
         from airflow import settings
         from airflow.models import Variable
         from sqlalchemy import event, insert
@@ -363,41 +363,41 @@ class TestDatabaseLedger:
 
         event.listen(settings.engine, "savepoint", be_faster)
         try:
-            store.save(name, BOARD)
-            assert store.load(name) == BOARD
+            store.save(name, STATE)
+            assert store.load(name) == STATE
             # Once it is there, it is only changed.
-            store.save(name, {"since": 2})
-            assert store.load(name) == {"since": 2}
+            store.save(name, {"opened_at": 2})
+            assert store.load(name) == {"opened_at": 2}
         finally:
             event.remove(settings.engine, "savepoint", be_faster)
             store.save(name, None)
         assert len(begun) == 1
 
-    def test_is_not_told_by_a_secrets_backend(self, store, monkeypatch):
-        monkeypatch.setenv("AIRFLOW_VAR_BOARD", '{"since": 3}')
-        assert store.load("board") is None
+    def test_no_secrets_backend_is_asked(self, store, monkeypatch):
+        monkeypatch.setenv("AIRFLOW_VAR_MESSAGE", '{"opened_at": 3}')
+        assert store.load("message") is None
 
     @pytest.mark.parametrize(
         "act",
         [
             lambda store: store.states(),
             lambda store: store.load_failures(["load"]),
-            lambda store: store.load("board"),
-            lambda store: store.save("board", BOARD),
-            lambda store: store.save("board", None),
+            lambda store: store.load("message"),
+            lambda store: store.save("message", STATE),
+            lambda store: store.save("message", None),
         ],
         ids=["states", "load_failures", "load", "save", "take away"],
     )
-    def test_says_where_the_database_cannot_be_asked(self, store, monkeypatch, act):
+    def test_an_error_of_the_database_is_a_store_error(self, store, monkeypatch, act):
         monkeypatch.setattr("airflow.settings.Session", None)
         with pytest.raises(AlertStoreError):
             act(store)
 
-    def test_says_where_a_record_cannot_be_kept(self):
+    def test_a_failed_save_is_a_store_error(self):
         with pytest.raises(AlertStoreError, match=r"^save_failure: AttributeError: "):
             DatabaseAlertStore(DAG, RUN, SimpleNamespace()).save_failure({"task_id": "load"})
 
-    def test_records_nothing_without_a_task_instance(self, store):
+    def test_nothing_is_saved_without_a_task_instance(self, store):
         store.save_failure({"task_id": "load"})
         assert store.load_failures(["load"]) == []
 
@@ -406,7 +406,7 @@ class TestDatabaseLedger:
 class TestInARun:
     """Both ledgers, in a callback of a task that runs and in a process that has nothing to do with it."""
 
-    def test_records_and_asks_from_within_a_failure_callback(self, monkeypatch, tmp_path):
+    def test_a_failure_callback_saves_and_loads(self, monkeypatch, tmp_path):
         from airflow.providers.common.compat.sdk import BaseOperator
 
         name = variable_name("from within")
@@ -453,11 +453,11 @@ class TestInARun:
         assert len(seen) == 2
         for at in range(2):
             assert {("load_3", -1), ("load", 0), ("load", 1)} == {*seen[at]["states"]}
-        assert {entry["map_index"] for entry in seen[1]["load_failures"]} == {0, 1}
+        assert {failure["map_index"] for failure in seen[1]["load_failures"]} == {0, 1}
 
         store = DatabaseAlertStore(dag.dag_id, run.run_id)
         assert store.states() == {("load_3", -1): "success", ("load", 0): "failed", ("load", 1): "failed"}
-        assert sorted(store.load_failures(["load"]), key=lambda entry: entry["map_index"]) == [
+        assert sorted(store.load_failures(["load"]), key=lambda failure: failure["map_index"]) == [
             {"task_id": "load", "map_index": at, "error": "ValueError: 読込", "failed_at": 1.5} for at in range(2)
         ]
         assert store.load_failures(["load_3"]) == []
@@ -466,19 +466,19 @@ class TestInARun:
         assert sorted((store.load(name) or {})["indexes"]) == [0, 1]
         store.save(name, None)
 
-    def test_passes_over_what_is_no_entry(self, monkeypatch, tmp_path):
+    def test_other_values_are_ignored(self, monkeypatch, tmp_path):
         from airflow.providers.common.compat.sdk import BaseOperator
 
         class Pushes(BaseOperator):
             def execute(self, context: Any) -> None:
                 context["ti"].xcom_push(key=XCOM_KEY, value="s3://somewhere/else")
 
-        with new_dag("ledger_no_entry") as dag:
+        with new_dag("store_other_value") as dag:
             Pushes(task_id="load")
         run = run_dag(dag, monkeypatch, tmp_path)
         assert DatabaseAlertStore(dag.dag_id, run.run_id).load_failures(["load"]) == []
 
-    def test_leaves_the_task_failed_where_the_ledger_fails(self, monkeypatch, tmp_path):
+    def test_a_store_error_does_not_change_the_task(self, monkeypatch, tmp_path):
         from airflow.providers.common.compat.sdk import BaseOperator
 
         errors: list[str] = []

@@ -17,7 +17,7 @@ from airflow_provider_chatwork.alerts.alert_state import (
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from tests.api.notation_texts import is_whole
 
-FULL = TaskFailure(
+FAILURE = TaskFailure(
     task_id="load",
     map_index=0,
     label="load [那覇]",
@@ -33,19 +33,19 @@ FULL = TaskFailure(
     retrying=True,
     text="[To:5]",
 )
-PART = RunFailures(
+RUN = RunFailures(
     run_id="r1",
     logical_date="2026-11-23T00:00:00+00:00",
     url="https://airflow.example/run",
     failed=[("load", 0), ("send", -1)],
     retrying=[("zip", 3)],
-    details=[FULL],
+    details=[FAILURE],
     run_failed=True,
     reason="task_failure",
     seconds=61.0,
     text="all over",
 )
-BOARD = AlertMessageState(
+STATE = AlertMessageState(
     opened_at=1_800_000_000.0,
     room_id="400000101",
     message_id="1900",
@@ -55,20 +55,20 @@ BOARD = AlertMessageState(
     notified=True,
     note="注",
     lease=("me", 1_800_000_008.0),
-    runs={"r1": PART},
+    runs={"r1": RUN},
 )
 
 keys = st.lists(st.tuples(st.text(min_size=1), st.integers(-1, 9)), max_size=3)
 maybe = st.none() | st.text(min_size=1)
-entries = st.builds(
+failures = st.builds(
     TaskFailure, task_id=st.text(min_size=1), map_index=st.integers(-1, 9), error=maybe, text=maybe, label=maybe
 )
-parts = st.builds(
+runs = st.builds(
     RunFailures,
     run_id=st.text(min_size=1),
     failed=keys,
     retrying=keys,
-    details=st.lists(entries, max_size=2),
+    details=st.lists(failures, max_size=2),
     reason=maybe,
 )
 
@@ -78,51 +78,51 @@ def through_json(value: Any) -> Any:
 
 
 class TestJson:
-    @pytest.mark.parametrize("whole", [FULL, PART, BOARD], ids=lambda value: type(value).__name__)
-    def test_brings_back_everything(self, whole):
-        # Whoever adds a field adds it here.
+    @pytest.mark.parametrize("whole", [FAILURE, RUN, STATE], ids=lambda value: type(value).__name__)
+    def test_every_field_is_read_back(self, whole):
+        # A new field has to be added to the values above.
         assert not [name for name, field in type(whole).model_fields.items() if getattr(whole, name) == field.default]
         assert type(whole).load(through_json(whole.to_json())) == whole
 
     @given(
         st.builds(
-            AlertMessageState, runs=st.lists(parts, max_size=3).map(lambda runs: {part.run_id: part for part in runs})
+            AlertMessageState, runs=st.lists(runs, max_size=3).map(lambda runs: {run.run_id: run for run in runs})
         )
     )
-    def test_brings_back_any_board(self, board):
-        assert AlertMessageState.load(through_json(board.to_json())) == board
+    def test_any_state_is_read_back(self, state):
+        assert AlertMessageState.load(through_json(state.to_json())) == state
 
-    def test_leaves_out_what_is_empty_but_not_what_is_zero(self):
+    def test_default_values_are_left_out(self):
         assert TaskFailure(task_id="load").to_json() == {"task_id": "load"}
         assert TaskFailure(task_id="load", map_index=0, seconds=0.0).to_json()["map_index"] == 0
         assert RunFailures(run_id="r").to_json() == {"run_id": "r"}
         assert AlertMessageState().to_json() == {}
 
-    @pytest.mark.parametrize("whole", [FULL, PART, BOARD], ids=lambda value: type(value).__name__)
-    def test_passes_over_what_a_later_release_has_added(self, whole):
-        kept = {**through_json(whole.to_json()), "colour": "red"}
-        assert type(whole).load(kept) == whole
+    @pytest.mark.parametrize("whole", [FAILURE, RUN, STATE], ids=lambda value: type(value).__name__)
+    def test_unknown_keys_are_ignored(self, whole):
+        stored = {**through_json(whole.to_json()), "colour": "red"}
+        assert type(whole).load(stored) == whole
 
-    def test_reads_keys_as_they_were(self):
-        part = RunFailures.load({"run_id": "r", "failed": [["load", 3]], "retrying": [["send", -1]]})
-        assert (part.failed, part.retrying) == ([("load", 3)], [("send", -1)])
+    def test_keys_are_read_as_tuples(self):
+        run = RunFailures.load({"run_id": "r", "failed": [["load", 3]], "retrying": [["send", -1]]})
+        assert (run.failed, run.retrying) == ([("load", 3)], [("send", -1)])
 
     @pytest.mark.parametrize("name", ["error", "text"])
-    def test_keeps_the_beginning_and_the_end_of_a_long_text(self, name):
-        entry = TaskFailure(task_id="load", **{name: "[info]" + "受注" * 50_000 + "[/info]"})
-        kept = entry.to_json()[name]
-        assert len(kept) <= MAX_STORED_TEXT
-        assert is_whole(kept)
-        assert kept.startswith("[info]受注")
-        part = RunFailures(run_id="r", details=[entry], text="x" * 100_000)
-        assert part.to_json()["details"][0][name] == kept
-        assert len(part.to_json()["text"]) <= MAX_STORED_TEXT
-        # What is kept already is not cut once more.
-        assert TaskFailure.load(entry.to_json()).to_json()[name] == kept
+    def test_a_long_text_is_cut_in_the_middle(self, name):
+        failure = TaskFailure(task_id="load", **{name: "[info]" + "受注" * 50_000 + "[/info]"})
+        stored = failure.to_json()[name]
+        assert len(stored) <= MAX_STORED_TEXT
+        assert is_whole(stored)
+        assert stored.startswith("[info]受注")
+        run = RunFailures(run_id="r", details=[failure], text="x" * 100_000)
+        assert run.to_json()["details"][0][name] == stored
+        assert len(run.to_json()["text"]) <= MAX_STORED_TEXT
+        # A stored text is not cut again.
+        assert TaskFailure.load(failure.to_json()).to_json()[name] == stored
 
 
-class TestEntry:
-    STORY = AlertEvent(
+class TestTaskFailure:
+    EVENT = AlertEvent(
         kind=EventKind.FAILURE,
         task_id="load",
         map_index=1,
@@ -137,8 +137,8 @@ class TestEntry:
         log_url="https://log",
     )
 
-    def test_is_made_of_a_story(self):
-        assert TaskFailure.from_event(self.STORY, 5.0, "mine") == TaskFailure(
+    def test_an_event_becomes_a_failure(self):
+        assert TaskFailure.from_event(self.EVENT, 5.0, "mine") == TaskFailure(
             task_id="load",
             map_index=1,
             label="load [那覇]",
@@ -154,28 +154,28 @@ class TestEntry:
             text="mine",
         )
 
-    def test_knows_a_retry(self):
-        entry = TaskFailure.from_event(replace(self.STORY, kind=EventKind.RETRY, seconds=None), 5.0)
-        assert entry is not None
-        assert (entry.retrying, entry.seconds, entry.text) == (True, None, None)
+    def test_a_retry_is_retrying(self):
+        failure = TaskFailure.from_event(replace(self.EVENT, kind=EventKind.RETRY, seconds=None), 5.0)
+        assert failure is not None
+        assert (failure.retrying, failure.seconds, failure.text) == (True, None, None)
 
     @pytest.mark.parametrize(
         "event",
         [AlertEvent(kind=EventKind.FAILURE), AlertEvent(kind=EventKind.RUN_FAILURE, task_id="load", map_index=1)],
     )
-    def test_is_none_where_no_task_is_to_blame(self, event):
+    def test_an_event_without_a_task_is_no_failure(self, event):
         assert TaskFailure.from_event(event, 5.0) is None
 
-    def test_is_called_what_people_call_it(self):
+    def test_the_name_is_the_label_or_the_task_id(self):
         assert TaskFailure(task_id="load", map_index=1, label="load [那覇]").name == "load [那覇]"
         assert TaskFailure(task_id="load", map_index=1).name == "load [1]"
         assert TaskFailure(task_id="load", map_index=0).name == "load [0]"
         assert TaskFailure(task_id="load").name == "load"
 
 
-class TestRunPart:
-    def test_says_what_a_text_of_it_tells(self):
-        assert PART.reported() == {
+class TestRunFailures:
+    def test_the_reported_facts_are_failures_retries_and_the_end_of_the_run(self):
+        assert RUN.reported() == {
             ("failed", ("load", 0)),
             ("failed", ("send", -1)),
             ("retrying", ("zip", 3)),
@@ -184,11 +184,11 @@ class TestRunPart:
         assert RunFailures(run_id="r").reported() == set()
 
 
-class TestBoard:
-    def test_says_what_all_runs_tell(self):
+class TestAlertMessageState:
+    def test_the_reported_facts_are_those_of_all_runs(self):
         other = RunFailures(run_id="r2", failed=[("load", 0)])
-        board = BOARD.model_copy(update={"runs": {"r1": PART, "r2": other}})
-        assert board.reported() == {("r1", *fact) for fact in PART.reported()} | {("r2", "failed", ("load", 0))}
+        state = STATE.model_copy(update={"runs": {"r1": RUN, "r2": other}})
+        assert state.reported() == {("r1", *fact) for fact in RUN.reported()} | {("r2", "failed", ("load", 0))}
 
     @pytest.mark.parametrize(
         ("lease", "owner", "now", "held"),
@@ -202,13 +202,13 @@ class TestBoard:
     def test_a_lease_of_another_process_holds_until_it_ends(self, lease, owner, now, held):
         assert AlertMessageState(lease=lease).is_leased_to_another(owner, now) is held
 
-    def test_takes_over_the_other_runs_that_another_has_put_on_it(self):
-        mine = PART.model_copy(update={"failed": [("mine", -1)]})
+    def test_merging_adds_the_other_runs(self):
+        mine = RUN.model_copy(update={"failed": [("mine", -1)]})
         theirs = RunFailures(run_id="r2", failed=[("theirs", -1)])
-        merged = BOARD.model_copy(update={"runs": {"r1": mine}}).merge(
-            AlertMessageState(runs={"r1": PART, "r2": theirs}, note="x"), "r1"
+        merged = STATE.model_copy(update={"runs": {"r1": mine}}).merge(
+            AlertMessageState(runs={"r1": RUN, "r2": theirs}, note="x"), "r1"
         )
-        assert merged == BOARD.model_copy(update={"runs": {"r1": mine, "r2": theirs}})
+        assert merged == STATE.model_copy(update={"runs": {"r1": mine, "r2": theirs}})
 
-    def test_stays_as_it_is_where_nobody_else_has_written(self):
-        assert BOARD.merge(None, "r1") is BOARD
+    def test_merging_nothing_changes_nothing(self):
+        assert STATE.merge(None, "r1") is STATE

@@ -57,25 +57,25 @@ def resolve(
     return resolve_destination(*given, notifies=notifies, now=now)
 
 
-class TestSwitch:
+class TestAlertsSetting:
     @pytest.mark.parametrize("value", ["on", "On", " true ", "True", "", True])
-    def test_is_on(self, value):
+    def test_on_enables_alerts(self, value):
         setting = AlertsSetting.parse(value)
         assert setting.enabled is True
         assert setting.room_id is None
 
     @pytest.mark.parametrize("value", ["off", "OFF", "false", False])
-    def test_is_off(self, value):
+    def test_off_disables_alerts(self, value):
         assert AlertsSetting.parse(value).enabled is False
 
     @pytest.mark.parametrize("value", ["400000101", 400000101])
-    def test_sends_everything_to_a_room(self, value):
+    def test_a_room_gets_all_alerts(self, value):
         setting = AlertsSetting.parse(value)
         assert setting.enabled is True
         assert setting.room_id == 400000101
 
     @pytest.mark.parametrize("value", ["yes", "0", "-5", "room 5", "1.5", None])
-    def test_says_what_it_can_be(self, value):
+    def test_another_value_is_refused(self, value):
         with pytest.raises(ChatworkParameterError, match=r"\[chatwork\] alerts.*give on, off, or the number of a room"):
             AlertsSetting.parse(value)
 
@@ -95,7 +95,7 @@ class TestSeverityOf:
         ],
         ids=lambda value: getattr(value, "value", value),
     )
-    def test_judges_by_what_happened(self, kind, severity):
+    def test_each_kind_has_a_severity(self, kind, severity):
         assert severity_of(options(), event(kind)) == severity
 
     @pytest.mark.parametrize(
@@ -103,49 +103,49 @@ class TestSeverityOf:
         [EventKind.FAILURE, EventKind.RUN_FAILURE, EventKind.DEADLINE, EventKind.SLA_MISS],
         ids=lambda kind: kind.value,
     )
-    def test_leaves_it_to_the_author_what_a_bad_end_is(self, kind):
+    def test_the_authors_severity_applies_to_bad_ends(self, kind):
         assert severity_of(options(severity="critical"), event(kind)) == "critical"
 
     @pytest.mark.parametrize(
         "kind", [EventKind.RETRY, EventKind.SUCCESS, EventKind.RUN_SUCCESS], ids=lambda kind: kind.value
     )
-    def test_judges_the_rest_itself(self, kind):
+    def test_the_authors_severity_does_not_apply_to_other_events(self, kind):
         assert severity_of(options(severity="critical"), event(kind)) == kind.severity
 
 
-class TestRouteOf:
-    def test_leaves_everything_open_without_a_table(self):
+class TestFindRoute:
+    def test_without_a_table_the_route_sets_nothing(self):
         assert find_route(None, options(), event()) == Route()
 
     @pytest.mark.parametrize(
         "condition", [{"dag_id": "rep*"}, {"owner": "yamada"}, {"tag": "batch"}, {"severity": "critical"}], ids=str
     )
-    def test_finds_the_rule(self, condition):
+    def test_the_matching_rule_is_found(self, condition):
         table = RoutingTable(routes=(Route(name="other", dag_id="x"), Route(name="this", **condition)))
         found = find_route(table, options(severity="critical"), event(tags=("batch",)))
         assert found.name == "this"
 
-    def test_finds_the_rule_for_what_has_no_dag(self):
+    def test_an_event_without_a_dag_matches_no_dag_id(self):
         table = RoutingTable(routes=(Route(name="other", dag_id="None"), Route(name="this")))
         assert find_route(table, options(), event(dag_id=None)).name == "this"
 
 
 class TestRoom:
-    def test_is_what_the_rule_says_first(self):
+    def test_the_room_of_the_rule_comes_first(self):
         assert resolve(route=Route(room_id=3), room_id=2).room_id == 3
 
-    def test_is_what_the_author_says_then(self):
+    def test_the_room_of_the_notifier_comes_next(self):
         assert resolve(room_id="2").room_id == 2
 
     @pytest.mark.parametrize("room_id", [None, "", "None"])
-    def test_is_that_of_the_connection_otherwise(self, room_id):
+    def test_the_room_of_the_connection_comes_last(self, room_id):
         assert resolve(room_id=room_id).room_id == 1
 
-    def test_must_be_somewhere(self):
+    def test_a_missing_room_is_an_error(self):
         with pytest.raises(ChatworkParameterError, match=r"room_id.*set default_room_id in the connection"):
             resolve(settings={"default_room_id": None})
 
-    def test_must_be_one(self):
+    def test_an_invalid_room_is_an_error(self):
         with pytest.raises(ChatworkParameterError, match="room_id"):
             resolve(room_id="the room")
 
@@ -160,7 +160,7 @@ class TestLanguage:
             ("en", "ja", "ja", "en"),
         ],
     )
-    def test_is_that_of_the_rule_the_author_the_connection(self, route, author, connection, lang):
+    def test_the_language_is_that_of_the_rule_the_notifier_or_the_connection(self, route, author, connection, lang):
         settings = {} if connection is None else {"lang": connection}
         assert resolve(route=Route(lang=route), lang=author, settings=settings).formatter.catalog.lang == lang
 
@@ -173,26 +173,26 @@ class TestLanguage:
 
 
 class TestMentions:
-    def test_are_those_of_the_rule_first(self):
+    def test_the_mentions_of_the_rule_come_first(self):
         assert resolve(route=Route(mentions=("owner",)), mentions="5").mentions == ("owner",)
 
-    def test_are_nobody_where_the_rule_says_so(self):
+    def test_empty_mentions_of_the_rule_mention_nobody(self):
         assert resolve(route=Route(mentions=()), mentions="5").mentions == ()
 
-    def test_are_those_of_the_author_where_the_rule_leaves_it_open(self):
+    def test_the_mentions_of_the_notifier_come_next(self):
         assert resolve(mentions="5, 山田").mentions == (5, "山田")
 
-    def test_are_nobody_for_what_does_not_ring(self):
+    def test_an_event_that_notifies_nobody_has_no_mentions(self):
         assert resolve(mentions="5", notifies=False).mentions == ()
 
-    def test_are_nobody_and_named_where_they_cannot_be_any(self):
+    def test_invalid_mentions_are_named_in_the_note(self):
         found = resolve(mentions=1.5, lang="en")
         assert found.mentions == ()
         assert found.note == EN("unknown_people", names="1.5")
 
 
 class TestQuietHours:
-    def test_call_nobody_and_say_so(self):
+    def test_quiet_hours_remove_the_mentions_and_add_a_note(self):
         # Half past five in the morning in Tokyo.
         night = datetime(2026, 11, 1, 20, 30, tzinfo=UTC)
         found = resolve(
@@ -201,14 +201,14 @@ class TestQuietHours:
         assert found.mentions == ()
         assert found.note == EN("quiet")
 
-    def test_are_those_of_the_clock_of_the_connection(self):
+    def test_quiet_hours_are_in_the_time_zone_of_the_connection(self):
         settings = {"timezone": "America/New_York"}
         found = resolve(kind=EventKind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), mentions="5", settings=settings)
         # Where it is 20 o'clock.
         assert found.mentions == (5,)
 
     @pytest.mark.parametrize(("more", "kind"), [({}, EventKind.FAILURE), ({"severity": "error"}, EventKind.DEADLINE)])
-    def test_are_over_for_what_is_bad_enough(self, more, kind):
+    def test_a_high_severity_is_not_quiet(self, more, kind):
         night = datetime(2026, 11, 1, 20, 30, tzinfo=UTC)
         found = resolve(kind=kind, table=RoutingTable(quiet_hours=NIGHT), mentions="5", now=night, **more)
         assert found.mentions == (5,)
@@ -233,49 +233,49 @@ class TestQuietHours:
         assert resolve(table=RoutingTable(quiet_hours=hours), mentions="5", severity="critical").mentions == (5,)
 
     @pytest.mark.parametrize("more", [{}, {"mentions": "5", "notifies": False}], ids=["nobody", "silent"])
-    def test_are_not_mentioned_where_nobody_would_be_called(self, more):
+    def test_there_is_no_note_if_nobody_would_be_mentioned(self, more):
         night = datetime(2026, 11, 1, 20, 30, tzinfo=UTC)
         assert resolve(kind=EventKind.DEADLINE, table=RoutingTable(quiet_hours=NIGHT), now=night, **more).note is None
 
 
 class TestMoved:
-    def test_goes_to_the_room_of_the_switch_without_calling_anybody(self):
+    def test_the_room_of_the_setting_gets_the_alert_without_mentions(self):
         found = resolve(setting=AlertsSetting(room_id=9), room_id=2, mentions="5", lang="en")
         assert found.room_id == 9
         assert found.mentions == ()
         assert found.note == EN("moved", switch="[chatwork] alerts", room=2)
 
-    def test_needs_no_room_of_its_own(self):
+    def test_the_room_of_the_setting_needs_no_other_room(self):
         found = resolve(setting=AlertsSetting(room_id=9), settings={"default_room_id": None}, lang="en")
         assert found.room_id == 9
         assert found.note == EN("moved", switch="[chatwork] alerts", room="?")
 
 
-class TestTableOf:
+class TestLoadRoutingTable:
     TABLE = RoutingTable(routes=(Route(name="all", room_id=3),))
     JSON = TABLE.to_json()
 
-    def test_is_what_the_author_gives(self):
+    def test_the_table_of_the_notifier_comes_first(self):
         settings = Settings(token="t", routing={"routes": []})
-        assert load_routing_table(self.TABLE, settings, self.nobody) == self.TABLE
+        assert load_routing_table(self.TABLE, settings, self.fail_to_load) == self.TABLE
 
-    def test_is_in_the_variable_that_the_author_names(self):
-        asked: list[str] = []
+    def test_the_notifier_names_a_variable(self):
+        requested: list[str] = []
 
         def load(name: str) -> str:
-            asked.append(name)
+            requested.append(name)
             return json.dumps(self.JSON)
 
         assert load_routing_table("alert_routes", Settings(token="t"), load) == self.TABLE
-        assert asked == ["alert_routes"]
+        assert requested == ["alert_routes"]
 
-    def test_is_in_the_extra_of_the_connection(self):
-        assert load_routing_table(None, Settings(token="t", routing=self.JSON), self.nobody) == self.TABLE
+    def test_the_table_of_the_connection_comes_next(self):
+        assert load_routing_table(None, Settings(token="t", routing=self.JSON), self.fail_to_load) == self.TABLE
 
-    def test_is_none(self):
-        assert load_routing_table(None, Settings(token="t"), self.nobody) is None
+    def test_there_may_be_no_table(self):
+        assert load_routing_table(None, Settings(token="t"), self.fail_to_load) is None
 
-    def test_is_missed_where_there_is_no_such_variable(self):
+    def test_a_missing_variable_is_an_error(self):
         with pytest.raises(ChatworkParameterError, match=r"routing.*alert_routes.*give the name of a Variable"):
             load_routing_table("alert_routes", Settings(token="t"), lambda name: None)
 
@@ -293,40 +293,40 @@ class TestTableOf:
             load_routing_table(routing, settings, lambda name: json.dumps(wrong))
 
     @staticmethod
-    def nobody(name: str) -> Any:
-        raise AssertionError(f"nobody needs {name}")
+    def fail_to_load(name: str) -> Any:
+        raise AssertionError(f"unexpected Variable {name}")
 
 
-def followed(steps: Generator[Any, Any, str], answer: Any = None) -> tuple[list[str], str]:
-    """Run steps: what they asked for, and what came of it."""
-    asked: list[str] = []
+def run_flow(flow: Generator[Any, Any, str], response: Any = None) -> tuple[list[str], str]:
+    """Run a flow, and return the operations it called and its result."""
+    requested: list[str] = []
     try:
-        call = next(steps)
+        call = next(flow)
         while True:
-            asked.append(call.operation)
-            call = steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+            requested.append(call.operation)
+            call = flow.throw(response) if isinstance(response, Exception) else flow.send(response)
     except StopIteration as end:
-        return asked, end.value
+        return requested, end.value
 
 
-class TestCallLine:
-    def test_is_empty_where_nobody_is_to_be_called(self):
-        assert followed(resolve().mention_line()) == ([], "")
+class TestMentionLine:
+    def test_no_mentions_give_an_empty_line(self):
+        assert run_flow(resolve().mention_line()) == ([], "")
 
-    def test_needs_to_ask_nobody_for_ids(self):
-        assert followed(resolve(mentions=[5, "toall"]).mention_line()) == ([], "[toall]\n[To:5]")
+    def test_account_ids_need_no_call(self):
+        assert run_flow(resolve(mentions=[5, "toall"]).mention_line()) == ([], "[toall]\n[To:5]")
 
-    def test_asks_once_who_is_in_the_room(self):
+    def test_names_need_one_call_for_the_members(self):
         line = resolve(mentions=["owner", "山田太郎"]).mention_line()
-        assert followed(line, MEMBERS) == (["list_members"], "[To:7] 山田 太郎")
+        assert run_flow(line, MEMBERS) == (["list_members"], "[To:7] 山田 太郎")
 
-    def test_names_who_is_unknown(self):
+    def test_unknown_names_are_shown(self):
         line = resolve(mentions=["yamada", "佐藤", "[To:9]"], lang="en").mention_line()
         unknown = EN("unknown_people", names=safe("佐藤, [To:9]"))
-        assert followed(line, MEMBERS) == (["list_members"], f"[To:7] 山田 太郎\n{unknown}")
+        assert run_flow(line, MEMBERS) == (["list_members"], f"[To:7] 山田 太郎\n{unknown}")
 
-    def test_calls_those_it_can_where_nobody_may_be_looked_up(self):
+    def test_account_ids_are_mentioned_if_the_members_cannot_be_read(self):
         line = resolve(mentions=[5, "山田"], lang="en").mention_line()
         refusal = ChatworkForbiddenError("list_members", 403, ())
         unknown = EN("people_not_looked_up", names="山田")
-        assert followed(line, refusal) == (["list_members"], f"[To:5]\n{unknown}")
+        assert run_flow(line, refusal) == (["list_members"], f"[To:5]\n{unknown}")

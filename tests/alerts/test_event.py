@@ -80,7 +80,7 @@ ROWS = {
     **{
         f"killed.{what}.{tries_left}.on_{how}": _killed(kind, f"{what}_{tries_left}", tries)
         for what in ("job", "task", "worker")
-        # Of a failure that is told while the next try is on its way, the number may be that of either.
+        # If the next try has already started, the number may be that of either try.
         for tries_left, how, kind, tries in (
             ("final", "failure", EventKind.FAILURE, (1, 1)),
             ("retries_left", "retry", EventKind.RETRY, (1, 2)),
@@ -110,7 +110,7 @@ ROWS = {
         _task(EventKind.FAILURE, "mapped", 1, 1, error=_LOAD), task=("mapped", 1), label="mapped [那覇]"
     ),
 }
-# A failure with tries left is told as one for good only where two processes of Airflow miss each other.
+# A failure with tries left is reported as final only by a race of two processes of Airflow.
 BY_CHANCE = {name for name in ROWS if name.endswith(".retries_left.on_failure")}
 RECORDINGS = recordings()
 
@@ -119,8 +119,7 @@ def row_of(recording: Recording) -> Row:
     """The row of a recording, as far as its process could know."""
     row = ROWS.get(recording.name) or ROWS[recording.kind]
     if row.task is not None and recording.read("ti", "start_date") is None:
-        # The DAG processor of Airflow 3 is told that a task failed, and nothing else: whether that is final is found
-        # out later, by asking for the states.
+        # The DAG processor of Airflow 3 only knows that a task failed. The states show later whether that is final.
         return replace(row, kind=EventKind.FAILURE, took=None, error=None)
     return row
 
@@ -215,24 +214,24 @@ class TestRecordings:
         assert "no such key" not in recording.context
 
 
-class TestRead:
+class TestFromContext:
     @pytest.mark.parametrize("recording", RECORDINGS, ids=str)
-    def test_tells_what_a_real_airflow_says(self, recording):
+    def test_every_recorded_context_is_read(self, recording):
         event = AlertEvent.from_context(recording.context, now=NOW)
         assert replace(event, traceback=None) == expected_of(recording, row_of(recording), NOW)
         assert (event.traceback is not None) == event.has_exception
 
     @pytest.mark.parametrize("recording", [found for found in RECORDINGS if found.kind == "task.on_failure"], ids=str)
-    def test_keeps_the_whole_traceback(self, recording):
+    def test_the_whole_traceback_is_kept(self, recording):
         trace = AlertEvent.from_context(recording.context, now=NOW).traceback or ""
         assert trace.startswith("Traceback (most recent call last):\n")
         assert 'rehearsal/dags/tasks.py", line' in trace
         assert trace.endswith("SELECT COUNT(*) FROM orders -- [toall]\n")
 
-    def test_makes_do_with_nothing(self):
+    def test_an_empty_context_is_read(self):
         assert read() == AlertEvent(kind=EventKind.RUN_FAILURE)
 
-    def test_makes_do_with_what_raises(self):
+    def test_an_attribute_that_raises_is_missing(self):
         class Gone:
             def __getattr__(self, name):
                 raise RuntimeError("the database is gone")
@@ -240,28 +239,28 @@ class TestRead:
         assert read(ti=Gone(), dag_run=Gone(), task=Gone(), dag=Gone()) == AlertEvent(kind=EventKind.FAILURE)
 
     @pytest.mark.parametrize("key", ["ti", "task_instance"])
-    def test_finds_the_task_instance_under_both_names(self, key):
+    def test_the_task_instance_has_two_names(self, key):
         assert read(**{key: task_instance()}).task_id == "load"
 
-    def test_finds_the_dag_through_the_task(self):
+    def test_the_dag_is_found_through_the_task(self):
         dag = SimpleNamespace(dag_id="report", owner="a, b", tags={"z", "y"})
         event = read(ti=task_instance(dag_id=None, task=SimpleNamespace(dag=dag, retries=2)))
         assert (event.dag_id, event.owners, event.tags, event.tries) == ("report", ("a", "b"), ("y", "z"), 3)
 
-    def test_names_each_owner_once(self):
+    def test_each_owner_is_named_once(self):
         task = SimpleNamespace(owner="data-team, night-shift,, data-team")
         assert read(ti=task_instance(), task=task).owners == ("data-team", "night-shift")
 
-    def test_a_failure_is_one_although_the_state_says_running(self):
+    def test_a_running_task_with_an_exception_is_a_failure(self):
         assert read(ti=task_instance(state="running"), exception=ValueError("x")).kind is EventKind.FAILURE
 
-    def test_a_task_with_a_subject_and_options_asks_only_while_it_runs(self):
+    def test_a_task_with_subject_and_options_is_a_question_while_it_runs(self):
         asks = SimpleNamespace(subject="s", options=["a"], body=None)
         assert read(ti=task_instance(state="running"), task=asks).kind is EventKind.QUESTION
         assert read(ti=task_instance(state="running"), task=SimpleNamespace(subject="mail")).kind is EventKind.STARTED
         assert read(ti=task_instance(state="success"), task=asks).kind is EventKind.SUCCESS
 
-    def test_a_reason_beside_an_error_is_the_authors_own(self):
+    def test_a_reason_beside_an_exception_is_not_that_of_a_run(self):
         event = read(ti=task_instance(), reason="mine", exception=ValueError("x"))
         assert (event.kind, event.task_id) == (EventKind.FAILURE, "load")
 
@@ -273,7 +272,7 @@ class TestRead:
             ("all_tasks_deadlocked", EventKind.RUN_FAILURE),
         ],
     )
-    def test_knows_a_run_by_its_reason(self, reason, kind):
+    def test_a_reason_without_an_exception_is_that_of_a_run(self, reason, kind):
         event = read(ti=task_instance(try_number=2, log_url="http://x"), reason=reason)
         assert (event.kind, event.reason) == (kind, reason)
         assert (event.task_id, event.label, event.try_number, event.log_url, event.key) == (None,) * 5
@@ -282,11 +281,11 @@ class TestRead:
         ("index", "named", "label"),
         [(-1, None, "load"), (0, None, "load [0]"), (7, "", "load [7]"), (0, "那覇", "load [那覇]")],
     )
-    def test_labels_a_mapped_task(self, index, named, label):
+    def test_a_mapped_task_has_a_label(self, index, named, label):
         event = read(ti=task_instance(map_index=index, rendered_map_index=named))
         assert (event.label, event.map_index, event.key) == (label, index, ("load", index))
 
-    def test_finds_the_tasks_of_missed_slas_in_their_text(self):
+    def test_the_tasks_of_missed_slas_are_read_from_text(self):
         event = read(task_list="load on 2026-11-23T01:54:15+00:00\nsend on x\n", slas=[])
         assert (event.kind, event.sla_tasks, event.logical_date) == (EventKind.SLA_MISS, ("load", "send"), None)
 
@@ -294,23 +293,23 @@ class TestRead:
 class TestSeconds:
     START = NOW - timedelta(seconds=90)
 
-    def test_counts_until_now_where_the_end_is_not_noted(self):
+    def test_without_an_end_the_duration_lasts_until_now(self):
         assert read(ti=task_instance(start_date=self.START)).seconds == 90
 
-    def test_does_not_take_the_duration_of_the_try_before(self):
+    def test_the_duration_of_the_previous_try_is_ignored(self):
         assert read(ti=task_instance(start_date=self.START, end_date=None, duration=4.6)).seconds == 90
 
-    def test_takes_the_duration_where_there_is_no_start(self):
+    def test_without_a_start_the_duration_attribute_is_used(self):
         assert read(ti=task_instance(duration=4.6)).seconds == 4.6
 
-    def test_is_never_negative(self):
+    def test_the_duration_is_never_negative(self):
         assert read(ti=task_instance(start_date=NOW + timedelta(hours=1))).seconds == 0
 
-    def test_leaves_out_a_time_of_no_zone(self):
+    def test_a_time_without_a_zone_is_ignored(self):
         assert read(ti=task_instance(start_date=datetime(2026, 1, 1))).seconds is None
 
     @pytest.mark.parametrize("state", ["running"])
-    def test_is_not_told_of_what_has_only_begun(self, state):
+    def test_a_task_that_has_just_started_has_no_duration(self, state):
         assert read(ti=task_instance(state=state, start_date=self.START)).seconds is None
 
 
@@ -332,16 +331,16 @@ class TestError:
             ),
         ],
     )
-    def test_is_its_class_and_the_first_and_last_lines_of_its_text(self, text, message):
+    def test_the_error_is_the_class_and_the_first_and_last_lines(self, text, message):
         assert read(ti=task_instance(), exception=ValueError(text)).error == message
 
-    def test_is_masked_before_it_is_shortened(self):
+    def test_the_error_is_masked_before_it_is_shortened(self):
         secret = "-----BEGIN KEY-----\nMIIE\nhkiG\nAASC\n-----END KEY-----"
         context = {"ti": task_instance(), "exception": ValueError(f"bad key: {secret}")}
         event = AlertEvent.from_context(context, now=NOW, mask=lambda text: text.replace(secret, "***"))
         assert event.error == "ValueError: bad key: ***"
 
-    def test_is_its_class_where_it_cannot_say_more(self):
+    def test_the_error_is_the_class_if_str_fails(self):
         class SilentError(Exception):
             def __str__(self):
                 raise TypeError("broken as well")
@@ -349,14 +348,14 @@ class TestError:
         event = read(ti=task_instance(), exception=SilentError())
         assert (event.error, event.has_exception) == ("SilentError", True)
 
-    def test_is_there_although_it_calls_itself_empty(self):
+    def test_a_falsy_exception_is_an_error(self):
         class EmptyError(Exception):
             def __len__(self):
                 return 0
 
         assert read(ti=task_instance(state="running"), exception=EmptyError("x")).error == "EmptyError: x"
 
-    def test_may_be_a_text_of_the_scheduler(self):
+    def test_the_error_may_be_a_text_of_the_scheduler(self):
         event = read(ti=task_instance(), exception="The executor says that it failed\n")
         assert (event.error, event.has_exception, event.where, event.traceback) == (
             *("The executor says that it failed", False),
@@ -364,7 +363,7 @@ class TestError:
         )
 
     @pytest.mark.parametrize("nothing", [None, "", "{'DAG Id': 'report', 'Task Id': 'load'}"])
-    def test_is_none_where_airflow_only_lost_sight_of_the_task(self, nothing):
+    def test_a_task_whose_process_is_gone_has_no_error(self, nothing):
         event = read(ti=task_instance(), exception=nothing)
         assert (event.kind, event.error, event.has_exception) == (EventKind.FAILURE, None, False)
 
@@ -373,7 +372,7 @@ class TestWhere:
     def where(self, *frames: tuple[str, int, str]) -> str | None:
         return read(ti=task_instance(), exception=raised_through(ValueError("x"), [*frames])).where
 
-    def test_is_the_innermost_frame_of_the_authors_own(self):
+    def test_the_place_is_the_innermost_frame_of_own_code(self):
         assert self.where((AIRFLOW, 9, "run"), (DAGS, 12, "load"), (DAGS, 3, "fetch")) == "load.py, line 3, in fetch"
 
     @pytest.mark.parametrize(
@@ -387,22 +386,22 @@ class TestWhere:
             "<frozen importlib._bootstrap>",
         ],
     )
-    def test_is_not_in_a_library(self, library):
+    def test_the_place_is_not_in_a_library(self, library):
         assert self.where((AIRFLOW, 9, "run"), (DAGS, 12, "load"), (library, 5, "do")) == "load.py, line 12, in load"
 
     @pytest.mark.parametrize(
         "own", ["/opt/dags/lib/python/load.py", "/opt/lib/python_tools/load.py", "/srv/site-packages-of-ours/load.py"]
     )
-    def test_is_in_the_authors_own_folders_whatever_they_are_called(self, own):
+    def test_similar_folder_names_are_own_code(self, own):
         assert self.where((DAGS, 12, "outer"), (own, 7, "load")) == "load.py, line 7, in load"
 
-    def test_is_the_innermost_of_all_where_none_is_the_authors(self):
+    def test_without_own_code_the_place_is_the_innermost_frame(self):
         assert self.where((AIRFLOW, 9, "run"), (AIRFLOW, 99, "_execute")) == "task_runner.py, line 99, in _execute"
 
-    def test_is_unknown_for_an_error_that_was_not_raised(self):
+    def test_an_exception_that_was_not_raised_has_no_place(self):
         assert read(ti=task_instance(), exception=ValueError("x")).where is None
 
-    def test_the_frames_of_this_test_are_as_they_should_be(self):
+    def test_the_helper_raises_through_the_given_frames(self):
         error = raised_through(ValueError("x"), [(AIRFLOW, 9, "run"), (DAGS, 12, "<lambda>")])
         frames = traceback.extract_tb(error.__traceback__)
         assert [(frame.filename, frame.lineno, frame.name) for frame in frames] == [
@@ -424,11 +423,11 @@ class TestQuestion:
             ("https://a.example/airflow/dags/d/runs/r/tasks/t", "/tasks/t"),
         ],
     )
-    def test_is_answered_beside_the_log_below_airflows_whole_address(self, log_url, page):
+    def test_the_answer_page_is_beside_the_log(self, log_url, page):
         url = self.ask(log_url=log_url).answer_url
         assert url == f"https://a.example/airflow/dags/d/runs/r{page}/required_actions"
 
-    def test_has_no_page_where_the_log_has_none(self):
+    def test_without_a_log_there_is_no_answer_page(self):
         event = self.ask()
         assert (event.answer_url, event.options, event.body) == (None, ("a", "2"), "b")
 
@@ -501,14 +500,14 @@ class TestLogUrl:
 
 
 class TestAlertEvent:
-    def test_names_itself_for_a_log(self):
+    def test_the_title_describes_the_event(self):
         task = AlertEvent(kind=EventKind.RETRY, dag_id="report", task_id="load", label="load [0]", run_id="r")
         assert task.title == "retry of report.load [0] in r"
         assert replace(task, kind=EventKind.RUN_FAILURE).title == "run_failure of report in r"
         assert AlertEvent(kind=EventKind.FAILURE).title == "failure of something"
 
     @pytest.mark.parametrize("kind", EventKind)
-    def test_is_about_a_task_or_a_run(self, kind):
+    def test_an_event_is_of_a_task_or_of_a_run(self, kind):
         of_run = kind in (EventKind.RUN_FAILURE, EventKind.RUN_SUCCESS, EventKind.DEADLINE, EventKind.SLA_MISS)
         event = AlertEvent(kind=kind, task_id="load", map_index=3)
         assert event.of_run is of_run
@@ -521,7 +520,7 @@ class TestAlertEvent:
 
 
 class TestEventKind:
-    def test_says_how_bad_it_is(self):
+    def test_each_kind_has_a_severity(self):
         severities = {kind: kind.severity for kind in EventKind}
         assert {kind for kind, severity in severities.items() if severity == "error"} == {
             EventKind.FAILURE,

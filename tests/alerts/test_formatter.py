@@ -76,8 +76,8 @@ def event_text(lang: str, event: AlertEvent) -> str:
     return plain(formatter(lang).event_text(event, URL))
 
 
-class TestStory:
-    def test_tells_of_a_failure(self):
+class TestEventText:
+    def test_a_failure(self):
         assert event_text("ja", LOADED) == lines(
             "[info][title]タスクが失敗しました: load[/title]DAG: daily_report",
             "タスク: load",
@@ -103,7 +103,7 @@ class TestStory:
             "Details: https://airflow.example/run[/info]",
         )
 
-    def test_tells_of_a_retry(self):
+    def test_a_retry(self):
         event = replace(LOADED, kind=EventKind.RETRY, try_number=1, error="E: x", where=None, owners=())
         assert event_text("ja", event) == lines(
             "[info][title]タスクが失敗しました。再試行します (3 回中 1 回目): load[/title]DAG: daily_report",
@@ -129,17 +129,17 @@ class TestStory:
         [
             (2, 3, "再試行します (3 回中 2 回目): load", "will retry (2 of 3): load"),
             (2, None, "再試行します (2 回目): load", "will retry (2): load"),
-            # Somebody has lowered the retries, or cleared the task.
+            # The retries were lowered, or the task was cleared.
             (4, 3, "再試行します (4 回目): load", "will retry (4): load"),
             (None, 3, "再試行します: load", "will retry: load"),
         ],
     )
-    def test_tells_which_try_it_was_as_far_as_that_is_known(self, number, of, japanese, english):
+    def test_the_number_of_the_try_may_be_unknown(self, number, of, japanese, english):
         event = replace(LOADED, kind=EventKind.RETRY, try_number=number, tries=of)
         assert f"{japanese}[/title]" in event_text("ja", event)
         assert f"{english}[/title]" in event_text("en", event)
 
-    def test_tells_of_a_task_that_was_killed(self):
+    def test_a_task_that_lost_its_worker(self):
         event = replace(LOADED, lost_worker=True, error=None, where=None, seconds=None)
         assert event_text("ja", event).splitlines()[-3:] == [
             "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
@@ -160,7 +160,7 @@ class TestStory:
             (EventKind.STARTED, "タスクを開始しました", "Task started"),
         ],
     )
-    def test_tells_of_a_task_that_does_well(self, kind, japanese, english):
+    def test_a_task_that_did_not_fail(self, kind, japanese, english):
         event = replace(LOADED, kind=kind, error=None, where=None, seconds=None if kind is EventKind.STARTED else 12.3)
         took = [] if kind is EventKind.STARTED else ["所要時間: 12 秒"]
         assert event_text("ja", event) == lines(
@@ -177,7 +177,7 @@ class TestStory:
             f"[info][title]{english}: load[/title]DAG: daily_report\nTask: load\n"
         )
 
-    def test_tells_of_a_run_that_failed(self):
+    def test_a_failed_run(self):
         event = replace(ENDED, reason="timed_out", owners=("data-team",))
         assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が失敗しました: daily_report[/title]DAG: daily_report",
@@ -198,7 +198,7 @@ class TestStory:
             "Details: https://airflow.example/run[/info]",
         )
 
-    def test_tells_of_a_run_that_succeeded_without_saying_so_twice(self):
+    def test_a_successful_run_has_no_reason(self):
         event = replace(ENDED, kind=EventKind.RUN_SUCCESS, reason="success")
         assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が成功しました: daily_report[/title]DAG: daily_report",
@@ -211,7 +211,7 @@ class TestStory:
             "[info][title]DAG run succeeded: daily_report[/title]DAG: daily_report\n"
         )
 
-    def test_tells_of_a_deadline(self):
+    def test_a_missed_deadline(self):
         event = replace(ENDED, kind=EventKind.DEADLINE, deadline="2026-11-22 15:45:30+00:00")
         assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が期限までに終わりませんでした: daily_report[/title]DAG: daily_report",
@@ -231,11 +231,11 @@ class TestStory:
         )
 
     @pytest.mark.parametrize("deadline", ["soon", "2026-11-22 15:45"])
-    def test_shows_a_deadline_that_is_no_moment_as_it_is(self, deadline):
+    def test_an_unreadable_deadline_is_shown_as_it_is(self, deadline):
         event = replace(ENDED, kind=EventKind.DEADLINE, deadline=deadline)
         assert f"期限: {deadline}\n" in event_text("ja", event)
 
-    def test_tells_of_missed_slas(self):
+    def test_missed_slas(self):
         event = AlertEvent(
             kind=EventKind.SLA_MISS, dag_id=DAG, sla_tasks=("load", "send"), logical_date=DATE, owners=("data-team",)
         )
@@ -252,7 +252,7 @@ class TestStory:
             "Owner: data-team[/info]",
         )
 
-    def test_asks_a_question(self):
+    def test_a_question(self):
         assert event_text("ja", ASKED) == lines(
             "[info][title]回答をお願いします: 11 月の受注を締めますか[/title]差額は **1,200円** です。",
             "確認してください。",
@@ -278,28 +278,28 @@ class TestStory:
             "Details: https://airflow.example/run[/info]",
         )
 
-    def test_begins_with_the_first_line_of_a_question(self):
+    def test_the_body_of_a_question_is_stripped(self):
         assert "[/title]First.\n\nLast.\nOptions" in event_text("en", replace(ASKED, body="\n First.\n\nLast.\n\n"))
 
     @pytest.mark.parametrize("kind", EventKind)
     @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_tells_what_little_is_known(self, lang, kind):
+    def test_an_event_without_any_value(self, lang, kind):
         text = formatter(lang).event_text(AlertEvent(kind=kind))
         assert is_one_frame(text)
         assert text.endswith("?[/title][/info]")
 
-    def test_does_not_show_the_owner_that_airflow_has_for_nobody(self):
+    def test_the_default_owner_is_not_shown(self):
         assert "担当" not in event_text("ja", replace(LOADED, owners=("airflow",)))
         assert "\n担当: data-team\n" in event_text("ja", replace(LOADED, owners=("airflow", "data-team")))
 
-    def test_keeps_a_value_on_its_line(self):
+    def test_line_breaks_in_values_are_removed(self):
         event = replace(LOADED, run_id="a\nb\r\n  c", label="x\ny", log_url="https://l\n[info]")
         text = event_text("en", event)
         assert "\nRun: a b c\n" in text
         assert "[title]Task failed: x y[/title]" in text
         assert "Log: https://l [info]\nDetails" in text
 
-    def test_shows_times_in_its_zone(self):
+    def test_times_are_in_the_given_time_zone(self):
         text = AlertFormatter(alert_catalog("en"), "America/New_York").event_text(LOADED)
         assert "Logical date: 2026-11-22 10:00 (America/New_York)\n" in text
 
@@ -311,8 +311,8 @@ def failed(name: str, index: int = -1, **more: Any) -> TaskFailure:
 def run(*details: TaskFailure, others: Any = (), waiting: Any = (), **more: Any) -> RunFailures:
     return RunFailures(
         **{"run_id": RUN, "logical_date": DATE.isoformat(), "url": URL, **more},
-        failed=[*(entry.key for entry in details if not entry.retrying), *others],
-        retrying=[*(entry.key for entry in details if entry.retrying), *waiting],
+        failed=[*(failure.key for failure in details if not failure.retrying), *others],
+        retrying=[*(failure.key for failure in details if failure.retrying), *waiting],
         details=[*details],
     )
 
@@ -325,24 +325,24 @@ def state_text(lang: str, what: AlertMessageState) -> str:
     return plain(formatter(lang).state_text(what, DAG))
 
 
-class TestBoard:
-    def test_tells_one_failure_as_if_it_were_alone(self):
-        entry = TaskFailure.from_event(LOADED, 0.0)
-        assert entry is not None
-        what = state(run(entry))
+class TestStateText:
+    def test_one_failure_has_the_text_of_its_event(self):
+        failure = TaskFailure.from_event(LOADED, 0.0)
+        assert failure is not None
+        what = state(run(failure))
         assert state_text("ja", what) == event_text("ja", LOADED)
-        assert state_text("ja", state(run(entry.model_copy(update={"lost_worker": True})))) == event_text(
+        assert state_text("ja", state(run(failure.model_copy(update={"lost_worker": True})))) == event_text(
             "ja", replace(LOADED, lost_worker=True)
         )
         assert state_text("en", what) == event_text("en", LOADED)
 
-    def test_tells_one_retry_as_if_it_were_alone(self):
+    def test_one_retry_has_the_text_of_its_event(self):
         event = replace(LOADED, kind=EventKind.RETRY, try_number=1)
-        entry = TaskFailure.from_event(event, 0.0)
-        assert entry is not None
-        assert state_text("ja", state(run(entry))) == event_text("ja", event)
+        failure = TaskFailure.from_event(event, 0.0)
+        assert failure is not None
+        assert state_text("ja", state(run(failure))) == event_text("ja", event)
 
-    def test_details_the_first_failures_and_names_the_others(self):
+    def test_the_first_failures_have_details_and_the_others_names(self):
         details = [
             failed("load", 3, label="load [那覇]", tries=3, where="load.py, line 12, in load", log_url=LOG),
             failed("send", error="E: x\n  y", try_number=3, tries=3),
@@ -394,16 +394,16 @@ class TestBoard:
             ([*range(5000)], "load [0-4999]"),
         ],
     )
-    def test_names_mapped_tasks_by_ranges(self, indexes, named):
+    def test_the_indexes_of_a_mapped_task_are_ranges(self, indexes, named):
         what = state(run(others=[("load", index) for index in indexes], run_id="r", logical_date=None, url=None))
         assert f"\nTasks: {named}[/info]" in state_text("en", what)
 
-    def test_does_not_say_more_where_none_is_shown(self):
+    def test_without_details_the_names_are_not_more(self):
         what = state(run(others=[("a", -1), ("b", -1)], url=None))
         assert state_text("ja", what).endswith("\nタスク: a, b[/info]")
         assert state_text("en", what).endswith("\nTasks: a, b[/info]")
 
-    def test_counts_one_task_as_one(self):
+    def test_one_task_is_counted_in_the_singular(self):
         what = state(run(others=[("a", -1)], waiting=[("b", -1)]))
         assert "[title]1 件のタスクが失敗しました: daily_report[/title]" in state_text("ja", what)
         assert "[title]1 task failed: daily_report[/title]" in state_text("en", what)
@@ -411,7 +411,7 @@ class TestBoard:
         assert "[title]1 件のタスクを再試行します: daily_report[/title]" in state_text("ja", waiting)
         assert "[title]1 task will be retried: daily_report[/title]" in state_text("en", waiting)
 
-    def test_tells_of_many_retries(self):
+    def test_many_retries(self):
         details = [failed("load", retrying=True, tries=3), failed("send", retrying=True, try_number=None, error=None)]
         what = state(run(*details, waiting=[("map", 3), ("map", 4), ("zip", -1)]))
         assert state_text("ja", what) == lines(
@@ -431,7 +431,7 @@ class TestBoard:
             "Details: https://airflow.example/run[/info]",
         )
 
-    def test_tells_that_the_run_has_failed(self):
+    def test_a_failed_run_is_reported(self):
         what = state(run(failed("a"), failed("b"), run_failed=True, reason="task_failure", seconds=4000.0))
         assert state_text("ja", what) == lines(
             "[info][title]2 件のタスクが失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
@@ -448,7 +448,7 @@ class TestBoard:
             "Details: https://airflow.example/run[/info]",
         ]
 
-    def test_names_the_run_where_one_task_made_it_fail(self):
+    def test_a_failed_run_with_one_failure_is_in_the_title(self):
         what = state(run(failed("a"), run_failed=True))
         assert state_text("ja", what) == lines(
             "[info][title]DAG の実行が失敗しました: daily_report[/title]" + f"実行 ID: {RUN}",
@@ -459,18 +459,18 @@ class TestBoard:
         )
         assert "[title]DAG run failed: daily_report[/title]" in state_text("en", what)
 
-    def test_does_not_hide_that_the_run_failed_behind_a_retry(self):
+    def test_a_failed_run_with_one_retry_is_in_the_title(self):
         text = state_text("en", state(run(failed("a", retrying=True), run_failed=True, reason="timed_out")))
         assert "[title]DAG run failed: daily_report[/title]" in text
         assert "・a: E: a (try 1 of 1, will retry)\nThe run has failed (timed_out)\n" in text
 
-    def test_tells_of_a_run_without_failed_tasks(self):
+    def test_a_failed_run_without_failures_has_the_text_of_its_event(self):
         what = state(run(run_failed=True, reason="timed_out", seconds=3700.0))
         event = replace(ENDED, reason="timed_out")
         assert state_text("ja", what) == event_text("ja", event)
         assert state_text("en", what) == event_text("en", event)
 
-    def test_tells_of_several_runs(self):
+    def test_several_runs(self):
         what = state(
             run(failed("a"), failed("b", retrying=True, tries=2), run_id="r1"),
             run(others=[("c", -1), ("d", -1)], run_id="r2", logical_date=None, url=None, run_failed=True),
@@ -502,19 +502,19 @@ class TestBoard:
         )
 
     @pytest.mark.parametrize("more", [(), (run(run_id="r2"),)])
-    def test_tells_that_nothing_is_failed_any_more(self, more):
+    def test_failures_that_are_resolved(self, more):
         what = state(run(), *more)
         assert state_text("ja", what).startswith("[info][title]失敗は解消しました: daily_report[/title]実行 ID: ")
         assert state_text("en", what).startswith("[info][title]Failures resolved: daily_report[/title]Run: ")
         assert state_text("ja", what).count("失敗したタスクは残っていません") == 1 + len(more)
 
-    def test_takes_a_date_that_cannot_be_read_for_none(self):
+    def test_an_unreadable_date_is_not_shown(self):
         for date in ("", "yesterday", "2026-11-22T15:00:00"):
             assert "Logical date" not in state_text("en", state(run(failed("a"), failed("b"), logical_date=date)))
 
 
-class TestBoardWithTextsOfTheAuthor:
-    def test_says_what_the_author_has_written_of_each(self):
+class TestStateTextWithTextsOfTheAuthor:
+    def test_each_text_of_the_author_is_shown(self):
         what = state(
             run(
                 failed("a", text="[To:5]さん\na が遅れます"), failed("b"), failed("c", text="c も"), others=[("d", -1)]
@@ -525,14 +525,14 @@ class TestBoardWithTextsOfTheAuthor:
             "[To:1]", "[To:5]さん", "a が遅れます", "・b: E: b", "c も", "ほか 1 件: d"
         )
 
-    def test_says_how_the_run_ended(self):
+    def test_the_end_of_the_run_is_shown(self):
         part = run(failed("a", text="a failed"), run_failed=True, reason="task_failure", seconds=61.0)
         assert state_text("en", state(part)) == lines(
             "a failed", "The run has failed (task_failure)", "Took: 1 min 1 s"
         )
         assert state_text("en", state(part.model_copy(update={"text": "all over"}))) == lines("a failed", "all over")
 
-    def test_does_not_let_a_frame_that_is_not_closed_go_on(self):
+    def test_an_unclosed_frame_is_broken(self):
         text = formatter("en").state_text(
             state(run(failed("a", text="[info]x"), failed("b", text="[/code][toall]"))), DAG
         )
@@ -542,7 +542,7 @@ class TestBoardWithTextsOfTheAuthor:
 
 
 class TestRecovered:
-    def test_heads_the_alert(self):
+    def test_the_first_line_of_a_resolved_alert(self):
         assert formatter("ja").recovered_line(DATE, 7400) == (
             "復旧しました: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後"
         )
@@ -550,7 +550,7 @@ class TestRecovered:
             "Recovered: 2026-11-23 00:00 (Asia/Tokyo), 1 min 1 s after the first failure"
         )
 
-    def test_answers_the_alert(self):
+    def test_the_reply_to_a_resolved_alert(self):
         assert formatter("ja").recovered_text(DAG, RUN, DATE, 7400, 3, URL) == lines(
             "[info][title]復旧しました: daily_report[/title]"
             "復旧日時: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後",
@@ -566,7 +566,7 @@ class TestRecovered:
             "Details: https://airflow.example/run[/info]",
         )
 
-    def test_does_not_count_one_run(self):
+    def test_one_failed_run_is_not_counted(self):
         assert "Runs that failed" not in formatter("en").recovered_text(DAG, RUN, DATE, 7400, 1, None)
 
 
@@ -580,7 +580,7 @@ moments = st.none() | st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), t
 numbers = st.none() | st.integers(0, 5)
 seconds = st.none() | st.floats(0, 1e7)
 several = st.lists(texts, max_size=3).map(tuple)
-some_story = st.builds(
+events = st.builds(
     AlertEvent,
     kind=st.sampled_from(EventKind),
     dag_id=maybe,
@@ -603,7 +603,7 @@ some_story = st.builds(
     options=several,
     answer_url=maybe,
 )
-entries = st.builds(
+failures = st.builds(
     TaskFailure,
     task_id=texts,
     map_index=st.integers(-1, 3),
@@ -619,9 +619,9 @@ entries = st.builds(
     retrying=st.booleans(),
 )
 keys = st.lists(st.tuples(texts, st.integers(-1, 9)), max_size=4)
-parts = st.builds(
+run_failures = st.builds(
     run,
-    *[entries] * 2,
+    *[failures] * 2,
     others=keys,
     waiting=keys,
     run_id=texts,
@@ -653,15 +653,15 @@ def check_harmless(text: str, *, frames: int, codes: int = 0, rules: int = 0) ->
 
 
 class TestHarmless:
-    @given(formatters, some_story, maybe)
+    @given(formatters, events, maybe)
     @example(formatter("en"), AlertEvent(kind=EventKind.RUN_FAILURE, reason="y", dag_id="("), ")")
-    def test_nothing_in_a_story_acts(self, formatter, event, url):
+    def test_no_value_of_an_event_is_notation(self, formatter, event, url):
         check_harmless(formatter.event_text(event, url), frames=1, codes=1)
 
-    @given(formatters, st.lists(parts, min_size=1, max_size=3), texts, texts)
+    @given(formatters, st.lists(run_failures, min_size=1, max_size=3), texts, texts)
     # What is harmless in itself becomes an emoticon between parentheses.
     @example(formatter("en"), [run(failed("a"), failed("b"), run_failed=True, reason="y")], "", "")
-    def test_nothing_on_a_board_acts(self, formatter, runs, note, dag_id):
+    def test_no_value_of_a_state_is_notation(self, formatter, runs, note, dag_id):
         what = state(*runs, note=note)
         text = formatter.state_text(what, dag_id)
         assert text.startswith("[info]")
@@ -669,11 +669,11 @@ class TestHarmless:
         assert text.count("[hr]") == (len(what.runs) - 1)
 
     @given(formatters, texts, texts, maybe)
-    def test_nothing_in_a_recovery_acts(self, formatter, dag_id, run_id, url):
+    def test_no_value_of_a_recovery_is_notation(self, formatter, dag_id, run_id, url):
         check_harmless(formatter.recovered_text(dag_id, run_id, DATE, 5.0, 2, url), frames=1)
         check_harmless(formatter.recovered_line(DATE, 5.0), frames=0)
 
-    def test_an_emoticon_does_not_arise_between_two_texts(self):
+    def test_two_texts_do_not_form_an_emoticon(self):
         text = formatter("en").state_text(state(run(failed("a"), failed("b"), run_failed=True, reason="y")), DAG)
         assert f"The run has failed ({BREAK}y)" in text
 
@@ -682,7 +682,7 @@ class TestLength:
     HUGE = "E: " + "受注 [toall] [info]\n" * 7000
 
     @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_shows_the_beginning_and_the_end_of_a_long_error(self, lang):
+    def test_a_long_error_is_cut_in_the_middle(self, lang):
         assert len(self.HUGE) > 100_000
         text = formatter(lang).event_text(replace(LOADED, error=self.HUGE), URL)
         check_harmless(text, frames=1, codes=1)
@@ -691,20 +691,20 @@ class TestLength:
         assert text.endswith(f"{URL}[/info]")
 
     @pytest.mark.parametrize("name", ["dag_id", "run_id", "label", "where", "log_url", "reason", "deadline", "subject"])
-    def test_bears_any_name_however_long(self, name):
+    def test_long_names_are_cut(self, name):
         for kind in EventKind:
             text = formatter("ja").event_text(replace(LOADED, kind=kind, **{name: "[x" * 50_000}), "[y" * 50_000)
             check_harmless(text, frames=1, codes=1)
             assert len(text) < 12_000
 
-    def test_bears_thousands_of_owners_names_and_options(self):
+    def test_thousands_of_owners_names_and_options_are_cut(self):
         many = tuple(f"name-{number}" for number in range(20_000))
         for kind in EventKind:
             event = replace(LOADED, kind=kind, owners=many, sla_tasks=many, options=many, body=self.HUGE)
             check_harmless(formatter("ja").event_text(event), frames=1, codes=1)
 
     @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_names_the_first_and_the_last_of_thousands(self, lang):
+    def test_the_first_and_last_of_thousands_of_failures_are_named(self, lang):
         details = [failed(f"t{number}", error=self.HUGE, where="w" * 5000, log_url="u" * 5000) for number in range(5)]
         others = [(f"task_{number}", -1) for number in range(5000)]
         waiting = [(f"retry_{number}", number) for number in range(5000)]
@@ -717,7 +717,7 @@ class TestLength:
         assert "5005" in text
         assert {"ja": "ほか 5000 件: ", "en": "5000 more: "}[lang] in text
 
-    def test_cuts_out_the_middle_of_many_runs(self):
+    def test_many_runs_are_cut_in_the_middle(self):
         many = [(f"task_{number}", -1) for number in range(5000)]
         what = state(*(run(others=many, run_id=f"r{number}") for number in range(40)), mention_line="[To:1]")
         text = formatter("ja").state_text(what, DAG)

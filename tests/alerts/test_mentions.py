@@ -66,7 +66,7 @@ class TestParseMentions:
             ({"a": 1}.keys(), ("a",)),
         ],
     )
-    def test_takes_several_ways_to_say_several(self, value, mentions):
+    def test_several_mentions_can_be_written_in_several_ways(self, value, mentions):
         assert parse_mentions(value) == mentions
 
     @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ class TestParseMentions:
             ("1" * 19, "positive whole number"),
         ],
     )
-    def test_refuses_what_is_nobody(self, value, remedy):
+    def test_an_invalid_mention_is_refused(self, value, remedy):
         with refused("routing.mentions", remedy):
             parse_mentions(value, parameter="routing.mentions")
 
     @given(st.text() | st.lists(st.text() | st.integers(1, 10**18 - 1)))
-    def test_reads_its_own_answer_the_same(self, value):
+    def test_parsed_mentions_are_parsed_the_same(self, value):
         try:
             mentions = parse_mentions(value)
         except ChatworkParameterError:
@@ -100,19 +100,19 @@ class TestParseMentions:
         assert parse_mentions(mentions) == mentions
 
     @pytest.mark.parametrize("text", ["[" * 10_000, "1 \0", "'\\d'", "*a", "a: b", "1 2"])
-    def test_reads_any_text_a_template_may_make(self, text):
+    def test_any_text_is_parsed_or_refused(self, text):
         assert parse_mentions(f"[{text}]") == (text,)
 
 
 class TestOwnerNames:
     @pytest.mark.parametrize("owners", ["yamada, sato", ["yamada, sato"], ("yamada", " sato "), "yamada,,sato,"])
-    def test_parts_what_airflow_has_joined(self, owners):
+    def test_joined_owners_are_split(self, owners):
         assert owner_names(owners) == ("yamada", "sato")
 
-    def test_names_each_once_and_in_order(self):
+    def test_each_owner_is_returned_once_and_in_order(self):
         assert owner_names(["b", "a, b"]) == ("b", "a")
 
-    def test_knows_of_a_dag_without_owners(self):
+    def test_a_dag_may_have_no_owners(self):
         assert owner_names(["", " "]) == ()
 
 
@@ -133,11 +133,11 @@ class TestNeedsMembers:
             (["owner"], [], False),
         ],
     )
-    def test_is_asked_for_names_only(self, mentions, owners, needed):
+    def test_only_names_need_the_members(self, mentions, owners, needed):
         assert needs_members(mentions, owners) is needed
 
 
-class TestResolve:
+class TestResolveMentions:
     @pytest.mark.parametrize(
         "mention",
         [
@@ -146,104 +146,104 @@ class TestResolve:
             *("yamada@example.com", "Yamada@Example.com", "山田太郎@example.com"),
         ],
     )
-    def test_finds_a_member_however_it_is_written(self, mention):
+    def test_a_member_is_found_in_every_spelling(self, mention):
         assert resolve_mentions([mention], members=ROOM) == ResolvedMentions(accounts=((11, "山田 太郎"),))
 
     @pytest.mark.parametrize("mention", ["山田", "yama", "太郎", "yamada2", "さん", "@", "\u200b", "開発", "None さん"])
-    def test_guesses_nobody(self, mention):
+    def test_similar_names_do_not_match(self, mention):
         assert resolve_mentions([mention], members=ROOM) == ResolvedMentions(unknown=(mention,))
 
-    def test_never_finds_a_member_by_a_field_that_is_empty(self):
+    def test_an_empty_field_matches_nobody(self):
         assert resolve_mentions(["@example.com", "@"], members=[member(1, "", "")]).accounts == ()
 
-    def test_finds_a_member_whose_whole_name_is_an_honorific(self):
+    def test_a_name_may_be_an_honorific(self):
         assert resolve_mentions(["さん"], members=[member(1, "さん")]).account_ids == (1,)
 
-    def test_finds_a_member_whose_name_ends_in_an_honorific(self):
+    def test_a_name_may_end_in_an_honorific(self):
         assert resolve_mentions(["佐藤"], members=[member(1, "佐藤さん")]).account_ids == (1,)
 
-    def test_keeps_the_order_and_calls_each_once(self):
+    def test_each_account_is_returned_once_and_in_order(self):
         people = resolve_mentions(["hanako", 11, "佐藤花子", "yamada@example.com", 12], members=ROOM)
         assert people == ResolvedMentions(accounts=((12, "佐藤花子"), (11, "山田 太郎")))
         assert people.account_ids == (12, 11)
 
-    def test_takes_a_name_with_a_comma_from_a_list(self):
+    def test_a_name_in_a_list_may_contain_a_comma(self):
         assert resolve_mentions(["Smith, John"], members=ROOM).account_ids == (13,)
 
-    def test_takes_a_rendered_text(self):
+    def test_a_rendered_text_is_resolved(self):
         assert resolve_mentions("yamada, 12, toall, x", members=ROOM) == ResolvedMentions(
             accounts=((11, "山田 太郎"), (12, "佐藤花子")), everybody=True, unknown=("x",)
         )
 
-    def test_does_not_call_an_account_that_is_not_in_the_room(self):
+    def test_an_account_outside_of_the_room_is_unknown(self):
         assert resolve_mentions([99, 11, "99"], members=ROOM) == ResolvedMentions(
             accounts=((11, "山田 太郎"),), unknown=("99",)
         )
 
-    def test_does_not_choose_between_namesakes(self):
+    def test_a_name_of_two_members_is_unknown(self):
         assert resolve_mentions(["佐藤"], members=[member(1, "佐藤"), member(2, "佐 藤")]) == ResolvedMentions(
             unknown=("佐藤",)
         )
 
-    def test_does_not_choose_between_a_name_and_a_handle(self):
+    def test_a_name_and_a_chatwork_id_of_two_members_are_unknown(self):
         assert resolve_mentions(["sato"], members=[member(1, "Sato"), member(2, "x", "sato")]).unknown == ("sato",)
 
-    def test_takes_a_member_that_is_listed_twice_for_one(self):
+    def test_a_member_that_is_listed_twice_is_one_member(self):
         assert resolve_mentions(["yamada"], members=[YAMADA, YAMADA]).account_ids == (11,)
 
-    def test_takes_a_whole_address_before_its_first_part(self):
+    def test_a_whole_address_matches_first(self):
         members = [member(1, "x", "ken"), member(2, "ken@example.com"), member(3, "y", "mai"), member(4, "mai@a.jp")]
         assert resolve_mentions(["ken@example.com", "mai@a.jp"], members=members).account_ids == (2, 4)
 
-    def test_takes_the_handle_of_an_address_before_a_name(self):
+    def test_the_chatwork_id_of_an_address_matches_before_a_name(self):
         members = [member(1, "ken"), member(2, "x", "ken")]
         assert resolve_mentions(["ken@example.com"], members=members).account_ids == (2,)
 
-    def test_does_not_choose_between_namesakes_of_an_address(self):
+    def test_an_address_of_two_members_is_unknown(self):
         assert resolve_mentions(["ken@a.jp"], members=[member(1, "ken"), member(2, "Ken")]).unknown == ("ken@a.jp",)
 
-    def test_does_not_fall_back_to_a_weaker_match_where_a_better_one_is_ambiguous(self):
+    def test_an_ambiguous_match_is_not_replaced_by_a_weaker_one(self):
         members = [member(1, "ken@a.jp"), member(2, "Ken@a.jp"), member(3, "x", "ken")]
         assert resolve_mentions(["ken@a.jp"], members=members).unknown == ("ken@a.jp",)
 
-    def test_puts_each_owner_where_the_owner_is_mentioned(self):
+    def test_owner_is_replaced_by_the_owners(self):
         people = resolve_mentions([13, "owner", 11], owners=["yamada, hanako", "nobody"], members=ROOM)
         assert people.account_ids == (13, 11, 12)
         assert people.unknown == ("nobody",)
 
     @pytest.mark.parametrize("owner", ["airflow", "Airflow", " airflow "])
-    def test_calls_nobody_for_the_default_owner(self, owner):
+    def test_the_default_owner_is_nobody(self, owner):
         assert resolve_mentions(["owner"], owners=[owner], members=[member(1, "airflow")]) == ResolvedMentions()
 
-    def test_calls_an_account_named_airflow_if_it_is_mentioned(self):
+    def test_an_account_named_airflow_can_be_mentioned(self):
         assert resolve_mentions(["airflow"], members=[member(1, "airflow")]).account_ids == (1,)
 
     @pytest.mark.parametrize("owner", ["toall", "[toall]", "owner", "-5", "0", "9" * 19])
-    def test_lets_no_owner_call_everybody_or_be_an_error(self, owner):
+    def test_an_owner_is_neither_everybody_nor_an_error(self, owner):
         assert resolve_mentions(["owner"], owners=[owner], members=ROOM) == ResolvedMentions(unknown=(owner,))
 
-    def test_leaves_owners_alone_that_are_not_mentioned(self):
+    def test_owners_are_only_mentioned_with_owner(self):
         assert resolve_mentions([12], owners=["yamada"], members=ROOM).account_ids == (12,)
 
-    def test_takes_ids_as_given_where_the_members_are_not_known(self):
+    def test_ids_are_accepted_without_the_members(self):
         assert resolve_mentions(["99", "toall", "yamada", "owner"], owners=["11", "sato"]) == ResolvedMentions(
             accounts=((99, None), (11, None)), everybody=True, unknown=("yamada", "sato")
         )
 
-    def test_knows_nobody_in_an_empty_room(self):
+    def test_in_an_empty_room_everybody_is_unknown(self):
         assert resolve_mentions([11], members=[]) == ResolvedMentions(unknown=("11",))
 
-    def test_can_do_with_what_chatwork_left_out(self):
+    def test_members_may_lack_fields(self):
         assert resolve_mentions([5, "x"], members=[{"account_id": 5}]) == ResolvedMentions(
             accounts=((5, ""),), unknown=("x",)
         )
 
-    def test_refuses_what_is_nobody(self):
+    def test_an_invalid_mention_is_refused(self):
         with refused():
             resolve_mentions([True], members=ROOM)
 
 
-class TestAsNotation:
+class TestToNotation:
     @pytest.mark.parametrize(
         ("people", "text"),
         [
@@ -256,10 +256,10 @@ class TestAsNotation:
             (ResolvedMentions(accounts=((1, "山田"),), everybody=True), "[toall]\n[To:1] 山田"),
         ],
     )
-    def test_calls_everyone_who_is_meant(self, people, text):
+    def test_all_accounts_are_mentioned(self, people, text):
         assert to_notation(people) == text
 
-    def test_lets_nothing_in_a_name_act(self):
+    def test_notation_in_a_name_is_broken(self):
         name = "[toall]\n[To:9] (*)"
         text = to_notation(ResolvedMentions(accounts=((1, name),)))
         assert "[toall]" not in text

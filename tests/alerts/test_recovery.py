@@ -30,8 +30,8 @@ def hour_later(scenario: AlertScenario, **more: Any) -> AlertEvent:
     return run_success(**{"run_id": NEXT, "run_started": started, **more})
 
 
-class TestTell:
-    def test_marks_the_alert_and_answers_it(self, scenario):
+class TestReportRecovery:
+    def test_the_message_is_edited_and_gets_a_reply(self, scenario):
         message_id = scenario.send(failure())
         scenario.sandbox.clear_faults()
         scenario.send(hour_later(scenario))
@@ -46,18 +46,18 @@ class TestTell:
         assert f"{EN('run')}: {NEXT}" in answer
         assert EN("recovered_runs", count=1) not in answer
 
-    def test_says_so_once(self, scenario):
+    def test_a_recovery_is_reported_once(self, scenario):
         scenario.send(failure())
         scenario.send(hour_later(scenario))
         scenario.send(hour_later(scenario))
         assert scenario.calls == ["post_message", *SUCCESS]
         assert scenario.airflow.variables == {}
 
-    def test_says_nothing_where_nothing_had_failed(self, scenario):
+    def test_nothing_is_sent_without_an_open_alert(self, scenario):
         scenario.send(hour_later(scenario))
         assert scenario.calls == []
 
-    def test_says_so_once_for_several_runs(self, scenario):
+    def test_several_failed_runs_get_one_reply(self, scenario):
         for day in range(3):
             scenario.send(failure(run_id=f"scheduled__2026-11-0{day}"))
         scenario.send(hour_later(scenario))
@@ -68,7 +68,7 @@ class TestTell:
         # The latest is answered.
         assert f"to={company.DATA_ROOM}-{[*scenario.messages()][2]}]" in answer
 
-    def test_marks_the_latest_where_there_are_many(self, scenario):
+    def test_the_latest_five_messages_are_edited(self, scenario):
         for day in range(8):
             scenario.send(failure(run_id=f"scheduled__2026-11-0{day}"))
             scenario.clock.sleep(1)
@@ -78,24 +78,24 @@ class TestTell:
         assert marked == [False] * 3 + [True] * 5 + [False]
 
     @pytest.mark.parametrize("fold", ["run", "dag", "none"])
-    def test_says_so_however_failures_were_folded(self, scenario, fold):
+    def test_every_fold_is_resolved(self, scenario, fold):
         scenario.send(failure(), fold=fold)
         scenario.send(hour_later(scenario), fold=fold)
         assert scenario.calls == ["post_message", *SUCCESS]
         assert "ValueError: no rows" in next(iter(scenario.messages().values()))
 
     @pytest.mark.parametrize("fold", ["run", "dag", "none"])
-    def test_says_so_of_a_failed_run(self, scenario, fold):
+    def test_a_failed_run_is_resolved(self, scenario, fold):
         scenario.send(run_failure(reason="timed_out"), fold=fold)
         scenario.send(hour_later(scenario), fold=fold)
         assert scenario.calls == ["post_message", *SUCCESS]
 
-    def test_keeps_the_author_s_text(self, scenario):
+    def test_the_authors_text_stays(self, scenario):
         scenario.send(failure(), text="手順書を見てください")
         scenario.send(hour_later(scenario))
         assert next(iter(scenario.messages().values())).endswith("\n手順書を見てください")
 
-    def test_takes_no_run_for_a_recovery_that_began_before_the_failure(self, scenario):
+    def test_a_run_that_started_before_the_failure_does_not_resolve_it(self, scenario):
         started = datetime.fromtimestamp(scenario.clock() - 1, UTC)
         scenario.send(failure())
         scenario.send(run_success(run_id=NEXT, run_started=started))
@@ -104,12 +104,12 @@ class TestTell:
         scenario.send(hour_later(scenario))
         assert scenario.calls == ["post_message", *SUCCESS]
 
-    def test_takes_a_run_for_a_recovery_of_which_nobody_knows_when_it_began(self, scenario):
+    def test_a_run_with_an_unknown_start_resolves_it(self, scenario):
         scenario.send(failure())
         scenario.send(run_success(run_id=NEXT))
         assert scenario.calls == ["post_message", *SUCCESS]
 
-    def test_takes_the_run_itself_for_a_recovery_once_it_was_cleared(self, scenario):
+    def test_the_failed_run_itself_resolves_it_after_a_clear(self, scenario):
         scenario.send(failure())
         # It began before its own failure.
         early = datetime.fromtimestamp(scenario.clock() - 100, UTC)
@@ -117,24 +117,24 @@ class TestTell:
         scenario.send(run_success(run_started=early))
         assert scenario.calls == ["post_message", *SUCCESS]
 
-    def test_takes_no_run_for_a_recovery_in_which_a_task_stays_failed(self, scenario):
+    def test_a_run_with_a_failed_task_does_not_resolve_it(self, scenario):
         scenario.send(failure())
         # Its last task did not mind.
         scenario.send(run_success())
         assert scenario.calls == ["post_message"]
 
-    def test_believes_a_run_whose_tasks_cannot_be_asked_about(self, scenario):
+    def test_a_run_with_unknown_states_resolves_it(self, scenario):
         scenario.send(failure())
         scenario.send(run_success(), store=scenario.airflow.store(knows_states=False, in_task=False))
         assert scenario.calls == ["post_message", *SUCCESS]
 
-    def test_marks_what_only_spoke_of_retries_and_answers_nothing(self, scenario):
+    def test_a_message_about_retries_gets_no_reply(self, scenario):
         scenario.send(failure(kind=EventKind.RETRY, tries=2))
         scenario.send(hour_later(scenario))
         assert scenario.calls == ["post_message", "edit_message"]
         assert scenario.text.startswith(EN("recovered", at=""))
 
-    def test_says_of_no_task_that_it_will_be_tried_again_in_a_run_that_has_succeeded(self, scenario):
+    def test_the_retries_of_a_successful_run_are_removed(self, scenario):
         scenario.send(failure(kind=EventKind.RETRY, tries=2))
         # Its own success comes later than that of its run, and from another process.
         scenario.airflow.states[RUN] = {("load", -1): "success"}
@@ -146,7 +146,7 @@ class TestTell:
         scenario.send(failure(kind=EventKind.SUCCESS, try_number=2, tries=2))
         assert scenario.text == first
 
-    def test_leaves_what_failed_for_good_beside_a_retry(self, scenario):
+    def test_the_final_failures_beside_a_retry_stay(self, scenario):
         scenario.send(failure("clean"))
         scenario.send(failure(kind=EventKind.RETRY, tries=2))
         scenario.airflow.states[RUN] = {("load", -1): "success", ("clean", -1): "success"}
@@ -155,14 +155,14 @@ class TestTell:
         assert EN("failure", name="clean") in marked
         assert "load" not in marked
 
-    def test_rings_for_nobody_by_marking(self, scenario):
+    def test_an_edit_mentions_nobody_again(self, scenario):
         scenario.send(failure(), mentions=company.YAMADA)
         scenario.send(hour_later(scenario), mentions=company.YAMADA)
         answer = scenario.posted[-1]
         assert "[To:" not in answer
 
     @pytest.mark.parametrize("act", ["delete", "leave"])
-    def test_goes_on_where_the_message_is_gone(self, scenario, act):
+    def test_a_deleted_message_is_no_error(self, scenario, act):
         message_id = scenario.send(failure())
         if act == "delete":
             scenario.sandbox.delete_message(company.DATA_ROOM, message_id)
@@ -172,7 +172,7 @@ class TestTell:
         assert scenario.calls == ["post_message", *SUCCESS]
         assert scenario.airflow.variables == {}
 
-    def test_marks_the_others_where_one_is_gone(self, scenario):
+    def test_other_messages_are_edited_if_one_is_deleted(self, scenario):
         gone = scenario.send(failure())
         scenario.send(failure(run_id="scheduled__2026-11-02"))
         scenario.sandbox.delete_message(company.DATA_ROOM, gone)
@@ -184,7 +184,7 @@ class TestTell:
         ]
 
     @pytest.mark.parametrize("operation", ["edit_message", "get_me", "post_message"])
-    def test_leaves_the_alert_open_where_chatwork_is_down(self, scenario, operation):
+    def test_the_alert_stays_open_if_chatwork_is_down(self, scenario, operation):
         scenario.send(failure())
         scenario.sandbox.add_fault(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(ChatworkError):
@@ -194,7 +194,7 @@ class TestTell:
         assert RECOVERED in [*scenario.messages().values()][-1]
         assert scenario.airflow.variables == {}
 
-    def test_leaves_the_alert_open_where_the_token_is_refused(self, scenario):
+    def test_the_alert_stays_open_if_the_token_is_refused(self, scenario):
         scenario.send(failure())
         scenario.sandbox.add_fault(Fault("status", status=401, times=None))
         with pytest.raises(ChatworkAuthError):
@@ -203,7 +203,7 @@ class TestTell:
         scenario.send(hour_later(scenario))
         assert RECOVERED in [*scenario.messages().values()][-1]
 
-    def test_leaves_the_alert_to_the_first_of_two_runs_that_succeed_at_once(self, scenario):
+    def test_only_the_first_of_two_successful_runs_reports_the_recovery(self, scenario):
         scenario.send(failure())
         event, other = hour_later(scenario), run_success(run_id="another")
         answer = scenario.sandbox.answer
@@ -221,25 +221,25 @@ class TestTell:
             del scenario.sandbox.answer
         assert scenario.calls == ["post_message", *SUCCESS]
 
-    def test_speaks_through_the_connection_and_in_the_language_of_the_alert(self, scenario, monkeypatch):
+    def test_the_connection_and_the_language_are_those_of_the_alert(self, scenario, monkeypatch):
         scenario.sandbox.add_token("another", company.YAMADA)
         connect(monkeypatch, scenario.sandbox, conn_id="another", token="another")
         table = RoutingTable(routes=(Route(chatwork_conn_id="another", lang="ja"),))
         scenario.send(failure(), table=table)
-        # The table is another one by now.
+        # The routing table is no longer used.
         scenario.send(hour_later(scenario))
         assert {request.account_id for request in scenario.sandbox.requests} == {company.YAMADA}
         *_, answer = scenario.messages().values()
         assert answer.startswith(f"[rp aid={company.YAMADA} ")
         assert alert_catalog("ja").text("recovered_title", dag=DAG) in answer
 
-    def test_answers_in_the_room_of_the_alert(self, scenario):
+    def test_the_reply_is_in_the_room_of_the_alert(self, scenario):
         scenario.send(failure(), room_id=company.SALES_ROOM)
         scenario.send(hour_later(scenario))
         assert len(scenario.messages(company.SALES_ROOM)) == 2
         assert scenario.messages() == {}
 
-    def test_answers_in_every_room_with_an_alert(self, scenario):
+    def test_every_room_with_an_alert_gets_a_reply(self, scenario):
         scenario.send(failure())
         scenario.send(failure(), room_id=company.SALES_ROOM)
         scenario.send(hour_later(scenario))
@@ -248,19 +248,19 @@ class TestTell:
             assert alert.startswith(EN("recovered", at="").rstrip())
             assert RECOVERED in answer
 
-    def test_says_how_long_it_took(self, scenario):
+    def test_the_reply_contains_the_duration(self, scenario):
         scenario.send(failure())
         scenario.clock.sleep(timedelta(days=2).total_seconds())
         scenario.send(hour_later(scenario))
         assert EN("days", d=2, h=1) in scenario.posted[-1]
 
-    def test_says_what_it_did(self, scenario, caplog):
+    def test_the_recovery_is_logged(self, scenario, caplog):
         caplog.set_level(logging.INFO)
         scenario.send(failure())
         scenario.send(hour_later(scenario))
         assert "DAG report has recovered: edited 1 alert messages" in caplog.text
 
-    def test_warns_where_airflow_cannot_be_asked(self, scenario, caplog):
+    def test_a_store_error_is_logged(self, scenario, caplog):
         scenario.send(failure())
         scenario.send(hour_later(scenario), store=scenario.airflow.store(NEXT, failing=frozenset({"load"})))
         assert scenario.calls == ["post_message"]
@@ -268,61 +268,61 @@ class TestTell:
 
 
 class TestRememberOpen:
-    def test_keeps_the_open_messages_oldest_first(self):
+    def test_open_messages_are_kept_oldest_first(self):
         store = InMemoryAirflow().store()
         for at, name in enumerate(("b", "a", "c")):
             store.save(name, AlertMessageState(message_id=name).to_json())
             recovery.remember_open(store, DAG, name, float(at))
         assert [name for name, _ in recovery.open_alerts(store, DAG)] == ["b", "a", "c"]
-        assert [board.message_id for _, board in recovery.open_alerts(store, DAG)] == ["b", "a", "c"]
+        assert [state.message_id for _, state in recovery.open_alerts(store, DAG)] == ["b", "a", "c"]
 
-    def test_keeps_each_once(self):
+    def test_each_message_is_kept_once(self):
         airflow = InMemoryAirflow()
         for now in (1.0, 2.0):
             recovery.remember_open(airflow.store(), DAG, "a", now)
         assert len(airflow.variables) == 1
         assert '"a": 1.0' in next(iter(airflow.variables.values()))
 
-    def test_keeps_twenty_at_the_most_and_takes_the_boards_of_the_others_away(self):
+    def test_twenty_messages_are_kept_and_older_states_are_deleted(self):
         store = InMemoryAirflow().store()
         for at in range(25):
-            store.save(f"board {at}", AlertMessageState(message_id=str(at)).to_json())
-            recovery.remember_open(store, DAG, f"board {at}", float(at))
-        assert [name for name, _ in recovery.open_alerts(store, DAG)] == [f"board {at}" for at in range(5, 25)]
-        assert store.load("board 4") is None
+            store.save(f"message {at}", AlertMessageState(message_id=str(at)).to_json())
+            recovery.remember_open(store, DAG, f"message {at}", float(at))
+        assert [name for name, _ in recovery.open_alerts(store, DAG)] == [f"message {at}" for at in range(5, 25)]
+        assert store.load("message 4") is None
 
-    def test_keeps_the_dags_apart(self):
+    def test_each_dag_has_its_own_list(self):
         store = InMemoryAirflow().store()
         store.save("a", AlertMessageState(message_id="a").to_json())
         recovery.remember_open(store, DAG, "a", 1.0)
         assert recovery.open_alerts(store, "another") == []
 
-    def test_writes_again_what_another_run_swallowed(self):
+    def test_an_overwritten_list_is_saved_again(self):
         airflow = InMemoryAirflow()
         store = airflow.store()
         save = store.save
-        swallowed = []
+        overwritten = []
 
         def save_and_be_overwritten(name: str, value: dict[str, Any] | None) -> None:
             save(name, value)
-            if not swallowed:
-                swallowed.append(value)
+            if not overwritten:
+                overwritten.append(value)
                 save(name, {"messages": {"another": 0.5}})
 
         store.save = save_and_be_overwritten  # type: ignore[method-assign]
         recovery.remember_open(store, DAG, "a", 1.0)
         assert {*(store.load(next(iter(airflow.variables))) or {})["messages"]} == {"a", "another"}
 
-    def test_gives_up_where_airflow_forgets(self):
+    def test_it_gives_up_after_three_tries(self):
         recovery.remember_open(InMemoryAirflow().store(loses_saved=True), DAG, "a", 1.0)
 
-    def test_says_where_airflow_does_not_keep_it(self):
+    def test_a_failed_save_is_a_store_error(self):
         with pytest.raises(AlertStoreError):
             recovery.remember_open(InMemoryAirflow().store(failing=frozenset({"save"})), DAG, "a", 1.0)
 
 
 class TestOpenAlerts:
-    def test_passes_over_boards_that_are_gone(self):
+    def test_deleted_states_are_ignored(self):
         store = InMemoryAirflow().store()
         recovery.remember_open(store, DAG, "gone", 1.0)
         assert recovery.open_alerts(store, DAG) == []
@@ -338,5 +338,5 @@ class TestStateName:
             ((DAG, "", 1), (DAG, RUN, 1)),
         ],
     )
-    def test_differs_by_dag_run_and_room(self, one, other):
+    def test_the_name_differs_by_dag_run_and_room(self, one, other):
         assert recovery.state_name(*one) != recovery.state_name(*other)

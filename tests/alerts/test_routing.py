@@ -66,20 +66,20 @@ class TestRoute:
             ({"name": 3}, "name", "give a text"),
         ],
     )
-    def test_refuses_what_cannot_be_meant(self, fields, parameter, remedy):
+    def test_an_invalid_field_is_refused(self, fields, parameter, remedy):
         with refused(parameter, remedy):
             Route(**fields)
 
-    def test_names_itself_in_its_errors(self):
+    def test_an_error_names_the_rule(self):
         with refused("Route (night batch).severity", "info, warning"):
             Route(name="night batch", severity="fatal")
 
-    def test_keeps_its_values_in_one_form(self):
+    def test_values_are_normalized(self):
         route = Route(owner=["a", " b "], tag=" c ", room_id="12", mentions="owner, 5", name=" x ")
         assert route == Route(owner=("a", "b"), tag="c", room_id=12, mentions=("owner", 5), name="x")
         assert (route.room_id, route.mentions) == (12, ("owner", 5))
 
-    def test_tells_nobody_from_nothing_said(self):
+    def test_empty_mentions_differ_from_none(self):
         assert Route(mentions=[]).mentions == ()
         assert Route().mentions is None
 
@@ -102,7 +102,7 @@ class TestMatches:
             {"owner": "sato", "tag": "prod", "dag_id": "etl_*", "severity": "warning"},
         ],
     )
-    def test_is_true_where_all_conditions_are_met(self, fields):
+    def test_an_alert_that_meets_all_conditions_matches(self, fields):
         assert Route(**fields).matches(**ALERT)
 
     @pytest.mark.parametrize(
@@ -121,23 +121,23 @@ class TestMatches:
             {"owner": "sato", "tag": "prod", "dag_id": "etl_*", "severity": "critical"},
         ],
     )
-    def test_is_false_where_one_is_not(self, fields):
+    def test_an_alert_that_misses_one_condition_does_not_match(self, fields):
         assert not Route(**fields).matches(**ALERT)
 
     @pytest.mark.parametrize("field", ["owner", "tag"])
-    def test_needs_an_owner_or_tag_for_any_pattern_of_it(self, field):
+    def test_a_pattern_needs_an_owner_or_a_tag(self, field):
         assert not Route(**{field: "*"}).matches(**ALERT | {"owners": [], "tags": []})
 
-    def test_parts_the_owners_that_airflow_has_joined(self):
+    def test_joined_owners_are_split(self):
         assert Route(owner="sato").matches(**ALERT | {"owners": "yamada, sato"})
 
-    def test_takes_one_tag_as_a_text(self):
+    def test_one_tag_may_be_a_text(self):
         assert Route(tag="prod").matches(**ALERT | {"tags": "prod"})
         assert not Route(tag="p").matches(**ALERT | {"tags": "prod"})
 
 
 class TestRoutingTable:
-    def test_takes_a_list(self):
+    def test_routes_may_be_a_list(self):
         assert RoutingTable(routes=[Route(tag="a")]).routes == (Route(tag="a"),)
 
     @pytest.mark.parametrize(
@@ -149,15 +149,15 @@ class TestRoutingTable:
             ({"quiet_hours": {"start": "22:00", "end": "07:00"}}, "quiet_hours"),
         ],
     )
-    def test_refuses_what_is_not_made_yet(self, fields, parameter):
+    def test_routes_have_to_be_objects(self, fields, parameter):
         with refused(parameter, r"from_json|Route\(\.\.\.\)"):
             RoutingTable(**fields)
 
-    def test_refuses_two_rules_of_one_name(self):
+    def test_two_rules_with_one_name_are_refused(self):
         with refused("routes[1] (a).name", r"routes\[0\]"):
             RoutingTable(routes=(Route(name="a", tag="x"), Route(name="a", tag="y")))
 
-    def test_can_be_copied_and_pickled(self):
+    def test_a_table_can_be_copied_and_pickled(self):
         assert copy.deepcopy(TABLE) == TABLE
         assert pickle.loads(pickle.dumps(TABLE)) == TABLE
         assert hash(copy.copy(TABLE)) == hash(TABLE)
@@ -168,46 +168,46 @@ class TestSeverities:
         assert SEVERITIES == ("info", "warning", "error", "critical")
 
 
-class TestTheRouteOfAnAlert:
-    def test_is_the_first_that_matches(self):
+class TestFindingARoute:
+    def test_the_first_matching_route_applies(self):
         table = RoutingTable(routes=(Route(tag="dev"), Route(tag="prod", room_id=1), Route(owner="sato", room_id=2)))
         assert table.route(**ALERT).room_id == 1
 
-    def test_leaves_everything_open_where_none_matches(self):
+    def test_without_a_match_the_route_sets_nothing(self):
         assert RoutingTable(routes=(Route(tag="dev", room_id=1),)).route(**ALERT) == Route()
         assert RoutingTable().route(**ALERT) == Route()
 
-    def test_may_be_to_say_nothing(self):
+    def test_a_route_may_send_nothing(self):
         assert TABLE.route(**ALERT | {"tags": ["experiment"]}).send is False
 
-    def test_reads_owners_and_tags_only_once(self):
+    def test_owners_and_tags_may_be_iterators(self):
         table = RoutingTable(routes=(Route(owner="x"), Route(tag="x"), Route(owner="sato", tag="sales", room_id=1)))
         alert = ALERT | {"owners": iter(ALERT["owners"]), "tags": iter(ALERT["tags"])}
         assert table.route(**alert).room_id == 1
 
-    def test_takes_one_tag_as_a_text(self):
+    def test_one_tag_may_be_a_text(self):
         assert RoutingTable(routes=(Route(tag="prod", room_id=1),)).route(**ALERT | {"tags": "prod"}).room_id == 1
 
-    def test_is_refused_for_a_severity_there_is_not(self):
+    def test_an_unknown_severity_is_refused(self):
         with refused("severity", "info, warning"):
             RoutingTable().route(**ALERT | {"severity": "fatal"})
 
 
 class TestFromJson:
-    def test_reads_the_object_and_its_text(self):
+    def test_an_object_and_its_text_are_read(self):
         assert read(PLAIN) == TABLE
         assert read(json.dumps(PLAIN)) == TABLE
 
-    def test_takes_a_list_for_the_routes(self):
+    def test_a_list_is_read_as_the_routes(self):
         expected = RoutingTable(routes=TABLE.routes)
         assert read(PLAIN["routes"]) == expected
         assert read(json.dumps(PLAIN["routes"])) == expected
 
     @pytest.mark.parametrize("value", [{}, [], "{}", "[]", {"routes": None, "quiet_hours": None}])
-    def test_reads_an_empty_table(self, value):
+    def test_an_empty_table_is_read(self, value):
         assert read(value) == RoutingTable()
 
-    def test_takes_null_for_not_given(self):
+    def test_null_is_read_as_not_given(self):
         value = {"routes": [{"tag": "a", "send": None, "mentions": None}], "quiet_hours": {"days_off": ["sun"]}}
         value["quiet_hours"]["below"] = None
         expected = RoutingTable(routes=(Route(tag="a"),), quiet_hours=QuietHours(days_off=("sun",)))
@@ -241,11 +241,11 @@ class TestFromJson:
         ],
         ids=lambda value: str(value)[:40],
     )
-    def test_names_what_is_wrong_and_where(self, value, parameter, remedy):
+    def test_an_error_names_the_rule_and_the_field(self, value, parameter, remedy):
         with refused(parameter, remedy):
             read(value)
 
-    def test_shows_the_value_that_is_wrong(self):
+    def test_an_error_shows_the_value(self):
         with pytest.raises(ChatworkParameterError) as caught:
             read([{"name": "n", "severity": "fatal"}])
         assert str(caught.value).startswith("routing.routes[0] (n).severity='fatal': give one of")
@@ -254,7 +254,7 @@ class TestFromJson:
 
 
 class TestToJson:
-    def test_says_what_was_given(self):
+    def test_the_json_contains_the_set_fields(self):
         assert TABLE.to_json() == PLAIN
 
     @pytest.mark.parametrize(
@@ -266,11 +266,11 @@ class TestToJson:
             RoutingTable(routes=(Route(tag=("a",), mentions="山田, 5"), Route(tag="b", send=True))),
         ],
     )
-    def test_is_read_back_the_same_also_by_way_of_text(self, table):
+    def test_the_json_is_read_back(self, table):
         assert read(table.to_json()) == table
         assert read(json.dumps(table.to_json())) == table
 
 
 class TestTheModule:
-    def test_offers_the_severities(self):
+    def test_the_module_exports_the_severities(self):
         assert routing.SEVERITIES == ("info", "warning", "error", "critical")

@@ -11,8 +11,8 @@ __all__ = ["sandbox", "shared_sandbox"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_told() -> Iterator[None]:
-    """What one test has told must not be told already in the next, where an earlier one has made a database."""
+def delete_states() -> Iterator[None]:
+    """Delete the states of alerts in the database, if an earlier test has created one."""
     yield
     from airflow.models import Variable
     from airflow.utils.session import create_session
@@ -20,5 +20,5 @@ def nothing_told() -> Iterator[None]:
     from sqlalchemy.exc import OperationalError
 
     with suppress(OperationalError), create_session() as session:
-        told = delete(Variable).where(Variable.key.like("chatwork_alert%"))
-        session.execute(told.execution_options(synchronize_session=False))
+        query = delete(Variable).where(Variable.key.like("chatwork_alert%"))
+        session.execute(query.execution_options(synchronize_session=False))

@@ -65,7 +65,7 @@ def logged(caplog, capfd):
 
 
 class TestCall:
-    def test_posts_what_failed_where_and_why(self, sandbox, monkeypatch):
+    def test_a_failure_is_posted_with_its_details(self, sandbox, monkeypatch):
         section = "API" if VERSION >= (3, 0) else "WEBSERVER"
         monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", "https://airflow.example/")
         connect(monkeypatch, sandbox, lang="en")
@@ -83,12 +83,12 @@ class TestCall:
             f"Details: https://airflow.example/dags/report/{page}{RUN}[/info]"
         )
 
-    def test_speaks_japanese_unless_told_otherwise(self, sandbox):
+    def test_the_default_language_is_japanese(self, sandbox):
         ChatworkNotifier(room_id=ROOM)(failure_context())
         assert "タスクが失敗しました: load" in posted(sandbox)[0]
 
     @pytest.mark.parametrize("more", [{}, {"fold": "none"}], ids=["fold", "none"])
-    def test_says_so_with_nothing_but_the_connection(self, sandbox, monkeypatch, more):
+    def test_the_connection_alone_is_enough(self, sandbox, monkeypatch, more):
         connect(monkeypatch, sandbox, default_room_id=company.SALES_ROOM)
         ChatworkNotifier(**more)(failure_context())
         assert "load" in sandbox.messages(company.SALES_ROOM)[-1]["body"]
@@ -104,26 +104,26 @@ class TestCall:
         ],
         ids=["nothing", "a DAG that timed out", "no task", "no error", "a deadline"],
     )
-    def test_makes_do_with_less(self, context, sandbox):
+    def test_incomplete_contexts_are_posted(self, context, sandbox):
         notifier = ChatworkNotifier(room_id=ROOM)
         notifier(context)
         assert len(posted(sandbox)) == 1
 
-    def test_posts_its_own_text_rendered(self, sandbox):
+    def test_the_text_is_rendered(self, sandbox):
         ChatworkNotifier(text="{{ ti.task_id }} は {{ run_id }} で失敗", room_id="{{ 400000101 }}")(failure_context())
         assert posted(sandbox) == [f"load は {RUN} で失敗"]
 
-    def test_posts_a_text_from_a_file_of_the_dag(self, sandbox, tmp_path):
+    def test_the_text_is_read_from_a_file_of_the_dag(self, sandbox, tmp_path):
         tmp_path.joinpath("alert.j2").write_text("{{ ti.task_id }} fiel aus\n", "utf-8")
         dag = new_dag("report", template_searchpath=[str(tmp_path)])
         ChatworkNotifier(text_file="alert.j2", room_id=ROOM)(failure_context(dag=dag))
         assert posted(sandbox) == ["load fiel aus"]
 
-    def test_takes_no_text_for_a_file(self, sandbox):
+    def test_a_text_is_not_a_file_name(self, sandbox):
         ChatworkNotifier(text="see report.md", room_id=ROOM)(failure_context())
         assert posted(sandbox) == ["see report.md"]
 
-    def test_sends_the_right_text_each_time_although_tasks_share_it(self, sandbox):
+    def test_tasks_can_share_a_notifier(self, sandbox):
         notifier = ChatworkNotifier(text="{{ ti.task_id }} {{ exception }}", room_id="{{ params.room }}", fold="none")
         for name in ("extract", "transform", "load"):
             notifier(failure_context(ti=FakeTaskInstance(task_id=name), exception=name.upper(), params={"room": ROOM}))
@@ -131,25 +131,25 @@ class TestCall:
         assert notifier.text == "{{ ti.task_id }} {{ exception }}"
         assert notifier.room_id == "{{ params.room }}"
 
-    def test_leaves_the_context_as_it_was(self, sandbox):
+    def test_the_context_is_not_changed(self, sandbox):
         context = failure_context(text="mine", room_id="mine")
         ChatworkNotifier(text="{{ text }}", room_id=ROOM)(context)
         assert posted(sandbox) == ["mine"]
         assert context["room_id"] == "mine"
 
     @pytest.mark.parametrize(("text", "sent"), [("{{ 1 + 1 }}", "2"), ("{{ '12.50' }}", "12.50"), ("{{ [1] }}", "[1]")])
-    def test_always_sends_a_text(self, text, sent, sandbox):
+    def test_a_native_object_is_sent_as_text(self, text, sent, sandbox):
         ChatworkNotifier(text=text, room_id=ROOM)(
             failure_context(dag=new_dag("native", render_template_as_native_obj=True))
         )
         assert posted(sandbox) == [sent]
 
-    def test_posts_to_the_room_of_the_connection_where_nothing_is_left_of_its_own(self, sandbox, monkeypatch):
+    def test_a_room_that_renders_empty_is_that_of_the_connection(self, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, default_room_id=company.SALES_ROOM)
         ChatworkNotifier(text="hi", room_id="{{ params.nowhere or '' }}")(failure_context(params={"nowhere": None}))
         assert sandbox.messages(company.SALES_ROOM)[-1]["body"] == "hi"
 
-    def test_shortens_a_text_that_chatwork_would_not_take(self, sandbox):
+    def test_a_text_that_is_too_long_is_shortened(self, sandbox):
         ChatworkNotifier(text="{{ 'あ' * 100000 }}", room_id=ROOM)(failure_context())
         [body] = posted(sandbox)
         assert len(body) <= MAX_BODY
@@ -164,13 +164,13 @@ class TestCall:
         ],
         ids=["exception", "task", "reason", "dag"],
     )
-    def test_pings_nobody_with_what_others_have_written(self, context, sandbox):
+    def test_notation_in_values_mentions_nobody(self, context, sandbox):
         ChatworkNotifier(room_id=ROOM)(context)
         [body] = posted(sandbox)
         assert "toall" in body, "nothing was tested"
         assert tags(body) == []
 
-    def test_does_not_give_away_the_secrets_that_airflow_knows(self, sandbox, monkeypatch):
+    def test_secrets_are_masked(self, sandbox, monkeypatch):
         # The connection was not read in this process before, so that its secrets are not known yet.
         connect(monkeypatch, sandbox, webhook_token="w3bhook-of-the-alarms")
         leak = ValueError(f"401 for X-ChatWorkToken: {sandbox.token}, w3bhook-of-the-alarms")
@@ -180,7 +180,7 @@ class TestCall:
         assert "401 for X-ChatWorkToken: ***, ***" in bodies[0]
         assert bodies[1] == "***!"
 
-    def test_calls_whom_it_is_told_to_and_says_who_is_not_there(self, sandbox):
+    def test_people_are_mentioned_and_unknown_names_shown(self, sandbox):
         ChatworkNotifier(room_id=ROOM, lang="en", mentions=["{{ params.who }}", "owner"])(
             failure_context(params={"who": company.YAMADA}, task=SimpleNamespace(owner="nobody-here"))
         )
@@ -188,7 +188,7 @@ class TestCall:
         assert body.startswith(f"[To:{company.YAMADA}] ")
         assert "Not found in the room: nobody-here\n[info]" in body
 
-    def test_calls_nobody_for_a_retry_unless_every_failure_counts(self, sandbox):
+    def test_a_retry_mentions_people_only_with_when_every(self, sandbox):
         for when in ("final", "every"):
             retry = failure_context(run=when, ti=FakeTaskInstance(state="up_for_retry", try_number=1, max_tries=2))
             ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, when=when, lang="en")(retry)
@@ -198,14 +198,14 @@ class TestCall:
         assert loud.startswith(f"[To:{company.YAMADA}]")
 
     @pytest.mark.parametrize("state", ["success", "skipped"])
-    def test_says_nothing_of_a_success_unless_it_has_a_text(self, state, sandbox):
+    def test_a_success_is_posted_only_with_a_text(self, state, sandbox):
         ti = FakeTaskInstance(state="success")
         ChatworkNotifier(room_id=ROOM)(failure_context(ti=ti, exception=None))
         assert posted(sandbox) == []
         ChatworkNotifier("done", room_id=ROOM)(failure_context(ti=ti, exception=None))
         assert posted(sandbox) == ["done"]
 
-    def test_routes_by_table(self, sandbox, monkeypatch):
+    def test_the_table_of_the_notifier_is_used(self, sandbox, monkeypatch):
         table = RoutingTable(routes=(Route(dag_id="rep*", room_id=company.SALES_ROOM, lang="en"), Route(send=False)))
         notifier = ChatworkNotifier(room_id=ROOM, routing=table)
         notifier(failure_context())
@@ -213,20 +213,20 @@ class TestCall:
         assert "Task failed" in sandbox.messages(company.SALES_ROOM)[-1]["body"]
         assert len(posted(sandbox)) == 1
 
-    def test_routes_by_the_connection_and_by_a_variable(self, sandbox, monkeypatch):
+    def test_the_table_of_the_connection_or_a_variable_is_used(self, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, routing={"routes": [{"room_id": company.SALES_ROOM, "lang": "en"}]})
         ChatworkNotifier()(failure_context())
         monkeypatch.setenv("AIRFLOW_VAR_ROUTES", f'[{{"room_id": {ROOM}}}]')
         ChatworkNotifier(routing="routes")(failure_context())
         assert [request.path.split("/")[2] for request in sandbox.requests] == [str(company.SALES_ROOM), str(ROOM)]
 
-    def test_alerts_although_the_table_is_wrong_and_says_what_is(self, sandbox, monkeypatch, logged):
+    def test_an_invalid_table_is_logged_and_ignored(self, sandbox, monkeypatch, logged):
         connect(monkeypatch, sandbox, routing={"routes": [{"name": "night", "severity": "fatal"}]})
         ChatworkNotifier(room_id=ROOM)(failure_context())
         assert len(posted(sandbox)) == 1
         assert "routes[0] (night).severity" in logged()
 
-    def test_calls_nobody_in_quiet_hours_and_says_so(self, sandbox):
+    def test_quiet_hours_mention_nobody_and_add_a_note(self, sandbox):
         always = QuietHours(days_off=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), below="critical")
         table = RoutingTable(quiet_hours=always)
         ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, routing=table, lang="en")(failure_context())
@@ -238,13 +238,13 @@ class TestCall:
         assert "Nobody was called, as these are quiet hours" in quiet
         assert loud.startswith("[To:")
 
-    def test_sends_nothing_from_an_airflow_that_is_switched_off(self, sandbox, monkeypatch, logged):
+    def test_nothing_is_sent_if_alerts_are_off(self, sandbox, monkeypatch, logged):
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "off")
         ChatworkNotifier(room_id=ROOM)(failure_context())
         assert sandbox.requests == []
         assert f"[chatwork] alerts is off: failure of report.load in {RUN}" in logged()
 
-    def test_needs_no_connection_where_it_is_switched_off(self, monkeypatch, logged):
+    def test_no_connection_is_needed_if_alerts_are_off(self, monkeypatch, logged):
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "off")
         called: list[Any] = []
         ChatworkNotifier("{{ 1 / 0 }}", chatwork_conn_id="nowhere", fallback=called.append)(failure_context())
@@ -254,7 +254,7 @@ class TestCall:
         assert called == []
         assert "alert lost" not in logged()
 
-    def test_alerts_although_the_switch_is_misspelt_and_says_so(self, sandbox, monkeypatch, logged):
+    def test_an_invalid_setting_is_logged_and_ignored(self, sandbox, monkeypatch, logged):
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "yess")
         ChatworkNotifier(room_id=ROOM)(failure_context())
         assert len(posted(sandbox)) == 1
@@ -264,20 +264,20 @@ class TestCall:
         assert log.count("[chatwork] alerts='yess'") == times > 0
 
     @pytest.mark.parametrize("mentions", ["0", "-1", [True], {"a": 1}, "{{ params.who }}"])
-    def test_alerts_although_a_mention_cannot_be_one(self, sandbox, mentions):
+    def test_an_alert_with_invalid_mentions_is_sent(self, sandbox, mentions):
         ChatworkNotifier(room_id=ROOM, mentions=mentions)(failure_context(params={"who": 0}))
         [body] = posted(sandbox)
         assert "[To:" not in body
         assert "ルームに見つからない宛先" in body
 
-    def test_sends_all_to_one_room_of_an_airflow_for_trying_things_out(self, sandbox, monkeypatch):
+    def test_the_room_of_the_setting_gets_all_alerts(self, sandbox, monkeypatch):
         monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", str(company.SALES_ROOM))
         ChatworkNotifier(room_id=ROOM, mentions="toall", lang="en")(failure_context())
         body = sandbox.messages(company.SALES_ROOM)[-1]["body"]
         assert "toall" not in body
         assert f"meant for: {ROOM}" in body
 
-    def test_attaches_the_traceback(self, sandbox):
+    def test_the_traceback_is_uploaded(self, sandbox):
         def load() -> None:
             raise ValueError("no rows")
 
@@ -289,20 +289,20 @@ class TestCall:
         assert b"Traceback (most recent call last)" in sandbox.file_content(ROOM, file["file_id"])
         assert "Raised at: test_chatwork.py, line" in posted(sandbox)[0]
 
-    def test_tells_of_missed_slas_as_airflow_2_calls_for_them(self, sandbox):
+    def test_the_arguments_of_an_sla_callback_are_read(self, sandbox):
         late = [SimpleNamespace(task_id="load"), SimpleNamespace(task_id="tell")]
         ChatworkNotifier(room_id=ROOM, lang="en")(new_dag("report"), "load on 2026-11-01\ntell on ...", "", late, [])
         assert "[title]SLA missed: report[/title]" in posted(sandbox)[0]
         assert "Tasks: load, tell" in posted(sandbox)[0]
 
-    def test_has_the_name_that_notifiers_have_by_convention(self):
+    def test_the_class_has_the_conventional_name(self):
         assert send_chatwork_notification is ChatworkNotifier
 
-    def test_can_be_copied_with_the_tasks_that_share_it(self):
+    def test_a_notifier_can_be_copied(self):
         notifier = ChatworkNotifier("x", routing=RoutingTable(routes=(Route(tag="a", room_id=1),)))
         assert copy.deepcopy(notifier).text == "x"
 
-    def test_gives_up_before_airflow_kills_it(self):
+    def test_the_time_limit_ends_before_airflow_kills_the_callback(self):
         longest = conf.getfloat("core", "task_success_overtime", fallback=20.0)
         # What it takes to load the notifier and to read its connection comes on top.
         assert ChatworkNotifier().time_limit <= longest - 5
@@ -318,17 +318,17 @@ class TestCall:
             ({"fold_window": -1}, "fold_window"),
         ],
     )
-    def test_refuses_what_cannot_be_when_the_dag_is_read(self, arguments, named):
+    def test_an_invalid_parameter_is_refused_when_the_dag_is_read(self, arguments, named):
         with pytest.raises(ChatworkParameterError, match=named):
             ChatworkNotifier(**arguments)
 
 
 class TestAwait:
-    def test_posts_from_an_event_loop(self, sandbox):
+    def test_it_posts_from_an_event_loop(self, sandbox):
         asyncio.run(_await(ChatworkNotifier(room_id=ROOM, lang="en", context=failure_context())))
         assert "Task failed: load" in posted(sandbox)[0]
 
-    def test_takes_what_deadlines_pass(self, sandbox):
+    def test_the_context_of_a_deadline_is_read(self, sandbox):
         # Airflow looks whether there is a parameter of that name.
         assert "context" in inspect.signature(ChatworkNotifier).parameters
         context: Any = {
@@ -340,20 +340,20 @@ class TestAwait:
         assert posted(sandbox)[0] == "r1 is late"
         assert "Deadline: 2026-11-01 09:00 (Asia/Tokyo)" in posted(sandbox)[1]
 
-    def test_calls_people(self, sandbox):
+    def test_people_are_mentioned(self, sandbox):
         asyncio.run(_await(ChatworkNotifier(room_id=ROOM, mentions=company.YAMADA, context=failure_context())))
         assert posted(sandbox)[0].startswith(f"[To:{company.YAMADA}]")
 
-    def test_is_not_fatal_and_not_silent(self, sandbox, logged):
+    def test_an_error_is_logged_and_not_raised(self, sandbox, logged):
         asyncio.run(_await(ChatworkNotifier(room_id=company.PRIVATE_ROOM, context=failure_context())))
         assert f"Chatwork alert lost: failure of report.load in {RUN}: ChatworkForbiddenError" in logged()
 
-    def test_explains_why_a_deadline_may_not_find_its_connection(self, sandbox, logged):
+    def test_a_missing_connection_of_a_deadline_is_explained(self, sandbox, logged):
         context: Any = {"dag_run": {"dag_id": "report"}, "deadline": {}}
         asyncio.run(_await(ChatworkNotifier(chatwork_conn_id="nowhere", room_id=ROOM, context=context)))
         assert "apache/airflow#63929: give the connection in an environment variable" in logged()
 
-    def test_keeps_to_its_time(self, sandbox, logged):
+    def test_the_time_limit_ends_a_slow_post(self, sandbox, logged):
         sandbox.add_fault(Fault("delay", operation="post_message", seconds=0.5, times=None))
         asyncio.run(_await(ChatworkNotifier(room_id=ROOM, time_limit=0.1, context=failure_context())))
         assert "Chatwork alert lost" in logged()
@@ -401,7 +401,7 @@ TROUBLES = {
 
 class TestLoss:
     @pytest.mark.parametrize("trouble", TROUBLES)
-    def test_is_one_clear_line_and_nothing_else(self, trouble, sandbox, logged, monkeypatch):
+    def test_a_lost_alert_is_one_line_in_the_log(self, trouble, sandbox, logged, monkeypatch):
         counted: list[str] = []
         monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", SimpleNamespace(incr=counted.append))
         spoil, arguments, reason = TROUBLES[trouble]
@@ -413,19 +413,19 @@ class TestLoss:
         assert counted == ["chatwork.alerts.lost"]
         assert sandbox.token not in str(lines)
 
-    def test_counts_what_was_sent(self, sandbox, monkeypatch):
+    def test_a_sent_alert_is_counted(self, sandbox, monkeypatch):
         counted: list[str] = []
         monkeypatch.setattr("airflow.providers.common.compat.sdk.Stats", SimpleNamespace(incr=counted.append))
         ChatworkNotifier(room_id=ROOM)(failure_context())
         assert counted == ["chatwork.alerts.sent"]
 
-    def test_goes_another_way(self, sandbox, logged):
+    def test_the_fallback_is_called(self, sandbox, logged):
         fallback = ChatworkNotifier(room_id=ROOM, lang="en")
         ChatworkNotifier(room_id=company.PRIVATE_ROOM, fallback=fallback)(failure_context())
         assert "Task failed: load" in sandbox.messages(ROOM)[-1]["body"]
         assert "The fallback was called for the lost Chatwork alert" in logged()
 
-    def test_says_that_the_other_way_is_closed_as_well(self, sandbox, logged):
+    def test_a_failed_fallback_is_logged(self, sandbox, logged):
         def fail(context: Any) -> None:
             raise OSError("no mail server")
 
@@ -436,18 +436,18 @@ class TestLoss:
         )
 
     @pytest.mark.parametrize("context", [None, "x", [1], {"ti": 5, "dag": 7, "dag_run": "x", "exception": object()}])
-    def test_costs_a_line_whatever_it_is_called_with(self, sandbox, context, logged):
+    def test_any_context_is_logged(self, sandbox, context, logged):
         ChatworkNotifier(room_id=company.PRIVATE_ROOM)(context)
         assert "Chatwork alert lost" in logged()
 
-    def test_does_not_name_a_secret(self, sandbox, logged):
+    def test_the_log_contains_no_secret(self, sandbox, logged):
         secret = "s3cret-of-the-map-index"
         mask_secret(secret)
         ti = FakeTaskInstance(task_id=f"load {secret}", state="failed")
         ChatworkNotifier(room_id=company.PRIVATE_ROOM)(failure_context(ti=ti))
         assert secret not in logged()
 
-    def test_is_raised_for_those_who_want_it(self, sandbox):
+    def test_the_error_is_raised_with_raise_on_error(self, sandbox):
         with pytest.raises(ChatworkForbiddenError):
             ChatworkNotifier(room_id=company.PRIVATE_ROOM, raise_on_error=True)(failure_context())
 
@@ -460,23 +460,23 @@ class Fail(BaseOperator):
 
 
 class TestInADag:
-    def test_tells_of_all_that_fails_in_one_message(self, db, sandbox, monkeypatch, tmp_path):
+    def test_one_message_reports_all_failures(self, db, sandbox, monkeypatch, tmp_path):
         notifier = ChatworkNotifier(room_id=ROOM, lang="en")
-        with new_dag("alarming", default_args={"on_failure_callback": notifier}) as dag:
+        with new_dag("failing", default_args={"on_failure_callback": notifier}) as dag:
             for name in ("one", "two", "three"):
                 Fail(task_id=name)
         run_dag(dag, monkeypatch, tmp_path)
         assert [request.operation for request in sandbox.requests] == ["post_message", "edit_message", "edit_message"]
         body = sandbox.messages(ROOM)[-1]["body"]
-        assert "3 tasks failed: alarming" in body
+        assert "3 tasks failed: failing" in body
         for name in ("one", "two", "three"):
-            # What `dag.test()` of Airflow 3.0 to 3.2 does not tell, other than a worker.
+            # `dag.test()` of Airflow 3.0 to 3.2 does not pass the error; a worker does.
             assert (
                 f"・{name}" if (3, 0) <= VERSION < (3, 3) else f"・{name}: ValueError: {name} [\u200btoall]"
             ) in body
         assert "[toall]" not in body
 
-    def test_tells_the_author_s_text_of_every_task_that_shares_it(self, db, sandbox, monkeypatch, tmp_path):
+    def test_the_text_of_every_task_is_shown(self, db, sandbox, monkeypatch, tmp_path):
         notifier = ChatworkNotifier("{{ ti.task_id }} は失敗", ROOM)
         with new_dag("own_words", default_args={"on_failure_callback": notifier}) as dag:
             for at in range(7):
