@@ -110,7 +110,7 @@ class TestMatching:
         sandbox.clear_faults()
         assert api.get("/me").status == 200
 
-    @pytest.mark.parametrize("wrong", [{"kind": "explode"}, {"operation": "post"}, {"shape": "round"}])
-    def test_a_fault_that_can_never_match_is_rejected(self, wrong: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("invalid", [{"kind": "explode"}, {"operation": "post"}, {"shape": "round"}])
+    def test_a_fault_that_can_never_match_is_rejected(self, invalid: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match="must be one of"):
-            Fault(**{"kind": "delay", **wrong})
+            Fault(**{"kind": "delay", **invalid})

@@ -147,7 +147,7 @@ class TestCreateRoom:
         assert api.get(f"/rooms/{room_id}").json["role"] == "admin"
 
     @pytest.mark.parametrize(
-        "wrong",
+        "invalid",
         [
             {"name": ""},
             {"name": "x" * 256},
@@ -162,8 +162,8 @@ class TestCreateRoom:
             {"link_need_acceptance": 2},
         ],
     )
-    def test_rejects_invalid_parameters(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
-        assert api.post("/rooms", **{"name": "x", "members_admin_ids": company.BOT, **wrong}).status == 400
+    def test_rejects_invalid_parameters(self, api: Any, sandbox: Sandbox, invalid: dict[str, Any]) -> None:
+        assert api.post("/rooms", **{"name": "x", "members_admin_ids": company.BOT, **invalid}).status == 400
         assert sandbox.write_count("create_room") == 0
 
 
@@ -235,9 +235,9 @@ class TestInviteLink:
         assert api.get(f"{ROOM}/link").json == {"public": False}
         assert api.put(f"{ROOM}/link", code="a").status == 400
         assert api.delete(f"{ROOM}/link").status == 400
-        made = api.post(f"{ROOM}/link", code="a", need_acceptance=0, description="d").json
+        created = api.post(f"{ROOM}/link", code="a", need_acceptance=0, description="d").json
         url = "https://www.chatwork.com/g/a"
-        assert made == {"public": True, "url": url, "need_acceptance": False, "description": "d"}
+        assert created == {"public": True, "url": url, "need_acceptance": False, "description": "d"}
         assert api.post(f"{ROOM}/link").status == 400
         assert api.delete(f"{ROOM}/link").json == {"public": False}
 

@@ -201,15 +201,15 @@ class TestReset:
 
 class TestWatch:
     def test_calls_the_watcher_after_every_change_until_it_ends(self, sandbox: Sandbox, api: Any) -> None:
-        told: list[int] = []
-        unwatch = sandbox.watch(told.append)
+        revisions: list[int] = []
+        unwatch = sandbox.watch(revisions.append)
         sandbox.post_message(company.DATA_ROOM, company.YAMADA, "one")
         api.get("/me")
         api.post(f"{ROOM}/messages", body="two")
         unwatch()
         sandbox.post_message(company.DATA_ROOM, company.YAMADA, "three")
-        assert len(told) == 2
-        assert told[0] < told[1]
+        assert len(revisions) == 2
+        assert revisions[0] < revisions[1]
 
 
 class TestCompleteTasksAfter:

@@ -15,9 +15,9 @@ class TestCreateTask:
         answer = api.post(f"{ROOM}/tasks", body="確認", to_ids=to_ids, limit=1_800_086_399, limit_type="date").json
         tasks = [api.get(f"{ROOM}/tasks/{task_id}").json for task_id in answer["task_ids"]]
         assert [task["account"]["account_id"] for task in tasks] == [company.YAMADA, company.SATO]
-        told = sandbox.messages(company.DATA_ROOM)[-1]
-        assert {task["message_id"] for task in tasks} == {told["message_id"]}
-        assert told["body"] == (
+        notice = sandbox.messages(company.DATA_ROOM)[-1]
+        assert {task["message_id"] for task in tasks} == {notice["message_id"]}
+        assert notice["body"] == (
             "[info][title][dtext:task_added][/title]"
             f"[task aid={company.YAMADA} st=open lt=1800086399 ltype=date]確認[/task]"
             f"[task aid={company.SATO} st=open lt=1800086399 ltype=date]確認[/task][/info]"
@@ -39,7 +39,7 @@ class TestCreateTask:
         assert (task["limit_time"], task["limit_type"]) == (0, "none")
 
     @pytest.mark.parametrize(
-        "wrong",
+        "invalid",
         [
             {"body": ""},
             {"to_ids": ""},
@@ -50,8 +50,8 @@ class TestCreateTask:
             {"limit_type": "day"},
         ],
     )
-    def test_rejects_invalid_parameters(self, api: Any, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
-        assert api.post(f"{ROOM}/tasks", **{"body": "x", "to_ids": company.SATO, **wrong}).status == 400
+    def test_rejects_invalid_parameters(self, api: Any, sandbox: Sandbox, invalid: dict[str, Any]) -> None:
+        assert api.post(f"{ROOM}/tasks", **{"body": "x", "to_ids": company.SATO, **invalid}).status == 400
         assert sandbox.write_count("create_task") == 0
 
     def test_read_only_members_are_rejected(self, api: Any) -> None:

@@ -4,7 +4,7 @@ import { element, plain, render } from "./notation.js";
 import { clock, day, deadline, label, language, switchLanguage } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { view: null, room: null, message: null, replyTo: null, drawnKeys: {}, senders: {} };
+const state = { live: false, view: null, room: null, message: null, replyTo: null, drawnKeys: {}, senders: {} };
 
 const people = {
   find: (id) => state.view.accounts.find((account) => account.account_id === Number(id)),
@@ -82,6 +82,7 @@ function draw() {
     "language": "language", "send": "send", "cancel-reply": "cancel", "sender-label": "sender",
     "mention-label": "mention", "show-side": "side", "tasks-title": "tasks", "files-title": "files",
   })) $(id).textContent = label(key);
+  drawStatus();
   $("body").placeholder = label("write");
   $("body").ariaLabel = label("write");
   $("rooms").ariaLabel = label("group");
@@ -268,11 +269,16 @@ async function send(event) {
   }
 }
 
+function drawStatus() {
+  $("live").textContent = label(state.live ? "live" : "offline");
+  $("live").classList.toggle("off", !state.live);
+}
+
 function watch() {
   const events = new EventSource("/sandbox/events");
   const showStatus = (live) => {
-    $("live").textContent = label(live ? "live" : "offline");
-    $("live").classList.toggle("off", !live);
+    state.live = live;
+    drawStatus();
   };
   events.onopen = () => showStatus(true);
   events.onerror = () => showStatus(false);

@@ -4,23 +4,21 @@ const JA = {
   language: "English", live: "接続中", offline: "再接続しています…", my: "マイチャット", group: "グループチャット",
   direct: "ダイレクトチャット", choose: "左の一覧から部屋を選んでください。", missing: "この部屋はありません。",
   empty: "まだメッセージはありません。", tasks: "タスク", files: "ファイル", noTasks: "タスクはありません",
-  noFiles: "ファイルはありません", open: "未完了", done: "完了", due: "期限", noDue: "期限なし", overdue: "期限切れ",
+  noFiles: "ファイルはありません", done: "完了", due: "期限", noDue: "期限なし", overdue: "期限切れ",
   by: "依頼者", reply: "返信", replyingTo: "返信先", cancel: "やめる", sender: "発言者", mention: "宛先", nobody: "なし",
   everybody: "全員", write: "メッセージを入力（Ctrl+Enter で送信）", send: "送信", edited: "編集済み",
   deleted: "このメッセージは削除されました", side: "タスクとファイル", link: "このメッセージへのリンク",
-  members: "人", failed: "送信できませんでした", bot: "Bot", replied: "返信元", quote: "引用",
-  readonly: "この部屋で発言できる人はいません。",
+  failed: "送信できませんでした", bot: "Bot", replied: "返信元",
 };
 const EN = {
   language: "日本語", live: "Live", offline: "Reconnecting…", my: "My chat", group: "Group chats",
   direct: "Direct chats", choose: "Choose a room from the list.", missing: "There is no such room.",
   empty: "No messages yet.", tasks: "Tasks", files: "Files", noTasks: "No tasks", noFiles: "No files",
-  open: "Open", done: "Done", due: "Due", noDue: "No deadline", overdue: "Overdue", by: "by", reply: "Reply",
+  done: "Done", due: "Due", noDue: "No deadline", overdue: "Overdue", by: "by", reply: "Reply",
   replyingTo: "Replying to", cancel: "Cancel", sender: "Send as", mention: "To", nobody: "nobody",
   everybody: "everybody", write: "Write a message (Ctrl+Enter sends)", send: "Send", edited: "edited",
   deleted: "This message was deleted", side: "Tasks and files", link: "Link to this message",
-  members: "members", failed: "Not sent", bot: "Bot", replied: "Original message", quote: "Quote",
-  readonly: "Nobody may speak in this room.",
+  failed: "Not sent", bot: "Bot", replied: "Original message",
 };
 const SYSTEM_JA = {
   task_added: "タスクを追加しました。", task_edited: "タスクを変更しました。", task_done: "タスクを完了しました。",
