@@ -16,13 +16,12 @@ from airflow_provider_chatwork.alerts.destination import (
     severity_of,
 )
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
-from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
+from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
-from airflow_provider_chatwork.utils.business_hours import QuietHours
 
 EN = alert_catalog("en").text
 #: 10 o'clock on a Monday morning in Tokyo.

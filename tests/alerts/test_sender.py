@@ -8,12 +8,11 @@ import pytest
 
 from airflow_provider_chatwork.alerts.destination import AlertsSetting
 from airflow_provider_chatwork.alerts.event import EventKind
-from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
+from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
 from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.sandbox import Fault, company
-from airflow_provider_chatwork.utils.business_hours import QuietHours
 from tests.airflow_helpers import connect
 from tests.alerts.in_memory_airflow import RUN, InMemoryAlertStore, failure, run_failure, run_success
 
