@@ -1,1 +1,1 @@
-"""What an alert says, whom it calls and where it goes."""
+"""Alerts: from the context of a callback to a message in a room."""

@@ -1,1 +1,1 @@
-"""What tells people in Chatwork how a DAG fares."""
+"""Notifiers for callbacks."""
