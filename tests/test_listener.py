@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts.texts import alert_catalog
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.listener import FailedRunListener, alert_failed_run
 from airflow_provider_chatwork.sandbox import company
 from tests.airflow_helpers import connect, new_dag, run_dag, sandbox, shared_sandbox
@@ -292,7 +292,7 @@ class TestAlertFailedRun:
         [posted] = sandbox.requests
         assert posted.operation == "post_message"
         text = posted.form["body"]
-        assert alert_catalog("en").text("run_failure", dag="listener_report") in text
+        assert AlertFormatter("en", "UTC").catalog.text("run_failure", dag="listener_report") in text
         assert f"Run: {failed_run['run_id']}" in text
         assert "load" in text
         assert failed_run["reason"] == "task_failure"
@@ -341,7 +341,7 @@ class TestAlertFailedRun:
         run = {"dag_id": "unknown", "run_id": "r", "start_date": None, "end_date": None, "logical_date": None}
         alert_failed_run({**run, "reason": "failed"})
         [posted] = sandbox.requests
-        assert alert_catalog("en").text("run_failure", dag="unknown") in posted.form["body"]
+        assert AlertFormatter("en", "UTC").catalog.text("run_failure", dag="unknown") in posted.form["body"]
 
     def test_an_error_of_chatwork_is_not_raised(self, failed_run, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_default", token="wrong", default_room_id=company.DATA_ROOM)

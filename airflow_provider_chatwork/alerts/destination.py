@@ -17,7 +17,6 @@ from airflow_provider_chatwork.alerts.alert_state import AlertMessageState
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import DEFAULT_ROUTE, SEVERITIES, Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
@@ -150,21 +149,22 @@ def resolve_destination(
     :param notifies: whether the alert may mention people.
     :raises ChatworkParameterError: if there is no room, or if a parameter is invalid.
     """
-    catalog = alert_catalog(route.lang or options.lang or settings.lang)
+    formatter = AlertFormatter(route.lang or options.lang or settings.lang, settings.timezone)
+    text = formatter.catalog.text
     note, wanted = None, options.mentions if route.mentions is None else route.mentions
     if wanted is not None:
         try:
             wanted = mentions.parse_mentions(wanted)
         except ChatworkParameterError as error:
             # A template may render to an invalid value. The alert is sent nevertheless.
-            wanted, note = (), catalog.text("unknown_people", names=str(error.value))
+            wanted, note = (), text("unknown_people", names=str(error.value))
     if table is not None and _is_quiet(table, severity_of(options, event), now.astimezone(ZoneInfo(settings.timezone))):
-        note = catalog.text("quiet") if wanted and notifies else note
+        note = text("quiet") if wanted and notifies else note
         wanted = ()
     rooms = (route.room_id, api.validation.none_if_blank(options.room_id), settings.default_room_id)
     room = next((room for room in rooms if room is not None), None)
     if setting.room_id is not None:
-        note = catalog.text("moved", switch="[chatwork] alerts", room=room if room is not None else "?")
+        note = text("moved", switch="[chatwork] alerts", room=room if room is not None else "?")
         wanted, room = (), setting.room_id
     if room is None:
         raise ChatworkParameterError(
@@ -173,7 +173,7 @@ def resolve_destination(
     return Destination(
         chatwork_conn_id=route.chatwork_conn_id or options.chatwork_conn_id,
         room_id=api.validation.identifier("room_id", room),
-        formatter=AlertFormatter(catalog, settings.timezone),
+        formatter=formatter,
         mentions=wanted if wanted and notifies else (),
         owners=event.owners,
         note=note,

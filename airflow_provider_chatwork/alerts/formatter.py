@@ -7,7 +7,6 @@ as a whole, before the frame is put around them. Secrets are already masked.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -20,7 +19,7 @@ from airflow_provider_chatwork.alerts.alert_state import (
     TaskFailure,
 )
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind, as_datetime
-from airflow_provider_chatwork.alerts.texts import duration
+from airflow_provider_chatwork.alerts.texts import SINGULAR, TEXTS
 from airflow_provider_chatwork.api.notation import code, fit, hr, info, safe
 from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
@@ -35,15 +34,17 @@ _MAX_NAMES = 8000
 _DEFAULT_OWNER = "airflow"
 
 
-@dataclass(frozen=True)
 class AlertFormatter:
     """Writes the texts of alert messages, each within the length limit of a message.
 
+    :param lang: ``ja`` or ``en``.
     :param timezone: the IANA name of the zone for all times.
+    :raises ChatworkParameterError: for another language.
     """
 
-    catalog: Catalog
-    timezone: str
+    def __init__(self, lang: str, timezone: str) -> None:
+        self.catalog = Catalog(lang, TEXTS, SINGULAR)
+        self.timezone = timezone
 
     def event_text(self, event: AlertEvent, url: str | None = None) -> str:
         """Return the text of a message about one event.
@@ -67,7 +68,7 @@ class AlertFormatter:
             self._line("logical_date", self._time(event.logical_date)),
             self._line("due", self._time(as_datetime(event.deadline)) or event.deadline),
             self._line("try", at if event.is_failure else None),
-            self._line(took, None if event.seconds is None else duration(self.catalog, event.seconds)),
+            self._line(took, None if event.seconds is None else self.duration(event.seconds)),
             self._line("owner", ", ".join(owner for owner in event.owners if owner != _DEFAULT_OWNER)),
             self._line("where", event.where),
             text("killed") if event.lost_worker else "",
@@ -143,7 +144,7 @@ class AlertFormatter:
         text = self.catalog.text
         if run.run_failed:
             reason = text("ended_reason", reason=self._short(run.reason, _MAX_VALUE)) if run.reason else ""
-            took = None if run.seconds is None else duration(self.catalog, run.seconds)
+            took = None if run.seconds is None else self.duration(run.seconds)
             return [text("run_ended", reason=reason), self._line("took", took)]
         return [] if run.failed or run.retrying else [text("mended")]
 
@@ -181,7 +182,19 @@ class AlertFormatter:
         return self._box(self.catalog.text("recovered_title", dag=self._short(dag_id, _MAX_NAME)), lines)
 
     def _recovered_at(self, when: datetime, after: float) -> str:
-        return self.catalog.text("when_recovered", when=self._time(when), after=duration(self.catalog, after))
+        return self.catalog.text("when_recovered", when=self._time(when), after=self.duration(after))
+
+    def duration(self, seconds: float) -> str:
+        """Return a duration in its two largest units, for example ``1 h 5 min``."""
+        whole = int(seconds)
+        minutes, s = divmod(whole, 60)
+        hours, m = divmod(minutes, 60)
+        d, h = divmod(hours, 24)
+        if whole < 60:
+            # At least 0.1, so that no duration is shown as "0 s".
+            return self.catalog.text("seconds", s=whole if seconds >= 10 else f"{max(round(seconds, 1), 0.1):g}")
+        key = "days" if d else "hours" if h else "minutes"
+        return self.catalog.text(key, d=d, h=h if d else hours, m=m, s=s)
 
     def _box(self, title: str, lines: Iterable[str], error: str | None = None, links: Iterable[str] = ()) -> str:
         above, below = safe("\n".join(_not_empty(*lines))), safe("\n".join(_not_empty(*links)))

@@ -32,7 +32,6 @@ from airflow_provider_chatwork.alerts.destination import (
 from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES, AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit, time_limited_client
 from airflow_provider_chatwork.api.call import CallFlow, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
@@ -302,7 +301,7 @@ class AlertSender:
         else:
             client = time_limited_client(self.load_settings(conn_id), self.time_limit)
         settings = client.settings
-        return client, AlertFormatter(alert_catalog(state.lang or settings.lang), settings.timezone)
+        return client, AlertFormatter(state.lang or settings.lang, settings.timezone)
 
     def _attach_traceback(self) -> None:
         """Upload the whole traceback as a file. If that fails, the alert is sent nevertheless."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.utils.i18n import Catalog, Texts
+from airflow_provider_chatwork.utils.i18n import Texts
 
 TEXTS: Texts = {
     # Titles.
@@ -77,24 +77,3 @@ SINGULAR = {
     "many_retrying": "{count} task will be retried: {dag}",
     "failed": "{count} task failed",
 }
-
-
-def alert_catalog(lang: str) -> Catalog:
-    """Return the texts of the alerts in one language.
-
-    :raises ChatworkParameterError: if ``lang`` is neither ``ja`` nor ``en``.
-    """
-    return Catalog(lang, TEXTS, SINGULAR)
-
-
-def duration(catalog: Catalog, seconds: float) -> str:
-    """Return a duration in its two largest units, for example ``1 h 5 min``."""
-    whole = int(seconds)
-    minutes, s = divmod(whole, 60)
-    hours, m = divmod(minutes, 60)
-    d, h = divmod(hours, 24)
-    if whole < 60:
-        # At least 0.1, so that no duration is shown as "0 s".
-        return catalog.text("seconds", s=whole if seconds >= 10 else f"{max(round(seconds, 1), 0.1):g}")
-    key = "days" if d else "hours" if h else "minutes"
-    return catalog.text(key, d=d, h=h if d else hours, m=m, s=s)

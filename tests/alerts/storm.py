@@ -27,7 +27,6 @@ from airflow_provider_chatwork.alerts.alert_state import (
 )
 from airflow_provider_chatwork.alerts.destination import Destination
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
 from airflow_provider_chatwork.api.call import Call, CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
@@ -157,7 +156,7 @@ class Storm:
             destination=Destination(
                 chatwork_conn_id="chatwork_default",
                 room_id=ROOM,
-                formatter=AlertFormatter(alert_catalog("en"), "UTC"),
+                formatter=AlertFormatter("en", "UTC"),
                 mentions=(1,),
             ),
             dag_id="report",

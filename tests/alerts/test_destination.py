@@ -16,14 +16,14 @@ from airflow_provider_chatwork.alerts.destination import (
     severity_of,
 )
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 
-EN = alert_catalog("en").text
+EN = AlertFormatter("en", "UTC").catalog.text
 #: 10 o'clock on a Monday morning in Tokyo.
 NOW = datetime(2026, 11, 2, 1, 0, tzinfo=UTC)
 NIGHT = QuietHours(start="22:00", end="07:00")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, RunFailures, TaskFailure
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
@@ -60,7 +59,7 @@ ASKED = AlertEvent(
 
 
 def formatter(lang: str) -> AlertFormatter:
-    return AlertFormatter(alert_catalog(lang), "Asia/Tokyo")
+    return AlertFormatter(lang, "Asia/Tokyo")
 
 
 def plain(text: str) -> str:
@@ -300,7 +299,7 @@ class TestEventText:
         assert "Log: https://l [info]\nDetails" in text
 
     def test_times_are_in_the_given_time_zone(self):
-        text = AlertFormatter(alert_catalog("en"), "America/New_York").event_text(LOADED)
+        text = AlertFormatter("en", "America/New_York").event_text(LOADED)
         assert "Logical date: 2026-11-22 10:00 (America/New_York)\n" in text
 
 
@@ -726,3 +725,28 @@ class TestLength:
         assert text.startswith("[To:1]\n[info][title]40 回の実行で失敗がありました: daily_report[/title]実行 ID: r0\n")
         assert "実行 ID: r39\n" in text
         assert "文字省略" in text
+
+
+class TestDuration:
+    @pytest.mark.parametrize(
+        ("seconds", "japanese", "english"),
+        [
+            (0, "0.1 秒", "0.1 s"),
+            (0.04, "0.1 秒", "0.1 s"),
+            (1, "1 秒", "1 s"),
+            (1.25, "1.2 秒", "1.2 s"),
+            (9.94, "9.9 秒", "9.9 s"),
+            (9.96, "10 秒", "10 s"),
+            (10, "10 秒", "10 s"),
+            (59.9, "59 秒", "59 s"),
+            (60, "1 分 0 秒", "1 min 0 s"),
+            (3599, "59 分 59 秒", "59 min 59 s"),
+            (3600, "1 時間 0 分", "1 h 0 min"),
+            (86399, "23 時間 59 分", "23 h 59 min"),
+            (86400, "1 日 0 時間", "1 d 0 h"),
+            (200000, "2 日 7 時間", "2 d 7 h"),
+        ],
+    )
+    def test_the_two_largest_units_are_named(self, seconds, japanese, english):
+        assert formatter("ja").duration(seconds) == japanese
+        assert formatter("en").duration(seconds) == english

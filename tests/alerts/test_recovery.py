@@ -9,14 +9,14 @@ import pytest
 from airflow_provider_chatwork.alerts import recovery
 from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, AlertStoreError
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_helpers import connect
 from tests.alerts.in_memory_airflow import DAG, RUN, AlertScenario, InMemoryAirflow, failure, run_failure, run_success
 
-EN = alert_catalog("en").text
+EN = AlertFormatter("en", "UTC").catalog.text
 RECOVERED = EN("recovered_title", dag=DAG)
 NEXT = "scheduled__2026-11-09"
 SUCCESS = ["edit_message", "get_me", "post_message"]
@@ -231,7 +231,7 @@ class TestReportRecovery:
         assert {request.account_id for request in scenario.sandbox.requests} == {company.YAMADA}
         *_, answer = scenario.messages().values()
         assert answer.startswith(f"[rp aid={company.YAMADA} ")
-        assert alert_catalog("ja").text("recovered_title", dag=DAG) in answer
+        assert AlertFormatter("ja", "UTC").catalog.text("recovered_title", dag=DAG) in answer
 
     def test_the_reply_is_in_the_room_of_the_alert(self, scenario):
         scenario.send(failure(), room_id=company.SALES_ROOM)

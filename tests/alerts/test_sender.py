@@ -8,15 +8,15 @@ import pytest
 
 from airflow_provider_chatwork.alerts.destination import AlertsSetting
 from airflow_provider_chatwork.alerts.event import EventKind
+from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
-from airflow_provider_chatwork.alerts.texts import alert_catalog
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.sandbox import Fault, company
 from tests.airflow_helpers import connect
 from tests.alerts.in_memory_airflow import RUN, InMemoryAlertStore, failure, run_failure, run_success
 
-EN = alert_catalog("en").text
+EN = AlertFormatter("en", "UTC").catalog.text
 YAMADA = "[To:1001002] 山田 太郎"
 
 
@@ -300,7 +300,7 @@ class TestRouting:
         table = RoutingTable(routes=(Route(severity="error", room_id=company.SALES_ROOM, lang="ja"),))
         scenario.send(failure(), table=table)
         assert scenario.messages() == {}
-        assert alert_catalog("ja").text("failure", name="load") in scenario.text_in(company.SALES_ROOM)
+        assert AlertFormatter("ja", "UTC").catalog.text("failure", name="load") in scenario.text_in(company.SALES_ROOM)
 
     def test_a_route_sets_the_connection(self, scenario, monkeypatch):
         scenario.sandbox.add_token("another", company.YAMADA)

@@ -4,9 +4,9 @@ import string
 
 import pytest
 
-from airflow_provider_chatwork.alerts.texts import SINGULAR, TEXTS, alert_catalog, duration
+from airflow_provider_chatwork.alerts.texts import SINGULAR, TEXTS
 from airflow_provider_chatwork.api.notation import safe
-from airflow_provider_chatwork.utils.i18n import LANGUAGES
+from airflow_provider_chatwork.utils.i18n import LANGUAGES, Catalog
 
 
 def placeholders(text: str) -> set[str | None]:
@@ -47,29 +47,4 @@ class TestTexts:
         ],
     )
     def test_a_count_of_one_is_singular_in_english(self, lang, count, text):
-        assert alert_catalog(lang).text("many_failed", count=count, dag="d") == text
-
-
-class TestDuration:
-    @pytest.mark.parametrize(
-        ("seconds", "japanese", "english"),
-        [
-            (0, "0.1 秒", "0.1 s"),
-            (0.04, "0.1 秒", "0.1 s"),
-            (1, "1 秒", "1 s"),
-            (1.25, "1.2 秒", "1.2 s"),
-            (9.94, "9.9 秒", "9.9 s"),
-            (9.96, "10 秒", "10 s"),
-            (10, "10 秒", "10 s"),
-            (59.9, "59 秒", "59 s"),
-            (60, "1 分 0 秒", "1 min 0 s"),
-            (3599, "59 分 59 秒", "59 min 59 s"),
-            (3600, "1 時間 0 分", "1 h 0 min"),
-            (86399, "23 時間 59 分", "23 h 59 min"),
-            (86400, "1 日 0 時間", "1 d 0 h"),
-            (200000, "2 日 7 時間", "2 d 7 h"),
-        ],
-    )
-    def test_the_two_largest_units_are_named(self, seconds, japanese, english):
-        assert duration(alert_catalog("ja"), seconds) == japanese
-        assert duration(alert_catalog("en"), seconds) == english
+        assert Catalog(lang, TEXTS, SINGULAR).text("many_failed", count=count, dag="d") == text
