@@ -4,7 +4,7 @@ import { element, plain, render } from "./notation.js";
 import { clock, day, deadline, label, language, switchLanguage } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { live: false, view: null, room: null, message: null, replyTo: null, drawnKeys: {}, senders: {} };
+const state = { live: null, view: null, room: null, message: null, replyTo: null, drawnKeys: {}, senders: {} };
 
 const people = {
   find: (id) => state.view.accounts.find((account) => account.account_id === Number(id)),
@@ -270,6 +270,7 @@ async function send(event) {
 }
 
 function drawStatus() {
+  if (state.live === null) return;
   $("live").textContent = label(state.live ? "live" : "offline");
   $("live").classList.toggle("off", !state.live);
 }
