@@ -1,4 +1,4 @@
-"""Polls for the tasks of a room that somebody waits for."""
+"""Polls for the tasks of a room that have subscriptions."""
 
 from __future__ import annotations
 
