@@ -131,9 +131,9 @@ class Play:
         if seen.run_states.get("sales_report") != ["failed"]:
             return False
         kept: Any = SimpleNamespace(load=self._airflow.variable)
-        boards = [board for _, board in recovery.boards_of(kept, "sales_report")]
-        rooms = {int(board.room_id or 0) for board in boards}
-        over = all(board.writer is None and part.ended for board in boards for part in board.runs.values())
+        states = [state for _, state in recovery.open_alerts(kept, "sales_report")]
+        rooms = {int(state.room_id or 0) for state in states}
+        over = all(state.lease is None and run.run_failed for state in states for run in state.runs.values())
         return over and rooms == {ROOMS["sales_report"], ROOMS["listener"]}
 
     def _again(self) -> None:

@@ -25,12 +25,12 @@ _QUIET = 8.0
 _LOST = 90.0
 #: What the log of an alert says of how it was told.
 _HOW = {
-    "posted": r"Message \d+ in room \d+ of Chatwork was posted",
-    "edited": r"Message \d+ in room \d+ of Chatwork was edited",
-    "told by another": r"Message \d+ of Chatwork tells of this already",
+    "posted": r"Alert message \d+ in room \d+ was posted",
+    "edited": r"Alert message \d+ in room \d+ was edited",
+    "already reported": r"Alert message \d+ in room \d+ already reports it",
     "lost": r"Chatwork alert (?:perhaps )?lost",
-    "on its own": r"This alert gets a message of its own",
-    "incomplete": r"was told, but perhaps not all of it",
+    "on its own": r"Posting a separate alert message",
+    "incomplete": r"its last update may be missing",
 }
 
 
