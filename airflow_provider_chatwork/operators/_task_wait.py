@@ -32,7 +32,7 @@ from airflow_provider_chatwork.waiting.tasks.result import (
     describe,
     new_result,
 )
-from airflow_provider_chatwork.waiting.tasks.room_scan import RoomTasks, read_each
+from airflow_provider_chatwork.waiting.tasks.room_scan import RoomTaskScanner, read_each
 from airflow_provider_chatwork.waiting.tasks.status import tasks_needed
 from airflow_provider_chatwork.waiting.tasks.tracking import (
     WAIT_STATE_KEY,
@@ -118,11 +118,11 @@ class TaskWait:
         self._hook = hook
         self._options = options
         self._log = log
-        self._tasks = RoomTasks(assigned["room_id"])
+        self._scanner = RoomTaskScanner(assigned["room_id"])
         self._account_id: int | None = None
         self._was_read_singly = False
         for task_id in existing_ids(assigned["tasks"]):
-            self._tasks.want(task_id, assignees(assigned["tasks"]).get(task_id))
+            self._scanner.add(task_id, assignees(assigned["tasks"]).get(task_id))
 
     @property
     def _room_id(self) -> int:
@@ -130,9 +130,9 @@ class TaskWait:
 
     def poll(self, client: Client | None = None) -> None:
         """Poll the tasks once, and update their progress."""
-        (client or self._hook.client).run_flow(self._tasks.look(self._completing))
+        (client or self._hook.client).run_flow(self._scanner.scan(self._completing))
         self._update()
-        self._tasks.check()
+        self._scanner.raise_refusals()
 
     def first_poll(self) -> None:
         """Poll once; continue after a transient error, as the tasks exist and must not be created again."""
@@ -183,7 +183,7 @@ class TaskWait:
         """Return ``DONE`` or ``IMPOSSIBLE`` if polls have shown that; ``None`` while the wait has to continue."""
         done = done_ids(self.assigned["tasks"])
         # All that complete the wait must be seen in the same poll.
-        is_current = self._was_read_singly or all(map(self._tasks.is_fresh, done))
+        is_current = self._was_read_singly or all(map(self._scanner.is_current, done))
         if len(done) >= self.assigned["needed"] and is_current:
             return TaskWaitOutcome.DONE
         if can_be_completed(self.assigned["tasks"], self.assigned["needed"]):
@@ -240,7 +240,7 @@ class TaskWait:
         """Poll once more, task by task if they cannot be listed; without success, keep what is known."""
         try:
             self.poll()
-            if self._tasks.unfinished:
+            if self._scanner.has_rest:
                 self.poll()
         except ChatworkError as error:
             if not is_transient(error):
@@ -249,7 +249,7 @@ class TaskWait:
         else:
             return
         try:
-            self._hook.client.run_flow(read_each(self._tasks, existing_ids(self.assigned["tasks"])))
+            self._hook.client.run_flow(read_each(self._scanner, existing_ids(self.assigned["tasks"])))
             self._was_read_singly = True
         except ChatworkError as error:
             if not is_transient(error):
@@ -285,16 +285,16 @@ class TaskWait:
         """Return the tasks as this process has seen them, and others as in ``known``."""
         if self._account_id is None:
             self._account_id = client.run(get_me())["account_id"]
-        tasks = {**known, **self._tasks.tasks}
+        tasks = {**known, **self._scanner.tasks}
         return task_snapshot(self.assigned, tasks, self._account_id, self._hook.settings.web_url)
 
     def _update(self) -> None:
-        update_all(self.assigned["tasks"], self._tasks.tasks, self._tasks.deleted, time.time())
+        update_all(self.assigned["tasks"], self._scanner.tasks, self._scanner.deleted, time.time())
         self.assigned["message_id"] = self.assigned["message_id"] or first_message_id(self.assigned["tasks"])
 
     def _completing(self) -> list[list[int]]:
         """Return the tasks that complete the wait, if enough are done."""
-        done = [task_id for task_id, task in self._tasks.tasks.items() if task["status"] == "done"]
+        done = [task_id for task_id, task in self._scanner.tasks.items() if task["status"] == "done"]
         return [done] if len(done) >= self.assigned["needed"] else []
 
 

@@ -74,11 +74,11 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         from airflow_provider_chatwork.waiting.tasks import status
 
         room_id, task_ids = self._wanted()
-        states = self.client.run_flow(status.observe_tasks(room_id, task_ids))
+        states = self.client.run_flow(status.poll_tasks(room_id, task_ids))
         done = sum(state["status"] == "done" for state in states)
         self.log.info("%d of %d tasks in room %s are done", done, len(states), room_id)
         if not status.is_complete(states, self.complete_when):
-            status.check_possible(room_id, states, self.complete_when)
+            status.require_completable(room_id, states, self.complete_when)
             self._assignees = {str(state["task_id"]): state["account_id"] for state in states if state["account_id"]}
             return None
         self.show_place(context, states[0]["message_id"])

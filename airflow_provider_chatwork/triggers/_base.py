@@ -21,7 +21,7 @@ from airflow_provider_chatwork.triggers._event import EventStatus, error_event, 
 from airflow_provider_chatwork.waiting.poller.registry import poller_registry
 from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF, LONGEST_BACKOFF
 from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Subscription
-from airflow_provider_chatwork.waiting.tasks.status import LAST_LOOK
+from airflow_provider_chatwork.waiting.tasks.status import FINAL_POLL_TIMEOUT
 
 S = TypeVar("S", bound=Subscription)
 
@@ -181,7 +181,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
             try:
                 if is_late:
                     # What was done in time counts, also if no triggerer was running then.
-                    has_change = await subscription.refresh(LAST_LOOK)
+                    has_change = await subscription.refresh(FINAL_POLL_TIMEOUT)
                 else:
                     action_at = self.next_action_at() if retry_at is None else retry_at
                     until = first_poll_until if is_first else min(self.deadline, action_at)

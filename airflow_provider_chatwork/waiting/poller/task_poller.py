@@ -16,12 +16,12 @@ from airflow_provider_chatwork.waiting.poller.room_poller import (
     RoomPoller,
 )
 from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Log, Subscription
-from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN, RoomTasks
+from airflow_provider_chatwork.waiting.tasks.room_scan import READS_PER_ROTATION, RoomTaskScanner
 from airflow_provider_chatwork.waiting.tasks.status import (
     TaskState,
-    check_possible,
     is_complete,
-    state_of,
+    require_completable,
+    task_state,
     tasks_needed,
 )
 
@@ -79,7 +79,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
 
     def __init__(self, room_id: int) -> None:
         super().__init__(room_id)
-        self._scanner = RoomTasks(room_id)
+        self._scanner = RoomTaskScanner(room_id)
         self._subscriptions_of: dict[int, set[TaskSubscription]] = {}
         # Subscriptions that have not been notified of the present state.
         self._to_notify: set[TaskSubscription] = set()
@@ -97,7 +97,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
     @property
     def interval_between_polls(self) -> float:
         """Seconds between two polls when nothing is urgent; a rotation takes one interval."""
-        if not self._scanner.in_turn:
+        if not self._scanner.rotation_size:
             return self.interval
         return max(self.interval / self._polls_per_rotation, min(self.interval, SHORTEST_ROTATION))
 
@@ -120,10 +120,10 @@ class TaskPoller(RoomPoller[TaskSubscription]):
         """Add a subscription. It gets what the last poll has read, if that is not older than its interval."""
         super().add(subscription, now)
         for task_id in subscription.task_ids:
-            self._scanner.want(task_id, subscription.assignees.get(task_id))
+            self._scanner.add(task_id, subscription.assignees.get(task_id))
             self._subscriptions_of.setdefault(task_id, set()).add(subscription)
         self._to_notify.add(subscription)
-        is_covered = self._is_known(subscription) and self._scanner.unseen.isdisjoint(subscription.task_ids)
+        is_covered = self._is_known(subscription) and self._scanner.not_covered.isdisjoint(subscription.task_ids)
         if is_covered and now - self.data_since < subscription.interval:
             if self._is_complete(subscription):
                 # Another poll has to confirm it.
@@ -141,7 +141,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             others.discard(subscription)
             if not others:
                 del self._subscriptions_of[task_id]
-                self._scanner.forget(task_id)
+                self._scanner.remove(task_id)
 
     def poll(self) -> CallFlow[None]:
         """Poll once."""
@@ -150,10 +150,10 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             self._full_poll_at = self.polled_at
             self._requested_by = {*self.waiting_for_poll}
         urgent = {task_id for subscription in self.waiting_for_poll for task_id in subscription.task_ids}
-        yield from self._scanner.look(self._completing, whole=self._is_full_poll, urgent=urgent)
+        yield from self._scanner.scan(self._completing, full=self._is_full_poll, urgent=urgent)
         if self._is_full_poll:
-            self._polls_per_rotation = 1 + math.ceil(self._scanner.in_turn / IN_TURN)
-        self.poll_now = self.poll_now or self._scanner.unfinished
+            self._polls_per_rotation = 1 + math.ceil(self._scanner.rotation_size / READS_PER_ROTATION)
+        self.poll_now = self.poll_now or self._scanner.has_rest
 
     @property
     def _is_full_poll_due(self) -> bool:
@@ -161,7 +161,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             return True
         if self.waiting_for_poll - self._requested_by:
             return True
-        has_rest = self._scanner.unfinished or self._scanner.in_turn or self._retry_at is not None
+        has_rest = self._scanner.has_rest or self._scanner.rotation_size or self._retry_at is not None
         # Timers are not exact.
         return not has_rest or self.polled_at - self._full_poll_at >= self.interval - SHORTEST_INTERVAL / 2
 
@@ -172,13 +172,13 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             for subscription in self._to_notify
             if self._is_known(subscription) and self._is_complete(subscription) and self._unconfirmed(subscription)
         }
-        return self._with_tasks(self._scanner.unseen) | unconfirmed
+        return self._with_tasks(self._scanner.not_covered) | unconfirmed
 
     def poll_succeeded(self, requests: int) -> None:
         """Note that a poll succeeded, if only for most tasks. The rest is read again, with back-off."""
         if self._is_full_poll and self.polled_at is not None:
             self._data_since = self.polled_at
-        error = self._scanner.trouble
+        error = self._scanner.error
         self._incomplete_polls = self._incomplete_polls + 1 if error is not None else 0
         self._retry_at = None
         if error is not None:
@@ -213,7 +213,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             unconfirmed = self._unconfirmed(subscription)
             if is_complete and unconfirmed:
                 # The tasks were done in different polls. Another poll has to confirm that they still are.
-                self.poll_now = self.poll_now or not self._scanner.asked_in_vain(unconfirmed)
+                self.poll_now = self.poll_now or not self._scanner.failed_for(unconfirmed)
                 continue
             # It may become false again, when a task is opened again before the subscription has read the notification.
             subscription.is_complete = is_complete
@@ -238,7 +238,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
 
     def _unconfirmed(self, subscription: TaskSubscription) -> list[int]:
         """Return the done tasks that the last poll has not read."""
-        return [task_id for task_id in self._done_tasks(subscription) if not self._scanner.is_fresh(task_id)]
+        return [task_id for task_id in self._done_tasks(subscription) if not self._scanner.is_current(task_id)]
 
     def _is_known(self, subscription: TaskSubscription) -> bool:
         return all(map(self._scanner.is_known, subscription.task_ids))
@@ -249,7 +249,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
     def _states(self, subscription: TaskSubscription) -> list[TaskState]:
         tasks, deleted = self._scanner.tasks, self._scanner.deleted
         return [
-            state_of(task_id, None if task_id in deleted else tasks.get(task_id)) for task_id in subscription.task_ids
+            task_state(task_id, None if task_id in deleted else tasks.get(task_id)) for task_id in subscription.task_ids
         ]
 
     def _notify(self, subscription: TaskSubscription) -> None:
@@ -257,7 +257,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
         subscription.states = self._states(subscription)
         subscription.tasks = [self._scanner.tasks.get(task_id) for task_id in subscription.task_ids]
         try:
-            check_possible(subscription.room_id, subscription.states, subscription.complete_when)
+            require_completable(subscription.room_id, subscription.states, subscription.complete_when)
         except ChatworkNotFoundError as error:
             subscription.reject(error)
         subscription.notify()

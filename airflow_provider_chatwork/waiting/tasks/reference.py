@@ -1,11 +1,11 @@
-"""A visible mark in the text of a task, by which a later try of whoever gave it finds it again.
+"""A reference in the last line of a task's text, by which a later try finds the task.
 
-Chatwork has nothing hidden to keep such a mark in, and people may read it: it is the last line of the text.
+People can read it. Chatwork has no hidden field for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
@@ -13,60 +13,54 @@ from airflow_provider_chatwork.api.errors import ChatworkParameterError, Chatwor
 from airflow_provider_chatwork.api.messages import PAGE, list_messages, reaches_back, same_text
 from airflow_provider_chatwork.api.notation_escaping import safe
 from airflow_provider_chatwork.api.tasks import may_be_announced, search_tasks
+from airflow_provider_chatwork.utils.i18n import Catalog, Texts
 
-#: Longest reference, in characters: names of DAGs, tasks and runs have up to 250 each.
-LONGEST = 1_000
+#: The longest reference, in characters: the names of DAGs, tasks and runs have up to 250 each.
+MAX_REFERENCE = 1_000
 
-_LINE = {"ja": "参照: {reference}", "en": "Reference: {reference}"}
+_TEXTS: Texts = {"reference": ("参照: {reference}", "Reference: {reference}")}
 
 
-def with_reference(body: object, reference: object, lang: str, round_: int = 1) -> str:
-    """Return the text of a task that ends with a line for its reference.
+def with_reference(body: object, reference: object, lang: str, first_try: int = 1) -> str:
+    """Return the text of a task with its reference as the last line.
 
-    :param reference: one line of 1 to 1,000 characters. Nothing in it acts, whatever it holds.
+    :param reference: one line of 1 to 1,000 characters. Notation in it is escaped.
     :param lang: ``ja`` (``参照: ...``) or ``en`` (``Reference: ...``).
-    :param round_: tells what is given anew from what was given before, where it is more than 1: ``... (2)``.
-    :raises ChatworkParameterError: for a reference that cannot be seen or found.
+    :param first_try: the number of the first try since the last clear. From 2 on it is appended (``... (2)``), so that
+        the tasks of different clears differ.
+    :raises ChatworkParameterError: for a reference that is empty or has several lines.
     """
     text = validation.text("body", body).rstrip()
-    line = validation.text("reference", reference, longest=LONGEST).strip()
+    line = validation.text("reference", reference, longest=MAX_REFERENCE).strip()
     if not line or "\n" in line or "\r" in line:
         raise ChatworkParameterError(
             "reference", reference, "give one line of text that no other task has, such as {{ run_id }}"
         )
-    signed = _LINE[lang].format(reference=safe(line))
-    return validation.text("body", f"{text}\n{signed} ({round_})" if round_ > 1 else f"{text}\n{signed}")
+    last_line = Catalog(lang, _TEXTS).text("reference", reference=safe(line))
+    return validation.text("body", f"{text}\n{last_line} ({first_try})" if first_try > 1 else f"{text}\n{last_line}")
 
 
 def find_by_reference(
-    room_id: int | str,
-    body: str,
-    to_ids: Sequence[int],
-    account_id: int,
-    ignore: Collection[int] = (),
-    *,
-    since: float = 0.0,
+    room_id: int | str, body: str, to_ids: Sequence[int], account_id: int, *, since: float = 0.0
 ) -> CallFlow[list[int | None] | None]:
-    """Find tasks with a text among those an account has given, open and done. Yields the calls to run.
+    """Find the tasks with a text that an account has assigned, open and done. Yields the calls to run.
 
-    Where it was given more than once, the newest tasks count. A list that is full may hide some; then each assignee is
-    asked for by itself, and where that is not enough the messages of the room tell whether there can be any.
+    Of several, the newest tasks count. A full list may hide tasks. Then the tasks are listed by assignee, and if these
+    lists are full as well, the messages of the room are searched for the announcement of the task.
 
-    :param body: the whole text, with its reference. A text that somebody has edited since is not found.
+    :param body: the whole text with the reference. A task whose text was edited is not found.
     :param to_ids: the assignees.
-    :param account_id: who gave it, the account of the token.
-    :param ignore: tasks that do not count.
-    :param since: Unix time, by Chatwork's clock, before which they cannot have been given; 0 where that is not known.
-    :return: a task id for each assignee, ``None`` for one whose task was deleted; ``None`` where there is none at all.
-        A task that people have handed on to somebody else stands for a missing one.
-    :raises ChatworkUnknownOutcomeError: where Chatwork shows no more than 100 tasks and not enough of these, and does
-        not show all messages either.
+    :param account_id: the account of the token.
+    :param since: Unix time by Chatwork's clock before which the tasks cannot have been created; 0 if it is not known.
+    :return: the task id of each assignee, ``None`` for a task that was deleted; ``None`` if there is no task at all. A
+        task that now has another assignee takes the place of a missing one.
+    :raises ChatworkUnknownOutcomeError: if neither the lists nor the messages show whether there are tasks.
     """
 
-    def is_it(task: models.Task) -> bool:
-        return task["task_id"] not in ignore and same_text(task.get("body") or "", body)
+    def matches(task: models.Task) -> bool:
+        return same_text(task.get("body") or "", body)
 
-    found, hidden = yield from search_tasks(room_id, account_id, to_ids, is_it)
+    found, hidden = yield from search_tasks(room_id, account_id, to_ids, matches)
     if hidden and not found:
         page = yield strict_empty_list(list_messages(room_id))
         if reaches_back(page, since) and not may_be_announced(page, since, body, account_id):
@@ -75,17 +69,17 @@ def find_by_reference(
         people = ", ".join(map(str, hidden))
         raise ChatworkUnknownOutcomeError(
             "create_task",
-            f"the room shows no more than {PAGE} tasks of {people}, and this one may be behind them",
+            f"Chatwork lists no more than {PAGE} tasks of {people}, and this one may be behind them",
         )
-    return _one_each(found, to_ids) if found else None
+    return _one_for_each(found, to_ids) if found else None
 
 
-def _one_each(tasks: list[models.Task], to_ids: Sequence[int]) -> list[int | None]:
+def _one_for_each(tasks: list[models.Task], to_ids: Sequence[int]) -> list[int | None]:
     newest: dict[int, int] = {}
     for task in sorted(tasks, key=lambda task: task["task_id"]):
         newest[task["account"]["account_id"]] = task["task_id"]
-    handed_on = [task_id for account_id, task_id in newest.items() if account_id not in to_ids]
+    reassigned = [task_id for account_id, task_id in newest.items() if account_id not in to_ids]
     chosen: list[int | None] = []
     for account_id in to_ids:
-        chosen.append(newest.get(account_id) or (handed_on.pop() if handed_on else None))
+        chosen.append(newest.get(account_id) or (reassigned.pop() if reassigned else None))
     return chosen

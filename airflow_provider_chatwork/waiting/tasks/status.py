@@ -1,4 +1,4 @@
-"""Whether people are done with their tasks: one set of rules for the sensor that pokes and the trigger that waits."""
+"""When a wait for tasks is complete: the rules of the sensor and of the triggers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from airflow_provider_chatwork.api.errors import (
 from airflow_provider_chatwork.api.rate_limit import WINDOW
 from airflow_provider_chatwork.api.tasks import get_task, list_tasks
 
-#: A task is gone when Chatwork did not know it so often in a row: what answers may be behind with what is new.
-GONE_AFTER = 2
-#: For how long the last look before a wait is given up is tried again, in seconds: until there is budget, and a while.
-LAST_LOOK = WINDOW + 30.0
-#: Up to this many tasks are read one by one; more are read with two lists.
-_ONE_BY_ONE = 2
+#: A task is deleted when Chatwork did not find it this many times in a row: it may not find a new task at once.
+DELETED_AFTER = 2
+#: How long the poll at the deadline is retried, in seconds: a window of the rate limit, and time for the poll.
+FINAL_POLL_TIMEOUT = WINDOW + 30.0
+# Up to this many tasks are read one by one, more with two lists.
+_MAX_SINGLE_READS = 2
 
 
 class TaskState(TypedDict):
-    """How one task stands: who has to do it, and whether it is ``open``, ``done`` or ``deleted``.
+    """The state of a task: its assignee, and its ``status``, ``open``, ``done`` or ``deleted``.
 
-    Of a ``deleted`` one there is nothing but its id: 0 and empty texts.
+    Of a deleted task only the id is known; the other fields are 0 and empty.
     """
 
     task_id: int
@@ -37,7 +37,7 @@ class TaskState(TypedDict):
 
 
 def tasks_needed(complete_when: object, count: int) -> int:
-    """How many of ``count`` tasks have to be done.
+    """Return how many of ``count`` tasks have to be done.
 
     :param complete_when: ``all``, ``any``, or a number, which may be written as text.
     :raises ChatworkParameterError: for anything else, and for more than there are.
@@ -55,54 +55,54 @@ def tasks_needed(complete_when: object, count: int) -> int:
 
 
 def is_complete(states: Sequence[TaskState], complete_when: object) -> bool:
-    """Whether enough of the tasks are done."""
+    """Return whether enough of the tasks are done."""
     return sum(state["status"] == "done" for state in states) >= tasks_needed(complete_when, len(states))
 
 
-def check_possible(room_id: int | str, states: Sequence[TaskState], complete_when: object) -> None:
-    """Check that enough of the tasks are still there to be done.
+def require_completable(room_id: int | str, states: Sequence[TaskState], complete_when: object) -> None:
+    """Check that enough of the tasks exist.
 
-    :raises ChatworkNotFoundError: naming those that are not.
+    :raises ChatworkNotFoundError: if too many are deleted, with their ids.
     """
-    gone = [state["task_id"] for state in states if state["status"] == "deleted"]
+    deleted = [state["task_id"] for state in states if state["status"] == "deleted"]
     needed = tasks_needed(complete_when, len(states))
-    if len(states) - len(gone) >= needed:
+    if len(states) - len(deleted) >= needed:
         return
-    if len(gone) == 1:
-        said = f"task {gone[0]} of room {room_id} was deleted, or the account of the token is not in the room"
+    if len(deleted) == 1:
+        text = f"task {deleted[0]} of room {room_id} was deleted, or the account of the token is not in the room"
     else:
-        tasks = ", ".join(map(str, gone))
-        said = f"tasks {tasks} of room {room_id} were deleted, or the account of the token is not in the room"
+        tasks = ", ".join(map(str, deleted))
+        text = f"tasks {tasks} of room {room_id} were deleted, or the account of the token is not in the room"
     if needed < len(states):
-        said += f"; {needed} of {len(states)} tasks cannot be done any more"
-    raise ChatworkNotFoundError("get_task", 404, (said,))
+        text += f"; {needed} of {len(states)} tasks cannot be done any more"
+    raise ChatworkNotFoundError("get_task", 404, (text,))
 
 
-def observe_tasks(room_id: int | str, task_ids: Sequence[int]) -> CallFlow[list[TaskState]]:
-    """See how tasks of a room stand, in the order given. Yields the calls to run.
+def poll_tasks(room_id: int | str, task_ids: Sequence[int]) -> CallFlow[list[TaskState]]:
+    """Return the states of tasks, in the order of their ids. Yields the calls to run.
 
-    A task that is in no list is read by itself, as the lists end at 100: what is missing there is not done yet. One
-    that Chatwork does not know is asked for again, after all others, and is ``deleted`` if it still does not; a lost
-    room looks like that, too, with one or two tasks.
+    Tasks that are in no list are read one by one, as lists end at 100. Those that Chatwork does not find are read again
+    after all others, and are ``deleted`` if it still does not. One or two tasks of a room that the account has left are
+    ``deleted``, too.
 
-    :raises ChatworkApiError: where the room is lost.
+    :raises ChatworkApiError: if the account has left the room.
     """
     seen: dict[int, models.Task] = {}
-    if len(task_ids) > _ONE_BY_ONE:
-        # Open before done: a task ticked in between is in both, and the later answer counts.
+    if len(task_ids) > _MAX_SINGLE_READS:
+        # Open before done: a task that is done in between is in both lists, and the later one counts.
         for status in validation.TASK_STATUSES:
             for task in (yield list_tasks(room_id, status=status)):
                 seen[task["task_id"]] = task
-    for _ in range(GONE_AFTER):
+    for _ in range(DELETED_AFTER):
         for task_id in task_ids:
             if task_id not in seen:
                 with suppress(ChatworkNotFoundError):
                     seen[task_id] = yield get_task(room_id, task_id)
-    return [state_of(task_id, seen.get(task_id)) for task_id in task_ids]
+    return [task_state(task_id, seen.get(task_id)) for task_id in task_ids]
 
 
-def state_of(task_id: int, task: models.Task | None) -> TaskState:
-    """How a task stands, or that it is not there any more (``None``)."""
+def task_state(task_id: int, task: models.Task | None) -> TaskState:
+    """Return the state of a task; ``None`` is a deleted one."""
     if task is None:
         return {"task_id": task_id, "status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
     return {

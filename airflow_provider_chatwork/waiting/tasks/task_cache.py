@@ -1,7 +1,7 @@
-"""What is known of the tasks of a room that somebody waits for, and what one answer after the other adds to it.
+"""The tasks of a room as they were last read, and the result of each request.
 
-One answer decides about the tasks that were asked for, and about no other: where Chatwork fails in passing, they are
-as they were and are asked for again; where it refuses, only they are refused. What concerns all of them comes out.
+A request concerns only the tasks that it was for: after a transient error they stay as they were, and a permanent error
+refuses only them. An error that concerns all tasks is raised.
 """
 
 from __future__ import annotations
@@ -20,138 +20,143 @@ from airflow_provider_chatwork.api.errors import (
 )
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.tasks import get_task
-from airflow_provider_chatwork.waiting.tasks.status import GONE_AFTER
+from airflow_provider_chatwork.waiting.tasks.status import DELETED_AFTER
 
-#: With so many requests of a look that failed in passing it asks no more, as Chatwork is not well.
-MOST_FAILURES = 3
-
-
-class Enough(Exception):
-    """No more is to be asked in this look."""
+#: A scan ends after this many transient errors, as Chatwork is out of order.
+MAX_FAILURES = 3
 
 
-class Sightings:
-    """What is known of tasks of a room.
+class ScanAborted(Exception):
+    """Raised where a scan sends no more requests."""
+
+
+class TaskCache:
+    """The tasks of a room, as they were last read.
 
     :param room_id: the room.
     """
 
     def __init__(self, room_id: int | str) -> None:
         self.room_id = room_id
-        #: How each task stood when it was last seen.
+        #: The tasks as they were last read, by id.
         self.tasks: dict[int, models.Task] = {}
-        #: The tasks that were there once, or never, and are not there any more.
+        #: The tasks that do not exist any more.
         self.deleted: set[int] = set()
-        #: The tasks that stand otherwise than before, until somebody takes note and clears it.
+        #: The tasks that have changed since the user of this cache cleared it.
         self.changed: set[int] = set()
-        #: What failed last in the last look, for a reason that passes, where the look went on all the same ...
-        self.trouble: ChatworkError | None = None
-        #: ... and the tasks that it tells nothing of for that reason.
+        #: The last transient error of the last scan, if the scan continued after it.
+        self.error: ChatworkError | None = None
+        #: The tasks that the last scan could not read because of transient errors.
         self.unanswered: set[int] = set()
-        #: The tasks that Chatwork refused to show in the last look, for good.
+        #: The tasks that the last scan could not read, with the permanent error.
         self.refused: dict[int, ChatworkApiError] = {}
         self._wanted: dict[int, int | None] = {}
-        self._look = 0
-        self._seen_in: dict[int, int] = {}
-        self._read_in: dict[int, int] = {}
-        # How often in a row Chatwork did not know a task.
-        self._missed: dict[int, int] = {}
-        self._calls = 0
+        self._scan_number = 0
+        self._seen_at_scan: dict[int, int] = {}
+        self._read_at_scan: dict[int, int] = {}
+        # How many times in a row Chatwork did not find a task.
+        self._not_found: dict[int, int] = {}
+        self._requests = 0
         self._failures = 0
-        # The tasks that were asked for in this look, in vain.
-        self._tried: set[int] = set()
+        # The tasks for which a request of this scan has failed.
+        self._failed_ids: set[int] = set()
 
-    def want(self, task_id: int, account_id: int | None = None) -> None:
-        """Look at a task from now on.
+    def add(self, task_id: int, account_id: int | None = None) -> None:
+        """Add a task to scan.
 
-        :param account_id: its assignee, where that is known; it spares a request in a room of more than 100 tasks.
+        :param account_id: the assignee, if known; saves a request in a room of more than 100 tasks.
         """
         if self._wanted.get(task_id) is None:
             self._wanted[task_id] = account_id
 
-    def forget(self, task_id: int) -> None:
-        """Look at a task no more."""
+    def remove(self, task_id: int) -> None:
+        """Remove a task."""
         del self._wanted[task_id]
-        for known in (self.tasks, self.refused, self._seen_in, self._read_in, self._missed):
+        for known in (self.tasks, self.refused, self._seen_at_scan, self._read_at_scan, self._not_found):
             known.pop(task_id, None)
         for noted in (self.deleted, self.changed, self.unanswered):
             noted.discard(task_id)
 
     def is_known(self, task_id: int) -> bool:
-        """Whether a task has been seen, or been found missing."""
+        """Return whether a task was read, or is deleted."""
         return task_id in self.tasks or task_id in self.deleted
 
-    def is_fresh(self, task_id: int) -> bool:
-        """Whether the last look has seen a task, and did not only find no reason to look."""
-        return self._seen_in.get(task_id) == self._look
+    def is_current(self, task_id: int) -> bool:
+        """Return whether the last scan has read a task."""
+        return self._seen_at_scan.get(task_id) == self._scan_number
 
-    def asked_in_vain(self, task_ids: Iterable[int]) -> bool:
-        """Whether the last look failed to see some tasks not for want of asking."""
+    def failed_for(self, task_ids: Iterable[int]) -> bool:
+        """Return whether a request of the last scan has failed for any of these tasks."""
         return any(task_id in self.unanswered or task_id in self.refused for task_id in task_ids)
 
-    def check(self) -> None:
-        """Check that the last look was not refused anything, for whoever waits for all of the tasks.
+    def raise_refusals(self) -> None:
+        """Raise the permanent error of a task, for a caller that needs all of the tasks.
 
-        :raises ChatworkApiError: where it was.
+        :raises ChatworkApiError: if the last scan has one.
         """
         for refusal in self.refused.values():
             raise refusal
 
     def _begin(self) -> None:
-        self._look += 1
-        self._calls = self._failures = 0
-        self.trouble = None
+        self._scan_number += 1
+        self._requests = self._failures = 0
+        self.error = None
         self.unanswered.clear()
         self.refused.clear()
-        self._tried.clear()
+        self._failed_ids.clear()
 
-    def _ask(self, call: Call[Any], about: Iterable[int]) -> CallFlow[Any]:
-        """Ask for tasks. Returns ``None`` where that fails in passing; a refusal comes out."""
-        self._calls += 1
+    def _request(self, call: Call[Any], about: Iterable[int]) -> CallFlow[Any]:
+        """Send a request for tasks. Returns ``None`` after a transient error.
+
+        :param about: the tasks.
+        :raises ScanAborted: after a rate limit, or too many transient errors.
+        :raises ChatworkError: a permanent error.
+        """
+        self._requests += 1
         try:
             return (yield call)
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            self.trouble = error
+            self.error = error
             self._failures += 1
-            self._tried.update(about)
+            self._failed_ids.update(about)
             self.unanswered.update(task_id for task_id in about if task_id in self._wanted)
-            if isinstance(error, ChatworkRateLimitError) or self._failures >= MOST_FAILURES:
-                raise Enough from error
+            if isinstance(error, ChatworkRateLimitError) or self._failures >= MAX_FAILURES:
+                raise ScanAborted from error
             return None
 
     def _read(self, task_id: int) -> CallFlow[None]:
-        self._read_in[task_id] = self._look
+        self._read_at_scan[task_id] = self._scan_number
         try:
-            task = yield from self._ask(get_task(self.room_id, task_id), [task_id])
+            task = yield from self._request(get_task(self.room_id, task_id), [task_id])
         except ChatworkAuthError:
             raise
         except ChatworkApiError as error:
-            self._tried.add(task_id)
+            self._failed_ids.add(task_id)
             if task_id not in self._wanted:
                 return
             if isinstance(error, ChatworkNotFoundError):
-                self._miss(task_id)
+                self._count_not_found(task_id)
             else:
                 self.refused[task_id] = error
         else:
             if task is not None:
-                self._note(task)
+                self._store(task)
 
-    def _miss(self, task_id: int) -> None:
-        self._missed[task_id] = self._missed.get(task_id, 0) + 1
-        if self._missed[task_id] >= GONE_AFTER:
+    def _count_not_found(self, task_id: int) -> None:
+        self._not_found[task_id] = self._not_found.get(task_id, 0) + 1
+        if self._not_found[task_id] >= DELETED_AFTER:
             self.deleted.add(task_id)
             self.changed.add(task_id)
-            self._seen_in[task_id] = self._look
+            self._seen_at_scan[task_id] = self._scan_number
 
-    def _note(self, task: models.Task) -> None:
+    def _store(self, task: models.Task) -> None:
         task_id = task["task_id"]
         if task_id not in self._wanted:
             return
-        self._seen_in[task_id] = self._look
-        self._missed.pop(task_id, None)
+        self._seen_at_scan[task_id] = self._scan_number
+        self._not_found.pop(task_id, None)
         if self.tasks.get(task_id) != task or task_id in self.deleted:
             self.deleted.discard(task_id)
             self.tasks[task_id] = task
@@ -161,16 +166,16 @@ class Sightings:
         task = self.tasks.get(task_id)
         return task is not None and task["status"] == "done" and task_id not in self.deleted
 
-    def _stale(self, task_ids: Iterable[int]) -> list[int]:
-        """Those that this look knows nothing of yet, and has not asked for in vain."""
-        # Not those that a wait has left while the look was under way.
+    def _unread(self, task_ids: Iterable[int]) -> list[int]:
+        """Return those that this scan has not read, and has not failed to read."""
+        # Without those that were removed during the scan.
         return [
             task_id
             for task_id in task_ids
-            if task_id in self._wanted and not self.is_fresh(task_id) and task_id not in self._tried
+            if task_id in self._wanted and not self.is_current(task_id) and task_id not in self._failed_ids
         ]
 
-    def _longest_unseen_first(self, task_ids: Iterable[int]) -> Sequence[int]:
-        # Those that cannot be read have their turn, and no more than that.
-        seen, read = self._seen_in, self._read_in
+    def _oldest_first(self, task_ids: Iterable[int]) -> Sequence[int]:
+        # A failed read counts, so that tasks that cannot be read do not come first each time.
+        seen, read = self._seen_at_scan, self._read_at_scan
         return sorted(task_ids, key=lambda task_id: max(seen.get(task_id, 0), read.get(task_id, 0)))

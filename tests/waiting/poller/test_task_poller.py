@@ -14,7 +14,7 @@ from airflow_provider_chatwork.api.errors import (
 )
 from airflow_provider_chatwork.sandbox import Fault, Limits
 from airflow_provider_chatwork.waiting.poller.subscribe import subscribe_tasks
-from airflow_provider_chatwork.waiting.tasks.room_scan import IN_TURN
+from airflow_provider_chatwork.waiting.tasks.room_scan import READS_PER_ROTATION
 from tests.waiting.poller.scenario import BOT, EVER, ROOM, SATO, TAKAHASHI, YAMADA, RecordedLog, Scenario, end_of, play
 
 
@@ -455,7 +455,7 @@ class TestTasksOutsideFullLists:
                 scenario.sandbox.complete_task(ROOM, task_id)
             for _ in range(60):
                 await asyncio.sleep(60)
-                assert len(scenario.asked()) <= 2 * IN_TURN
+                assert len(scenario.asked()) <= 2 * READS_PER_ROTATION
             await asyncio.sleep(60)
             assert all(wait.done() for wait in waits)
 
@@ -507,7 +507,7 @@ class TestTasksOutsideFullLists:
             await asyncio.sleep(120)
             scenario.asked()
             await asyncio.sleep(600)
-            assert scenario.asked().count("read") == 10 * IN_TURN
+            assert scenario.asked().count("read") == 10 * READS_PER_ROTATION
             await leave(waits)
 
         play(main)
@@ -526,7 +526,7 @@ class TestTasksOutsideFullLists:
                 scenario.asked()
                 assert await wait.refresh(20)
                 assert wait.is_complete
-                assert len(scenario.asked()) <= 2 + 1 + IN_TURN
+                assert len(scenario.asked()) <= 2 + 1 + READS_PER_ROTATION
             await leave(waits)
 
         play(main)

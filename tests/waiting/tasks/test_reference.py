@@ -18,15 +18,15 @@ PEOPLE = [company.SATO, company.YAMADA]
 
 class TestWithReference:
     @pytest.mark.parametrize(
-        ("body", "lang", "round_", "text"),
+        ("body", "lang", "first_try", "text"),
         [
             ("確認", "ja", 1, "確認\n参照: x"),
             ("check", "en", 1, "check\nReference: x"),
             ("確認\n", "ja", 3, "確認\n参照: x (3)"),
         ],
     )
-    def test_ends_the_text(self, body: str, lang: str, round_: int, text: str) -> None:
-        assert with_reference(body, " x ", lang, round_) == text
+    def test_ends_the_text(self, body: str, lang: str, first_try: int, text: str) -> None:
+        assert with_reference(body, " x ", lang, first_try) == text
 
     def test_acts_on_nobody(self) -> None:
         assert "[toall]" not in with_reference("確認", "[toall]", "ja")
@@ -81,10 +81,6 @@ class TestFindByReference:
         sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         newest = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         assert self.find(sandbox) == newest
-
-    def test_ignores_what_is_not_wanted_any_more(self, sandbox: Sandbox) -> None:
-        old = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
-        assert self.find(sandbox, ignore=old) is None
 
     def test_leaves_a_gap_where_one_was_deleted(self, sandbox: Sandbox) -> None:
         tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)

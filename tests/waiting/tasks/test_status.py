@@ -14,10 +14,10 @@ from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.status import (
-    check_possible,
     is_complete,
-    observe_tasks,
-    state_of,
+    poll_tasks,
+    require_completable,
+    task_state,
     tasks_needed,
 )
 
@@ -77,7 +77,7 @@ class TestCheckPossible:
         ],
     )
     def test_lets_a_wait_go_on_where_enough_are_left(self, statuses, complete_when):
-        check_possible(ROOM, states(*statuses), complete_when)
+        require_completable(ROOM, states(*statuses), complete_when)
 
     @pytest.mark.parametrize(
         ("statuses", "complete_when", "said"),
@@ -91,7 +91,7 @@ class TestCheckPossible:
     )
     def test_names_the_tasks_without_which_it_cannot(self, statuses, complete_when, said):
         with pytest.raises(ChatworkNotFoundError, match=said) as caught:
-            check_possible(ROOM, states(*statuses), complete_when)
+            require_completable(ROOM, states(*statuses), complete_when)
         assert caught.value.status == 404
         assert ("cannot be done any more" in str(caught.value)) == (complete_when in ("any", 2))
 
@@ -99,12 +99,12 @@ class TestCheckPossible:
 class TestStateOf:
     def test_has_nothing_but_the_id_of_a_task_that_is_gone(self):
         gone = {"task_id": 7, "status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
-        assert state_of(7, None) == gone
+        assert task_state(7, None) == gone
 
     def test_does_without_a_name(self):
         task: Any = {"task_id": 7, "status": "open", "account": {"account_id": 70}, "message_id": "9"}
         open_ = {"task_id": 7, "status": "open", "account_id": 70, "account_name": "", "message_id": "9"}
-        assert state_of(7, task) == open_
+        assert task_state(7, task) == open_
 
 
 class TestObserveTasks:
@@ -114,7 +114,7 @@ class TestObserveTasks:
 
     def look(self, sandbox: Sandbox, *task_ids: int) -> list[Any]:
         client = Client(Settings(token=sandbox.token, max_wait=0), sandbox.handle)
-        return client.run_flow(observe_tasks(ROOM, task_ids))
+        return client.run_flow(poll_tasks(ROOM, task_ids))
 
     def test_tells_of_each_task_who_has_it_and_how_it_stands(self, sandbox):
         [first, second] = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
@@ -169,7 +169,7 @@ class TestObserveTasks:
     def test_sees_a_task_that_is_ticked_between_its_two_questions(self, sandbox):
         task_ids = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "確認")
         client = Client(Settings(token=sandbox.token), sandbox.handle)
-        steps = observe_tasks(ROOM, task_ids)
+        steps = poll_tasks(ROOM, task_ids)
         first = client.run(next(steps))
         sandbox.complete_task(ROOM, task_ids[0])
         second = client.run(steps.send(first))
@@ -201,7 +201,7 @@ class TestObserveTasks:
         assert asked == [f"/rooms/{ROOM}/tasks/{task_ids[index]}" for index in (0, 1, 0)]
 
     def test_says_so_of_what_the_free_plan_hides(self):
-        steps = observe_tasks(ROOM, [5])
+        steps = poll_tasks(ROOM, [5])
         next(steps)
         steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], True))
         with pytest.raises(StopIteration) as end:
