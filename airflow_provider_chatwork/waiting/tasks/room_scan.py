@@ -30,8 +30,8 @@ MAX_REQUESTS = 30
 _MAX_REQUESTS_OF_LISTS = {"open": 18, "done": 24}
 #: How many tasks of the rotation a scan reads.
 READS_PER_ROTATION = 10
-# Every tenth full scan reads the done tasks as well, as they may be deleted or open again, and the list without a filter,
-# as it may not be full any more.
+# Every tenth full scan also reads the done tasks, which may be deleted or open again, and requests the list without a
+# filter, which may not be full any more.
 _RECHECK_EVERY = 10
 
 _ListFlow: TypeAlias = CallFlow[tuple[list[int], list[int]]]

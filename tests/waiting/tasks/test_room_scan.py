@@ -851,7 +851,7 @@ class TestRemove:
                 again.add(task_id)
             steps = again.scan(list)
             before = len(room.sandbox.requests)
-            room.client.run_flow(_interrupted(steps, number, lambda kept=again: [*map(kept.forget, tasks)]))
+            room.client.run_flow(_interrupted(steps, number, lambda scanner=again: [*map(scanner.remove, tasks)]))
             assert number > 1 or len(room.sandbox.requests) == before + 1
             assert not again.tasks
             assert not again.deleted
