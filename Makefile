@@ -14,7 +14,7 @@ environment = $(PYTHON) scripts/environment.py
 pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help python env lint imports format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
+.PHONY: help python env lint format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,11 +26,9 @@ python:
 env: python ## make the environment for Airflow 3.3 with all tools, for an editor
 	@$(environment) airflow-$(NEWEST)
 
-lint: env ## check style and formatting
+lint: env ## check style, formatting, and the layers of imports (contracts in pyproject.toml)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-imports: env ## check which module imports which (the contracts are in pyproject.toml)
 	$(BIN)/lint-imports --no-logo --no-cache
 
 format: env ## repair what can be repaired of it

@@ -358,12 +358,14 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     @contextmanager
     def _no_second_tasks(self, context: Context) -> Iterator[None]:
         """Fail permanently where a retry would not know of the tasks, and would create them again."""
+        from airflow_provider_chatwork.utils.task_state import TaskState
+
         try:
             yield
         except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException):
             raise
         except Exception as error:
-            if context.get("task_state_store") is not None or api.validation.none_if_blank(self.reference) is not None:
+            if TaskState(context).has_store or api.validation.none_if_blank(self.reference) is not None:
                 raise
             text = str(error).rstrip(". ") or type(error).__name__
             raise AirflowFailException(f"{text}. It is not retried, as people would get the task twice.") from error
