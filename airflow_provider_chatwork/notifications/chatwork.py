@@ -129,14 +129,15 @@ class ChatworkNotifier(BaseNotifier):
 
     async def _acall(self) -> None:
         notifier, context = copy.copy(self), self.context
-        if notifier._read_setting(context) is None:
+        setting = notifier._read_setting(context)
+        if setting is None:
             return
         try:
             notifier.render_template_fields(context)
         except Exception as error:
             await asyncio.to_thread(notifier._report_lost, error, context)
         else:
-            await notifier.async_notify(context)
+            await notifier._asend(context, setting)
 
     def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
         """Render every template field to a text, also in DAGs with ``render_template_as_native_obj``."""
@@ -179,11 +180,13 @@ class ChatworkNotifier(BaseNotifier):
 
         :raises ChatworkError: with ``raise_on_error``, if it could not be posted.
         """
+        setting = self._read_setting(context)
+        if setting is not None:
+            await self._asend(context, setting)
+
+    async def _asend(self, context: Context, setting: AlertsSetting) -> None:
         from airflow_provider_chatwork.alerts.time_limited_client import async_time_limited_client
 
-        setting = self._read_setting(context)
-        if setting is None:
-            return
         try:
             settings = await ChatworkHook(self.chatwork_conn_id).asettings()
             # Loading a Variable blocks.
@@ -228,7 +231,7 @@ class ChatworkNotifier(BaseNotifier):
         return AlertSender(
             event=event,
             options=self,
-            # An empty text must not cost the alert.
+            # If the text is empty, the text of this package is sent.
             text=airflow_context.mask_secrets(self.text) if has_text else None,
             table=table,
             route=route,

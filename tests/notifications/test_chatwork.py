@@ -263,6 +263,14 @@ class TestCall:
         times = log.count("Posted alert message") + log.count("was posted")
         assert log.count("[chatwork] alerts='yess'") == times > 0
 
+    def test_an_invalid_setting_is_logged_once_from_an_event_loop(self, sandbox, monkeypatch, logged):
+        monkeypatch.setenv("AIRFLOW__CHATWORK__ALERTS", "yess")
+        asyncio.run(_await(ChatworkNotifier(room_id=ROOM, context=failure_context())))
+        assert len(posted(sandbox)) == 1
+        log = logged()
+        # The log may contain each line twice: it is captured in two ways.
+        assert log.count("[chatwork] alerts='yess'") == log.count("Posted alert message") > 0
+
     @pytest.mark.parametrize("mentions", ["0", "-1", [True], {"a": 1}, "{{ params.who }}"])
     def test_an_alert_with_invalid_mentions_is_sent(self, sandbox, mentions):
         ChatworkNotifier(room_id=ROOM, mentions=mentions)(failure_context(params={"who": 0}))
