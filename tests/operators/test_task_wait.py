@@ -24,72 +24,72 @@ from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
 from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan
 from tests.airflow_helpers import FakeStore, connect, new_dag, render
-from tests.operators.chores import MODES, PEOPLE, ROOM, Happening, Office
+from tests.operators.task_scenarios import ASSIGNEES, MODES, ROOM, Event, Scenario
 from tests.virtual_time import START
 
-SATO, YAMADA, TAKAHASHI = PEOPLE
+SATO, YAMADA, TAKAHASHI = ASSIGNEES
 in_both_modes = pytest.mark.parametrize("mode", MODES)
 
 
 @pytest.fixture
-def office(sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> Office:
+def scenario(sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     sandbox.limits = Limits.off()
-    return Office(sandbox, monkeypatch)
+    return Scenario(sandbox, monkeypatch)
 
 
 @dataclass
-class Scenario:
+class Case:
     """What people do at which second, how the Airflow task ends, and what became of each of the tasks."""
 
-    how: str
+    ending: str
     statuses: str = ""
-    happenings: Sequence[Happening] = ()
+    events: Sequence[Event] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[int, list[str]] = field(default_factory=dict)
-    whys: Mapping[int, str] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)
     cause: str | None = None
     outcome: str = ""
 
 
-def tick(*which: int) -> Callable[[Office], object]:
-    return lambda office: office.tick(*which)
+def complete(*which: int) -> Callable[[Scenario], object]:
+    return lambda scenario: scenario.complete(*which)
 
 
-def untick(index: int) -> Callable[[Office], object]:
-    return lambda office: office.sandbox.reopen_task(ROOM, office.tasks[index])
+def reopen(index: int) -> Callable[[Scenario], object]:
+    return lambda scenario: scenario.sandbox.reopen_task(ROOM, scenario.tasks[index])
 
 
-def delete(index: int) -> Callable[[Office], object]:
-    def act(office: Office) -> None:
-        office.sandbox.delete_task(ROOM, office.tasks[index])
+def delete(index: int) -> Callable[[Scenario], object]:
+    def act(scenario: Scenario) -> None:
+        scenario.sandbox.delete_task(ROOM, scenario.tasks[index])
 
     return act
 
 
-def change(index: int, **values: Any) -> Callable[[Office], object]:
-    def act(office: Office) -> None:
+def change(index: int, **values: Any) -> Callable[[Scenario], object]:
+    def act(scenario: Scenario) -> None:
         for name, value in values.items():
-            setattr(office.task(index), name, value)
+            setattr(scenario.task(index), name, value)
 
     return act
 
 
-def leave(person: int) -> Callable[[Office], object]:
-    return lambda office: office.leave(person)
+def leave(person: int) -> Callable[[Scenario], object]:
+    return lambda scenario: scenario.leave(person)
 
 
-def break_down(**fault: Any) -> Callable[[Office], object]:
-    return lambda office: office.break_down(**fault)
+def fail_requests(**fault: Any) -> Callable[[Scenario], object]:
+    return lambda scenario: scenario.fail_requests(**fault)
 
 
-def break_read(index: int, **fault: Any) -> Callable[[Office], object]:
-    return lambda office: office.break_down(path=f"/rooms/{ROOM}/tasks/{office.tasks[index]}", **fault)
+def fail_read(index: int, **fault: Any) -> Callable[[Scenario], object]:
+    return lambda scenario: scenario.fail_requests(path=f"/rooms/{ROOM}/tasks/{scenario.tasks[index]}", **fault)
 
 
-def hide_the_tasks(office: Office) -> None:
+def hide_tasks(scenario: Scenario) -> None:
     """Let Chatwork answer everything but how tasks stand."""
     for operation in ("list_tasks", "get_task"):
-        office.break_down(status=503, operation=operation)
+        scenario.fail_requests(status=503, operation=operation)
 
 
 def log_of(caplog: Any, capsys: Any) -> str:
@@ -98,206 +98,212 @@ def log_of(caplog: Any, capsys: Any) -> str:
     return max(caplog.text, shown.out + shown.err, key=len)
 
 
-def recover(office: Office) -> None:
-    office.sandbox.clear_faults()
+def recover(scenario: Scenario) -> None:
+    scenario.sandbox.clear_faults()
 
 
-def lose_the_room(office: Office) -> None:
-    office.sandbox.remove_member(ROOM, company.BOT)
+def remove_from_room(scenario: Scenario) -> None:
+    scenario.sandbox.remove_member(ROOM, company.BOT)
 
 
-def reissue_the_token(office: Office) -> None:
-    office.monkeypatch.setattr(office.sandbox, "_tokens", {"another-token": company.BOT})
-    connect(office.monkeypatch, office.sandbox, token="another-token")
+def reissue_token(scenario: Scenario) -> None:
+    scenario.monkeypatch.setattr(scenario.sandbox, "_tokens", {"another-token": company.BOT})
+    connect(scenario.monkeypatch, scenario.sandbox, token="another-token")
 
 
-def withdraw_as_another(office: Office) -> None:
-    message_id = office.sandbox.tasks(ROOM)[-1]["message_id"]
-    office.sandbox.post_message(ROOM, company.BOT, f"依頼の取り下げ: https://example.com/#!rid{ROOM}-{message_id}")
-    office.tick(0, 1, 2)
+def withdraw_as_another_try(scenario: Scenario) -> None:
+    message_id = scenario.sandbox.tasks(ROOM)[-1]["message_id"]
+    scenario.sandbox.post_message(ROOM, company.BOT, f"依頼の取り下げ: https://example.com/#!rid{ROOM}-{message_id}")
+    scenario.complete(0, 1, 2)
 
 
-def chat(office: Office) -> None:
+def chat(scenario: Scenario) -> None:
     for index in range(120):
-        office.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
+        scenario.sandbox.post_message(ROOM, YAMADA, f"雑談 {index}")
 
 
 DONE3 = "done done done"
-SCENARIOS = {
-    "all": Scenario("done", DONE3, [(100, tick(1)), (200, tick(0)), (400, tick(2))]),
-    "all at once": Scenario("done", DONE3, [(100, tick(0, 1, 2))]),
-    "one person": Scenario("done", "done", [(100, tick(0))], {"to_ids": SATO}),
-    "any": Scenario("done", "open open done", [(200, tick(2))], {"complete_when": "any"}),
-    "two of three": Scenario("done", "done open done", [(100, tick(2)), (500, tick(0))], {"complete_when": 2}),
-    "two as text": Scenario("done", "open done done", [(100, tick(1, 2))], {"complete_when": "2"}),
-    "a task is opened again": Scenario(
+CASES = {
+    "all": Case("done", DONE3, [(100, complete(1)), (200, complete(0)), (400, complete(2))]),
+    "all at once": Case("done", DONE3, [(100, complete(0, 1, 2))]),
+    "one person": Case("done", "done", [(100, complete(0))], {"to_ids": SATO}),
+    "any": Case("done", "open open done", [(200, complete(2))], {"complete_when": "any"}),
+    "two of three": Case("done", "done open done", [(100, complete(2)), (500, complete(0))], {"complete_when": 2}),
+    "two as text": Case("done", "open done done", [(100, complete(1, 2))], {"complete_when": "2"}),
+    "a task is opened again": Case(
         "done",
         DONE3,
-        [(100, tick(0)), (200, untick(0)), (300, tick(1, 2)), (1000, tick(0))],
+        [(100, complete(0)), (200, reopen(0)), (300, complete(1, 2)), (1000, complete(0))],
         changes={0: ["reopened"]},
     ),
-    "the due date is moved": Scenario(
+    "the due date is moved": Case(
         "done",
         DONE3,
-        [(100, change(0, limit_time=1_800_500_000, limit_type="time")), (300, tick(0, 1, 2))],
+        [(100, change(0, limit_time=1_800_500_000, limit_type="time")), (300, complete(0, 1, 2))],
         changes={0: ["due_moved"]},
     ),
-    "the text is changed": Scenario(
-        "done", DONE3, [(100, change(1, body="別の作業")), (300, tick(0, 1, 2))], changes={1: ["text_changed"]}
+    "the text is changed": Case(
+        "done", DONE3, [(100, change(1, body="別の作業")), (300, complete(0, 1, 2))], changes={1: ["text_changed"]}
     ),
-    "the task is handed on": Scenario(
+    "the task is handed on": Case(
         "done",
         DONE3,
-        [(100, change(1, account_id=company.SUZUKI)), (300, tick(0, 1, 2))],
+        [(100, change(1, account_id=company.SUZUKI)), (300, complete(0, 1, 2))],
         changes={1: ["assignee_swapped"]},
     ),
-    "everything is changed": Scenario(
+    "everything is changed": Case(
         "done",
         "done",
         [
             (100, change(0, account_id=YAMADA, body="別の作業", limit_time=1_800_500_000, limit_type="date")),
-            (300, tick(0)),
+            (300, complete(0)),
         ],
         {"to_ids": SATO},
         changes={0: ["due_moved", "text_changed", "assignee_swapped"]},
     ),
-    "a task is deleted": Scenario("failed for good", "open deleted open", [(100, delete(1))], whys={1: "deleted"}),
-    "a task is deleted and not needed": Scenario(
-        "done", "done deleted open", [(100, delete(1)), (300, tick(0))], {"complete_when": "any"}, whys={1: "deleted"}
+    "a task is deleted": Case("failed for good", "open deleted open", [(100, delete(1))], reasons={1: "deleted"}),
+    "a task is deleted and not needed": Case(
+        "done",
+        "done deleted open",
+        [(100, delete(1)), (300, complete(0))],
+        {"complete_when": "any"},
+        reasons={1: "deleted"},
     ),
-    "too few are left": Scenario(
+    "too few are left": Case(
         "failed for good",
         "done deleted deleted",
-        [(100, tick(0)), (200, delete(2)), (200, delete(1))],
+        [(100, complete(0)), (200, delete(2)), (200, delete(1))],
         {"complete_when": 2},
-        whys={1: "deleted", 2: "deleted"},
+        reasons={1: "deleted", 2: "deleted"},
     ),
-    "somebody leaves the room": Scenario(
-        "failed for good", "deleted open open", [(100, leave(SATO))], whys={0: "left_room"}
+    "somebody leaves the room": Case(
+        "failed for good", "deleted open open", [(100, leave(SATO))], reasons={0: "left_room"}
     ),
-    "somebody leaves who is not needed": Scenario(
+    "somebody leaves who is not needed": Case(
         "done",
         "done deleted done",
-        [(100, leave(YAMADA)), (200, tick(0, 2))],
+        [(100, leave(YAMADA)), (200, complete(0, 2))],
         {"complete_when": 2},
-        whys={1: "left_room"},
+        reasons={1: "left_room"},
     ),
-    "the only one leaves": Scenario(
-        "failed for good", "deleted", [(100, leave(SATO))], {"to_ids": SATO}, whys={0: "left_room"}
+    "the only one leaves": Case(
+        "failed for good", "deleted", [(100, leave(SATO))], {"to_ids": SATO}, reasons={0: "left_room"}
     ),
-    "timeout": Scenario("timed out", "done open open", [(100, tick(0))]),
-    "timeout, to be skipped": Scenario("skipped", "open open open", [], {"on_timeout": "skip"}),
-    "no time at all": Scenario("timed out", "open open open", [], {"timeout": 0}),
-    "done in the last moment": Scenario("done", DONE3, [(3595, tick(0, 1, 2))], {"poke_interval": 600}),
-    "withdrawn at the timeout": Scenario("timed out", "done withdrawn withdrawn", [(100, tick(0))], {"withdraw": True}),
-    "withdrawn where too few are left": Scenario(
-        "failed for good", "withdrawn deleted withdrawn", [(100, delete(1))], {"withdraw": True}, whys={1: "deleted"}
+    "timeout": Case("timed out", "done open open", [(100, complete(0))]),
+    "timeout, to be skipped": Case("skipped", "open open open", [], {"on_timeout": "skip"}),
+    "no time at all": Case("timed out", "open open open", [], {"timeout": 0}),
+    "done in the last moment": Case("done", DONE3, [(3595, complete(0, 1, 2))], {"poke_interval": 600}),
+    "withdrawn at the timeout": Case("timed out", "done withdrawn withdrawn", [(100, complete(0))], {"withdraw": True}),
+    "withdrawn where too few are left": Case(
+        "failed for good", "withdrawn deleted withdrawn", [(100, delete(1))], {"withdraw": True}, reasons={1: "deleted"}
     ),
-    "withdrawn by another run": Scenario(
-        "failed for good", DONE3, [(100, withdraw_as_another)], {"withdraw": True}, outcome="withdrawn"
+    "withdrawn by another run": Case(
+        "failed for good", DONE3, [(100, withdraw_as_another_try)], {"withdraw": True}, outcome="withdrawn"
     ),
-    "withdrawn without a list of the tasks": Scenario(
+    "withdrawn without a list of the tasks": Case(
         "timed out",
         "done done withdrawn",
-        [(100, tick(0)), (3500, break_down(status=503, operation="list_tasks")), (3550, tick(1))],
+        [(100, complete(0)), (3500, fail_requests(status=503, operation="list_tasks")), (3550, complete(1))],
         {"withdraw": True},
     ),
-    "withdrawn as last seen": Scenario(
-        "timed out", "done withdrawn withdrawn", [(100, tick(0)), (3500, hide_the_tasks)], {"withdraw": True}
+    "withdrawn as last seen": Case(
+        "timed out", "done withdrawn withdrawn", [(100, complete(0)), (3500, hide_tasks)], {"withdraw": True}
     ),
-    "done without a list of the tasks": Scenario(
-        "done", DONE3, [(100, tick(0)), (3500, break_down(status=503, operation="list_tasks")), (3550, tick(1, 2))]
-    ),
-    "deleted without a list of the tasks": Scenario(
-        "failed for good",
-        "withdrawn deleted withdrawn",
-        [(3500, break_down(status=503, operation="list_tasks")), (3550, delete(1))],
-        {"withdraw": True},
-        whys={1: "deleted"},
-    ),
-    "not withdrawn in an outage": Scenario(
-        "timed out", "done open open", [(100, tick(0)), (3500, break_down(status=503))], {"withdraw": True}
-    ),
-    "done in a busy room": Scenario("done", DONE3, [(100, tick(0, 1, 2)), (100, chat)], {"withdraw": True}),
-    "outage": Scenario("done", DONE3, [(100, break_down(status=503)), (400, tick(0, 1, 2)), (1000, recover)]),
-    "outage over the end of the time": Scenario(
+    "done without a list of the tasks": Case(
         "done",
         DONE3,
-        [(3500, break_down(status=503)), (3550, tick(0, 1, 2)), (3700, recover)],
+        [(100, complete(0)), (3500, fail_requests(status=503, operation="list_tasks")), (3550, complete(1, 2))],
+    ),
+    "deleted without a list of the tasks": Case(
+        "failed for good",
+        "withdrawn deleted withdrawn",
+        [(3500, fail_requests(status=503, operation="list_tasks")), (3550, delete(1))],
+        {"withdraw": True},
+        reasons={1: "deleted"},
+    ),
+    "not withdrawn in an outage": Case(
+        "timed out", "done open open", [(100, complete(0)), (3500, fail_requests(status=503))], {"withdraw": True}
+    ),
+    "done in a busy room": Case("done", DONE3, [(100, complete(0, 1, 2)), (100, chat)], {"withdraw": True}),
+    "outage": Case("done", DONE3, [(100, fail_requests(status=503)), (400, complete(0, 1, 2)), (1000, recover)]),
+    "outage over the end of the time": Case(
+        "done",
+        DONE3,
+        [(3500, fail_requests(status=503)), (3550, complete(0, 1, 2)), (3700, recover)],
         {"withdraw": True},
     ),
-    "a task is not known once": Scenario(
-        "done", DONE3, [(100, break_read(1, status=404, times=1)), (110, tick(1)), (400, tick(0, 2))]
+    "a task is not known once": Case(
+        "done", DONE3, [(100, fail_read(1, status=404, times=1)), (110, complete(1)), (400, complete(0, 2))]
     ),
-    "a task cannot be read for a while": Scenario(
+    "a task cannot be read for a while": Case(
         "done",
         "done done open",
-        [(100, break_read(1, status=503)), (110, tick(1)), (300, tick(0)), (1000, recover)],
+        [(100, fail_read(1, status=503)), (110, complete(1)), (300, complete(0)), (1000, recover)],
         {"complete_when": 2},
     ),
-    "others are done while a task cannot be read": Scenario(
+    "others are done while a task cannot be read": Case(
         "done",
         "done open done",
-        [(100, break_read(1, status=503)), (110, tick(1)), (300, tick(0)), (400, tick(2))],
+        [(100, fail_read(1, status=503)), (110, complete(1)), (300, complete(0)), (400, complete(2))],
         {"complete_when": 2},
     ),
-    "a task is refused": Scenario(
+    "a task is refused": Case(
         "failed for good",
-        happenings=[(100, break_read(1, status=400)), (110, tick(1))],
+        events=[(100, fail_read(1, status=400)), (110, complete(1))],
         cause="ChatworkInvalidRequestError",
     ),
-    "no network up to the timeout": Scenario(
-        "timed out", "open open open", [(100, break_down(kind="refuse")), (200, tick(0, 1, 2))]
+    "no network up to the timeout": Case(
+        "timed out", "open open open", [(100, fail_requests(kind="refuse")), (200, complete(0, 1, 2))]
     ),
-    "rate limit": Scenario("done", DONE3, [(100, break_down(status=429)), (400, recover), (500, tick(0, 1, 2))]),
-    "re-issued token": Scenario("done", DONE3, [(100, reissue_the_token), (500, tick(0, 1, 2))], changes={}),
-    "lost room": Scenario("failed for good", happenings=[(100, lose_the_room)], cause="ChatworkForbiddenError"),
-    "revoked token": Scenario("failed for good", happenings=[(100, break_down(status=401))], cause="ChatworkAuthError"),
-    "redirect": Scenario(
-        "failed for good", happenings=[(100, break_down(status=302))], cause="ChatworkUnexpectedResponseError"
+    "rate limit": Case("done", DONE3, [(100, fail_requests(status=429)), (400, recover), (500, complete(0, 1, 2))]),
+    "re-issued token": Case("done", DONE3, [(100, reissue_token), (500, complete(0, 1, 2))], changes={}),
+    "lost room": Case("failed for good", events=[(100, remove_from_room)], cause="ChatworkForbiddenError"),
+    "revoked token": Case("failed for good", events=[(100, fail_requests(status=401))], cause="ChatworkAuthError"),
+    "redirect": Case(
+        "failed for good", events=[(100, fail_requests(status=302))], cause="ChatworkUnexpectedResponseError"
     ),
 }
 
 
 class TestBothModes:
     @in_both_modes
-    @pytest.mark.parametrize("name", SCENARIOS)
-    def test_end_alike(self, mode: str, name: str, office: Office) -> None:
-        scenario = SCENARIOS[name]
-        end = office.ask(mode, scenario.happenings, **scenario.arguments)
-        assert (end.how, end.cause) == (scenario.how, scenario.cause), end.error
-        if scenario.cause is not None:
-            assert office.now < START + 300
-        assert (end.outcome is None) == (not scenario.statuses)
-        if end.outcome is None:
+    @pytest.mark.parametrize("name", CASES)
+    def test_end_alike(self, mode: str, name: str, scenario: Scenario) -> None:
+        case = CASES[name]
+        result = scenario.run(mode, case.events, **case.arguments)
+        assert (result.ending, result.cause) == (case.ending, case.cause), result.error
+        if case.cause is not None:
+            assert scenario.now < START + 300
+        assert (result.outcome is None) == (not case.statuses)
+        if result.outcome is None:
             return
-        tasks = end.outcome["tasks"]
-        assert " ".join(task["status"] for task in tasks) == scenario.statuses
-        assert {at: task["changes"] for at, task in enumerate(tasks) if task["changes"]} == scenario.changes
-        assert {at: task["reason"] for at, task in enumerate(tasks) if task["reason"]} == scenario.whys
+        tasks = result.outcome["tasks"]
+        assert " ".join(task["status"] for task in tasks) == case.statuses
+        assert {at: task["changes"] for at, task in enumerate(tasks) if task["changes"]} == case.changes
+        assert {at: task["reason"] for at, task in enumerate(tasks) if task["reason"]} == case.reasons
         words = {"done": "done", "timed out": "timed_out", "skipped": "timed_out", "failed for good": "impossible"}
-        assert end.outcome["outcome"] == (scenario.outcome or words[end.how])
-        assert office.sandbox.write_count("create_task") == 1
+        assert result.outcome["outcome"] == (case.outcome or words[result.ending])
+        assert scenario.sandbox.write_count("create_task") == 1
 
 
 class TestTheResult:
     @in_both_modes
-    def test_says_all_of_each_task(self, mode: str, office: Office) -> None:
-        end = office.ask(mode, [(100, tick(0)), (200, tick(1))], to_ids=[SATO, YAMADA])
-        message_id = office.sandbox.tasks(ROOM)[-1]["message_id"]
-        first, second = office.tasks
-        assert end.result == {
+    def test_says_all_of_each_task(self, mode: str, scenario: Scenario) -> None:
+        result = scenario.run(mode, [(100, complete(0)), (200, complete(1))], to_ids=[SATO, YAMADA])
+        message_id = scenario.sandbox.tasks(ROOM)[-1]["message_id"]
+        first, second = scenario.tasks
+        assert result.value == {
             "outcome": "done",
             "room_id": ROOM,
             "message_id": message_id,
-            "link": f"{office.sandbox.address}/#!rid{ROOM}-{message_id}",
+            "link": f"{scenario.sandbox.address}/#!rid{ROOM}-{message_id}",
             "tasks": [
                 {
                     "task_id": first,
                     "account_id": SATO,
                     "account_name": "佐藤 花子",
                     "status": "done",
-                    "seen_done_at": end.result["tasks"][0]["seen_done_at"],
+                    "seen_done_at": result.value["tasks"][0]["seen_done_at"],
                     "changes": [],
                     "reason": None,
                 },
@@ -306,334 +312,338 @@ class TestTheResult:
                     "account_id": YAMADA,
                     "account_name": "山田 太郎",
                     "status": "done",
-                    "seen_done_at": end.result["tasks"][1]["seen_done_at"],
+                    "seen_done_at": result.value["tasks"][1]["seen_done_at"],
                     "changes": [],
                     "reason": None,
                 },
             ],
         }
-        for task, done_at in zip(end.result["tasks"], (100, 200), strict=True):
+        for task, done_at in zip(result.value["tasks"], (100, 200), strict=True):
             assert 0 <= task["seen_done_at"] - START - done_at <= 61
 
     @in_both_modes
-    def test_is_as_good_where_the_room_cannot_be_read(self, mode: str, office: Office) -> None:
-        office.sandbox.add_fault(Fault("status", operation="list_members", status=500, times=None))
+    def test_is_as_good_where_the_room_cannot_be_read(self, mode: str, scenario: Scenario) -> None:
+        scenario.sandbox.add_fault(Fault("status", operation="list_members", status=500, times=None))
         people = {"to_ids": [SATO, YAMADA], "complete_when": "any"}
-        end = office.ask(mode, [(100, delete(1)), (200, tick(0))], **people)
-        assert [(task["status"], task["reason"]) for task in end.result["tasks"]] == [
+        result = scenario.run(mode, [(100, delete(1)), (200, complete(0))], **people)
+        assert [(task["status"], task["reason"]) for task in result.value["tasks"]] == [
             ("done", None),
             ("deleted", "deleted"),
         ]
 
     @in_both_modes
-    def test_asks_for_the_room_only_what_it_needs(self, mode: str, office: Office) -> None:
-        office.ask(mode, [(100, tick(0))], to_ids=SATO)
-        operations = [request.operation for request in office.sandbox.requests]
+    def test_asks_for_the_room_only_what_it_needs(self, mode: str, scenario: Scenario) -> None:
+        scenario.run(mode, [(100, complete(0))], to_ids=SATO)
+        operations = [request.operation for request in scenario.sandbox.requests]
         assert "list_messages" not in operations
         assert "list_members" not in operations
         assert "get_me" not in operations
 
     @in_both_modes
-    def test_comes_at_the_look_that_sees_it(self, mode: str, office: Office) -> None:
-        office.ask(mode, [(100, tick(0)), (200, tick(1)), (1000, tick(2))])
-        assert START + 1000 <= office.now <= START + 1062
+    def test_comes_at_the_look_that_sees_it(self, mode: str, scenario: Scenario) -> None:
+        scenario.run(mode, [(100, complete(0)), (200, complete(1)), (1000, complete(2))])
+        assert START + 1000 <= scenario.now <= START + 1062
 
     @in_both_modes
-    def test_is_the_same_where_somebody_uploads_a_file_at_that_time(self, mode: str, office: Office) -> None:
-        def upload(office: Office) -> None:
-            office.sandbox.upload_file(ROOM, YAMADA, Upload("a.csv", b"1"))
+    def test_is_the_same_where_somebody_uploads_a_file_at_that_time(self, mode: str, scenario: Scenario) -> None:
+        def upload(scenario: Scenario) -> None:
+            scenario.sandbox.upload_file(ROOM, YAMADA, Upload("a.csv", b"1"))
 
-        end = office.ask(mode, [(100, tick(0)), (101, upload)], to_ids=SATO)
-        assert (end.how, end.result["tasks"][0]["status"]) == ("done", "done")
+        result = scenario.run(mode, [(100, complete(0)), (101, upload)], to_ids=SATO)
+        assert (result.ending, result.value["tasks"][0]["status"]) == ("done", "done")
 
     @in_both_modes
-    def test_links_to_the_message(self, mode: str, office: Office) -> None:
-        end = office.ask(mode, [(100, tick(0))], to_ids=SATO)
-        assert end.xcoms[PLACE_KEY] == {
-            "web_url": str(office.sandbox.address),
+    def test_links_to_the_message(self, mode: str, scenario: Scenario) -> None:
+        result = scenario.run(mode, [(100, complete(0))], to_ids=SATO)
+        assert result.xcoms[PLACE_KEY] == {
+            "web_url": str(scenario.sandbox.address),
             "room_id": str(ROOM),
-            "message_id": end.result["message_id"],
+            "message_id": result.value["message_id"],
         }
 
     @in_both_modes
-    def test_is_not_changed_by_an_outage_at_the_beginning(self, mode: str, office: Office) -> None:
-        office.sandbox.add_fault(Fault("status", method="GET", status=503, times=2))
-        end = office.ask(mode, [(100, tick(0))], to_ids=SATO)
-        assert end.how == "done"
-        assert end.result["message_id"] == end.xcoms[PLACE_KEY]["message_id"]
-        assert office.sandbox.write_count("create_task") == 1
+    def test_is_not_changed_by_an_outage_at_the_beginning(self, mode: str, scenario: Scenario) -> None:
+        scenario.sandbox.add_fault(Fault("status", method="GET", status=503, times=2))
+        result = scenario.run(mode, [(100, complete(0))], to_ids=SATO)
+        assert result.ending == "done"
+        assert result.value["message_id"] == result.xcoms[PLACE_KEY]["message_id"]
+        assert scenario.sandbox.write_count("create_task") == 1
 
 
 class TestReminders:
     NAG: ClassVar[dict[str, Any]] = {"quiet_hours": None, "business_days_only": False}
 
     @in_both_modes
-    def test_come_while_people_are_not_done(self, mode: str, office: Office) -> None:
+    def test_come_while_people_are_not_done(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=600, every=600, **self.NAG)
-        end = office.ask(mode, [(100, tick(0)), (1300, tick(1, 2))], reminders=reminder)
-        assert end.how == "done"
-        assert [f"[To:{person}]" in office.said[0] for person in PEOPLE] == [False, True, True]
-        assert len(office.said) == 2
+        result = scenario.run(mode, [(100, complete(0)), (1300, complete(1, 2))], reminders=reminder)
+        assert result.ending == "done"
+        assert [f"[To:{person}]" in scenario.posted[0] for person in ASSIGNEES] == [False, True, True]
+        assert len(scenario.posted) == 2
 
     @in_both_modes
-    def test_look_into_the_room_only_when_they_are_due(self, mode: str, office: Office) -> None:
-        office.ask(mode, [(3000, tick(0, 1, 2))], reminders=Reminder(after=600, **self.NAG))
-        looks = sum(request.operation == "list_messages" for request in office.sandbox.requests)
-        # Before and after the reminder, and once at the end.
+    def test_look_into_the_room_only_when_they_are_due(self, mode: str, scenario: Scenario) -> None:
+        scenario.run(mode, [(3000, complete(0, 1, 2))], reminders=Reminder(after=600, **self.NAG))
+        looks = sum(request.operation == "list_messages" for request in scenario.sandbox.requests)
+        # Before and after the reminder, and once at the result.
         assert looks <= 3
 
     @in_both_modes
-    def test_may_be_several_and_plain_json(self, mode: str, office: Office) -> None:
+    def test_may_be_several_and_plain_json(self, mode: str, scenario: Scenario) -> None:
         reminders = [Reminder(after=600, **self.NAG), {"after": "PT20M", **self.NAG}]
-        office.ask(mode, [(1900, tick(0, 1, 2))], reminders=reminders)
-        assert len(office.said) == 2
+        scenario.run(mode, [(1900, complete(0, 1, 2))], reminders=reminders)
+        assert len(scenario.posted) == 2
 
     @in_both_modes
-    def test_do_not_come_to_those_who_were_done_just_before(self, mode: str, office: Office) -> None:
+    def test_do_not_come_to_those_who_were_done_just_before(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=650, **self.NAG)
-        office.ask(mode, [(640, tick(0)), (1900, tick(1, 2))], reminders=reminder, poke_interval=500)
-        [said] = office.said
-        assert f"[To:{SATO}]" not in said
-        assert f"[To:{YAMADA}]" in said
+        scenario.run(mode, [(640, complete(0)), (1900, complete(1, 2))], reminders=reminder, poke_interval=500)
+        [posted] = scenario.posted
+        assert f"[To:{SATO}]" not in posted
+        assert f"[To:{YAMADA}]" in posted
 
     @in_both_modes
-    def test_do_not_come_where_all_were_done_just_before(self, mode: str, office: Office) -> None:
+    def test_do_not_come_where_all_were_done_just_before(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=650, **self.NAG)
-        end = office.ask(mode, [(640, tick(0, 1, 2))], reminders=reminder, poke_interval=500)
-        assert (end.how, office.said) == ("done", [])
+        result = scenario.run(mode, [(640, complete(0, 1, 2))], reminders=reminder, poke_interval=500)
+        assert (result.ending, scenario.posted) == ("done", [])
 
     @in_both_modes
-    def test_go_by_the_due_date_as_it_is_moved(self, mode: str, office: Office) -> None:
+    def test_go_by_the_due_date_as_it_is_moved(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(before_due=600, **self.NAG)
         moved = change(0, limit_time=int(START + 2000), limit_type="time")
-        said: list[int] = []
-        count = [(at, lambda office: said.append(len(office.said))) for at in (1390, 1500)]
-        office.ask(mode, [(100, moved), *count, (1600, tick(0))], to_ids=SATO, due="PT3H", reminders=reminder)
-        assert said == [0, 1]
+        posted: list[int] = []
+        count = [(at, lambda scenario: posted.append(len(scenario.posted))) for at in (1390, 1500)]
+        scenario.run(mode, [(100, moved), *count, (1600, complete(0))], to_ids=SATO, due="PT3H", reminders=reminder)
+        assert posted == [0, 1]
 
     @in_both_modes
-    def test_come_when_chatwork_is_back(self, mode: str, office: Office) -> None:
+    def test_come_when_chatwork_is_back(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=600, **self.NAG)
-        end = office.ask(
-            mode, [(500, break_down(status=503)), (900, recover), (3000, tick(0, 1, 2))], reminders=reminder
+        result = scenario.run(
+            mode, [(500, fail_requests(status=503)), (900, recover), (3000, complete(0, 1, 2))], reminders=reminder
         )
-        assert (end.how, len(office.said)) == ("done", 1)
+        assert (result.ending, len(scenario.posted)) == ("done", 1)
 
     @in_both_modes
-    def test_do_not_come_before_chatwork_tells_who_is_done(self, mode: str, office: Office) -> None:
-        said: list[int] = []
-        happenings: list[Happening] = [
-            (500, hide_the_tasks),
-            (520, tick(0)),
-            (1490, lambda office: said.append(len(office.said))),
+    def test_do_not_come_before_chatwork_tells_who_is_done(self, mode: str, scenario: Scenario) -> None:
+        posted: list[int] = []
+        events: list[Event] = [
+            (500, hide_tasks),
+            (520, complete(0)),
+            (1490, lambda scenario: posted.append(len(scenario.posted))),
             (1500, recover),
-            (3000, tick(1, 2)),
+            (3000, complete(1, 2)),
         ]
-        end = office.ask(mode, happenings, reminders=Reminder(after=600, **self.NAG))
-        assert (end.how, said) == ("done", [0])
-        [reminder] = office.said
-        assert [f"[To:{person}]" in reminder for person in PEOPLE] == [False, True, True]
-        looks = [request for request in office.sandbox.requests if request.operation == "list_tasks"]
+        result = scenario.run(mode, events, reminders=Reminder(after=600, **self.NAG))
+        assert (result.ending, posted) == ("done", [0])
+        [reminder] = scenario.posted
+        assert [f"[To:{person}]" in reminder for person in ASSIGNEES] == [False, True, True]
+        looks = [request for request in scenario.sandbox.requests if request.operation == "list_tasks"]
         assert len(looks) <= 3000 / 60 + 20
 
     @in_both_modes
-    def test_that_are_refused_do_not_end_the_wait(self, mode: str, office: Office) -> None:
-        office.sandbox.add_fault(Fault("status", operation="post_message", status=403, times=None))
+    def test_that_are_refused_do_not_end_the_wait(self, mode: str, scenario: Scenario) -> None:
+        scenario.sandbox.add_fault(Fault("status", operation="post_message", status=403, times=None))
         reminder = Reminder(after=600, **self.NAG)
-        end = office.ask(mode, [(1000, tick(0, 1, 2))], reminders=reminder)
-        assert (end.how, office.said) == ("done", [])
+        result = scenario.run(mode, [(1000, complete(0, 1, 2))], reminders=reminder)
+        assert (result.ending, scenario.posted) == ("done", [])
 
     @in_both_modes
-    def test_escalation_comes_once(self, mode: str, office: Office) -> None:
+    def test_escalation_comes_once(self, mode: str, scenario: Scenario) -> None:
         escalation = Escalation(grace=60, mentions=company.SUZUKI, **self.NAG)
-        office.ask(mode, [(2000, tick(0))], to_ids=SATO, due="PT10M", escalation=escalation)
-        [said] = office.said
-        assert f"[To:{company.SUZUKI}]" in said
+        scenario.run(mode, [(2000, complete(0))], to_ids=SATO, due="PT10M", escalation=escalation)
+        [posted] = scenario.posted
+        assert f"[To:{company.SUZUKI}]" in posted
 
     @in_both_modes
-    def test_do_not_come_after_the_deadline(self, mode: str, office: Office) -> None:
-        end = office.ask(mode, reminders=Reminder(after=3600, **self.NAG))
-        assert (end.how, office.said) == ("timed out", [])
+    def test_do_not_come_after_the_deadline(self, mode: str, scenario: Scenario) -> None:
+        result = scenario.run(mode, reminders=Reminder(after=3600, **self.NAG))
+        assert (result.ending, scenario.posted) == ("timed out", [])
 
 
 class TestWhatCannotCome:
-    """What is said of it when the wait begins; what exactly is in ``test_unheard``."""
+    """What is posted of it when the wait begins; what exactly is in ``test_unheard``."""
 
     NAG = TestReminders.NAG
 
     @in_both_modes
-    def test_is_a_warning_for_each(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
+    def test_is_a_warning_for_each(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
         wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
-        office.ask(mode, [(100, tick(0))], to_ids=SATO, **wishes)
+        scenario.run(mode, [(100, complete(0))], to_ids=SATO, **wishes)
         log = log_of(caplog, capsys)
         for name in ("reminder", "escalation"):
             assert log.count(f"The {name} is not sent, as the task has no due date") == 1
 
     @in_both_modes
-    def test_is_not_said_of_what_comes(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
+    def test_is_not_said_of_what_comes(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
         wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
-        office.ask(mode, [(100, tick(0))], to_ids=SATO, due="PT30M", **wishes)
+        scenario.run(mode, [(100, complete(0))], to_ids=SATO, due="PT30M", **wishes)
         assert "is not sent" not in log_of(caplog, capsys)
 
 
 class TestAWithdrawalThatCannotBe:
     @in_both_modes
-    def test_counts_as_far_as_it_came(self, mode: str, office: Office, caplog: Any, capsys: Any) -> None:
-        cut = break_down(operation="set_task_status", status=503, after=1)
-        end = office.ask(mode, [(3500, cut)], withdraw=True)
-        assert end.how == "timed out"
-        assert [task["status"] for task in end.outcome["tasks"]] == ["withdrawn", "open", "open"]
-        assert statuses(office) == ["done", "open", "open"]
+    def test_counts_as_far_as_it_came(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
+        cut = fail_requests(operation="set_task_status", status=503, after=1)
+        result = scenario.run(mode, [(3500, cut)], withdraw=True)
+        assert result.ending == "timed out"
+        assert [task["status"] for task in result.outcome["tasks"]] == ["withdrawn", "open", "open"]
+        assert statuses(scenario) == ["done", "open", "open"]
         assert log_of(caplog, capsys).count("Some open tasks could not be withdrawn") == 1
 
     @in_both_modes
     @pytest.mark.parametrize("since", ["the end", "the beginning"])
-    def test_is_one_error_in_the_log(self, mode: str, since: str, office: Office, caplog: Any, capsys: Any) -> None:
+    def test_is_one_error_in_the_log(self, mode: str, since: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
         if since == "the beginning":
-            hide_the_tasks(office)
-            end = office.ask(mode, withdraw=True)
+            hide_tasks(scenario)
+            result = scenario.run(mode, withdraw=True)
         else:
-            end = office.ask(mode, [(3500, break_down(status=503))], withdraw=True)
-        assert end.how == "timed out"
-        assert [task["status"] for task in end.outcome["tasks"]] == ["open"] * 3
-        assert office.said == []
+            result = scenario.run(mode, [(3500, fail_requests(status=503))], withdraw=True)
+        assert result.ending == "timed out"
+        assert [task["status"] for task in result.outcome["tasks"]] == ["open"] * 3
+        assert scenario.posted == []
         log = log_of(caplog, capsys)
         assert log.count("could not be withdrawn") == 1
         assert "the wait goes on" not in log.partition("at the end of the wait")[2]
 
 
 class TestARestartOfTheTriggerer:
-    def test_goes_on_with_the_same_deadline_and_repeats_no_reminder(self, office: Office) -> None:
-        stop = [(at, Office.stop_triggerer) for at in (700, 1300, 1310)]
+    def test_goes_on_with_the_same_deadline_and_repeats_no_reminder(self, scenario: Scenario) -> None:
+        stop = [(at, Scenario.stop_triggerer) for at in (700, 1300, 1310)]
         reminder = Reminder(after=600, every=600, at_most=2, **TestReminders.NAG)
-        end = office.ask("triggerer", [*stop, (100, tick(0))], reminders=reminder)
-        assert end.how == "timed out"
-        assert START + 3600 <= office.now <= START + 3700
-        assert len(office.said) == 2
-        assert [task["status"] for task in end.outcome["tasks"]] == ["done", "open", "open"]
+        result = scenario.run("triggerer", [*stop, (100, complete(0))], reminders=reminder)
+        assert result.ending == "timed out"
+        assert START + 3600 <= scenario.now <= START + 3700
+        assert len(scenario.posted) == 2
+        assert [task["status"] for task in result.outcome["tasks"]] == ["done", "open", "open"]
 
-    def test_still_knows_what_was_asked(self, office: Office) -> None:
+    def test_still_knows_what_was_asked(self, scenario: Scenario) -> None:
         moved = change(0, limit_time=1_800_500_000, limit_type="time")
-        end = office.ask("triggerer", [(100, moved), (700, Office.stop_triggerer), (900, tick(0))], to_ids=SATO)
-        assert end.result["tasks"][0]["changes"] == ["due_moved"]
+        result = scenario.run(
+            "triggerer", [(100, moved), (700, Scenario.stop_triggerer), (900, complete(0))], to_ids=SATO
+        )
+        assert result.value["tasks"][0]["changes"] == ["due_moved"]
 
-    def test_touches_nothing_in_chatwork(self, office: Office) -> None:
-        stop = [(at, Office.stop_triggerer) for at in (700, 1300, 1310)]
-        office.ask("triggerer", [*stop, (1800, tick(0, 1, 2))], withdraw=True)
-        written = [request.operation for request in office.sandbox.requests if request.method != "GET"]
+    def test_touches_nothing_in_chatwork(self, scenario: Scenario) -> None:
+        stop = [(at, Scenario.stop_triggerer) for at in (700, 1300, 1310)]
+        scenario.run("triggerer", [*stop, (1800, complete(0, 1, 2))], withdraw=True)
+        written = [request.operation for request in scenario.sandbox.requests if request.method != "GET"]
         assert written == ["create_task"]
 
 
-def statuses(office: Office) -> list[str]:
-    by_id = {task["task_id"]: task["status"] for task in office.sandbox.tasks(ROOM)}
-    return [by_id[task_id] for task_id in office.tasks]
+def statuses(scenario: Scenario) -> list[str]:
+    by_id = {task["task_id"]: task["status"] for task in scenario.sandbox.tasks(ROOM)}
+    return [by_id[task_id] for task_id in scenario.tasks]
 
 
 class TestBeingKilled:
-    def kill(self, office: Office, mode: str, **arguments: Any) -> Any:
+    def kill(self, scenario: Scenario, mode: str, **arguments: Any) -> Any:
         """Mark the Airflow task as failed while it waits."""
-        office.on_stop = lambda trigger: trigger.on_kill()
-        act = Office.kill_worker if mode == "worker" else Office.stop_triggerer
-        return office.ask(mode, [(100, tick(0)), (200, act)], **arguments)
+        scenario.on_stop = lambda trigger: trigger.on_kill()
+        act = Scenario.kill_worker if mode == "worker" else Scenario.stop_triggerer
+        return scenario.run(mode, [(100, complete(0)), (200, act)], **arguments)
 
     @in_both_modes
-    def test_withdraws_what_is_open_and_says_why(self, mode: str, office: Office) -> None:
-        end = self.kill(office, mode, withdraw=True)
-        assert end.how == ("failed for good" if mode == "worker" else "failed")
-        assert statuses(office) == ["done", "done", "done"]
-        [said] = office.said
-        assert "Airflow 側で待機が取り消されたため" in said
-        ticked = [request.path for request in office.sandbox.requests if request.operation == "set_task_status"]
+    def test_withdraws_what_is_open_and_says_why(self, mode: str, scenario: Scenario) -> None:
+        result = self.kill(scenario, mode, withdraw=True)
+        assert result.ending == ("failed for good" if mode == "worker" else "failed")
+        assert statuses(scenario) == ["done", "done", "done"]
+        [posted] = scenario.posted
+        assert "Airflow 側で待機が取り消されたため" in posted
+        ticked = [request.path for request in scenario.sandbox.requests if request.operation == "set_task_status"]
         assert len(ticked) == 2
 
     @in_both_modes
-    def test_leaves_the_tasks_as_they_are_unless_told_otherwise(self, mode: str, office: Office) -> None:
-        self.kill(office, mode)
-        assert office.now < START + 300
-        assert statuses(office) == ["done", "open", "open"]
-        assert office.said == []
+    def test_leaves_the_tasks_as_they_are_unless_told_otherwise(self, mode: str, scenario: Scenario) -> None:
+        self.kill(scenario, mode)
+        assert scenario.now < START + 300
+        assert statuses(scenario) == ["done", "open", "open"]
+        assert scenario.posted == []
 
     @in_both_modes
-    def test_leaves_the_tasks_of_others_open_where_enough_are_done(self, mode: str, office: Office) -> None:
-        self.kill(office, mode, withdraw=True, complete_when="any", poke_interval=600)
-        assert statuses(office) == ["done", "open", "open"]
-        assert office.said == []
+    def test_leaves_the_tasks_of_others_open_where_enough_are_done(self, mode: str, scenario: Scenario) -> None:
+        self.kill(scenario, mode, withdraw=True, complete_when="any", poke_interval=600)
+        assert statuses(scenario) == ["done", "open", "open"]
+        assert scenario.posted == []
 
     @pytest.mark.parametrize("withdraw", [False, True])
-    def test_leaves_a_worker_to_the_retries_of_airflow(self, withdraw: bool, office: Office) -> None:
-        office.store = FakeStore()
-        end = self.kill(office, "worker", withdraw=withdraw)
-        assert (end.how, end.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
+    def test_leaves_a_worker_to_the_retries_of_airflow(self, withdraw: bool, scenario: Scenario) -> None:
+        scenario.store = FakeStore()
+        result = self.kill(scenario, "worker", withdraw=withdraw)
+        assert (result.ending, result.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
 
     def test_in_the_middle_of_a_look_is_no_work_of_another_run(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        connect(monkeypatch, office.sandbox, max_wait=300)
-        office.store = FakeStore()
-        fail_once = lambda office: office.break_down(operation="list_tasks", status=503, times=1)  # noqa: E731
-        end = office.ask("worker", [(100, fail_once), (120.5, Office.kill_worker)], withdraw=True)
-        assert (end.how, end.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
-        assert statuses(office) == ["done"] * 3
+        connect(monkeypatch, scenario.sandbox, max_wait=300)
+        scenario.store = FakeStore()
+        fail_once = lambda scenario: scenario.fail_requests(operation="list_tasks", status=503, times=1)  # noqa: E731
+        result = scenario.run("worker", [(100, fail_once), (120.5, Scenario.kill_worker)], withdraw=True)
+        assert (result.ending, result.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
+        assert statuses(scenario) == ["done"] * 3
 
-    def test_of_a_worker_is_final_where_nothing_could_find_the_tasks(self, office: Office) -> None:
-        end = self.kill(office, "worker")
-        assert (end.how, end.error) == (
+    def test_of_a_worker_is_final_where_nothing_could_find_the_tasks(self, scenario: Scenario) -> None:
+        result = self.kill(scenario, "worker")
+        assert (result.ending, result.error) == (
             "failed for good",
             f"The wait for tasks in room {ROOM} was ended in Airflow. "
             "It is not retried, as people would get the task twice.",
         )
 
     @in_both_modes
-    def test_is_never_taken_for_done(self, mode: str, office: Office) -> None:
-        assert self.kill(office, mode, withdraw=True).how != "done"
+    def test_is_never_taken_for_done(self, mode: str, scenario: Scenario) -> None:
+        assert self.kill(scenario, mode, withdraw=True).ending != "done"
 
     @pytest.mark.parametrize("mode", [*MODES, "another triggerer"])
-    def test_withdraws_by_what_was_last_known_where_chatwork_does_not_tell(self, mode: str, office: Office) -> None:
-        def kill(office: Office) -> None:
-            hide_the_tasks(office)
-            (Office.kill_worker if mode == "worker" else Office.stop_triggerer)(office)
+    def test_withdraws_by_what_was_last_known_where_chatwork_does_not_tell(self, mode: str, scenario: Scenario) -> None:
+        def kill(scenario: Scenario) -> None:
+            hide_tasks(scenario)
+            (Scenario.kill_worker if mode == "worker" else Scenario.stop_triggerer)(scenario)
 
         def on_kill(trigger: Any) -> Any:
             # Another one has nothing but its arguments.
             return (type(trigger)(**trigger.serialize()[1]) if mode == "another triggerer" else trigger).on_kill()
 
-        office.on_stop = on_kill
-        office.ask("worker" if mode == "worker" else "triggerer", [(100, tick(0)), (200, kill)], withdraw=True)
-        assert statuses(office) == ["done", "done", "done"]
-        assert len(office.said) == 1
+        scenario.on_stop = on_kill
+        scenario.run("worker" if mode == "worker" else "triggerer", [(100, complete(0)), (200, kill)], withdraw=True)
+        assert statuses(scenario) == ["done", "done", "done"]
+        assert len(scenario.posted) == 1
 
     @in_both_modes
-    def test_withdraws_the_rest_where_some_were_deleted(self, mode: str, office: Office) -> None:
-        office.on_stop = lambda trigger: trigger.on_kill()
+    def test_withdraws_the_rest_where_some_were_deleted(self, mode: str, scenario: Scenario) -> None:
+        scenario.on_stop = lambda trigger: trigger.on_kill()
 
-        def delete_and_kill(office: Office) -> None:
-            delete(1)(office)
-            (Office.kill_worker if mode == "worker" else Office.stop_triggerer)(office)
+        def delete_and_kill(scenario: Scenario) -> None:
+            delete(1)(scenario)
+            (Scenario.kill_worker if mode == "worker" else Scenario.stop_triggerer)(scenario)
 
-        office.ask(mode, [(200, delete_and_kill)], withdraw=True)
-        assert {task["status"] for task in office.sandbox.tasks(ROOM) if task["task_id"] in office.tasks} == {"done"}
+        scenario.run(mode, [(200, delete_and_kill)], withdraw=True)
+        assert {task["status"] for task in scenario.sandbox.tasks(ROOM) if task["task_id"] in scenario.tasks} == {
+            "done"
+        }
 
-    def test_in_english_says_why_in_english(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-        connect(monkeypatch, office.sandbox, lang="en")
-        self.kill(office, "triggerer", withdraw=True)
-        assert "the wait was ended in Airflow" in office.said[0]
+    def test_in_english_says_why_in_english(self, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+        connect(monkeypatch, scenario.sandbox, lang="en")
+        self.kill(scenario, "triggerer", withdraw=True)
+        assert "the wait was ended in Airflow" in scenario.posted[0]
 
-    def test_before_or_after_the_wait_touches_nothing(self, office: Office) -> None:
-        operator = office.operator("worker", withdraw=True)
+    def test_before_or_after_the_wait_touches_nothing(self, scenario: Scenario) -> None:
+        operator = scenario.operator("worker", withdraw=True)
         operator.on_kill()
-        assert office.ask("worker", [(100, tick(0, 1, 2))], withdraw=True).how == "done"
-        office.kill_worker()
-        assert [request for request in office.sandbox.requests if request.operation == "set_task_status"] == []
+        assert scenario.run("worker", [(100, complete(0, 1, 2))], withdraw=True).ending == "done"
+        scenario.kill_worker()
+        assert [request for request in scenario.sandbox.requests if request.operation == "set_task_status"] == []
 
 
 class TestATriggererThatDoesNotAnswer:
     """Airflow says so with no more than a text, and has forgotten the rest."""
 
-    def defer(self, office: Office, **arguments: Any) -> Callable[[dict[str, Any]], Any]:
-        context: Any = {"ti": office.ti}
+    def defer(self, scenario: Scenario, **arguments: Any) -> Callable[[dict[str, Any]], Any]:
+        context: Any = {"ti": scenario.ti}
         with pytest.raises(TaskDeferred):
-            office.operator("triggerer", **arguments).execute(context)
-        return lambda kwargs: office.operator("triggerer", **arguments).resume_execution("__fail__", kwargs, context)
+            scenario.operator("triggerer", **arguments).execute(context)
+        return lambda kwargs: scenario.operator("triggerer", **arguments).resume_execution("__fail__", kwargs, context)
 
     # The first is how Airflow 3 says it, the second how 2.11 does.
     @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
@@ -641,32 +651,32 @@ class TestATriggererThatDoesNotAnswer:
         ("on_timeout", "end"), [("fail", AirflowSensorTimeout), ("skip", AirflowSkipException)], ids=str
     )
     def test_until_long_after_the_deadline_is_a_timeout(
-        self, error: str, on_timeout: str, end: type[Exception], office: Office
+        self, error: str, on_timeout: str, end: type[Exception], scenario: Scenario
     ) -> None:
-        resume = self.defer(office, on_timeout=on_timeout, withdraw=True)
-        office.tick(0)
-        office.now += 5000
+        resume = self.defer(scenario, on_timeout=on_timeout, withdraw=True)
+        scenario.complete(0)
+        scenario.now += 5000
         with pytest.raises(end):
             resume({"error": error})
-        outcome = office.ti.xcoms["chatwork_outcome"]
+        outcome = scenario.ti.xcoms["chatwork_outcome"]
         assert [task["status"] for task in outcome["tasks"]] == ["done", "withdrawn", "withdrawn"]
-        assert statuses(office) == ["done"] * 3
+        assert statuses(scenario) == ["done"] * 3
 
-    def test_does_not_undo_what_people_have_done(self, office: Office) -> None:
-        resume = self.defer(office)
-        office.tick(0, 1, 2)
-        office.now += 5000
+    def test_does_not_undo_what_people_have_done(self, scenario: Scenario) -> None:
+        resume = self.defer(scenario)
+        scenario.complete(0, 1, 2)
+        scenario.now += 5000
         assert resume({"error": "Trigger timeout"})["outcome"] == "done"
 
-    def test_because_it_failed_ends_the_task_for_good(self, office: Office) -> None:
-        resume = self.defer(office)
+    def test_because_it_failed_ends_the_task_for_good(self, scenario: Scenario) -> None:
+        resume = self.defer(scenario)
         with pytest.raises(AirflowFailException, match="twice"):
             resume({"error": "Trigger failure", "traceback": ["..."]})
 
     @pytest.mark.parametrize("memory", ["store", "reference"])
-    def test_because_it_failed_is_tried_again_where_the_tasks_are_found(self, memory: str, office: Office) -> None:
-        context: Any = {"ti": office.ti, "task_state_store": FakeStore() if memory == "store" else None}
-        operator = office.operator("triggerer", reference="x" if memory == "reference" else None)
+    def test_because_it_failed_is_tried_again_where_the_tasks_are_found(self, memory: str, scenario: Scenario) -> None:
+        context: Any = {"ti": scenario.ti, "task_state_store": FakeStore() if memory == "store" else None}
+        operator = scenario.operator("triggerer", reference="x" if memory == "reference" else None)
         with pytest.raises(TaskDeferred):
             operator.execute(context)
         with pytest.raises(Exception, match="Trigger failure") as caught:
@@ -675,18 +685,18 @@ class TestATriggererThatDoesNotAnswer:
 
 
 class TestTheDeferral:
-    def deferred(self, office: Office, **arguments: Any) -> TaskDeferred:
+    def deferred(self, scenario: Scenario, **arguments: Any) -> TaskDeferred:
         with pytest.raises(TaskDeferred) as caught:
-            office.operator("triggerer", **arguments).execute({"ti": office.ti})
+            scenario.operator("triggerer", **arguments).execute({"ti": scenario.ti})
         return caught.value
 
     def test_hands_every_wish_to_the_trigger(
-        self, office: Office, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch
+        self, scenario: Scenario, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect(monkeypatch, sandbox, conn_id="chatwork_second", lang="en", timezone="UTC")
         reminder, escalation = Reminder(after=600), Escalation(mentions=company.SUZUKI)
         deferred = self.deferred(
-            office,
+            scenario,
             chatwork_conn_id="chatwork_second",
             reminders=reminder,
             escalation=escalation,
@@ -710,28 +720,28 @@ class TestTheDeferral:
         }
         assert (given["room_id"], given["needed"], given["created_at"]) == (ROOM, 2, START)
         assert given["message_id"] == sandbox.tasks(ROOM)[-1]["message_id"]
-        assert [track["task_id"] for track in given["tasks"]] == office.tasks
+        assert [track["task_id"] for track in given["tasks"]] == scenario.tasks
         assert [track["first_seen"]["limit_time"] for track in given["tasks"]] == [START + 86400] * 3
 
-    def test_leaves_airflow_a_later_deadline_than_the_trigger(self, office: Office) -> None:
-        assert self.deferred(office, timeout=60).timeout > timedelta(seconds=60)
+    def test_leaves_airflow_a_later_deadline_than_the_trigger(self, scenario: Scenario) -> None:
+        assert self.deferred(scenario, timeout=60).timeout > timedelta(seconds=60)
 
-    def test_says_nothing_secret(self, office: Office) -> None:
-        deferred = self.deferred(office)
-        assert office.sandbox.token not in json.dumps(deferred.trigger.serialize())
+    def test_says_nothing_secret(self, scenario: Scenario) -> None:
+        deferred = self.deferred(scenario)
+        assert scenario.sandbox.token not in json.dumps(deferred.trigger.serialize())
 
-    def test_does_not_happen_where_people_are_done_already(self, office: Office) -> None:
-        office.sandbox.complete_tasks_after = 0
-        assert office.operator("triggerer").execute({"ti": office.ti})["outcome"] == "done"
+    def test_does_not_happen_where_people_are_done_already(self, scenario: Scenario) -> None:
+        scenario.sandbox.complete_tasks_after = 0
+        assert scenario.operator("triggerer").execute({"ti": scenario.ti})["outcome"] == "done"
 
-    def test_does_not_happen_unless_it_is_to_wait(self, office: Office) -> None:
-        assert office.operator("triggerer", wait_for_completion=False).execute({"ti": office.ti}) == office.tasks
+    def test_does_not_happen_unless_it_is_to_wait(self, scenario: Scenario) -> None:
+        assert scenario.operator("triggerer", wait_for_completion=False).execute({"ti": scenario.ti}) == scenario.tasks
 
 
 class TestArguments:
     @in_both_modes
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "posted"),
         [
             ({"complete_when": 4}, "complete_when=4: give 'all', 'any' or a number from 1 to 3"),
             ({"complete_when": "most"}, "complete_when='most'"),
@@ -755,26 +765,26 @@ class TestArguments:
         ids=lambda value: str(value)[:30],
     )
     def test_that_cannot_be_right_send_nothing(
-        self, mode: str, arguments: dict[str, Any], said: str, office: Office
+        self, mode: str, arguments: dict[str, Any], posted: str, scenario: Scenario
     ) -> None:
-        end = office.ask(mode, **arguments)
-        assert (end.how, end.cause) == ("failed for good", "ChatworkParameterError")
-        assert re.search(said, end.error), end.error
-        assert office.sandbox.requests == []
+        result = scenario.run(mode, **arguments)
+        assert (result.ending, result.cause) == ("failed for good", "ChatworkParameterError")
+        assert re.search(posted, result.error), result.error
+        assert scenario.sandbox.requests == []
 
     @pytest.mark.parametrize(
         "arguments",
         [{"reminders": Reminder(after=600)}, {"escalation": Escalation(mentions=1)}, {"withdraw": True}],
         ids=lambda arguments: next(iter(arguments)),
     )
-    def test_of_a_wait_are_not_left_unheard(self, arguments: dict[str, Any], office: Office) -> None:
-        end = office.ask("worker", wait_for_completion=False, **arguments)
-        assert f"{next(iter(arguments))}=" in end.error
-        assert "wait_for_completion" in end.error
-        assert office.sandbox.requests == []
+    def test_of_a_wait_are_not_left_unheard(self, arguments: dict[str, Any], scenario: Scenario) -> None:
+        result = scenario.run("worker", wait_for_completion=False, **arguments)
+        assert f"{next(iter(arguments))}=" in result.error
+        assert "wait_for_completion" in result.error
+        assert scenario.sandbox.requests == []
 
     @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
-    def test_may_be_templates(self, native: bool, office: Office) -> None:
+    def test_may_be_templates(self, native: bool, scenario: Scenario) -> None:
         values = {
             "complete_when": 2,
             "timeout": 1800,
@@ -787,14 +797,14 @@ class TestArguments:
         after = templates.pop("after")
         reminders = {"after": after, "quiet_hours": None, "business_days_only": False}
         with new_dag("d", render_template_as_native_obj=native):
-            operator = office.operator("worker", **templates, reminders=[reminders])
+            operator = scenario.operator("worker", **templates, reminders=[reminders])
         with pytest.raises(AirflowSkipException):
-            render(operator, v=values).execute({"ti": office.ti})
-        assert office.now == START + 1800
-        assert len(office.said) == 1
-        assert office.sandbox.tasks(ROOM)[-1]["body"].endswith("参照: {{ r }}")
+            render(operator, v=values).execute({"ti": scenario.ti})
+        assert scenario.now == START + 1800
+        assert len(scenario.posted) == 1
+        assert scenario.sandbox.tasks(ROOM)[-1]["body"].endswith("参照: {{ r }}")
 
     @in_both_modes
-    def test_never_look_more_often_than_once_a_second(self, mode: str, office: Office) -> None:
-        office.ask(mode, [(10, tick(0))], to_ids=SATO, poke_interval=0)
-        assert sum(request.operation == "get_task" for request in office.sandbox.requests) <= 14
+    def test_never_look_more_often_than_once_a_second(self, mode: str, scenario: Scenario) -> None:
+        scenario.run(mode, [(10, complete(0))], to_ids=SATO, poke_interval=0)
+        assert sum(request.operation == "get_task" for request in scenario.sandbox.requests) <= 14

@@ -31,9 +31,9 @@ from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_poller
 
 MODES = ("worker", "triggerer")
 ROOM = company.DATA_ROOM
-PEOPLE = [company.SATO, company.YAMADA, company.TAKAHASHI]
+ASSIGNEES = [company.SATO, company.YAMADA, company.TAKAHASHI]
 #: When somebody does something, in seconds from the beginning.
-Happening = tuple[float, Callable[["Office"], object]]
+Event = tuple[float, Callable[["Scenario"], object]]
 
 
 class Killed(Exception):
@@ -41,19 +41,19 @@ class Killed(Exception):
 
 
 @dataclass
-class End:
+class Result:
     """How a try ended: in a word, with the error behind it, and with what it left."""
 
-    how: str
+    ending: str
     error: str = ""
     cause: str | None = None
-    result: Any = None
+    value: Any = None
     xcoms: dict[str, Any] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Any:
-        """What became of the tasks, wherever it is said."""
-        return self.result if self.how == "done" else self.xcoms.get("chatwork_outcome")
+        """What became of the tasks, wherever it is posted."""
+        return self.value if self.ending == "done" else self.xcoms.get("chatwork_outcome")
 
 
 class Instance(FakeTaskInstance):
@@ -64,7 +64,7 @@ class Instance(FakeTaskInstance):
         return self.xcoms.get(key)
 
 
-class Office:
+class Scenario:
     """The sandbox, its people, and the tasks they are given."""
 
     def __init__(self, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,8 +74,8 @@ class Office:
         self.ti = Instance()
         self.store: Any = None
         #: When the run of the DAG began, or was begun anew: with the first try, unless told otherwise.
-        self.run_began: float | None = None
-        self.happenings: list[Happening] = []
+        self.run_started_at: float | None = None
+        self.events: list[Event] = []
         self.deferred: TaskDeferred | None = None
         #: Called with the trigger that was stopped, and returns what to await then.
         self.on_stop: Callable[[Any], Any] | None = None
@@ -86,7 +86,7 @@ class Office:
         self.before = {task["task_id"] for task in sandbox.tasks(ROOM)}
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
-        monkeypatch.setattr(WorkerWait, "run", lambda wait: self.event_of(wait._trigger))
+        monkeypatch.setattr(WorkerWait, "run", lambda wait: self.run_trigger(wait._trigger))
         monkeypatch.setattr(WorkerWait, "cancel", lambda wait: self._stop and self._stop())
 
     # --- what people do
@@ -102,7 +102,7 @@ class Office:
         """A task as the sandbox keeps it, to be edited."""
         return self.sandbox.store.rooms[ROOM].tasks[self.tasks[index]]
 
-    def tick(self, *which: int) -> None:
+    def complete(self, *which: int) -> None:
         """Be done."""
         for index in which:
             self.sandbox.complete_task(ROOM, self.tasks[index])
@@ -113,13 +113,13 @@ class Office:
         with self.sandbox.locked() as world:
             RoomChanges(world, self.now).leave(world.rooms[ROOM], person)
 
-    def break_down(self, **fault: Any) -> None:
+    def fail_requests(self, **fault: Any) -> None:
         """Let Chatwork answer nothing but this."""
         self.sandbox.add_fault(Fault(**{"kind": "status", "times": None, **fault}))
 
     @property
-    def said(self) -> list[str]:
-        """What the account of the token has said since the beginning."""
+    def posted(self) -> list[str]:
+        """What the account of the token has posted since the beginning."""
         return [
             message["body"]
             for message in self.sandbox.messages(ROOM)
@@ -134,8 +134,8 @@ class Office:
         assert seconds >= 0
         until = self.now + seconds
         assert until < START + 30 * 86400, "the wait goes on for ever"
-        while self.happenings and START + self.happenings[0][0] <= until:
-            at, act = self.happenings.pop(0)
+        while self.events and START + self.events[0][0] <= until:
+            at, act = self.events.pop(0)
             self.now = max(self.now, START + at)
             act(self)
         self.now = until
@@ -150,7 +150,7 @@ class Office:
             **{
                 "room_id": ROOM,
                 "body": "マスタを更新する",
-                "to_ids": PEOPLE,
+                "to_ids": ASSIGNEES,
                 "wait_for_completion": True,
                 "poke_interval": 60,
                 "timeout": 3600,
@@ -158,27 +158,27 @@ class Office:
             },
         )
 
-    def ask(self, mode: str, happenings: Sequence[Happening] = (), **arguments: Any) -> End:
+    def run(self, mode: str, events: Sequence[Event] = (), **arguments: Any) -> Result:
         """Run one try of the Airflow task, let people act, and tell how it ended."""
-        self.happenings = sorted(happenings, key=lambda happening: happening[0])
+        self.events = sorted(events, key=lambda event: event[0])
         self.ti.xcoms.clear()
-        self.run_began = self.now if self.run_began is None else self.run_began
-        run = SimpleNamespace(start_date=datetime.fromtimestamp(self.run_began, UTC))
+        self.run_started_at = self.now if self.run_started_at is None else self.run_started_at
+        run = SimpleNamespace(start_date=datetime.fromtimestamp(self.run_started_at, UTC))
         context = {"ti": self.ti, "task_state_store": self.store, "dag_run": run}
         try:
             result = self._run(lambda: self.operator(mode, **arguments), context)
         except AirflowSkipException as error:
-            return End("skipped", str(error), xcoms=self.ti.xcoms)
+            return Result("skipped", str(error), xcoms=self.ti.xcoms)
         except AirflowSensorTimeout as error:
-            return End("timed out", str(error), xcoms=self.ti.xcoms)
+            return Result("timed out", str(error), xcoms=self.ti.xcoms)
         except AirflowFailException as error:
             cause = type(error.__cause__).__name__ if error.__cause__ else None
-            return End("failed for good", str(error), cause, xcoms=self.ti.xcoms)
+            return Result("failed for good", str(error), cause, xcoms=self.ti.xcoms)
         except AssertionError:
             raise
         except Exception as error:
-            return End("failed", str(error), type(error).__name__, xcoms=self.ti.xcoms)
-        return End("done", result=json.loads(json.dumps(result)), xcoms=self.ti.xcoms)
+            return Result("failed", str(error), type(error).__name__, xcoms=self.ti.xcoms)
+        return Result("done", value=json.loads(json.dumps(result)), xcoms=self.ti.xcoms)
 
     def kill_worker(self) -> None:
         """What a worker does that is told to stop, on Airflow 3."""
@@ -206,9 +206,9 @@ class Office:
 
     def trigger_event(self, waiting: TaskDeferred) -> Any:
         """Let a trigger run to its event in a triggerer of its own; ``None`` if that was stopped before."""
-        return self.event_of(self.trigger(waiting))
+        return self.run_trigger(self.trigger(waiting))
 
-    def event_of(self, trigger: Any) -> Any:
+    def run_trigger(self, trigger: Any) -> Any:
 
         async def main(loop: VirtualLoop) -> Any:
             begun = self.now
@@ -218,14 +218,14 @@ class Office:
                 return self.now
 
             def happen() -> None:
-                _, act = self.happenings.pop(0)
+                _, act = self.events.pop(0)
                 now()
                 act(self)
 
             async def run() -> list[Any]:
                 return [event.payload async for event in trigger.run()]
 
-            for at, _ in self.happenings:
+            for at, _ in self.events:
                 loop.happens(max(START + at - begun, 0.0), happen)
             with sandbox_pollers(self.sandbox, now):
                 running = asyncio.create_task(run())
