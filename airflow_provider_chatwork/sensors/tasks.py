@@ -1,4 +1,4 @@
-"""Wait until people are done with their tasks."""
+"""The sensor for tasks."""
 
 from __future__ import annotations
 
@@ -17,29 +17,27 @@ if TYPE_CHECKING:
 
 
 class ChatworkTaskDoneSensor(ChatworkSensor):
-    """Wait until people are done with their tasks.
+    """Wait until tasks are done.
 
-    Returns a list with one dict a task, in the order given: ``task_id``, ``status`` (``open``, ``done``
-    or ``deleted``), ``account_id`` and ``account_name`` of the assignee, and ``message_id``.
+    Returns a list with one dict for each task, in the order of the argument: ``task_id``, ``status`` (``open``,
+    ``done`` or ``deleted``), ``account_id`` and ``account_name`` of the assignee, and ``message_id``.
 
-    A task that was deleted counts as one that will never be done: where not enough of them are left, and where the
-    account is no longer in the room, the wait ends with a failure that no retry cures. An outage of Chatwork does not
-    end it; it only shows in the log. A redirect fails the task, as Chatwork has none. ``soft_fail`` skips on a timeout
-    and on nothing else.
+    The wait fails permanently where too few tasks are left because others were deleted, and where the account has left
+    the room. An outage of Chatwork is logged and does not end it. A redirect fails the Airflow task, as Chatwork sends
+    none. ``soft_fail`` skips at the timeout only.
 
     :param task_ids: the tasks, as ``ChatworkCreateTaskOperator`` returned them, or as comma-separated text.
     :param complete_when: ``all``, ``any``, or how many of them have to be done.
     :param room_id: the room; the connection's ``default_room_id`` if not given.
     :param chatwork_conn_id: id of the connection.
-    :param deferrable: whether to wait in the triggerer, which takes no worker slot.
+    :param deferrable: whether to wait in the triggerer, without a worker slot.
     :param start_from_trigger: whether the wait begins in the triggerer (Airflow 3.3 and later; not for mapped tasks),
         so that no worker is started for it. Implies ``deferrable``.
     :param end_from_trigger: whether a wait in the triggerer also ends there (Airflow 3.0 and later). With both, no
-        worker is started at all; docs/waiting.md says what is given up.
-    :param poke_interval: seconds between two looks, as for every sensor. In a worker, a look at one or two tasks costs
-        as many calls, at more of them two, and one more for each task that is not among the 100 that each list shows.
-        In the triggerer all waits on a room are looked at together, and less often where the budget of the account
-        is not enough for all of them.
+        worker is started at all; docs/waiting.md has the limitations.
+    :param poke_interval: seconds between two polls, as for every sensor. In a worker, a poll of one or two tasks sends
+        as many requests; of more, two, and one more for each task that is not in a list of 100 tasks. In the triggerer
+        all waits on a room share their polls, which slow down where the account's rate limit is not enough.
     """
 
     template_fields: Sequence[str] = ("task_ids", "complete_when", *ChatworkSensor.template_fields)
@@ -67,13 +65,13 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
 
     def prepare(self, context: Context) -> None:
         """Validate the rendered arguments before anything is sent."""
-        self._wanted()
+        self._arguments()
 
     def check(self, context: Context) -> list[TaskState] | None:
         """Poll once, and return the states of the tasks; ``None`` if too few are done."""
         from airflow_provider_chatwork.waiting.tasks import status
 
-        room_id, task_ids = self._wanted()
+        room_id, task_ids = self._arguments()
         states = self.client.run_flow(status.poll_tasks(room_id, task_ids))
         done = sum(state["status"] == "done" for state in states)
         self.log.info("%d of %d tasks in room %s are done", done, len(states), room_id)
@@ -89,7 +87,7 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         # Imported here, because it is not needed to parse a DAG file.
         from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
 
-        _, task_ids = self._wanted()
+        _, task_ids = self._arguments()
         return ChatworkTaskDoneTrigger(
             task_ids=task_ids, complete_when=self.complete_when, assignees=self._assignees, **self.trigger_arguments()
         )
@@ -100,7 +98,7 @@ class ChatworkTaskDoneSensor(ChatworkSensor):
         self.show_place(context, states[0]["message_id"])
         return states
 
-    def _wanted(self) -> tuple[int, list[int]]:
+    def _arguments(self) -> tuple[int, list[int]]:
         from airflow_provider_chatwork.waiting.tasks import status
 
         task_ids = api.validation.identifiers("task_ids", self.task_ids)

@@ -1,4 +1,4 @@
-"""A task that is given to people and waited for in both modes, on one clock, with people who act at given times."""
+"""Waits for assigned tasks in both modes, in virtual time, with people who act at given times."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_poller
 MODES = ("worker", "triggerer")
 ROOM = company.DATA_ROOM
 ASSIGNEES = [company.SATO, company.YAMADA, company.TAKAHASHI]
-#: When somebody does something, in seconds from the beginning.
+#: What somebody does, and when, in seconds from the start.
 Event = tuple[float, Callable[["Scenario"], object]]
 
 
 class Killed(Exception):
-    """The task instance was taken away from the triggerer."""
+    """Raised when the trigger was cancelled."""
 
 
 @dataclass
 class Result:
-    """How a try ended: in a word, with the error behind it, and with what it left."""
+    """How a try ended, with its error, its return value and its XComs."""
 
     ending: str
     error: str = ""
@@ -52,12 +52,12 @@ class Result:
 
     @property
     def outcome(self) -> Any:
-        """What became of the tasks, wherever it is posted."""
+        """The result of the wait: the return value, or the XCom."""
         return self.value if self.ending == "done" else self.xcoms.get("chatwork_outcome")
 
 
 class Instance(FakeTaskInstance):
-    """A task instance that gives back what it was given."""
+    """A task instance whose XComs can be pulled."""
 
     def xcom_pull(self, task_ids: str, key: str, map_indexes: int) -> Any:
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
@@ -65,7 +65,7 @@ class Instance(FakeTaskInstance):
 
 
 class Scenario:
-    """The sandbox, its people, and the tasks they are given."""
+    """A room with people, and the Airflow task that creates tasks for them."""
 
     def __init__(self, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox = sandbox
@@ -73,11 +73,11 @@ class Scenario:
         self.now = START
         self.ti = Instance()
         self.store: Any = None
-        #: When the run of the DAG began, or was begun anew: with the first try, unless told otherwise.
+        #: When the DAG run was started; ``None``: with the first try.
         self.run_started_at: float | None = None
         self.events: list[Event] = []
         self.deferred: TaskDeferred | None = None
-        #: Called with the trigger that was stopped, and returns what to await then.
+        #: Called with a trigger that was cancelled; returns an awaitable.
         self.on_stop: Callable[[Any], Any] | None = None
         self._stop: Callable[[], object] | None = None
         self._operator: ChatworkCreateTaskOperator | None = None
@@ -89,37 +89,37 @@ class Scenario:
         monkeypatch.setattr(WorkerWait, "run", lambda wait: self.run_trigger(wait._trigger))
         monkeypatch.setattr(WorkerWait, "cancel", lambda wait: self._stop and self._stop())
 
-    # --- what people do
+    # --- people
 
     @property
     def tasks(self) -> list[int]:
-        """The tasks that were given first, in the order of the assignees."""
+        """The tasks that were created first, in the order of the assignees."""
         new = [task["task_id"] for task in self.sandbox.tasks(ROOM) if task["task_id"] not in self.before]
         self._given = self._given or new
         return self._given
 
     def task(self, index: int) -> Any:
-        """A task as the sandbox keeps it, to be edited."""
+        """Return a task of the sandbox, to change it."""
         return self.sandbox.store.rooms[ROOM].tasks[self.tasks[index]]
 
     def complete(self, *which: int) -> None:
-        """Be done."""
+        """Set tasks to done."""
         for index in which:
             self.sandbox.complete_task(ROOM, self.tasks[index])
 
     def leave(self, person: int) -> None:
-        """Leave the room, which deletes the tasks of who leaves."""
+        """Let a person leave the room, which deletes their tasks."""
         assert self.tasks
         with self.sandbox.locked() as world:
             RoomChanges(world, self.now).leave(world.rooms[ROOM], person)
 
     def fail_requests(self, **fault: Any) -> None:
-        """Let Chatwork answer nothing but this."""
+        """Let requests fail."""
         self.sandbox.add_fault(Fault(**{"kind": "status", "times": None, **fault}))
 
     @property
     def posted(self) -> list[str]:
-        """What the account of the token has posted since the beginning."""
+        """The messages of the account since the start."""
         return [
             message["body"]
             for message in self.sandbox.messages(ROOM)
@@ -143,7 +143,7 @@ class Scenario:
     # --- Airflow
 
     def operator(self, mode: str, **arguments: Any) -> ChatworkCreateTaskOperator:
-        """The operator as each process makes it."""
+        """Return the operator, a new one for each process."""
         return ChatworkCreateTaskOperator(
             task_id="ask",
             deferrable=mode == "triggerer",
@@ -159,7 +159,7 @@ class Scenario:
         )
 
     def run(self, mode: str, events: Sequence[Event] = (), **arguments: Any) -> Result:
-        """Run one try of the Airflow task, let people act, and tell how it ended."""
+        """Run one try of the Airflow task while people act."""
         self.events = sorted(events, key=lambda event: event[0])
         self.ti.xcoms.clear()
         self.run_started_at = self.now if self.run_started_at is None else self.run_started_at
@@ -181,12 +181,12 @@ class Scenario:
         return Result("done", value=json.loads(json.dumps(result)), xcoms=self.ti.xcoms)
 
     def kill_worker(self) -> None:
-        """What a worker does that is told to stop, on Airflow 3."""
+        """Stop the worker as Airflow 3 does."""
         assert self._operator is not None
         self._operator.on_kill()
 
     def stop_triggerer(self) -> None:
-        """Let the triggerer die in the middle. Another one takes over at once, unless ``on_stop`` says otherwise."""
+        """Cancel the trigger. Another triggerer takes over at once, unless ``on_stop`` is set."""
         assert self._stop is not None
         self._stop()
 
@@ -201,11 +201,11 @@ class Scenario:
             event = self.trigger_event(waiting)
             if event is None and self.on_stop is not None:
                 raise Killed
-        # A new one, as it is another process.
+        # A new operator, as this is another process.
         return operator().resume_execution(waiting.method_name, {"event": event}, context)
 
     def trigger_event(self, waiting: TaskDeferred) -> Any:
-        """Let a trigger run to its event in a triggerer of its own; ``None`` if that was stopped before."""
+        """Run a trigger to its event; ``None`` if it was cancelled."""
         return self.run_trigger(self.trigger(waiting))
 
     def run_trigger(self, trigger: Any) -> Any:
@@ -247,7 +247,7 @@ class Scenario:
         return events[0] if events else None
 
     def trigger(self, waiting: TaskDeferred) -> Any:
-        """The trigger as the triggerer makes it, from what the database keeps."""
+        """Return the trigger as the triggerer makes it of its serialized form."""
         path, arguments = json.loads(json.dumps(waiting.trigger.serialize()))
         module, _, name = path.rpartition(".")
         return getattr(import_module(module), name)(**arguments)

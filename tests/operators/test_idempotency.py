@@ -1,4 +1,4 @@
-"""No second task for people: what a later try, and a run after a clear, know of the tasks of those before."""
+"""Retries and clears of an Airflow task, and the tasks that earlier tries have created."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ with_both_memories = pytest.mark.parametrize("memory", MEMORIES)
 
 
 class Runs:
-    """The tries of one task instance, which fail in the middle of a wait where they are told to."""
+    """The tries of one task instance. They can fail during the wait."""
 
     def __init__(self, scenario: Scenario, memory: str, mode: str, **arguments: Any) -> None:
         self.scenario = scenario
@@ -39,7 +39,7 @@ class Runs:
         return self.scenario.run(self.mode, events, retries=self.retries, **{**self.arguments, **changed})
 
     def run_and_fail(self, at: float = 100, *events: Any, **changed: Any) -> Result:
-        """Let a try fail with something that Airflow tries again."""
+        """Run a try that fails with an error that Airflow retries."""
         result = self.run(*events, (at, redirect), **changed)
         assert result.ending == "failed", result.error
         self.scenario.sandbox.clear_faults()
@@ -47,7 +47,7 @@ class Runs:
         return result
 
     def clear(self) -> None:
-        """Do as Airflow does where a user clears the task."""
+        """Clear the task, as Airflow does."""
         self.scenario.ti.max_tries = self.scenario.ti.try_number + self.retries
         self.scenario.ti.try_number += 1
 
@@ -75,10 +75,10 @@ def scenario(sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> Scenari
     return Scenario(sandbox, monkeypatch)
 
 
-class TestARetry:
+class TestRetry:
     @in_both_modes
     @with_both_memories
-    def test_goes_on_waiting_for_the_same_tasks(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_continues_the_wait_for_the_same_tasks(self, mode: str, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, mode)
         runs.run_and_fail(300, (100, complete(0)))
         result = runs.run((900, complete(1)))
@@ -97,7 +97,7 @@ class TestARetry:
 
     @in_both_modes
     @with_both_memories
-    def test_that_comes_too_late_sees_what_was_done_in_time(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_after_the_deadline_counts_what_was_done_in_time(self, mode: str, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, mode)
         runs.run_and_fail(1000)
         scenario.complete(0, 1)
@@ -106,7 +106,7 @@ class TestARetry:
 
     @in_both_modes
     @with_both_memories
-    def test_repeats_no_reminder(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_sends_no_reminder_again(self, mode: str, memory: str, scenario: Scenario) -> None:
         reminder = Reminder(after=600, every=1200, quiet_hours=None, business_days_only=False)
         runs = Runs(scenario, memory, mode, reminders=reminder)
         runs.run_and_fail(900)
@@ -116,7 +116,7 @@ class TestARetry:
         assert len(scenario.posted) == 2
 
     @in_both_modes
-    def test_still_knows_what_was_asked(self, mode: str, scenario: Scenario) -> None:
+    def test_keeps_the_fields_that_the_first_try_has_seen(self, mode: str, scenario: Scenario) -> None:
         runs = Runs(scenario, "store", mode)
         runs.run_and_fail()
         scenario.task(0).limit_time = int(START + 9999)
@@ -124,20 +124,20 @@ class TestARetry:
         assert [task["changes"] for task in result.value["tasks"]] == [["due_moved"], []]
 
     @in_both_modes
-    def test_fails_for_good_where_nothing_could_find_the_tasks(self, mode: str, scenario: Scenario) -> None:
+    def test_fails_permanently_where_a_retry_cannot_find_the_tasks(self, mode: str, scenario: Scenario) -> None:
         result = scenario.run(mode, [(100, redirect)])
         assert result.ending == "failed for good"
         assert "twice" in result.error
 
     @with_both_memories
-    def test_withdraws_nothing_by_failing(self, memory: str, scenario: Scenario) -> None:
+    def test_a_failed_try_withdraws_nothing(self, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, "worker", withdraw=True)
         runs.run_and_fail()
         assert {task["status"] for task in new_tasks(scenario)} == {"open"}
 
     @in_both_modes
     @with_both_memories
-    def test_does_not_take_what_was_withdrawn_for_done(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_does_not_count_withdrawn_tasks_as_done(self, mode: str, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, mode, withdraw=True)
         scenario.on_stop = lambda trigger: trigger.on_kill()
         stop = Scenario.kill_worker if mode == "worker" else Scenario.stop_triggerer
@@ -153,9 +153,7 @@ class TestARetry:
     @in_both_modes
     @with_both_memories
     @pytest.mark.parametrize("closed", [0, 1])
-    def test_ends_a_withdrawal_that_was_interrupted(
-        self, closed: int, mode: str, memory: str, scenario: Scenario
-    ) -> None:
+    def test_completes_an_interrupted_withdrawal(self, closed: int, mode: str, memory: str, scenario: Scenario) -> None:
         def interrupt(scenario: Scenario) -> None:
             scenario.fail_requests(operation="set_task_status", status=503, after=closed)
             (Scenario.kill_worker if mode == "worker" else Scenario.stop_triggerer)(scenario)
@@ -176,7 +174,7 @@ class TestARetry:
 
     @in_both_modes
     @with_both_memories
-    def test_goes_on_with_open_tasks_in_a_busy_room(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_continues_with_open_tasks_in_a_busy_room(self, mode: str, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, mode, withdraw=True)
         runs.run_and_fail()
         for index in range(101):
@@ -185,7 +183,7 @@ class TestARetry:
         assert len(new_tasks(scenario)) == 2
 
     @with_both_memories
-    def test_finds_the_newest_where_earlier_ones_were_withdrawn(self, memory: str, scenario: Scenario) -> None:
+    def test_finds_the_newest_tasks_where_earlier_ones_were_withdrawn(self, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, "worker", withdraw=True)
         runs.run((100, Scenario.kill_worker))
         scenario.ti.try_number += 1
@@ -195,7 +193,7 @@ class TestARetry:
         assert len(new_tasks(scenario)) == 4
 
     @in_both_modes
-    def test_is_refused_where_done_and_withdrawn_cannot_be_told_apart(self, mode: str, scenario: Scenario) -> None:
+    def test_fails_where_done_and_withdrawn_tasks_cannot_be_distinguished(self, mode: str, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", mode, withdraw=True)
         runs.run_and_fail()
         scenario.complete(0, 1)
@@ -207,7 +205,7 @@ class TestARetry:
 
     @in_both_modes
     @with_both_memories
-    def test_believes_what_people_ticked_in_between(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_counts_what_people_have_done_between_the_tries(self, mode: str, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, mode, withdraw=True)
         runs.run_and_fail()
         scenario.complete(0, 1)
@@ -215,25 +213,25 @@ class TestARetry:
         assert len(new_tasks(scenario)) == 2
 
 
-class TestTheReference:
+class TestReference:
     @pytest.mark.parametrize(("lang", "line"), [("ja", "参照: a b"), ("en", "Reference: a b")])
-    def test_ends_the_text(self, lang: str, line: str, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_the_last_line(self, lang: str, line: str, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
         connect(monkeypatch, scenario.sandbox, lang=lang)
         scenario.run("worker", reference="a b", wait_for_completion=False)
         assert {task["body"] for task in new_tasks(scenario)} == {f"マスタを更新する\n{line}"}
 
-    def test_does_not_act(self, scenario: Scenario) -> None:
+    def test_is_escaped(self, scenario: Scenario) -> None:
         scenario.run("worker", reference="[toall]", wait_for_completion=False)
         assert "[toall]" not in new_tasks(scenario)[0]["body"]
 
-    def test_finds_tasks_for_those_who_do_not_wait(self, scenario: Scenario) -> None:
+    def test_finds_tasks_without_a_wait(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker", wait_for_completion=False)
         first = runs.run().value
         scenario.ti.try_number += 1
         assert runs.run().value == first
         assert scenario.sandbox.write_count("create_task") == 1
 
-    def test_is_looked_for_once_by_an_airflow_that_remembers(self, scenario: Scenario) -> None:
+    def test_is_searched_once_with_a_state_store(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker", wait_for_completion=False)
         first = runs.run().value
         # Such as where the state was cleaned up.
@@ -242,7 +240,7 @@ class TestTheReference:
         assert [runs.run().value, runs.run().value] == [first, first]
         assert [request.operation for request in scenario.sandbox.requests].count("list_tasks") == 2
 
-    def test_is_looked_for_by_no_first_try(self, scenario: Scenario) -> None:
+    def test_is_not_searched_by_a_first_try(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker", wait_for_completion=False)
         runs.run()
         assert "list_tasks" not in [request.operation for request in scenario.sandbox.requests]
@@ -250,7 +248,7 @@ class TestTheReference:
         runs.run()
         assert scenario.sandbox.write_count("create_task") == 2
 
-    def test_of_another_task_is_not_taken(self, scenario: Scenario) -> None:
+    def test_of_another_task_does_not_match(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker", wait_for_completion=False)
         runs.run()
         scenario.ti.try_number += 1
@@ -258,14 +256,14 @@ class TestTheReference:
         runs.run(body="別の作業")
         assert scenario.sandbox.write_count("create_task") == 3
 
-    def test_of_somebody_else_is_not_taken(self, scenario: Scenario) -> None:
+    def test_of_another_account_does_not_match(self, scenario: Scenario) -> None:
         scenario.sandbox.create_task(ROOM, YAMADA, [SATO, YAMADA], "マスタを更新する\n参照: weekly/2026-11-23")
         runs = Runs(scenario, "reference", "worker", wait_for_completion=False)
         scenario.ti.try_number += 1
         runs.run()
         assert scenario.sandbox.write_count("create_task") == 1
 
-    def test_finds_what_was_lost_on_the_way(self, scenario: Scenario) -> None:
+    def test_finds_tasks_whose_response_was_lost(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker", wait_for_completion=False)
         scenario.sandbox.add_fault(Fault("lost_reply", operation="create_task"))
         scenario.sandbox.add_fault(Fault("status", method="GET", status=500, times=None))
@@ -276,7 +274,7 @@ class TestTheReference:
         assert scenario.sandbox.write_count("create_task") == 1
 
     @in_both_modes
-    def test_finds_the_rest_where_one_was_deleted(self, mode: str, scenario: Scenario) -> None:
+    def test_finds_the_other_tasks_where_one_was_deleted(self, mode: str, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", mode, complete_when="any")
         runs.run_and_fail()
         scenario.sandbox.delete_task(ROOM, scenario.tasks[0])
@@ -287,7 +285,7 @@ class TestTheReference:
         ]
 
     @in_both_modes
-    def test_fails_for_good_where_too_few_are_found(self, mode: str, scenario: Scenario) -> None:
+    def test_fails_permanently_where_too_few_tasks_are_found(self, mode: str, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", mode)
         runs.run_and_fail()
         scenario.sandbox.delete_task(ROOM, scenario.tasks[0])
@@ -296,7 +294,7 @@ class TestTheReference:
         assert len(new_tasks(scenario)) == 1
 
     @in_both_modes
-    def test_finds_what_was_handed_on(self, mode: str, scenario: Scenario) -> None:
+    def test_finds_a_task_with_another_assignee(self, mode: str, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", mode)
         runs.run_and_fail()
         scenario.task(0).account_id = company.SUZUKI
@@ -313,7 +311,7 @@ class TestTheReference:
         assert result.ending == "done"
         assert scenario.sandbox.write_count("create_task") == 1
 
-    def test_behind_a_hundred_tasks_of_one_person_is_not_given_again(self, scenario: Scenario) -> None:
+    def test_behind_a_hundred_tasks_of_one_person_creates_no_second_task(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker", to_ids=[SATO])
         runs.run_and_fail()
         fill(scenario, "open", SATO, 100)
@@ -333,10 +331,10 @@ def fill(scenario: Scenario, status: str, person: int, count: int) -> None:
         scenario.before.add(task_id)
 
 
-class TestAClear:
+class TestClear:
     @in_both_modes
     @with_both_memories
-    def test_gives_the_tasks_anew(self, mode: str, memory: str, scenario: Scenario) -> None:
+    def test_creates_the_tasks_again(self, mode: str, memory: str, scenario: Scenario) -> None:
         runs = Runs(scenario, memory, mode)
         assert runs.run((100, complete(0, 1))).ending == "done"
         runs.clear()
@@ -344,7 +342,7 @@ class TestAClear:
         assert result.ending == "done"
         assert len(new_tasks(scenario)) == 4
 
-    def test_shows_in_the_reference(self, scenario: Scenario) -> None:
+    def test_appends_its_number_to_the_reference(self, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", "worker")
         runs.run((100, complete(0, 1)))
         runs.clear()
@@ -353,7 +351,7 @@ class TestAClear:
         assert bodies == ["参照: weekly/2026-11-23"] * 2 + ["参照: weekly/2026-11-23 (2)"] * 2
 
     @in_both_modes
-    def test_does_not_make_its_retries_find_the_old_ones(self, mode: str, scenario: Scenario) -> None:
+    def test_keeps_its_retries_from_finding_the_old_tasks(self, mode: str, scenario: Scenario) -> None:
         runs = Runs(scenario, "reference", mode)
         runs.run((100, complete(0, 1)))
         runs.clear()
@@ -375,8 +373,8 @@ class TestAClear:
         assert begun + 3600 <= scenario.now <= begun + 3700
 
 
-class TestARoomFullOfDoneTasks:
-    """A bot's done tasks pile up for years, and Chatwork shows no more than 100 of them."""
+class TestRoomFullOfDoneTasks:
+    """An account may have many done tasks, of which Chatwork lists no more than 100."""
 
     @pytest.fixture
     def full(self, scenario: Scenario) -> Scenario:
@@ -390,7 +388,7 @@ class TestARoomFullOfDoneTasks:
         return (scenario.now - START + 200, complete(0))
 
     @pytest.mark.parametrize("memory", [*MEMORIES, "none"])
-    def test_is_given_another_in_spite_of_an_error(
+    def test_gets_a_task_in_spite_of_an_error(
         self, memory: str, full: Scenario, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect(monkeypatch, full.sandbox, max_wait=300)
@@ -404,7 +402,7 @@ class TestARoomFullOfDoneTasks:
         "fault", [{"kind": "refuse"}, {"status": 429}, {"operation": "create_task", "status": 503}], ids=str
     )
     @with_both_memories
-    def test_is_given_another_by_a_retry(self, memory: str, fault: dict[str, Any], full: Scenario) -> None:
+    def test_gets_a_task_by_a_retry(self, memory: str, fault: dict[str, Any], full: Scenario) -> None:
         runs = Runs(full, memory, "worker", to_ids=[SATO])
         full.fail_requests(**fault)
         assert runs.run().ending == "failed"
@@ -415,7 +413,7 @@ class TestARoomFullOfDoneTasks:
         assert full.sandbox.write_count("create_task") == 1
 
     @with_both_memories
-    def test_is_not_given_another_where_the_answer_was_lost(self, memory: str, full: Scenario) -> None:
+    def test_gets_no_second_task_where_the_response_was_lost(self, memory: str, full: Scenario) -> None:
         runs = Runs(full, memory, "worker", to_ids=[SATO])
         full.sandbox.add_fault(Fault("lost_reply", operation="create_task"))
         full.sandbox.add_fault(Fault("status", method="GET", status=500, times=None))

@@ -1,4 +1,4 @@
-"""Waiting for people who were given a task: the same in a worker and in the triggerer."""
+"""Waits for assigned tasks have the same result in a worker and in the triggerer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def scenario(sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> Scenari
 
 @dataclass
 class Case:
-    """What people do at which second, how the Airflow task ends, and what became of each of the tasks."""
+    """What people do at which second, how the Airflow task ends, and the result of each task."""
 
     ending: str
     statuses: str = ""
@@ -87,13 +87,13 @@ def fail_read(index: int, **fault: Any) -> Callable[[Scenario], object]:
 
 
 def hide_tasks(scenario: Scenario) -> None:
-    """Let Chatwork answer everything but how tasks stand."""
+    """Let all requests for tasks fail."""
     for operation in ("list_tasks", "get_task"):
         scenario.fail_requests(status=503, operation=operation)
 
 
 def log_of(caplog: Any, capsys: Any) -> str:
-    """What was logged, wherever this Airflow does that."""
+    """Return the log, wherever this Airflow writes it."""
     shown = capsys.readouterr()
     return max(caplog.text, shown.out + shown.err, key=len)
 
@@ -268,7 +268,7 @@ CASES = {
 class TestBothModes:
     @in_both_modes
     @pytest.mark.parametrize("name", CASES)
-    def test_end_alike(self, mode: str, name: str, scenario: Scenario) -> None:
+    def test_have_the_same_result(self, mode: str, name: str, scenario: Scenario) -> None:
         case = CASES[name]
         result = scenario.run(mode, case.events, **case.arguments)
         assert (result.ending, result.cause) == (case.ending, case.cause), result.error
@@ -286,9 +286,9 @@ class TestBothModes:
         assert scenario.sandbox.write_count("create_task") == 1
 
 
-class TestTheResult:
+class TestResult:
     @in_both_modes
-    def test_says_all_of_each_task(self, mode: str, scenario: Scenario) -> None:
+    def test_has_all_fields_of_each_task(self, mode: str, scenario: Scenario) -> None:
         result = scenario.run(mode, [(100, complete(0)), (200, complete(1))], to_ids=[SATO, YAMADA])
         message_id = scenario.sandbox.tasks(ROOM)[-1]["message_id"]
         first, second = scenario.tasks
@@ -322,7 +322,7 @@ class TestTheResult:
             assert 0 <= task["seen_done_at"] - START - done_at <= 61
 
     @in_both_modes
-    def test_is_as_good_where_the_room_cannot_be_read(self, mode: str, scenario: Scenario) -> None:
+    def test_is_complete_where_the_members_cannot_be_read(self, mode: str, scenario: Scenario) -> None:
         scenario.sandbox.add_fault(Fault("status", operation="list_members", status=500, times=None))
         people = {"to_ids": [SATO, YAMADA], "complete_when": "any"}
         result = scenario.run(mode, [(100, delete(1)), (200, complete(0))], **people)
@@ -332,7 +332,7 @@ class TestTheResult:
         ]
 
     @in_both_modes
-    def test_asks_for_the_room_only_what_it_needs(self, mode: str, scenario: Scenario) -> None:
+    def test_requests_no_messages_and_members_without_need(self, mode: str, scenario: Scenario) -> None:
         scenario.run(mode, [(100, complete(0))], to_ids=SATO)
         operations = [request.operation for request in scenario.sandbox.requests]
         assert "list_messages" not in operations
@@ -340,7 +340,7 @@ class TestTheResult:
         assert "get_me" not in operations
 
     @in_both_modes
-    def test_comes_at_the_look_that_sees_it(self, mode: str, scenario: Scenario) -> None:
+    def test_comes_at_the_next_poll(self, mode: str, scenario: Scenario) -> None:
         scenario.run(mode, [(100, complete(0)), (200, complete(1)), (1000, complete(2))])
         assert START + 1000 <= scenario.now <= START + 1062
 
@@ -362,7 +362,7 @@ class TestTheResult:
         }
 
     @in_both_modes
-    def test_is_not_changed_by_an_outage_at_the_beginning(self, mode: str, scenario: Scenario) -> None:
+    def test_is_the_same_after_an_outage_at_the_beginning(self, mode: str, scenario: Scenario) -> None:
         scenario.sandbox.add_fault(Fault("status", method="GET", status=503, times=2))
         result = scenario.run(mode, [(100, complete(0))], to_ids=SATO)
         assert result.ending == "done"
@@ -374,7 +374,7 @@ class TestReminders:
     NAG: ClassVar[dict[str, Any]] = {"quiet_hours": None, "business_days_only": False}
 
     @in_both_modes
-    def test_come_while_people_are_not_done(self, mode: str, scenario: Scenario) -> None:
+    def test_are_sent_while_tasks_are_open(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=600, every=600, **self.NAG)
         result = scenario.run(mode, [(100, complete(0)), (1300, complete(1, 2))], reminders=reminder)
         assert result.ending == "done"
@@ -382,7 +382,7 @@ class TestReminders:
         assert len(scenario.posted) == 2
 
     @in_both_modes
-    def test_look_into_the_room_only_when_they_are_due(self, mode: str, scenario: Scenario) -> None:
+    def test_read_messages_only_when_they_are_due(self, mode: str, scenario: Scenario) -> None:
         scenario.run(mode, [(3000, complete(0, 1, 2))], reminders=Reminder(after=600, **self.NAG))
         looks = sum(request.operation == "list_messages" for request in scenario.sandbox.requests)
         # Before and after the reminder, and once at the result.
@@ -395,7 +395,7 @@ class TestReminders:
         assert len(scenario.posted) == 2
 
     @in_both_modes
-    def test_do_not_come_to_those_who_were_done_just_before(self, mode: str, scenario: Scenario) -> None:
+    def test_do_not_mention_people_who_were_done_just_before(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=650, **self.NAG)
         scenario.run(mode, [(640, complete(0)), (1900, complete(1, 2))], reminders=reminder, poke_interval=500)
         [posted] = scenario.posted
@@ -403,13 +403,13 @@ class TestReminders:
         assert f"[To:{YAMADA}]" in posted
 
     @in_both_modes
-    def test_do_not_come_where_all_were_done_just_before(self, mode: str, scenario: Scenario) -> None:
+    def test_are_not_sent_where_all_tasks_were_done_just_before(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=650, **self.NAG)
         result = scenario.run(mode, [(640, complete(0, 1, 2))], reminders=reminder, poke_interval=500)
         assert (result.ending, scenario.posted) == ("done", [])
 
     @in_both_modes
-    def test_go_by_the_due_date_as_it_is_moved(self, mode: str, scenario: Scenario) -> None:
+    def test_follow_a_moved_due_date(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(before_due=600, **self.NAG)
         moved = change(0, limit_time=int(START + 2000), limit_type="time")
         posted: list[int] = []
@@ -418,7 +418,7 @@ class TestReminders:
         assert posted == [0, 1]
 
     @in_both_modes
-    def test_come_when_chatwork_is_back(self, mode: str, scenario: Scenario) -> None:
+    def test_are_sent_after_an_outage(self, mode: str, scenario: Scenario) -> None:
         reminder = Reminder(after=600, **self.NAG)
         result = scenario.run(
             mode, [(500, fail_requests(status=503)), (900, recover), (3000, complete(0, 1, 2))], reminders=reminder
@@ -426,7 +426,7 @@ class TestReminders:
         assert (result.ending, len(scenario.posted)) == ("done", 1)
 
     @in_both_modes
-    def test_do_not_come_before_chatwork_tells_who_is_done(self, mode: str, scenario: Scenario) -> None:
+    def test_are_not_sent_before_the_tasks_can_be_read(self, mode: str, scenario: Scenario) -> None:
         posted: list[int] = []
         events: list[Event] = [
             (500, hide_tasks),
@@ -450,25 +450,25 @@ class TestReminders:
         assert (result.ending, scenario.posted) == ("done", [])
 
     @in_both_modes
-    def test_escalation_comes_once(self, mode: str, scenario: Scenario) -> None:
+    def test_escalation_is_sent_once(self, mode: str, scenario: Scenario) -> None:
         escalation = Escalation(grace=60, mentions=company.SUZUKI, **self.NAG)
         scenario.run(mode, [(2000, complete(0))], to_ids=SATO, due="PT10M", escalation=escalation)
         [posted] = scenario.posted
         assert f"[To:{company.SUZUKI}]" in posted
 
     @in_both_modes
-    def test_do_not_come_after_the_deadline(self, mode: str, scenario: Scenario) -> None:
+    def test_are_not_sent_after_the_deadline(self, mode: str, scenario: Scenario) -> None:
         result = scenario.run(mode, reminders=Reminder(after=3600, **self.NAG))
         assert (result.ending, scenario.posted) == ("timed out", [])
 
 
-class TestWhatCannotCome:
-    """What is posted of it when the wait begins; what exactly is in ``test_unheard``."""
+class TestUnreachableReminders:
+    """The sentences are tested with ``unreachable_reminders``."""
 
     NAG = TestReminders.NAG
 
     @in_both_modes
-    def test_is_a_warning_for_each(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
+    def test_are_logged_as_warnings(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
         wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
         scenario.run(mode, [(100, complete(0))], to_ids=SATO, **wishes)
         log = log_of(caplog, capsys)
@@ -476,15 +476,15 @@ class TestWhatCannotCome:
             assert log.count(f"The {name} is not sent, as the task has no due date") == 1
 
     @in_both_modes
-    def test_is_not_said_of_what_comes(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
+    def test_are_not_logged_where_all_are_sent(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
         wishes = {"reminders": Reminder(before_due=600, **self.NAG), "escalation": Escalation(mentions=1, **self.NAG)}
         scenario.run(mode, [(100, complete(0))], to_ids=SATO, due="PT30M", **wishes)
         assert "is not sent" not in log_of(caplog, capsys)
 
 
-class TestAWithdrawalThatCannotBe:
+class TestFailedWithdrawal:
     @in_both_modes
-    def test_counts_as_far_as_it_came(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
+    def test_reports_the_tasks_it_has_closed(self, mode: str, scenario: Scenario, caplog: Any, capsys: Any) -> None:
         cut = fail_requests(operation="set_task_status", status=503, after=1)
         result = scenario.run(mode, [(3500, cut)], withdraw=True)
         assert result.ending == "timed out"
@@ -508,8 +508,8 @@ class TestAWithdrawalThatCannotBe:
         assert "the wait goes on" not in log.partition("at the end of the wait")[2]
 
 
-class TestARestartOfTheTriggerer:
-    def test_goes_on_with_the_same_deadline_and_repeats_no_reminder(self, scenario: Scenario) -> None:
+class TestRestartOfTheTriggerer:
+    def test_keeps_the_deadline_and_sends_no_reminder_again(self, scenario: Scenario) -> None:
         stop = [(at, Scenario.stop_triggerer) for at in (700, 1300, 1310)]
         reminder = Reminder(after=600, every=600, at_most=2, **TestReminders.NAG)
         result = scenario.run("triggerer", [*stop, (100, complete(0))], reminders=reminder)
@@ -518,14 +518,14 @@ class TestARestartOfTheTriggerer:
         assert len(scenario.posted) == 2
         assert [task["status"] for task in result.outcome["tasks"]] == ["done", "open", "open"]
 
-    def test_still_knows_what_was_asked(self, scenario: Scenario) -> None:
+    def test_keeps_the_fields_that_were_seen_first(self, scenario: Scenario) -> None:
         moved = change(0, limit_time=1_800_500_000, limit_type="time")
         result = scenario.run(
             "triggerer", [(100, moved), (700, Scenario.stop_triggerer), (900, complete(0))], to_ids=SATO
         )
         assert result.value["tasks"][0]["changes"] == ["due_moved"]
 
-    def test_touches_nothing_in_chatwork(self, scenario: Scenario) -> None:
+    def test_sends_nothing_to_chatwork(self, scenario: Scenario) -> None:
         stop = [(at, Scenario.stop_triggerer) for at in (700, 1300, 1310)]
         scenario.run("triggerer", [*stop, (1800, complete(0, 1, 2))], withdraw=True)
         written = [request.operation for request in scenario.sandbox.requests if request.method != "GET"]
@@ -537,7 +537,7 @@ def statuses(scenario: Scenario) -> list[str]:
     return [by_id[task_id] for task_id in scenario.tasks]
 
 
-class TestBeingKilled:
+class TestOnKill:
     def kill(self, scenario: Scenario, mode: str, **arguments: Any) -> Any:
         """Mark the Airflow task as failed while it waits."""
         scenario.on_stop = lambda trigger: trigger.on_kill()
@@ -545,7 +545,7 @@ class TestBeingKilled:
         return scenario.run(mode, [(100, complete(0)), (200, act)], **arguments)
 
     @in_both_modes
-    def test_withdraws_what_is_open_and_says_why(self, mode: str, scenario: Scenario) -> None:
+    def test_withdraws_open_tasks_and_posts_why(self, mode: str, scenario: Scenario) -> None:
         result = self.kill(scenario, mode, withdraw=True)
         assert result.ending == ("failed for good" if mode == "worker" else "failed")
         assert statuses(scenario) == ["done", "done", "done"]
@@ -555,7 +555,7 @@ class TestBeingKilled:
         assert len(ticked) == 2
 
     @in_both_modes
-    def test_leaves_the_tasks_as_they_are_unless_told_otherwise(self, mode: str, scenario: Scenario) -> None:
+    def test_leaves_the_tasks_without_withdraw(self, mode: str, scenario: Scenario) -> None:
         self.kill(scenario, mode)
         assert scenario.now < START + 300
         assert statuses(scenario) == ["done", "open", "open"]
@@ -573,7 +573,7 @@ class TestBeingKilled:
         result = self.kill(scenario, "worker", withdraw=withdraw)
         assert (result.ending, result.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
 
-    def test_in_the_middle_of_a_look_is_no_work_of_another_run(
+    def test_during_a_poll_withdraws_the_tasks_as_well(
         self, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect(monkeypatch, scenario.sandbox, max_wait=300)
@@ -583,7 +583,7 @@ class TestBeingKilled:
         assert (result.ending, result.error) == ("failed", f"The wait for tasks in room {ROOM} was ended in Airflow")
         assert statuses(scenario) == ["done"] * 3
 
-    def test_of_a_worker_is_final_where_nothing_could_find_the_tasks(self, scenario: Scenario) -> None:
+    def test_fails_a_worker_permanently_where_a_retry_cannot_find_the_tasks(self, scenario: Scenario) -> None:
         result = self.kill(scenario, "worker")
         assert (result.ending, result.error) == (
             "failed for good",
@@ -592,11 +592,11 @@ class TestBeingKilled:
         )
 
     @in_both_modes
-    def test_is_never_taken_for_done(self, mode: str, scenario: Scenario) -> None:
+    def test_never_ends_as_done(self, mode: str, scenario: Scenario) -> None:
         assert self.kill(scenario, mode, withdraw=True).ending != "done"
 
     @pytest.mark.parametrize("mode", [*MODES, "another triggerer"])
-    def test_withdraws_by_what_was_last_known_where_chatwork_does_not_tell(self, mode: str, scenario: Scenario) -> None:
+    def test_withdraws_the_tasks_as_last_seen_where_they_cannot_be_read(self, mode: str, scenario: Scenario) -> None:
         def kill(scenario: Scenario) -> None:
             hide_tasks(scenario)
             (Scenario.kill_worker if mode == "worker" else Scenario.stop_triggerer)(scenario)
@@ -623,12 +623,12 @@ class TestBeingKilled:
             "done"
         }
 
-    def test_in_english_says_why_in_english(self, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_posts_why_in_english(self, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
         connect(monkeypatch, scenario.sandbox, lang="en")
         self.kill(scenario, "triggerer", withdraw=True)
         assert "the wait was ended in Airflow" in scenario.posted[0]
 
-    def test_before_or_after_the_wait_touches_nothing(self, scenario: Scenario) -> None:
+    def test_before_or_after_the_wait_sends_nothing(self, scenario: Scenario) -> None:
         operator = scenario.operator("worker", withdraw=True)
         operator.on_kill()
         assert scenario.run("worker", [(100, complete(0, 1, 2))], withdraw=True).ending == "done"
@@ -636,8 +636,8 @@ class TestBeingKilled:
         assert [request for request in scenario.sandbox.requests if request.operation == "set_task_status"] == []
 
 
-class TestATriggererThatDoesNotAnswer:
-    """Airflow says so with no more than a text, and has forgotten the rest."""
+class TestTriggerWithoutAnEvent:
+    """Airflow resumes the task with an error text and without an event."""
 
     def defer(self, scenario: Scenario, **arguments: Any) -> Callable[[dict[str, Any]], Any]:
         context: Any = {"ti": scenario.ti}
@@ -650,7 +650,7 @@ class TestATriggererThatDoesNotAnswer:
     @pytest.mark.parametrize(
         ("on_timeout", "end"), [("fail", AirflowSensorTimeout), ("skip", AirflowSkipException)], ids=str
     )
-    def test_until_long_after_the_deadline_is_a_timeout(
+    def test_long_after_the_deadline_is_a_timeout(
         self, error: str, on_timeout: str, end: type[Exception], scenario: Scenario
     ) -> None:
         resume = self.defer(scenario, on_timeout=on_timeout, withdraw=True)
@@ -662,19 +662,19 @@ class TestATriggererThatDoesNotAnswer:
         assert [task["status"] for task in outcome["tasks"]] == ["done", "withdrawn", "withdrawn"]
         assert statuses(scenario) == ["done"] * 3
 
-    def test_does_not_undo_what_people_have_done(self, scenario: Scenario) -> None:
+    def test_counts_what_people_have_done(self, scenario: Scenario) -> None:
         resume = self.defer(scenario)
         scenario.complete(0, 1, 2)
         scenario.now += 5000
         assert resume({"error": "Trigger timeout"})["outcome"] == "done"
 
-    def test_because_it_failed_ends_the_task_for_good(self, scenario: Scenario) -> None:
+    def test_because_it_failed_fails_the_task_permanently(self, scenario: Scenario) -> None:
         resume = self.defer(scenario)
         with pytest.raises(AirflowFailException, match="twice"):
             resume({"error": "Trigger failure", "traceback": ["..."]})
 
     @pytest.mark.parametrize("memory", ["store", "reference"])
-    def test_because_it_failed_is_tried_again_where_the_tasks_are_found(self, memory: str, scenario: Scenario) -> None:
+    def test_because_it_failed_is_retried_where_the_tasks_can_be_found(self, memory: str, scenario: Scenario) -> None:
         context: Any = {"ti": scenario.ti, "task_state_store": FakeStore() if memory == "store" else None}
         operator = scenario.operator("triggerer", reference="x" if memory == "reference" else None)
         with pytest.raises(TaskDeferred):
@@ -684,13 +684,13 @@ class TestATriggererThatDoesNotAnswer:
         assert not isinstance(caught.value, AirflowFailException)
 
 
-class TestTheDeferral:
+class TestDeferral:
     def deferred(self, scenario: Scenario, **arguments: Any) -> TaskDeferred:
         with pytest.raises(TaskDeferred) as caught:
             scenario.operator("triggerer", **arguments).execute({"ti": scenario.ti})
         return caught.value
 
-    def test_hands_every_wish_to_the_trigger(
+    def test_passes_every_option_to_the_trigger(
         self, scenario: Scenario, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         connect(monkeypatch, sandbox, conn_id="chatwork_second", lang="en", timezone="UTC")
@@ -723,18 +723,18 @@ class TestTheDeferral:
         assert [track["task_id"] for track in given["tasks"]] == scenario.tasks
         assert [track["first_seen"]["limit_time"] for track in given["tasks"]] == [START + 86400] * 3
 
-    def test_leaves_airflow_a_later_deadline_than_the_trigger(self, scenario: Scenario) -> None:
+    def test_has_a_later_timeout_than_the_trigger(self, scenario: Scenario) -> None:
         assert self.deferred(scenario, timeout=60).timeout > timedelta(seconds=60)
 
-    def test_says_nothing_secret(self, scenario: Scenario) -> None:
+    def test_contains_no_token(self, scenario: Scenario) -> None:
         deferred = self.deferred(scenario)
         assert scenario.sandbox.token not in json.dumps(deferred.trigger.serialize())
 
-    def test_does_not_happen_where_people_are_done_already(self, scenario: Scenario) -> None:
+    def test_is_not_needed_where_the_tasks_are_done_already(self, scenario: Scenario) -> None:
         scenario.sandbox.complete_tasks_after = 0
         assert scenario.operator("triggerer").execute({"ti": scenario.ti})["outcome"] == "done"
 
-    def test_does_not_happen_unless_it_is_to_wait(self, scenario: Scenario) -> None:
+    def test_is_not_needed_without_a_wait(self, scenario: Scenario) -> None:
         assert scenario.operator("triggerer", wait_for_completion=False).execute({"ti": scenario.ti}) == scenario.tasks
 
 
@@ -764,7 +764,7 @@ class TestArguments:
         ],
         ids=lambda value: str(value)[:30],
     )
-    def test_that_cannot_be_right_send_nothing(
+    def test_that_are_wrong_send_nothing(
         self, mode: str, arguments: dict[str, Any], posted: str, scenario: Scenario
     ) -> None:
         result = scenario.run(mode, **arguments)
@@ -777,7 +777,7 @@ class TestArguments:
         [{"reminders": Reminder(after=600)}, {"escalation": Escalation(mentions=1)}, {"withdraw": True}],
         ids=lambda arguments: next(iter(arguments)),
     )
-    def test_of_a_wait_are_not_left_unheard(self, arguments: dict[str, Any], scenario: Scenario) -> None:
+    def test_of_a_wait_are_refused_without_one(self, arguments: dict[str, Any], scenario: Scenario) -> None:
         result = scenario.run("worker", wait_for_completion=False, **arguments)
         assert f"{next(iter(arguments))}=" in result.error
         assert "wait_for_completion" in result.error
@@ -805,6 +805,6 @@ class TestArguments:
         assert scenario.sandbox.tasks(ROOM)[-1]["body"].endswith("参照: {{ r }}")
 
     @in_both_modes
-    def test_never_look_more_often_than_once_a_second(self, mode: str, scenario: Scenario) -> None:
+    def test_poll_at_most_once_a_second(self, mode: str, scenario: Scenario) -> None:
         scenario.run(mode, [(10, complete(0))], to_ids=SATO, poke_interval=0)
         assert sum(request.operation == "get_task" for request in scenario.sandbox.requests) <= 14

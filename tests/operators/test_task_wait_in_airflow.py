@@ -19,7 +19,7 @@ PEOPLE = [company.SATO, company.YAMADA]
 
 
 class TestInADag:
-    def test_waits_in_both_modes_and_hands_on_what_came_of_it(
+    def test_waits_in_both_modes_and_returns_the_result(
         self, db: None, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         sandbox.complete_tasks_after = 0
@@ -59,7 +59,7 @@ class TestInADag:
             f"{body}\n参照: {run.run_id}" for body in ("一", "二 0", "二 1")
         ]
 
-    def test_fails_without_a_retry_where_people_are_not_done_in_time(
+    def test_fails_without_a_retry_at_the_timeout(
         self, db: None, sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         wait = {"room_id": ROOM, "to_ids": PEOPLE, "wait_for_completion": True, "withdraw": True, "timeout": 0}
@@ -91,7 +91,7 @@ class TestInADag:
 
     @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "triggerer"])
     @pytest.mark.parametrize("memory", [pytest.param("store", marks=pytest.mark.end_to_end), "reference"])
-    def test_a_real_retry_goes_on_with_the_same_tasks(
+    def test_a_real_retry_continues_with_the_same_tasks(
         self,
         memory: str,
         deferrable: bool,

@@ -41,20 +41,20 @@ class TestChatworkCreateTaskOperator:
         ],
         ids=["list", "texts", "csv", "rendered list", "rendered texts"],
     )
-    def test_gives_one_task_to_each(self, to_ids, sandbox):
+    def test_creates_a_task_for_each_assignee(self, to_ids, sandbox):
         tasks = create(sandbox, to_ids=to_ids)
         assert [task["account"]["account_id"] for task in tasks] == [company.SATO, company.YAMADA]
         assert {task["body"] for task in tasks} == {"確認"}
 
-    def test_takes_one_assignee_as_a_number(self, sandbox):
+    def test_accepts_one_assignee_as_a_number(self, sandbox):
         assert len(create(sandbox, to_ids=company.SATO)) == 1
 
-    def test_has_no_deadline_unless_it_is_given_one(self, sandbox):
+    def test_has_no_deadline_by_default(self, sandbox):
         [task] = create(sandbox)
         assert (task["limit_type"], task["limit_time"]) == ("none", 0)
 
     @pytest.mark.parametrize("empty", ["", "None"])
-    def test_has_none_where_templates_render_to_nothing(self, empty, sandbox):
+    def test_has_no_deadline_where_templates_render_to_nothing(self, empty, sandbox):
         [task] = create(sandbox, due=empty, limit=empty, limit_type=empty)
         assert task["limit_type"] == "none"
         [task] = create(sandbox, due=SOON, limit=empty, limit_type=empty)
@@ -73,24 +73,24 @@ class TestChatworkCreateTaskOperator:
         ],
         ids=repr,
     )
-    def test_takes_a_deadline_in_every_form(self, due, limit, limit_type, sandbox):
+    def test_accepts_a_deadline_in_every_form(self, due, limit, limit_type, sandbox):
         [task] = create(sandbox, due=due)
         assert (task["limit_time"], task["limit_type"]) == (int(limit.timestamp()), limit_type)
 
     @pytest.mark.parametrize("due", [timedelta(hours=2), "PT2H"], ids=repr)
-    def test_counts_a_while_from_when_the_task_runs(self, due, sandbox):
+    def test_counts_a_duration_from_when_the_task_runs(self, due, sandbox):
         before = int(time.time())
         [task] = create(sandbox, due=due)
         assert before + 7200 <= task["limit_time"] <= time.time() + 7200
         assert task["limit_type"] == "time"
 
-    def test_means_days_in_the_zone_of_the_connection(self, sandbox, monkeypatch):
+    def test_uses_the_time_zone_of_the_connection(self, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, timezone="America/New_York")
         [task] = create(sandbox, due=SOON.date())
         ends = datetime(SOON.year, SOON.month, SOON.day, 23, 59, 59, tzinfo=ZoneInfo("America/New_York"))
         assert task["limit_time"] == int(ends.timestamp())
 
-    def test_takes_chatworks_own_arguments(self, sandbox):
+    def test_accepts_chatworks_own_arguments(self, sandbox):
         [task] = create(sandbox, limit=str(int(SOON.timestamp())), limit_type="date")
         assert (task["limit_time"], task["limit_type"]) == (int(SOON.timestamp()), "date")
 
@@ -131,7 +131,7 @@ class TestChatworkCreateTaskOperator:
             ({"body": ""}, "empty"),
         ],
     )
-    def test_sends_nothing_that_chatwork_would_not_take(self, arguments, said, sandbox):
+    def test_sends_nothing_with_wrong_arguments(self, arguments, said, sandbox):
         with pytest.raises(AirflowFailException, match=said):
             create(sandbox, **arguments)
         assert not sandbox.requests
@@ -147,12 +147,12 @@ class TestChatworkSetTaskStatusOperator:
         assert task.execute(context()) == task_id
         assert [task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] == task_id] == [status]
 
-    def test_ticks_off_unless_told_otherwise(self, sandbox):
+    def test_sets_done_by_default(self, sandbox):
         [task_id] = sandbox.create_task(ROOM, company.BOT, [company.BOT], "確認")
         ChatworkSetTaskStatusOperator(task_id="t", room_id=ROOM, chatwork_task_id=task_id).execute(context())
         assert [task["status"] for task in sandbox.tasks(ROOM) if task["task_id"] == task_id] == ["done"]
 
-    def test_may_be_tried_again_where_it_was_done_before(self, sandbox):
+    def test_can_be_repeated(self, sandbox):
         [task_id] = sandbox.create_task(ROOM, company.BOT, [company.BOT], "確認")
         task = ChatworkSetTaskStatusOperator(task_id="t", room_id=ROOM, chatwork_task_id=task_id)
         assert [task.execute(context()), task.execute(context())] == [task_id, task_id]
@@ -162,7 +162,7 @@ class TestChatworkSetTaskStatusOperator:
         [({"status": "closed"}, "one of open, done"), ({"chatwork_task_id": "first"}, "whole number")],
         ids=repr,
     )
-    def test_sends_nothing_that_chatwork_would_not_take(self, arguments, said, sandbox):
+    def test_sends_nothing_with_wrong_arguments(self, arguments, said, sandbox):
         task = ChatworkSetTaskStatusOperator(task_id="t", room_id=ROOM, **{"chatwork_task_id": 1, **arguments})
         with pytest.raises(AirflowFailException, match=said):
             task.execute(context())

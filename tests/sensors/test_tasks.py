@@ -188,7 +188,7 @@ class TestEveryMode:
     @pytest.mark.parametrize(
         ("mode", "name"), [(mode, name) for name in SCENARIOS for mode in MODES if (mode, name) not in UNNOTICED]
     )
-    def test_ends_alike(self, mode, name, world):
+    def test_has_the_same_result(self, mode, name, world):
         scenario = SCENARIOS[name]
         scenario.before(world)
         end = self.wait(mode, world, scenario)
@@ -221,7 +221,7 @@ class TestEveryMode:
 
     @pytest.mark.parametrize("mode", MODES)
     @pytest.mark.parametrize("name", SENDING_NOTHING)
-    def test_sends_nothing_where_an_argument_cannot_be_right(self, name, mode, world):
+    def test_sends_nothing_with_a_wrong_argument(self, name, mode, world):
         self.wait(mode, world, SCENARIOS[name])
         assert not world.sandbox.requests
 
@@ -231,19 +231,19 @@ class TestEveryMode:
         [list, tuple, lambda ids: ",".join(map(str, ids)), lambda ids: str(ids), lambda ids: [str(i) for i in ids]],
         ids=["list", "tuple", "csv", "rendered", "texts"],
     )
-    def test_takes_tasks_in_every_form(self, write, mode, world, monkeypatch):
+    def test_accepts_tasks_in_every_form(self, write, mode, world, monkeypatch):
         world.tick(0, 1, 2)
         end = wait(mode, monkeypatch, world.sandbox, room_id=str(ROOM), task_ids=write(world.tasks))
         assert [state["task_id"] for state in end.result] == world.tasks
 
     @pytest.mark.parametrize("mode", MODES)
-    def test_works_in_the_room_of_the_connection_where_it_names_none(self, mode, world, monkeypatch):
+    def test_uses_the_room_of_the_connection_by_default(self, mode, world, monkeypatch):
         connect(monkeypatch, world.sandbox, default_room_id=ROOM)
         end = wait(mode, monkeypatch, world.sandbox, [lambda: world.tick(0)], task_ids=world.tasks[0])
         assert end.how == "done"
 
     @pytest.mark.parametrize("mode", MODES)
-    def test_writes_and_speaks_of_nothing(self, mode, world, monkeypatch):
+    def test_posts_nothing(self, mode, world, monkeypatch):
         steps = [lambda: world.tick(0), lambda: world.tick(1, 2)]
         wait(mode, monkeypatch, world.sandbox, steps, room_id=ROOM, task_ids=world.tasks)
         assert {request.method for request in world.sandbox.requests} == {"GET"}
@@ -251,7 +251,7 @@ class TestEveryMode:
 
 class TestRendering:
     @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
-    def test_covers_every_argument_that_is_not_airflows(self, native, sandbox, monkeypatch):
+    def test_covers_every_argument_of_ours(self, native, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_second")
         tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, "確認")
         sandbox.complete_task(ROOM, tasks[1])
@@ -273,12 +273,12 @@ class TestDeferral:
             sensor.execute(context())
         return caught.value
 
-    def test_looks_once_before_it_takes_a_place_in_the_triggerer(self, sandbox):
+    def test_polls_once_before_it_defers(self, sandbox):
         self.defer(sandbox)
         assert [request.operation for request in sandbox.requests] == ["get_task"]
 
     @pytest.mark.parametrize("arguments", [{"deferrable": True}, {"mode": "reschedule"}], ids=str)
-    def test_holds_no_worker_until_there_is_budget_for_a_look(self, arguments, sandbox, monkeypatch):
+    def test_does_not_wait_for_the_rate_limit_in_the_worker(self, arguments, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, max_wait=300)
         monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"slept {seconds} s"))
         reset = {"x-ratelimit-limit": "300", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(time.time() + 200)}
@@ -289,7 +289,7 @@ class TestDeferral:
             sensor.execute(context())
         assert type(caught.value).__name__ in ("TaskDeferred", "AirflowRescheduleException")
 
-    def test_hands_every_option_to_the_trigger(self, sandbox, monkeypatch):
+    def test_passes_every_option_to_the_trigger(self, sandbox, monkeypatch):
         connect(monkeypatch, sandbox, conn_id="chatwork_second")
         monkeypatch.setattr("time.time", lambda: 1_800_000_000.0)
         deferred = self.defer(
@@ -324,7 +324,7 @@ class TestDeferral:
             "before_timeout": 0.0,
         }
 
-    def test_leaves_airflow_a_later_deadline_than_the_trigger(self, sandbox):
+    def test_has_a_later_timeout_than_the_trigger(self, sandbox):
         assert self.defer(sandbox, timeout=60).timeout > timedelta(seconds=60)
 
     @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger/execution timeout"])
@@ -336,21 +336,21 @@ class TestDeferral:
             ({"never_fail": True}, AirflowSkipException),
         ],
     )
-    def test_takes_the_deadline_of_airflow_for_its_own(self, error, arguments, end, sandbox):
+    def test_ends_at_airflows_timeout_as_at_its_own(self, error, arguments, end, sandbox):
         # The first is how Airflow 3 says it, the second how 2.11 does.
         [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id, **arguments)
         with pytest.raises(end):
             sensor.resume_execution("__fail__", {"error": error}, context())
 
-    def test_takes_what_was_done_while_no_triggerer_was_there(self, sandbox):
+    def test_counts_what_was_done_while_no_triggerer_was_running(self, sandbox):
         [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=task_id)
         sandbox.complete_task(ROOM, task_id)
         [state] = sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
         assert state["status"] == "done"
 
-    def test_fails_with_what_chatwork_said_to_the_trigger(self):
+    def test_fails_with_the_error_of_the_trigger(self):
         sensor = ChatworkTaskDoneSensor(task_id="wait", deferrable=True, room_id=ROOM, task_ids=1)
         error = {"class": "ChatworkForbiddenError", "args": ["get_task", 403, ["not a member"]]}
         with pytest.raises(AirflowFailException, match="not a member"):
@@ -368,7 +368,7 @@ class TestWithoutAWorker:
     @pytest.mark.parametrize(
         ("minutes", "left"), [(5, 0.0), (60, 0.0), (90, 1800.0), (120, 3600.0), (1000, 3600.0)], ids=str
     )
-    def test_is_not_over_before_airflows_own_limit(self, minutes, left):
+    def test_has_a_deadline_before_airflows_own(self, minutes, left):
         # Airflow's deadline is that limit, where it is less than what the sensor asks for: an hour, and one more.
         sensor = self.sensor(start_from_trigger=True, timeout=3600, execution_timeout=timedelta(minutes=minutes))
         assert sensor.start_trigger_args is not None
@@ -376,7 +376,7 @@ class TestWithoutAWorker:
         assert sensor.start_trigger_args.trigger_kwargs["before_timeout"] == left
 
     @pytest.mark.skipif(VERSION < (3, 3), reason="begins in a worker there")
-    def test_hands_everything_to_the_triggerer(self):
+    def test_passes_everything_to_the_triggerer(self):
         sensor = self.sensor(
             complete_when=2,
             start_from_trigger=True,
@@ -411,7 +411,7 @@ class TestWithoutAWorker:
         }
 
     @pytest.mark.skipif(VERSION < (3, 3), reason="begins in a worker there")
-    def test_stays_what_it_is_in_a_serialised_dag(self):
+    def test_is_the_same_in_a_serialised_dag(self):
         from airflow.serialization.serialized_objects import DagSerialization
 
         with new_dag("d") as dag:
@@ -423,14 +423,14 @@ class TestWithoutAWorker:
         assert "xcom_pull(task_ids='give'" in str(task.start_trigger_args.trigger_kwargs)
 
     @pytest.mark.skipif(VERSION >= (3, 3), reason="begins in the triggerer there")
-    def test_begins_in_a_worker_where_airflow_cannot_do_otherwise(self):
+    def test_begins_in_a_worker_on_older_airflows(self):
         with pytest.warns(UserWarning, match="start_from_trigger=True needs Airflow 3.3"):
             sensor = self.sensor(start_from_trigger=True)
         assert sensor.deferrable is True
         assert not sensor.start_from_trigger
 
     @pytest.mark.skipif(VERSION >= (3, 0), reason="ends in the triggerer there")
-    def test_ends_in_a_worker_where_airflow_cannot_do_otherwise(self):
+    def test_ends_in_a_worker_on_older_airflows(self):
         with pytest.warns(UserWarning, match="end_from_trigger=True needs Airflow 3.0"):
             sensor = self.sensor(end_from_trigger=True)
         assert sensor.end_from_trigger is False

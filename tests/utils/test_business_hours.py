@@ -42,13 +42,13 @@ class TestNextOpen:
             (None, "2026-01-10 03:00", "2026-01-13 00:00"),
         ],
     )
-    def test_is_the_moment_itself_or_when_hours_open(self, quiet, moment, opens):
+    def test_is_the_time_itself_or_the_next_opening(self, quiet, moment, opens):
         assert shown(hours(quiet).next_open(at(moment))) == opens
 
-    def test_takes_every_day_for_open_where_business_days_do_not_matter(self):
+    def test_can_ignore_business_days(self):
         assert shown(hours(business=False).next_open(at("2026-01-10 03:00"))) == "2026-01-10 09:00"
 
-    def test_reads_the_clock_of_the_zone(self):
+    def test_uses_the_time_zone(self):
         paris = hours(zone="Europe/Paris")
         assert shown(paris.next_open(at("2026-01-06 03:00", "Europe/Paris")), "Europe/Paris") == "2026-01-06 09:00"
 
@@ -58,7 +58,7 @@ class TestNextOpen:
         opens = hours(quiet, business=False, zone="Europe/London").next_open(once_more)
         assert opens - once_more == 20 * 60
 
-    def test_says_that_no_hours_ever_open(self):
+    def test_raises_where_no_hours_ever_open(self):
         with pytest.raises(ChatworkParameterError, match=r"^quiet_hours=.*some hours"):
             BusinessHours(TOKYO, is_holiday=lambda _: True).next_open(0.0)
 
@@ -78,14 +78,14 @@ HOURS = st.builds(lambda quiet, business, zone: hours(quiet, business=business, 
 
 class TestHours:
     @given(HOURS, MOMENTS)
-    def test_are_open_when_they_are_said_to_be_next(self, hours, moment):
+    def test_are_open_at_the_next_opening(self, hours, moment):
         opens = hours.next_open(moment)
         assert opens >= moment
         assert hours.are_open(opens)
         assert hours.next_open(opens) == opens
 
     @given(HOURS, MOMENTS, st.floats(0, 5 * DAY))
-    def test_never_open_earlier_for_a_later_moment(self, hours, moment, later):
+    def test_never_open_earlier_for_a_later_time(self, hours, moment, later):
         assert hours.next_open(moment) <= hours.next_open(moment + later)
 
     @given(HOURS, MOMENTS, st.floats(0, 1))
@@ -119,11 +119,11 @@ class TestIsHoliday:
             (date(2026, 12, 25), False),
         ],
     )
-    def test_knows_those_of_japan(self, day, holiday):
+    def test_has_japanese_holidays(self, day, holiday):
         pytest.importorskip("jpholiday")
         assert business_hours.is_holiday(day) is holiday
 
-    def test_knows_none_without_the_library_and_says_so_once(self, monkeypatch, caplog):
+    def test_has_none_without_the_library_and_logs_that_once(self, monkeypatch, caplog):
         monkeypatch.setitem(sys.modules, "jpholiday", None)
         with caplog.at_level(logging.INFO, logger=business_hours.__name__):
             assert not business_hours.is_holiday(date(2026, 1, 1))
@@ -165,11 +165,11 @@ class TestQuietHours:
             ({"days": ["mon"], "days_off": ["sat"]}, "days", "start and end too"),
         ],
     )
-    def test_refuses_hours_that_cannot_be_meant(self, fields, parameter, remedy):
+    def test_refuses_wrong_fields(self, fields, parameter, remedy):
         with refused(parameter, remedy):
             QuietHours(**fields)
 
-    def test_takes_days_in_any_order_case_and_shape(self):
+    def test_accepts_days_in_any_order_case_and_form(self):
         expected = QuietHours(days_off=("sat", "sun"))
         assert QuietHours(days_off=["Sun", "SAT", "sat"]) == expected
         assert QuietHours(days_off="sun, sat") == expected
@@ -226,11 +226,11 @@ class TestContains:
         hours = QuietHours(start="22:00", end="07:00", days=["fri"])
         assert hours.contains(moment(day, clock)) is quiet
 
-    def test_knows_that_the_night_to_monday_starts_on_sunday(self):
+    def test_counts_the_night_to_monday_to_sunday(self):
         hours = QuietHours(start="22:00", end="07:00", days=["sun"])
         assert hours.contains(moment("mon", "06:00"))
 
-    def test_looks_at_the_day_of_hours_within_one_day(self):
+    def test_depends_on_the_day(self):
         hours = QuietHours(start="12:00", end="13:00", days=["mon"])
         assert hours.contains(moment("mon", "12:30"))
         assert not hours.contains(moment("tue", "12:30"))
@@ -259,13 +259,13 @@ class TestContains:
         assert quiet == [False, True]
         assert hours.contains(moment("sun", "06:00"))
 
-    def test_reads_the_clock_in_the_zone_of_the_moment(self):
+    def test_uses_the_time_zone_of_the_datetime(self):
         hours = QuietHours(start="22:00", end="07:00")
         tokyo = moment("wed", "23:00")
         assert hours.contains(tokyo)
         assert not hours.contains(tokyo.astimezone(ZoneInfo("UTC")))
 
-    def test_refuses_a_moment_without_a_zone(self):
+    def test_refuses_a_datetime_without_a_zone(self):
         with refused("now", "time zone"):
             QuietHours(days_off=["sat"]).contains(datetime(2026, 2, 7))
 
@@ -279,5 +279,5 @@ class TestToJson:
             {"below": "warning", "days_off": ["sun"]},
         ],
     )
-    def test_says_what_was_given(self, fields):
+    def test_has_the_fields_that_are_set(self, fields):
         assert QuietHours(**fields).to_json() == fields

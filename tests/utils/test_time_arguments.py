@@ -27,7 +27,7 @@ class TestParseDue:
     def test_a_day_is_due_at_its_last_second(self, due):
         assert parse_due(due, "Asia/Tokyo", NOW) == (unix(2026, 12, 1, 23, 59, 59), "date")
 
-    def test_a_day_ends_where_the_connection_says(self):
+    def test_a_day_ends_in_the_time_zone(self):
         ends = unix(2026, 12, 1, 23, 59, 59, zone="America/New_York")
         assert parse_due("2026-12-01", "America/New_York", NOW) == (ends, "date")
 
@@ -46,10 +46,10 @@ class TestParseDue:
         ],
         ids=repr,
     )
-    def test_a_moment_is_meant_in_its_own_zone_or_in_that_of_the_connection(self, due):
+    def test_a_time_is_in_its_own_zone_or_in_the_given_one(self, due):
         assert parse_due(due, "Asia/Tokyo", NOW) == (unix(2026, 12, 1, 18), "time")
 
-    def test_a_moment_without_a_zone_follows_the_connection(self):
+    def test_a_time_without_a_zone_is_in_the_given_one(self):
         expected = unix(2026, 7, 1, 18, zone="America/New_York")
         for due in (datetime(2026, 7, 1, 18), "2026-07-01T18:00"):
             assert parse_due(due, "America/New_York", NOW) == (expected, "time")
@@ -67,7 +67,7 @@ class TestParseDue:
             (pendulum.duration(months=1), unix(2026, 2, 28, 12)),
         ],
     )
-    def test_a_while_is_counted_from_now(self, due, expected):
+    def test_a_duration_counts_from_now(self, due, expected):
         assert parse_due(due, "Asia/Tokyo", NOW) == (expected, "time")
 
     @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ class TestParseDue:
         ],
         ids=repr,
     )
-    def test_refuses_everything_else_and_says_what_to_give(self, due):
+    def test_refuses_everything_else_with_a_remedy(self, due):
         with pytest.raises(ChatworkParameterError, match="ISO 8601") as caught:
             parse_due(due, "Asia/Tokyo", NOW)
         assert (caught.value.parameter, caught.value.value) == ("due", due)
@@ -106,10 +106,10 @@ class TestParseDuration:
             (0, 0),
         ],
     )
-    def test_reads_what_authors_json_and_templates_write(self, value, seconds):
+    def test_accepts_what_authors_json_and_templates_write(self, value, seconds):
         assert parse_duration("after", value, least=NOTHING) == timedelta(seconds=seconds)
 
-    def test_keeps_a_plain_timedelta_whatever_was_given(self):
+    def test_is_always_a_plain_timedelta(self):
         assert type(parse_duration("after", pendulum.duration(hours=4), least=NOTHING)) is timedelta
 
     @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ class TestParseDuration:
             (timedelta(days=MAX_DAYS, seconds=1), "at most"),
         ],
     )
-    def test_refuses_what_is_no_while(self, value, remedy):
+    def test_refuses_what_is_no_duration(self, value, remedy):
         with pytest.raises(ChatworkParameterError, match=rf"^after=.*{remedy}"):
             parse_duration("after", value, least=timedelta(seconds=1))
 
@@ -142,11 +142,11 @@ NOON = 1_796_094_000  # 2026-12-01T12:00:00+09:00
 
 class TestParseSince:
     @pytest.mark.parametrize("since", [None, "", " ", "None"], ids=repr)
-    def test_nothing_is_none(self, since):
+    def test_an_empty_value_is_none(self, since):
         assert parse_since(since, "Asia/Tokyo") is None
 
     @pytest.mark.parametrize("since", [MESSAGE, f" {MESSAGE} ", int(MESSAGE)], ids=repr)
-    def test_many_digits_are_a_message(self, since):
+    def test_many_digits_are_a_message_id(self, since):
         assert parse_since(since, "Asia/Tokyo") == MESSAGE
 
     @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ class TestParseSince:
         ],
         ids=repr,
     )
-    def test_a_moment_is_the_second_that_it_is_in(self, since):
+    def test_a_time_is_rounded_down_to_a_second(self, since):
         assert parse_since(since, "Asia/Tokyo") == NOON
 
     @pytest.mark.parametrize("since", [date(2026, 12, 1), "2026-12-01", datetime(2026, 12, 1)], ids=repr)

@@ -30,7 +30,7 @@ def statuses(scenario: Scenario) -> list[str]:
 
 
 class TestCancelTasks:
-    def test_says_why_and_closes_what_is_open(self, scenario):
+    def test_posts_why_and_closes_open_tasks(self, scenario):
         scenario.sandbox.complete_task(DATA_ROOM, scenario.task_ids[0])
         result = cancel(scenario)
         (body,) = scenario.posted()
@@ -42,24 +42,24 @@ class TestCancelTasks:
         assert json.loads(json.dumps(result)) == result
         assert scenario.scene.operations.index("post_message") < scenario.scene.operations.index("set_task_status")
 
-    def test_speaks_the_language_it_is_given(self, scenario):
+    def test_uses_the_language(self, scenario):
         cancel(scenario, lang="en")
         assert scenario.labels() == ["Request withdrawn"]
 
-    def test_refuses_a_language_it_does_not_speak(self, scenario):
+    def test_refuses_another_language(self, scenario):
         with pytest.raises(errors.ChatworkParameterError, match=r"^lang="):
             cancel(scenario, lang="de")
 
-    def test_lets_nothing_in_a_reason_act(self, scenario):
+    def test_escapes_the_reason(self, scenario):
         cancel(scenario, "[toall]")
         assert "[toall]" not in scenario.posted()[0]
 
-    def test_does_nothing_where_nothing_is_open(self, scenario):
+    def test_sends_nothing_without_open_tasks(self, scenario):
         snapshot = scenario.snapshot(tasks=[None, {**scenario.snapshot().tasks[0], "status": "done"}])
         assert drive(cancel_tasks(snapshot, WHY)) == ([], {"message_id": None, "closed": [], "refused": []})
 
     @pytest.mark.parametrize("calls", range(7))
-    def test_says_nothing_twice_and_does_the_rest_when_it_was_interrupted(self, scenario, calls):
+    def test_posts_once_and_does_the_rest_after_an_interruption(self, scenario, calls):
         steps = cancel_tasks(scenario.snapshot(), WHY)
         answer = None
         for _ in range(calls):
@@ -73,12 +73,12 @@ class TestCancelTasks:
         assert len(scenario.posted()) == 1
         assert statuses(scenario) == ["done", "done"]
 
-    def test_says_it_in_a_busy_room_as_well(self, scenario):
+    def test_posts_in_a_busy_room_as_well(self, scenario):
         scenario.post_chatter(120)
         cancel(scenario)
         assert len(scenario.posted()) == 1
 
-    def test_says_it_again_when_it_is_about_another_time(self, scenario):
+    def test_posts_again_for_a_later_cancellation(self, scenario):
         cancel(scenario)
         for task_id in scenario.task_ids:
             scenario.sandbox.reopen_task(DATA_ROOM, task_id)
@@ -98,7 +98,7 @@ class TestCancelTasks:
         assert result["closed"] == scenario.task_ids[1:]
         assert "403" in result["refused"][0]
 
-    def test_closes_the_tasks_where_it_may_say_nothing(self, scenario):
+    def test_closes_the_tasks_where_it_may_not_post(self, scenario):
         scenario.scene.add_faults(Fault("status", operation="post_message", status=403))
         result = cancel(scenario)
         assert result["closed"] == scenario.task_ids
@@ -106,7 +106,7 @@ class TestCancelTasks:
         assert "403" in result["refused"][0]
 
     @pytest.mark.parametrize("operation", ["list_messages", "post_message", "set_task_status"])
-    def test_tells_of_trouble_that_passes_so_that_it_can_be_tried_again(self, scenario, operation):
+    def test_raises_transient_errors(self, scenario, operation):
         scenario.scene.add_faults(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(errors.ChatworkServerError):
             cancel(scenario)
@@ -115,7 +115,7 @@ class TestCancelTasks:
         assert len(scenario.posted()) == 1
         assert statuses(scenario) == ["done", "done"]
 
-    def test_tells_how_far_it_came_where_it_ends_with_an_error(self, scenario):
+    def test_fills_the_result_before_an_error(self, scenario):
         scenario.scene.add_faults(Fault("status", operation="set_task_status", status=503, times=None, after=1))
         result = new_cancellation()
         with pytest.raises(errors.ChatworkServerError):

@@ -54,7 +54,7 @@ class TestReminderPlan:
             ([{"after": 3600}, DAILY], (Reminder(after=HOUR), DAILY)),
         ],
     )
-    def test_takes_one_reminder_or_several_in_any_shape(self, reminders, expected):
+    def test_accepts_one_reminder_or_several_in_any_form(self, reminders, expected):
         assert ReminderPlan(reminders=reminders).reminders == expected
 
     @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestReminderPlan:
             ({"zone": None}, "zone", "Asia/Tokyo"),
         ],
     )
-    def test_refuses_what_cannot_be_meant(self, fields, parameter, remedy):
+    def test_refuses_wrong_fields(self, fields, parameter, remedy):
         with pytest.raises(errors.ChatworkParameterError, match=rf"^{parameter}=.*{remedy}"):
             ReminderPlan(**fields)
 
@@ -81,23 +81,23 @@ class TestReminderPlan:
     def test_survives_json(self, plan):
         assert ReminderPlan.from_plain(json.loads(json.dumps(plan.to_plain()))) == plan
 
-    def test_is_nothing_without_reminder_and_escalation(self):
+    def test_is_false_without_reminder_and_escalation(self):
         assert not ReminderPlan(escalation="")
         assert ReminderPlan(reminders=DAILY)
         assert ReminderPlan(escalation=LEAD)
 
 
 class TestDueDate:
-    def test_is_the_earliest_of_what_is_open(self):
+    def test_is_the_earliest_of_the_open_tasks(self):
         facts = known(task(due=900, status="done"), None, task(due=2000), task(due=1000), created_at=0)
         assert ReminderPlan().due_date(facts) == 1000
         assert ReminderPlan().due_date(known(task(), created_at=0)) is None
 
 
-class TestNextDue:
+class TestNextAt:
     CREATED = at("2026-02-02 10:00")
 
-    def test_is_the_next_of_everything(self):
+    def test_is_the_next_of_all_messages(self):
         plan = ReminderPlan(reminders=[DAILY, BEFORE], escalation=LEAD)
         facts = known(task(due=self.CREATED + 1.5 * DAY), created_at=self.CREATED)
         found, now = [], self.CREATED
@@ -113,13 +113,13 @@ class TestNextDue:
             assert plan.next_at(facts, self.CREATED) == self.CREATED + away - HOUR
 
     @pytest.mark.parametrize("tasks", [(), (None,), (task(status="done"),)])
-    def test_is_never_where_nothing_is_open(self, tasks):
+    def test_is_none_where_no_task_is_open(self, tasks):
         assert ReminderPlan(reminders=DAILY, escalation=LEAD).next_at(known(*tasks, created_at=self.CREATED), 0) is None
 
-    def test_is_never_where_nothing_was_wished_for(self):
+    def test_is_none_for_an_empty_plan(self):
         assert ReminderPlan().next_at(known(task(), created_at=self.CREATED), 0) is None
 
-    def test_is_when_hours_open_for_what_could_not_be_sent_in_time(self):
+    def test_is_the_next_opening_for_a_message_that_is_late(self):
         plan = ReminderPlan(reminders=Reminder(after=6 * HOUR))
         facts = known(task(), created_at=self.CREATED)
         assert plan.next_at(facts, at("2026-02-02 18:00")) is None
@@ -128,20 +128,20 @@ class TestNextDue:
         assert shown(opens) == "2026-02-03 09:00"
         assert plan.next_at(facts, opens) is None
 
-    def test_waits_for_nobody_who_was_reminded_of_something_later(self):
+    def test_ignores_a_late_reminder_that_is_followed_by_another(self):
         plan = ReminderPlan(reminders=[Reminder(after=6 * HOUR), Reminder(after=12 * HOUR, **ANY_TIME)])
         assert plan.next_at(known(task(), created_at=self.CREATED), at("2026-02-02 23:00")) is None
 
 
 class TestReminding:
-    def test_sends_one_message_for_all_who_have_the_task(self, scenario):
+    def test_sends_one_message_for_all_assignees(self, scenario):
         done = scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
         assert outcomes(done) == [("reminder", 1, "sent")]
         (body,) = scenario.posted()
         assert f"[To:{YAMADA}] 山田 太郎さん\n[To:{SATO}] 佐藤 花子さん\n" in body
         assert body.endswith(f"リマインド 1 回目: {WEB}/#!rid{DATA_ROOM}-{scenario.message_id}")
 
-    def test_tells_what_it_has_done(self, scenario):
+    def test_reports_the_delivery(self, scenario):
         (done,) = scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
         assert done == {
             "kind": "reminder",
@@ -154,26 +154,26 @@ class TestReminding:
         }
         assert json.loads(json.dumps(done)) == done
 
-    def test_speaks_the_language_it_is_given(self, scenario):
+    def test_uses_the_language(self, scenario):
         scenario.send_due(ReminderPlan(reminders=DAILY, lang="en"), DAY)
         assert scenario.labels() == ["Reminder 1"]
 
-    def test_asks_for_nothing_before_anything_is_due(self, scenario):
+    def test_has_no_messages_before_they_are_due(self, scenario):
         assert ReminderPlan(reminders=DAILY).due_messages(scenario.snapshot(), scenario.start + DAY - 1) == []
 
-    def test_calls_only_those_who_have_not_done_it(self, scenario):
+    def test_mentions_only_the_assignees_of_open_tasks(self, scenario):
         scenario.sandbox.complete_task(DATA_ROOM, scenario.task_ids[0])
         scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
         assert f"[To:{YAMADA}]" not in scenario.posted()[0]
         assert f"[To:{SATO}]" in scenario.posted()[0]
 
-    def test_reminds_nobody_where_all_is_done_or_deleted(self, scenario):
+    def test_has_no_messages_where_all_tasks_are_done_or_deleted(self, scenario):
         scenario.sandbox.complete_task(DATA_ROOM, scenario.task_ids[0])
         facts = scenario.snapshot(tasks=[scenario.snapshot().tasks[0], None])
         plan = ReminderPlan(reminders=DAILY, escalation=LEAD)
         assert plan.due_messages(facts, scenario.start + DAY) == []
 
-    def test_knows_the_tasks_when_the_one_with_their_message_is_gone(self, scenario):
+    def test_keeps_its_dedup_key_when_a_task_is_deleted(self, scenario):
         scenario.send_due(ReminderPlan(reminders=DAILY), DAY)
         left = scenario.snapshot(tasks=[None, {**scenario.snapshot().tasks[1], "message_id": "999"}])
         done = scenario.deliver(ReminderPlan(reminders=DAILY).due_messages(left, scenario.start + DAY))
@@ -206,14 +206,14 @@ class TestReminding:
         assert outcomes(done) == [("reminder", 4, "sent")]
         assert scenario.labels() == ["リマインド 4 回目"]
 
-    def test_sends_nothing_in_hours_that_have_closed_since(self, scenario):
+    def test_sends_nothing_late_in_closed_hours(self, scenario):
         scenario.start = at("2026-02-02 10:00")
         plan = ReminderPlan(reminders=Reminder(after=6 * HOUR))
         assert plan.due_messages(scenario.snapshot(), at("2026-02-02 23:00")) == []
         late = scenario.send_due(plan, 23 * HOUR, after=at("2026-02-02 23:00"))
         assert outcomes(late) == [("reminder", 1, "sent")]
 
-    def test_leaves_out_what_an_earlier_call_has_done(self, scenario):
+    def test_leaves_out_messages_that_were_sent(self, scenario):
         facts, now = scenario.snapshot(), scenario.start + DAY
         plan = ReminderPlan(reminders=DAILY)
         assert plan.due_messages(facts, now + 1, after=now) == []
@@ -242,7 +242,7 @@ class TestReminding:
         other = ReminderPlan(reminders=Reminder(every=2 * DAY, **ANY_TIME))
         assert outcomes(scenario.send_due(other, 2 * DAY)) == [("reminder", 1, "found")]
 
-    def test_does_not_remind_where_it_cannot_be_told_whether_people_were(self, scenario):
+    def test_does_not_remind_where_the_room_does_not_reach_back(self, scenario):
         scenario.scene.clock.now = scenario.start + DAY
         scenario.post_chatter(100)
         assert outcomes(scenario.send_due(ReminderPlan(reminders=DAILY), DAY + HOUR)) == [("reminder", 1, "not_sent")]
@@ -252,7 +252,7 @@ class TestReminding:
 class TestEscalating:
     PLAN = ReminderPlan(escalation=LEAD)
 
-    def test_calls_somebody_else_once(self, scenario):
+    def test_mentions_somebody_else_once(self, scenario):
         scenario.create_tasks(due=DAY)
         assert scenario.send_until(self.PLAN, 30 * DAY) == [pytest.approx(DAY + HOUR, abs=1)]
         (body,) = scenario.posted()
@@ -260,13 +260,13 @@ class TestEscalating:
         assert f"[To:{YAMADA}]" not in body
         assert "担当: 山田 太郎さん、佐藤 花子さん" in body
 
-    def test_is_not_repeated_by_a_process_that_starts_anew(self, scenario):
+    def test_is_not_repeated_after_a_restart(self, scenario):
         scenario.create_tasks(due=DAY)
         for after, outcome in ((1, "sent"), (2, "found"), (30, "found")):
             done = scenario.send_due(self.PLAN, DAY + after * HOUR)
             assert outcomes(done) == [("escalation", 1, outcome)]
 
-    def test_tells_another_room_and_looks_for_it_there(self, scenario):
+    def test_posts_to_another_room_and_searches_there(self, scenario):
         scenario.create_tasks(due=DAY)
         plan = ReminderPlan(escalation=Escalation(grace=HOUR, room_id=SALES_ROOM, **ANY_TIME))
         # Where it was said before does not count.
@@ -277,35 +277,35 @@ class TestEscalating:
         assert len(scenario.posted()) == 1
         assert scenario.posted(SALES_ROOM)[0].endswith(f"/#!rid{DATA_ROOM}-{scenario.message_id}")
 
-    def test_names_only_those_whose_time_is_up(self, scenario):
+    def test_names_only_the_assignees_of_overdue_tasks(self, scenario):
         scenario.create_tasks(due=DAY)
         scenario.sandbox.store.rooms[DATA_ROOM].tasks[scenario.task_ids[0]].limit_time += 9 * int(DAY)
         scenario.send_due(self.PLAN, DAY + HOUR)
         assert "担当: 佐藤 花子さん\n" in scenario.posted()[0]
 
-    def test_comes_again_for_another_due_date(self, scenario):
+    def test_is_sent_again_for_another_due_date(self, scenario):
         scenario.create_tasks(due=DAY)
         scenario.send_due(self.PLAN, DAY + HOUR)
         scenario.move_due(3 * DAY)
         assert scenario.send_due(self.PLAN, 2 * DAY) == []
         assert outcomes(scenario.send_due(self.PLAN, 3 * DAY + HOUR)) == [("escalation", 1, "sent")]
 
-    def test_goes_with_the_latest_reminder_after_a_long_break(self, scenario):
+    def test_is_sent_with_the_latest_reminder_after_a_long_break(self, scenario):
         scenario.create_tasks(due=DAY)
         plan = ReminderPlan(reminders=DAILY, escalation=LEAD)
         done = scenario.send_due(plan, 4 * DAY)
         assert outcomes(done) == [("reminder", 4, "sent"), ("escalation", 1, "sent")]
         assert outcomes(scenario.send_due(plan, 4 * DAY)) == [("reminder", 4, "found"), ("escalation", 1, "found")]
 
-    def test_never_comes_for_a_task_that_is_never_due(self, scenario):
+    def test_is_not_sent_without_a_due_date(self, scenario):
         assert scenario.send_due(self.PLAN, 300 * DAY) == []
 
 
-class TestTrouble:
+class TestErrors:
     PLAN = ReminderPlan(reminders=DAILY)
 
     @pytest.mark.parametrize("operation", ["list_messages", "post_message"])
-    def test_that_passes_is_told_so_that_it_can_be_tried_again(self, scenario, operation):
+    def test_that_are_transient_are_raised(self, scenario, operation):
         scenario.scene.add_faults(Fault("status", operation=operation, status=503, times=None))
         with pytest.raises(errors.ChatworkServerError):
             scenario.send_due(self.PLAN, DAY)
@@ -315,7 +315,7 @@ class TestTrouble:
 
     ESCALATED = ReminderPlan(reminders=DAILY, escalation=Escalation(grace=0, room_id=PRIVATE_ROOM, **ANY_TIME))
 
-    def test_with_another_room_takes_an_escalation_to_that_of_the_task(self, scenario):
+    def test_of_another_room_send_an_escalation_to_the_room_of_the_task(self, scenario):
         scenario.create_tasks(due=HOUR)
         reminder, escalation = scenario.send_due(self.ESCALATED, DAY)
         assert (reminder["outcome"], reminder["error"]) == ("sent", None)
@@ -326,7 +326,7 @@ class TestTrouble:
         assert escalation["outcome"] == "found"
         assert len(scenario.posted()) == 2
 
-    def test_that_does_not_pass_does_not_end_the_wait(self, scenario):
+    def test_that_are_permanent_are_reported(self, scenario):
         scenario.create_tasks(due=HOUR)
         scenario.scene.add_faults(Fault("status", operation="post_message", status=403, times=None))
         reminder, escalation = scenario.send_due(self.ESCALATED, DAY)
@@ -334,23 +334,23 @@ class TestTrouble:
         assert "403" in reminder["error"]
 
     @pytest.mark.parametrize("kind", ["lost_reply", "timeout", "cut", "malformed"])
-    def test_after_a_reminder_was_posted_does_not_post_it_again(self, scenario, kind):
+    def test_after_a_post_do_not_cause_a_second_one(self, scenario, kind):
         scenario.scene.add_faults(Fault(kind, operation="post_message"))
         for _ in range(2):
             scenario.send_due(self.PLAN, DAY)
         assert len(scenario.posted()) == 1
 
-    def test_of_not_knowing_whether_it_was_posted_is_told(self, scenario):
+    def test_with_an_unknown_outcome_are_reported(self, scenario):
         scenario.scene.add_faults(Fault("timeout", operation="post_message", executed=False, times=None))
         (done,) = scenario.send_due(self.PLAN, DAY)
         assert (done["outcome"], done["message_id"]) == ("unknown", None)
 
 
-class TestStartingAnew:
+class TestRestart:
     """A process may be killed after any call. The next one knows nothing but what it was started with."""
 
     @pytest.mark.parametrize("requests", range(10))
-    def test_repeats_nothing_and_forgets_nothing(self, scenario, requests):
+    def test_sends_each_message_once_whenever_the_process_dies(self, scenario, requests):
         scenario.create_tasks(due=DAY)
         plan = ReminderPlan(reminders=DAILY, escalation=LEAD)
         scenario.scene.clock.now = scenario.start + 2 * DAY
@@ -360,7 +360,7 @@ class TestStartingAnew:
         assert [line.split(" (")[0] for line in scenario.labels()] == ["リマインド 2 回目", "期限超過のお知らせ"]
 
     @given(st.lists(st.floats(0, 7 * DAY), max_size=12), st.floats(HOUR, 5 * DAY), st.data())
-    def test_whenever_it_happens_sends_each_message_once(self, starts, due, data):
+    def test_sends_each_message_once_at_any_time(self, starts, due, data):
         scenario = Scenario(due=due)
         reminders = [Reminder(every=DAY, at_most=3, **ANY_TIME), BEFORE]
         plan = ReminderPlan(reminders=reminders, escalation=LEAD)
@@ -374,7 +374,7 @@ class TestStartingAnew:
             assert all(each["outcome"] in ("sent", "found") for each in done)
         assert len(scenario.posted()) == len(set(sent)) == len(sent)
 
-    def test_sends_once_more_what_people_have_deleted(self, scenario):
+    def test_sends_a_message_again_that_people_have_deleted(self, scenario):
         plan = ReminderPlan(reminders=DAILY)
         (done,) = scenario.send_due(plan, DAY)
         scenario.scene.run(delete_message(DATA_ROOM, done["message_id"]))

@@ -20,7 +20,7 @@ def refused(parameter: str, remedy: str = ""):
 
 
 class TestReminder:
-    def test_waits_for_business_hours_unless_told_otherwise(self):
+    def test_is_sent_in_business_hours_by_default(self):
         reminder = Reminder(after=HOUR)
         start, end = DEFAULT_QUIET_HOURS
         assert (reminder.business_days_only, reminder.quiet_hours) == (True, QuietHours(start=start, end=end))
@@ -49,15 +49,15 @@ class TestReminder:
             ({"after": HOUR, "text": "x" * 10_001}, "text", "10000"),
         ],
     )
-    def test_refuses_what_cannot_be_meant(self, fields, parameter, remedy):
+    def test_refuses_wrong_fields(self, fields, parameter, remedy):
         with refused(parameter, remedy):
             Reminder(**fields)
 
-    def test_takes_quiet_hours_that_leave_no_more_than_saturdays_where_these_count(self):
+    def test_accepts_quiet_hours_that_leave_only_saturdays_open(self):
         quiet = QuietHours(days_off="mon,tue,wed,thu,fri,sun")
         assert Reminder(after=HOUR, quiet_hours=quiet, business_days_only=False).quiet_hours is quiet
 
-    def test_takes_quiet_hours_that_begin_at_midnight(self):
+    def test_accepts_quiet_hours_that_begin_at_midnight(self):
         assert Reminder(after=HOUR, quiet_hours=("00:00", "09:00")).quiet_hours == QuietHours(
             start="00:00", end="09:00"
         )
@@ -66,7 +66,7 @@ class TestReminder:
         assert Reminder(after=HOUR) == Reminder(after=3600) == Reminder(after="PT1H")
         assert len({Reminder(after=HOUR), Reminder(after="3600")}) == 1
 
-    def test_takes_what_a_template_of_nothing_renders_to_for_nothing(self):
+    def test_ignores_fields_that_render_to_nothing(self):
         assert Reminder(after=HOUR, every="", before_due="None", text="") == Reminder(after=HOUR)
 
     @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ class TestReminder:
             ("after", "reminders", "Reminder"),
         ],
     )
-    def test_refuses_a_mapping_that_it_cannot_read(self, plain, parameter, remedy):
+    def test_refuses_a_wrong_mapping(self, plain, parameter, remedy):
         with refused(parameter, remedy):
             Reminder.from_plain(plain)
 
 
 class TestEscalation:
-    def test_reads_whom_to_call_from_text_too(self):
+    def test_accepts_mentions_as_text(self):
         assert Escalation(mentions="[12, 13]").mentions == (12, 13)
         assert Escalation(mentions=12).mentions == (12,)
 
@@ -110,7 +110,7 @@ class TestEscalation:
             ({"mentions": [1], "quiet_hours": 5}, "quiet_hours", "two times"),
         ],
     )
-    def test_refuses_what_cannot_be_meant(self, fields, parameter, remedy):
+    def test_refuses_wrong_fields(self, fields, parameter, remedy):
         with refused(parameter, remedy):
             Escalation(**fields)
 
@@ -121,13 +121,13 @@ class TestEscalation:
     def test_survives_json(self, escalation):
         assert Escalation.from_plain(json.loads(json.dumps(escalation.to_plain()))) == escalation
 
-    def test_refuses_a_mapping_that_it_cannot_read(self):
+    def test_refuses_a_wrong_mapping(self):
         with refused(r"escalation\.mention", "mentions"):
             Escalation.from_plain({"mention": 5})
 
 
-class TestADagFile:
-    def test_loads_no_more_than_values_by_writing_a_reminder(self):
+class TestImportInADagFile:
+    def test_imports_little_for_a_reminder(self):
         program = (
             "import sys; from airflow_provider_chatwork.waiting.reminders import Reminder; Reminder(after=3600);"
             "heavy = ('airflow', 'pendulum', 'tenacity', 'jpholiday');"
@@ -152,22 +152,22 @@ class TestTemplates:
     """Values are not rendered; mappings are, before they become values."""
 
     @pytest.mark.parametrize("text", ["{{ ds }} まで", "{% if x %}a{% endif %}"])
-    def test_are_refused_where_nothing_renders_them(self, text):
+    def test_are_refused_where_airflow_does_not_render_them(self, text):
         with refused("text", "give a mapping"):
             Reminder(after=HOUR, text=text)
         with refused("text", "give a mapping"):
             Escalation(mentions=3, text=text)
 
     @pytest.mark.parametrize("mentions", ["{{ params.lead }}", ["3", "{{ params.lead }}"]])
-    def test_are_refused_for_whom_to_tell(self, mentions):
+    def test_are_refused_in_mentions(self, mentions):
         with refused("mentions", "give a mapping"):
             Escalation(mentions=mentions)
 
-    def test_have_been_rendered_in_mappings(self):
+    def test_are_rendered_in_mappings(self):
         plain = Reminder.from_plain({"after": 60, "text": "{{ as it is }}"}).to_plain()
         assert plain["text"] == "{{ as it is }}"
         assert type(plain["text"]) is str
         assert Reminder.from_plain(json.loads(json.dumps(plain))).text == "{{ as it is }}"
 
-    def test_leave_other_braces_alone(self):
+    def test_are_not_other_braces(self):
         assert Reminder(after=HOUR, text="{due} { %").text == "{due} { %"

@@ -32,7 +32,7 @@ def reminder(*tasks, formatter: ReminderFormatter = JA, now: float = CREATED, te
 
 
 class TestReminder:
-    def test_calls_those_who_have_the_task_quotes_it_and_says_when_it_is_due(self):
+    def test_mentions_the_assignees_and_quotes_the_task_with_its_due_date(self):
         assert reminder(task(due=DUE), task(SATO, "佐藤", due=DUE)).splitlines() == [
             f"[To:{YAMADA}] 山田 太郎さん",
             f"[To:{SATO}] 佐藤さん",
@@ -55,10 +55,10 @@ class TestReminder:
             (DUE, DUE + 1, "タスクの期限 (2026-01-09 (金) 17:00) を過ぎていますが、まだ完了していません。"),
         ],
     )
-    def test_says_how_late_it_is(self, due, now, sentence):
+    def test_depends_on_the_due_date(self, due, now, sentence):
         assert reminder(task(due=due), now=now).splitlines()[1] == sentence
 
-    def test_says_what_is_due_when_where_that_differs(self):
+    def test_shows_the_due_date_of_each_assignee_where_they_differ(self):
         lines = reminder(task(due=DUE + DAY), task(SATO, "佐藤", due=DUE)).splitlines()
         assert lines[:2] == [
             f"[To:{YAMADA}] 山田 太郎さん (期限 2026-01-10 (土) 17:00)",
@@ -66,7 +66,7 @@ class TestReminder:
         ]
         assert "期限は 2026-01-09 (金) 17:00 です" in lines[2]
 
-    def test_lets_the_author_say_it_otherwise(self):
+    def test_can_have_a_text_of_the_author(self):
         text = "{names}、{due} までに {link} を。{other} {} {due!r}"
         assert reminder(task(due=DUE), text=text).splitlines() == [
             f"[To:{YAMADA}] 山田 太郎さん",
@@ -75,38 +75,38 @@ class TestReminder:
             KEY_LINE,
         ]
 
-    def test_does_not_look_for_placeholders_in_names(self):
+    def test_fills_in_no_placeholders_of_names(self):
         assert reminder(task(name="{link}"), text="{names}").splitlines()[1] == "{link}さん"
 
-    def test_lets_no_frame_of_the_author_hold_what_follows(self):
+    def test_breaks_unpaired_tags_of_the_author(self):
         assert "[info]" not in reminder(task(), text="[info]まだです")
         assert "[info]まだです[/info]" in reminder(task(), text="[info]まだです[/info]")
 
-    def test_lets_nothing_act_that_others_wrote(self):
+    def test_escapes_untrusted_text(self):
         text = reminder(task(name="[toall]", body="[To:1]\n[/qt](y)[toall]"), text="{names}")
         assert "[toall]" not in text
         assert "[To:1]" not in text
         assert "(y)" not in text
         assert text.count("[/qt]") == 1
 
-    def test_shows_some_hundred_characters_of_a_long_task(self):
+    def test_shortens_a_long_task(self):
         text = reminder(task(body="あ[toall]" * 9000))
         assert len(text) < 700
         assert "文字省略" in text
         assert "[toall]" not in text
         assert text.endswith(f"[/qt]\n{KEY_LINE}")
 
-    def test_quotes_nothing_where_there_is_no_text(self):
+    def test_quotes_no_empty_task(self):
         assert "[qt]" not in reminder(task(body=" "))
 
-    def test_does_without_what_chatwork_does_not_tell(self):
+    def test_works_without_names_and_assigner(self):
         bare = task(name="")
         bare["assigned_by_account"] = None  # type: ignore[typeddict-item]
         lines = reminder(bare).splitlines()
         assert lines[0] == f"[To:{YAMADA}] {YAMADA}さん"
         assert lines[2].startswith("[qt][qtmeta aid=9 ")
 
-    def test_fits_into_a_message_with_the_line_it_is_found_by(self):
+    def test_fits_into_a_message_with_its_key_line(self):
         tasks = [task(number, "名" * 300) for number in range(1, 1000)]
         text = reminder(*tasks, text="{names}")
         assert len(text) <= MAX_BODY
@@ -119,7 +119,7 @@ class TestEscalation:
     def escalation(self, *tasks, mentions: tuple[int, ...] = (7, 8), text: str | None = None) -> str:
         return JA.escalation(tasks, self.DUE, mentions, CREATED, text, KEY_LINE)
 
-    def test_calls_whom_it_is_for_and_names_the_others(self):
+    def test_mentions_others_and_names_the_assignees(self):
         assert self.escalation(task(due=DUE), task(SATO, "佐藤[toall]", due=DUE)).splitlines() == [
             "[To:7][To:8]",
             "期限 (2026-01-09 (金) 17:00) を過ぎても完了していないタスクがあります。",
@@ -128,17 +128,17 @@ class TestEscalation:
             KEY_LINE,
         ]
 
-    def test_calls_nobody_in_a_room_of_leads(self):
+    def test_can_have_no_mentions(self):
         assert self.escalation(task(due=DUE), mentions=()).startswith("期限 ")
 
-    def test_lets_the_author_say_it_otherwise(self):
+    def test_can_have_a_text_of_the_author(self):
         assert self.escalation(task(due=DUE), text="{names} {due}").splitlines()[1] == (
             "山田 太郎さん 2026-01-09 (金) 17:00"
         )
 
 
 class TestCancellation:
-    def test_says_why_and_calls_nobody(self):
+    def test_has_the_reason_and_no_mentions(self):
         text = JA.cancellation([task(), task(SATO, "佐藤")], "期限までに\n完了しませんでした [To:1]", KEY_LINE)
         assert text.splitlines() == [
             "この依頼を取り下げました。残っているタスクは完了にします。",
@@ -147,14 +147,14 @@ class TestCancellation:
             KEY_LINE,
         ]
 
-    def test_shows_no_more_of_a_reason_than_people_read(self):
+    def test_shortens_a_long_reason(self):
         assert len(JA.cancellation([task()], "x" * 50_000, KEY_LINE)) < 1200
 
 
 class TestReminderLabels:
     DUE = DueDate(at("2026-01-09 17:00"), False)
 
-    def test_name_the_number_and_what_it_is_counted_for(self):
+    def test_have_the_number_and_the_due_date_of_a_reminder(self):
         reminder = Reminder(every=5)
         assert reminder_labels(ScheduledReminder(0, 3, None, reminder), TOKYO) == ("リマインド 3 回目", "Reminder 3")
         assert reminder_labels(ScheduledReminder(0, 3, self.DUE, reminder), TOKYO) == (
@@ -162,7 +162,7 @@ class TestReminderLabels:
             "Reminder 3 (due 2026-01-09 (Fri) 17:00)",
         )
 
-    def test_name_the_due_date_that_has_passed(self):
+    def test_have_the_due_date_of_an_escalation(self):
         assert reminder_labels(ScheduledReminder(0, 1, self.DUE, Escalation(mentions=1)), TOKYO) == (
             "期限超過のお知らせ (期限 2026-01-09 (金) 17:00)",
             "Overdue notice (due 2026-01-09 (Fri) 17:00)",
@@ -175,7 +175,7 @@ def placeholders(text: str) -> set[str]:
 
 class TestTexts:
     @pytest.mark.parametrize("name", TEXTS)
-    def test_says_the_same_in_every_language(self, name):
+    def test_have_the_same_placeholders_in_every_language(self, name):
         assert len(TEXTS[name]) == len(LANGUAGES)
         assert len({frozenset(placeholders(text)) for text in TEXTS[name]}) == 1
 
@@ -201,5 +201,5 @@ class TestFormatDue:
     def test_shows_a_due_date_in_its_zone(self, lang, zone, day, text):
         assert format_due(Catalog(lang, TEXTS), DueDate(at("2026-01-09 17:05"), day), zone) == text
 
-    def test_says_that_there_is_none(self):
+    def test_has_a_text_for_no_due_date(self):
         assert format_due(Catalog("ja", TEXTS), None, TOKYO) == "期限なし"

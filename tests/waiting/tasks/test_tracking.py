@@ -43,7 +43,7 @@ def progress_after(*polls: tuple[float, Any]) -> Any:
     return progress
 
 
-class TestNote:
+class TestUpdateProgress:
     def test_keeps_how_a_task_was_first_seen(self) -> None:
         progress = progress_after((110, task()), (120, task(limit_time=9, limit_type="time")))
         assert progress["first_seen"]["limit_time"] == 0
@@ -51,11 +51,11 @@ class TestNote:
         assert progress["message_id"] == "90"
         assert json.loads(json.dumps(progress)) == progress
 
-    def test_tells_since_when_it_is_done(self) -> None:
+    def test_keeps_when_it_was_first_seen_done(self) -> None:
         progress = progress_after((110, task()), (120, task(status="done")), (130, task(status="done")))
         assert (progress["status"], progress["seen_done_at"]) == ("done", 120)
 
-    def test_that_is_opened_again_is_not_done(self) -> None:
+    def test_of_a_reopened_task_is_open(self) -> None:
         progress = progress_after((120, task(status="done")), (130, task()))
         assert (progress["status"], progress["seen_done_at"]) == ("open", None)
         assert progress["changes"] == ["reopened"]
@@ -70,7 +70,7 @@ class TestNote:
         ],
         ids=str,
     )
-    def test_names_a_change_once(self, changed: dict[str, Any], change: str) -> None:
+    def test_adds_a_change_once(self, changed: dict[str, Any], change: str) -> None:
         progress = progress_after((110, task()), (120, task(**changed)), (130, task(**changed)))
         assert progress["changes"] == [change]
 
@@ -78,19 +78,19 @@ class TestNote:
         assert progress_after((110, task()), (120, task(body="別")), (130, task()))["changes"] == ["text_changed"]
 
     @pytest.mark.parametrize("same", [{"body": " 確認\r\n"}, {"status": "done"}, {"message_id": "91"}], ids=str)
-    def test_takes_nothing_else_for_a_change(self, same: dict[str, Any]) -> None:
+    def test_adds_no_other_changes(self, same: dict[str, Any]) -> None:
         assert progress_after((110, task()), (120, task(**same)))["changes"] == []
 
     @pytest.mark.parametrize("name", ["body", "limit_time", "limit_type"])
     @pytest.mark.parametrize("nothing", [None, "missing"])
-    def test_takes_a_task_that_tells_little(self, name: str, nothing: object) -> None:
+    def test_accepts_missing_fields(self, name: str, nothing: object) -> None:
         sparse = task(**{name: None})
         if nothing == "missing":
             del sparse[name]
         progress = progress_after((110, sparse), (120, sparse))
         assert (progress["status"], progress["changes"]) == ("open", [])
 
-    def test_of_one_that_is_gone_keeps_what_was_known(self) -> None:
+    def test_of_a_deleted_task_keeps_its_fields(self) -> None:
         progress = progress_after((110, task()), (120, None))
         assert (progress["status"], progress["account_name"], progress["last_seen"]["account_id"]) == (
             "deleted",
@@ -98,14 +98,14 @@ class TestNote:
             1,
         )
 
-    def test_of_one_that_was_never_seen_knows_nothing(self) -> None:
+    def test_of_a_task_that_no_poll_has_seen_is_unchanged(self) -> None:
         progress = new_task_progress(5)
         update_progress(progress, None, False, 110)
         assert progress == new_task_progress(5)
 
 
-class TestNewTrack:
-    def test_without_an_id_is_one_that_was_deleted(self) -> None:
+class TestNewTaskProgress:
+    def test_without_an_id_is_deleted(self) -> None:
         progress = new_task_progress(None, account_id=3)
         assert progress["status"] == "deleted"
         assert progress["last_seen"] is not None
@@ -113,7 +113,7 @@ class TestNewTrack:
 
 
 class TestSeveral:
-    def test_tell_their_ids_assignees_and_message(self) -> None:
+    def test_have_ids_assignees_and_a_message(self) -> None:
         tasks = [new_task_progress(None, account_id=3), *(new_task_progress(number) for number in (5, 6, 7))]
         update_progress(tasks[1], task(message_id="100"), False, 10)
         update_progress(tasks[2], task(task_id=6, message_id="99", status="done"), False, 10)
@@ -123,7 +123,7 @@ class TestSeveral:
         assert first_message_id(tasks) == "99"
         assert first_message_id([new_task_progress(5)]) is None
 
-    def test_are_possible_while_enough_are_left(self) -> None:
+    def test_can_be_completed_while_enough_exist(self) -> None:
         tasks = [new_task_progress(None, account_id=3), new_task_progress(5), new_task_progress(6)]
         assert [can_be_completed(tasks, needed) for needed in (1, 2, 3)] == [True, True, False]
 
@@ -137,7 +137,7 @@ class TestTextHash:
     def test_is_another_for_another_text(self, other: str) -> None:
         assert text_hash(other) != text_hash("a\nb")
 
-    def test_is_short_and_takes_half_a_character(self) -> None:
+    def test_is_short_and_accepts_a_lone_surrogate(self) -> None:
         assert len(text_hash("x" * 65535)) == len(text_hash("\ud800")) == 16
 
 
@@ -192,7 +192,7 @@ class TestLastSeenTasks:
             },
         }
 
-    def test_leaves_out_what_was_unseen_ids(self, sandbox: Sandbox) -> None:
+    def test_leave_out_tasks_that_no_poll_has_seen(self, sandbox: Sandbox) -> None:
         assigned, _ = assigned_tasks(sandbox)
         assert last_seen_tasks(assigned["tasks"]) == {}
 
