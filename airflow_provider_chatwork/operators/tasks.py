@@ -228,10 +228,10 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         if reference is not None:
             state = TaskState(context, self.retries)
             body = with_reference(body, reference, self.hook.settings.lang, state.first_try_of_clear)
-            # Only a retry looks: a run that was deleted and created again is another run with the same reference.
-            looks = not cancelled and state.is_retry
+            # Only a retry searches: a run that was deleted and created again is another run with the same reference.
+            may_exist = not cancelled and state.is_retry
             find = partial(find_created_tasks, self.hook, room_id, body, to_ids, run_started_at(context))
-            find_existing = find if looks else lambda: None
+            find_existing = find if may_exist else lambda: None
         if cancelled:
             self.forget_created(context)
         due = api.validation.none_if_blank(self.due)

@@ -38,7 +38,7 @@ def new_cancellation() -> Cancellation:
 
 
 def cancellation_reason(outcome: TaskWaitOutcome, lang: str) -> str:
-    """Return the reason that the room is told.
+    """Return the reason that is posted.
 
     :param outcome: ``TIMED_OUT``, ``IMPOSSIBLE`` or ``KILLED``.
     """

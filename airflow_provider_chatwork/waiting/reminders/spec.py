@@ -129,7 +129,7 @@ class Escalation:
         room_id = validation.none_if_blank(self.room_id)
         _set(self, "room_id", None if room_id is None else validation.identifier("room_id", room_id))
         if not self.mentions and self.room_id is None:
-            raise ChatworkParameterError("mentions", self.mentions, "say whom to tell: give mentions, room_id or both")
+            raise ChatworkParameterError("mentions", self.mentions, "give mentions, room_id or both")
         _check_shared_fields(self)
 
     def to_plain(self) -> dict[str, Any]:
