@@ -14,7 +14,7 @@ environment = $(PYTHON) scripts/environment.py
 pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help python env lint format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui rehearse bench pins clean
+.PHONY: help python env lint format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui system-tests bench pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,12 +69,12 @@ demo: env ## see it work in the terminal, with no account and no token
 demo-ui: env ## the same with Airflow and Chatwork in the browser
 	$(BIN)/python -m demo --ui
 
-rehearse: python ## let every kind of alert happen in Airflow 3.3 and 2.11, a hundred failures at a time, and hundreds of waits
-	@$(environment) airflow-$(NEWEST)+rehearsal airflow-2.11+rehearsal
-	$(BIN)/python -m rehearsal alerts
-	$(BIN)/python -m rehearsal alerts --python .venv/airflow-2.11/bin/python
-	$(BIN)/python -m rehearsal storm
-	$(BIN)/python -m rehearsal waits
+system-tests: python ## let every kind of alert happen in Airflow 3.3 and 2.11, a hundred failures at a time, and hundreds of waits
+	@$(environment) airflow-$(NEWEST)+system-tests airflow-2.11+system-tests
+	$(BIN)/python -m tests.system_tests alerts
+	$(BIN)/python -m tests.system_tests alerts --python .venv/airflow-2.11/bin/python
+	$(BIN)/python -m tests.system_tests storm
+	$(BIN)/python -m tests.system_tests waits
 
 bench: python ## measure against other chat providers
 	@$(environment) benchmarks

@@ -1,4 +1,4 @@
-"""A certificate authority of the benchmark's own, and a server certificate signed by it."""
+"""Make a certificate authority for the benchmarks and a server certificate that it signs."""
 
 from __future__ import annotations
 

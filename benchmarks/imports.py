@@ -1,4 +1,4 @@
-"""What a DAG file pays for its imports, each time it is parsed."""
+"""Measure what importing the provider costs a DAG file each time it is parsed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def measure(environment: Mapping[str, str]) -> dict[str, Import]:
 
 def _import(modules: list[str], environment: Mapping[str, str]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fresh", *modules],
+        [sys.executable, "-m", "benchmarks.import_cost", *modules],
         cwd=ROOT,
         env=environment,
         check=True,

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from airflow_provider_chatwork.sandbox import Limits
-from benchmarks.crowd import INTERVAL, ROOMS, SEEN, TEN, THREE, WAITS, Crowd, Plan
+from benchmarks.simulated_waits import INTERVAL, ROOMS, SEEN, TEN, THREE, WAITS, Crowd, Plan
 from benchmarks.virtual_time import VirtualLoop, run_virtually
 
 PLANS = {"99": SEEN, "200, of 3": THREE, "200, of 10": TEN}

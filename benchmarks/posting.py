@@ -1,4 +1,4 @@
-"""What a posted message costs, next to a bare ``requests`` call and to Slack's hook, over TLS."""
+"""Measure what posting a message costs, next to a bare ``requests`` call and to Slack's hook, over TLS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.certificates import make_certificates
+from benchmarks.post_rounds import BARE, OURS, Samples, connections
 from benchmarks.report import ROOT, Verdict, ratio, table
-from benchmarks.serving import server
-from benchmarks.turns import BARE, OURS, Samples, connections
+from benchmarks.server_process import server
 
 MOST_OF_BARE = 1.0
 
@@ -48,7 +48,7 @@ def measure(environment: Mapping[str, str], folder: Path) -> dict[str, Posted]:
     certificates = make_certificates(folder)
     with server(certificates) as running:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.turns", running.origin, str(_ROUNDS)],
+            [sys.executable, "-m", "benchmarks.post_rounds", running.origin, str(_ROUNDS)],
             cwd=ROOT,
             env={
                 **environment,

@@ -1,4 +1,4 @@
-"""Tables and verdicts, as text."""
+"""Format tables and targets as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event loop in which time passes only where nobody has anything else to do, and a Chatwork inside of it."""
+"""An event loop with a virtual clock, and a Chatwork sandbox on the same clock."""
 
 from __future__ import annotations
 

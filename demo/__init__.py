@@ -1,1 +1,1 @@
-"""The provider at work: two example DAGs on a real Airflow, against the sandbox. ``python -m demo [--ui]``."""
+"""A demo: two example DAGs run on a real Airflow against the sandbox. ``python -m demo [--ui]``."""

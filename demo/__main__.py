@@ -1,4 +1,4 @@
-"""``python -m demo``: show the provider at work, and check that all went as it should."""
+"""``python -m demo``: run the demo and check its results."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 
-from demo import checks, story
+from demo import checks, scenario
 from demo.airflow import AirflowServer, NotReady, check_environment
+from demo.output import say, show_checks, show_tasks, show_transcript
 from demo.processes import Process, stop_all
 from demo.sandbox import SandboxServer
-from demo.show import say, show_checks, show_tasks, show_transcript
-from demo.watch import OutOfTime, Stopped, Watch
+from demo.time_limit import OutOfTime, Stopped, Watch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +57,7 @@ def _perform(folder: Path, processes: list[Process], watch: Watch, *, ui: bool) 
     sandbox = SandboxServer(folder, processes)
     airflow = AirflowServer(folder, processes)
     try:
-        evidence = story.tell(airflow, sandbox, watch)
+        evidence = scenario.tell(airflow, sandbox, watch)
     finally:
         airflow.show_what_died()
     show_transcript(evidence)

@@ -1,4 +1,4 @@
-"""The demo's Airflow: all its components, on SQLite, each a process of its own, listening on this machine only."""
+"""The demo's Airflow: every component is a process, uses SQLite and listens on this machine only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
+from demo.output import say
 from demo.processes import Process
-from demo.show import say
 
 ROOT = Path(__file__).resolve().parent.parent
 

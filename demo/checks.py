@@ -1,4 +1,4 @@
-"""What has to be true after the demo."""
+"""The checks after the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that leave nothing behind."""
+"""Start child processes and stop all of them at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's Chatwork, a process of its own."""
+"""The demo's Chatwork: the sandbox in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Make the virtual environments of this project under ``.venv/``: ``python scripts/environment.py NAME...``.
 
 Runs on a bare Python 3.11 or later. Every environment holds the project (editable) and exactly what its pin file says,
-and is left alone as long as nothing it was made from has changed. ``NAME+rehearsal`` adds what only the rehearsals
+and is left alone as long as nothing it was made from has changed. ``NAME+system-tests`` adds what only the system tests
 need. Uses uv: the one on the path, else one that it installs into ``.venv/uv``, else pip, which does the same in more
 time.
 """
@@ -48,9 +48,9 @@ ENVIRONMENTS = {
     "airflow-3.3": Environment("constraints.txt", (3, 15)),
     "benchmarks": Environment("constraints/benchmarks.txt", (3, 15)),
 }
-#: Behind a name: with what is pinned there too. Where there is nothing compiled of it, the rehearsals do without.
-REHEARSAL = "+rehearsal"
-REHEARSAL_PINS = "constraints/rehearsal.txt"
+#: Behind a name: with what is pinned there too. Where there is nothing compiled of it, the system tests do without.
+SYSTEM_TESTS = "+system-tests"
+SYSTEM_TEST_PINS = "constraints/system-tests.txt"
 
 
 def run(*command: str | Path) -> None:
@@ -159,16 +159,16 @@ def install(python: Path, *what: str) -> None:
         run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what)
 
 
-def add_rehearsal(name: str) -> None:
-    """Add to an environment what the rehearsals need, or say that they have to do without."""
-    stamp = VENVS / name / ".stamp-rehearsal"
-    pins = (ROOT / REHEARSAL_PINS).read_text("utf-8")
+def add_system_tests(name: str) -> None:
+    """Add to an environment what the system tests need, or say that they have to do without."""
+    stamp = VENVS / name / ".stamp-system-tests"
+    pins = (ROOT / SYSTEM_TEST_PINS).read_text("utf-8")
     if stamp.exists() and stamp.read_text("utf-8") == pins:
         return
     try:
-        install(executable(VENVS / name, "python"), "--only-binary=:all:", "--requirement", REHEARSAL_PINS)
+        install(executable(VENVS / name, "python"), "--only-binary=:all:", "--requirement", SYSTEM_TEST_PINS)
     except subprocess.CalledProcessError:
-        print(f"{REHEARSAL_PINS} could not be installed into {name}: its rehearsals will be on SQLite", flush=True)
+        print(f"{SYSTEM_TEST_PINS} could not be installed into {name}: its system tests will run on SQLite", flush=True)
     else:
         stamp.write_text(pins, "utf-8")
 
@@ -176,16 +176,16 @@ def add_rehearsal(name: str) -> None:
 def main() -> None:
     """Make the environments named on the command line."""
     parser = argparse.ArgumentParser(description="Make virtual environments under .venv/.")
-    names = sorted([*ENVIRONMENTS, *(f"{name}{REHEARSAL}" for name in ENVIRONMENTS)])
+    names = sorted([*ENVIRONMENTS, *(f"{name}{SYSTEM_TESTS}" for name in ENVIRONMENTS)])
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=", ".join(ENVIRONMENTS))
     for wanted in parser.parse_args().names:
-        name = wanted.removesuffix(REHEARSAL)
+        name = wanted.removesuffix(SYSTEM_TESTS)
         try:
             make(name)
         except subprocess.CalledProcessError as error:
             raise SystemExit(f"{name} could not be made: {error}") from None
         if wanted != name:
-            add_rehearsal(name)
+            add_system_tests(name)
 
 
 if __name__ == "__main__":

@@ -52,9 +52,9 @@ def main() -> None:
         "--group=dev",
     )
     write(
-        "constraints/rehearsal.txt",
-        "What the rehearsals need besides, for an Airflow on PostgreSQL.",
-        "constraints/rehearsal.in",
+        "constraints/system-tests.txt",
+        "What the system tests need besides, for an Airflow on PostgreSQL.",
+        "constraints/system-tests.in",
     )
     for version in OLDER:
         write(

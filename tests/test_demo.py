@@ -15,13 +15,13 @@ import psutil
 import pytest
 
 from airflow_provider_chatwork.sandbox import Sandbox, company
-from demo import checks, story
+from demo import checks, scenario
 from demo.__main__ import main
 from demo.airflow import environment
 from demo.checks import FAILING, MAIN, WAIT, Evidence
+from demo.output import say, show_checks
 from demo.processes import Process, stop_all
-from demo.show import say, show_checks
-from demo.watch import OutOfTime, Stopped, Watch
+from demo.time_limit import OutOfTime, Stopped, Watch
 
 
 class Time:
@@ -124,7 +124,7 @@ class TestCheck:
         assert tasks == {*GOOD.passed}
 
     def test_the_example_dags_use_the_room_that_is_looked_at(self, dag_bag: Any) -> None:
-        assert {dag_bag.dags[dag_id].params["room_id"] for dag_id in checks.DAGS} == {story.ROOM}
+        assert {dag_bag.dags[dag_id].params["room_id"] for dag_id in checks.DAGS} == {scenario.ROOM}
 
 
 class TestShow:
@@ -287,7 +287,7 @@ class ScriptedAirflow:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         self.looks += 1
-        done = sum(task["status"] == "done" for task in self.sandbox.tasks(story.ROOM))
+        done = sum(task["status"] == "done" for task in self.sandbox.tasks(scenario.ROOM))
         self.done_when_asked.append((str(self._state()), done))
         dates = {"start_date": "2026-11-22T00:00:00+00:00", "end_date": "2026-11-22T00:00:07.500+00:00"}
         return [{"task_id": WAIT, "state": self._state(), "try_number": 1, **dates}]
@@ -295,7 +295,7 @@ class ScriptedAirflow:
     def _state(self) -> str | None:
         if self.looks < 4:
             return (None, "queued", "running", "running")[self.looks]
-        new = [task for task in self.sandbox.tasks(story.ROOM) if task["body"] == "確認する"]
+        new = [task for task in self.sandbox.tasks(scenario.ROOM) if task["body"] == "確認する"]
         return "success" if all(task["status"] == "done" for task in new) else "deferred"
 
 
@@ -328,11 +328,11 @@ class TestFollow:
                 found = super().room(room_id)
                 self.asked += 1
                 if self.asked == 1:
-                    self.sandbox.create_task(story.ROOM, company.BOT, [company.SATO, company.YAMADA], "確認する")
+                    self.sandbox.create_task(scenario.ROOM, company.BOT, [company.SATO, company.YAMADA], "確認する")
                 return found
 
         people = Late(sandbox)
-        story._follow(airflow, people, Time().watch(), {MAIN: "manual"}, evidence)  # type: ignore[arg-type]
+        scenario._follow(airflow, people, Time().watch(), {MAIN: "manual"}, evidence)  # type: ignore[arg-type]
         return airflow, evidence
 
     def test_people_tick_only_while_the_wait_is_deferred_and_one_by_one(self) -> None:
@@ -345,7 +345,9 @@ class TestFollow:
     def test_tasks_that_were_there_before_stay_as_they_are(self) -> None:
         airflow, _ = self.follow()
 
-        old = [task for task in airflow.sandbox.tasks(story.ROOM) if task["body"] == "売上集計の再実行結果を確認する"]
+        old = [
+            task for task in airflow.sandbox.tasks(scenario.ROOM) if task["body"] == "売上集計の再実行結果を確認する"
+        ]
         assert {task["status"] for task in old} == {"open"}
 
     def test_the_states_are_kept_in_the_order_they_were_seen(self) -> None:
@@ -362,7 +364,7 @@ class TestFindInFiles:
         (tmp_path / "logs" / "task.log").write_text("all well")
         (tmp_path / "airflow.db").write_bytes(b"\x00\xff token-1 \x00")
 
-        assert story.find_in_files(tmp_path, "token-1") == [tmp_path / "airflow.db"]
+        assert scenario.find_in_files(tmp_path, "token-1") == [tmp_path / "airflow.db"]
 
 
 class TestMain:

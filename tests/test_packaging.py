@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 PINS = [ROOT / "constraints.txt", *sorted((ROOT / "constraints").glob("*.txt"))]
 #: Additions to other constraints, not whole environments.
-ADDITIONS = {"rehearsal.txt"}
+ADDITIONS = {"system-tests.txt"}
 
 
 def pinned(path):

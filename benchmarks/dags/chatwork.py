@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from benchmarks.failing import declare
+from benchmarks.failing_dags import declare
 
 declare("chatwork", "airflow_provider_chatwork.notifications.chatwork", "ChatworkNotifier")

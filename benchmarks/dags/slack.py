@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.failing import declare
+from benchmarks.failing_dags import declare
 
 declare(
     "slack",

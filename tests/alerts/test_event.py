@@ -225,7 +225,7 @@ class TestFromContext:
     def test_the_whole_traceback_is_kept(self, recording):
         trace = AlertEvent.from_context(recording.context, now=NOW).traceback or ""
         assert trace.startswith("Traceback (most recent call last):\n")
-        assert 'rehearsal/dags/tasks.py", line' in trace
+        assert 'tests/system_tests/dags/tasks.py", line' in trace
         assert trace.endswith("SELECT COUNT(*) FROM orders -- [toall]\n")
 
     def test_an_empty_context_is_read(self):

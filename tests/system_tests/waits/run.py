@@ -1,0 +1,203 @@
+"""``python -m tests.system_tests waits``."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_chatwork.sandbox.company import BOT
+from demo.airflow import NotReady
+from demo.output import say
+from demo.processes import Process
+from demo.time_limit import OutOfTime, Watch
+from tests.system_tests.airflow_server import Airflow, Setting
+from tests.system_tests.alerts.failure_report import trouble
+from tests.system_tests.cluster import Sandbox, show_addresses, start_airflow, start_sandbox
+from tests.system_tests.database import Kind
+from tests.system_tests.waits import cancelled_waits, load
+from tests.system_tests.waits.assertions import judge
+from tests.system_tests.waits.check_results import Finding, show
+from tests.system_tests.waits.fixtures import (
+    ASSIGNEE,
+    BY_TRIGGERER,
+    BY_WORKER,
+    CONNECTION,
+    GIVEN_UP,
+    ONE_TRIGGERER,
+    PEOPLE,
+    PLAN,
+    SCENES,
+    SENSORS,
+    TWO_TRIGGERERS,
+    WAYS,
+    all_rooms,
+    dags_of,
+    late,
+    room,
+    rooms_of,
+)
+from tests.system_tests.waits.scenarios import Scene
+
+DAGS = Path(__file__).with_name("dags")
+#: How long a triggerer is taken for alive without a sign of life, in seconds; by default it is 30.
+_PATIENCE = 20
+#: How many lines of logs are printed of a system test that failed.
+_LINES = 120
+# The accounts of the many waits, each with a budget of its own.
+_ACCOUNTS = {BY_TRIGGERER: 1_001_091, BY_WORKER: 1_001_092}
+
+Plan = dict[str, list[list[int]]]
+
+
+def waits(
+    python: Path,
+    folder: Path,
+    processes: list[Process],
+    watch: Watch,
+    tasks: int,
+    by_worker: int,
+    database: Kind = Kind.POSTGRESQL,
+) -> bool:
+    """Let everything wait that can, kill triggerers, and print what came of it.
+
+    :param python: the interpreter of the Airflow's environment.
+    :param tasks: how many wait at a time without a worker, and ``by_worker`` how many begin and end in one; 0 for none.
+    :param database: what Airflow is to run on.
+    :return: whether all was right.
+    :raises NotReady: that Airflow does not run.
+    """
+    sandbox = start_sandbox(folder, processes, watch)
+    tokens = {way: f"system-test-{secrets.token_hex(12)}" for way in WAYS}
+    plan = _furnish(sandbox, tokens, {BY_TRIGGERER: tasks, BY_WORKER: by_worker})
+    file = folder / "plan.json"
+    file.write_text(json.dumps(plan), "utf-8")
+    airflow = Airflow(_setting(python, file, sandbox, tokens, database), folder, processes)
+    if airflow.version < (3, 3):
+        raise NotReady(f"Airflow 3.3 is needed, and this is {airflow.setting.version}")
+    many_dags = [dag_id for way in WAYS for dag_id in dags_of(way, len(plan[way]))]
+    dag_ids = [*many_dags, *SCENES, *map(late, SCENES), GIVEN_UP]
+    start_airflow(airflow, dag_ids, watch)
+    show_addresses(airflow, sandbox)
+    findings: list[Finding] = []
+    try:
+        for way in WAYS:
+            if plan[way]:
+                findings += load.play(airflow, sandbox, watch, way, plan[way], _ACCOUNTS[way])
+        # What follows is about what is said, and not about how often one may ask.
+        sandbox.order("limits", requests=5000)
+        findings += cancelled_waits.play(airflow, sandbox, watch)
+        findings += _one(airflow, sandbox, watch, plan)
+        if airflow.database.title == Kind.POSTGRESQL.value:
+            findings += _two(airflow, sandbox, watch, plan)
+        else:
+            say(f"Two triggerers need PostgreSQL, and this is {airflow.database.title}")
+    except (OutOfTime, NotReady, AssertionError) as error:
+        findings.append(Finding("the system test", "it comes to its end", "", str(error)))
+    return _show(airflow, sandbox, findings)
+
+
+def _furnish(sandbox: Sandbox, tokens: dict[str, str], waits_of: dict[str, int]) -> Plan:
+    """Add rooms and accounts, and give people the tasks that sensors wait for."""
+    accounts = [{"account_id": _ACCOUNTS[way], "name": f"監視ボット {way}"} for way in WAYS]
+    bots = (BOT, *_ACCOUNTS.values())
+    roles = {str(account_id): "admin" for account_id in (*bots, *PEOPLE)}
+    rooms = [{"room_id": room_id, "name": f"待つ部屋 {room_id}", "roles": roles} for room_id in all_rooms()]
+    sandbox.order("seed", accounts=accounts, rooms=rooms)
+    for way, token in tokens.items():
+        sandbox.order("add_token", token=token, account_id=_ACCOUNTS[way])
+    wanted = {way: _spread(rooms_of(way), count) for way, count in waits_of.items()}
+    wanted |= {scene: [room(scene, "tasks")] * SENSORS for scene in SCENES}
+    wanted |= {late(scene): [room(scene, "late")] for scene in SCENES}
+    return {
+        dag_id: [[room_id, _give(sandbox, room_id, number)] for number, room_id in enumerate(room_ids)]
+        for dag_id, room_ids in wanted.items()
+    }
+
+
+def _spread(rooms: list[int], count: int) -> list[int]:
+    return [rooms[number % len(rooms)] for number in range(count)]
+
+
+def _give(sandbox: Sandbox, room_id: int, number: int) -> int:
+    order: dict[str, Any] = {"account_id": BOT, "to_ids": [ASSIGNEE], "body": f"納品書 {number} 番を確認する"}
+    [task_id] = sandbox.order("create_task", room_id=room_id, **order)["task_ids"]
+    return int(task_id)
+
+
+def _setting(python: Path, plan: Path, sandbox: Sandbox, tokens: dict[str, str], database: Kind) -> Setting:
+    connection = {"conn_type": "chatwork", "host": f"{sandbox.address}/v2"}
+    connections = {way: {**connection, "password": token} for way, token in tokens.items()}
+    connections[CONNECTION] = {**connection, "password": sandbox.token}
+    env = {
+        PLAN: str(plan),
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(_PATIENCE),
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+    }
+    return Setting(python, DAGS, env=env, connections=connections, parallelism=4, database=database)
+
+
+def _one(airflow: Airflow, sandbox: Sandbox, watch: Watch, plan: Plan) -> list[Finding]:
+    """One triggerer, which dies and is started again."""
+    scene = Scene(airflow, sandbox, watch, ONE_TRIGGERER, plan[ONE_TRIGGERER])
+    scene.begin()
+    scene.begin_late()
+    scene.kill("triggerer")
+    scene.go_on()
+    airflow.start_one("triggerer")
+    scene.end()
+    return judge(scene)
+
+
+def _two(airflow: Airflow, sandbox: Sandbox, watch: Watch, plan: Plan) -> list[Finding]:
+    """Two triggerers, of which one stands still for a while, and then one dies."""
+    query = "SELECT MAX(id) FROM job WHERE job_type = 'TriggererJob'"
+    [(one,)] = airflow.query(query)
+    airflow.start_one("triggerer-2")
+    watch.until(lambda: airflow.query(query) != [(one,)], lambda: "another triggerer")
+    [(other,)] = airflow.query(query)
+    jobs = {one: "triggerer", other: "triggerer-2"}
+    scene = Scene(airflow, sandbox, watch, TWO_TRIGGERERS, plan[TWO_TRIGGERERS])
+    scene.begin()
+    owner = _owner(airflow, watch)
+    scene.freeze(jobs[owner], owner)
+    scene.begin_late()
+    scene.kill(jobs[_owner(airflow, watch)])
+    scene.go_on()
+    scene.end()
+    return judge(scene)
+
+
+def _owner(airflow: Airflow, watch: Watch) -> int:
+    """The triggerer that reminds people, or most of them."""
+    query = (
+        "SELECT triggerer_id FROM trigger JOIN task_instance ti ON ti.trigger_id = trigger.id"
+        " WHERE ti.dag_id = ? AND ti.task_id LIKE ? AND triggerer_id IS NOT NULL"
+    )
+    owners = Counter(triggerer for (triggerer,) in airflow.query(query, (TWO_TRIGGERERS, "give%")))
+    watch.tell(f"{TWO_TRIGGERERS}: so many of the tasks are whose: {dict(owners)}")
+    [(owner, _)] = owners.most_common(1)
+    return int(owner)
+
+
+def _show(airflow: Airflow, sandbox: Sandbox, findings: list[Finding]) -> bool:
+    others = [request for request in sandbox.look("requests") if request["account_id"] not in _ACCOUNTS.values()]
+    refused = sum(request["status"] == 429 for request in others)
+    findings.append(
+        Finding("the scenes", "no request was refused for its number", "", f"{refused} were" if refused else "")
+    )
+    if show(findings):
+        return True
+    for dag_id in sorted({finding.scene for finding in findings if finding.problem}):
+        say(f"\n--- {dag_id}")
+        rows = airflow.query(
+            "SELECT task_id, state, try_number FROM task_instance WHERE dag_id LIKE ? AND state != 'success'",
+            (f"{dag_id}%",),
+        )
+        say("\n".join(f"  {task_id} {state} at try {tries}" for task_id, state, tries in rows[:20]))
+    say("\n".join(trouble([airflow.home / "logs", *airflow.component_logs], _LINES)))
+    return False
