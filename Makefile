@@ -11,7 +11,8 @@ OLDER := 2.11 3.0 3.1 3.2
 BIN := .venv/airflow-$(NEWEST)/bin
 environment = $(PYTHON) scripts/environment.py
 # The tests of one file stay in one process, because they share fixtures. More than 8 processes only cost start-up time.
-pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadfile $(ARGS)
+# A process that ended because a test hung is not replaced: the run fails and names the test.
+pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --max-worker-restart=0 --dist=loadfile $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help python env lint format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui system-tests bench pins clean

@@ -443,6 +443,8 @@ class TestRendering:
                 **{"task_id": "wait", "room_id": ROOM, "since": "{{ nothing }}", "matches": None},
                 deferrable=False,
             )
+        # The wait begins in the second in which it is executed, and this message is written in none before it.
+        scenario.sandbox.clock = lambda: time.time() + 60
         in_turn(says("はい"))(scenario)
         assert render(sensor, nothing=None).execute({})["text"] == "はい"
 
