@@ -14,6 +14,9 @@ environment = $(PYTHON) scripts/environment.py
 # A process that ended because a test hung is not replaced: the run fails and names the test.
 pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --max-worker-restart=0 --dist=loadfile $(ARGS)
 
+# Without byte code, every process compiles the package and the tests again: 6 s for each of the test processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help python env lint format types test coverage test-all $(OLDER:%=test-%) test-$(NEWEST) build build-check demo demo-ui system-tests bench pins clean
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -15,31 +13,10 @@ from typing import Any
 import pytest
 from airflow import __version__
 
-from airflow_provider_chatwork.sandbox import Limits
-from airflow_provider_chatwork.sandbox.serving import ServedSandbox, serve
+from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 
 #: The running Airflow, (major, minor).
 VERSION = tuple(int(part) for part in __version__.split(".")[:2])
-
-
-@pytest.fixture(scope="session")
-def shared_sandbox() -> Iterator[ServedSandbox]:
-    """A sandbox that is served during the whole test session, because stopping a server takes 0.2 seconds."""
-    sandbox = ServedSandbox()
-    with serve(sandbox) as sandbox.address:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(shared_sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> ServedSandbox:
-    """The shared sandbox, reset for this test. The default connection has ``max_wait`` 0."""
-    shared_sandbox.clock = time.time
-    shared_sandbox.reset()
-    shared_sandbox.limits = Limits()
-    shared_sandbox.complete_tasks_after = None
-    shared_sandbox.task_notices = True
-    connect(monkeypatch, shared_sandbox)
-    return shared_sandbox
 
 
 def connect(

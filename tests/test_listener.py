@@ -16,9 +16,7 @@ import pytest
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.listener import FailedRunListener, alert_failed_run
 from airflow_provider_chatwork.sandbox import company
-from tests.airflow_helpers import connect, new_dag, run_dag, sandbox, shared_sandbox
-
-__all__ = ["sandbox", "shared_sandbox"]
+from tests.airflow_helpers import connect, new_dag, run_dag
 
 STARTED = datetime(2026, 11, 1, tzinfo=UTC)
 ANNOUNCED = "Alerts for failed DAG runs are sent to Chatwork"

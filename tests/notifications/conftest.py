@@ -5,10 +5,6 @@ from contextlib import suppress
 
 import pytest
 
-from tests.airflow_helpers import sandbox, shared_sandbox
-
-__all__ = ["sandbox", "shared_sandbox"]
-
 
 @pytest.fixture(autouse=True)
 def delete_states() -> Iterator[None]:

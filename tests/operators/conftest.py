@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
-from tests.airflow_helpers import sandbox, shared_sandbox
 from tests.operators.approval_scenarios import ROOM, THREE, Scenario, logged
 
-__all__ = ["logged", "sandbox", "scenario", "shared_sandbox"]
+__all__ = ["logged", "scenario"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class TestInADag:
     ) -> None:
         sandbox.complete_tasks_after = 0
         # The first look fails, so that there is something to wait for.
-        sandbox.add_fault(Fault("status", status=503, operation="get_task", times=4))
+        sandbox.add_fault(Fault("status", status=503, operation="get_task"))
         wait = {"room_id": ROOM, "wait_for_completion": True, "poke_interval": 1, "reference": "{{ run_id }}"}
         with new_dag("chores", params={"who": company.TAKAHASHI}) as dag:
             here = ChatworkCreateTaskOperator(

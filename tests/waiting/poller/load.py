@@ -230,7 +230,9 @@ class RandomLoad:
 
     def _settle_truth(self) -> None:
         now = self.loop.time()
-        status = {task["task_id"]: task["status"] for room_id in self.rooms for task in self.sandbox.tasks(room_id)}
+        rooms = [self.sandbox.store.rooms[room_id] for room_id in self.rooms]
+        # Not sandbox.tasks(), which makes the JSON of every task each time.
+        status = {task_id: task.status for room in rooms for task_id, task in room.tasks.items()}
         for wait in self.waits:
             done = sum(status.get(task_id) == "done" for task_id in wait.task_ids)
             there = sum(task_id in status for task_id in wait.task_ids)
