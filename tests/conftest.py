@@ -161,7 +161,7 @@ def db() -> None:
     from airflow.utils.db import initdb
     from sqlalchemy import Engine, event
 
-    # The database is deleted after the run. Waiting for the disk at every commit took a third of the time of such tests.
+    # The database is deleted after the run. Waiting for the disk at every commit took a third of their time.
     @event.listens_for(Engine, "connect")
     def do_not_wait_for_the_disk(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
