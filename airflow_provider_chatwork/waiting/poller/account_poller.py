@@ -181,8 +181,11 @@ class AccountPoller:
             tasks = [*polls, *([] if self._me is None else [self._me])]
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, *(clean_up() for clean_up in self._on_close), return_exceptions=True)
-            await self._transport.close()
+            try:
+                await asyncio.gather(*tasks, *(clean_up() for clean_up in self._on_close), return_exceptions=True)
+            finally:
+                # `asyncio.run` cancels this task when its main coroutine ends, maybe during the clean-up above.
+                await self._transport.close()
 
     def _next_due(self) -> tuple[RoomPoller[Any] | None, float]:
         """Return the room to poll next, and in how many seconds."""

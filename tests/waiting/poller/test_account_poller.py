@@ -153,6 +153,21 @@ class TestUnsubscribe:
 
         play(main)
 
+    def test_a_poller_that_is_cancelled_while_it_cleans_up_closes_its_connections(self):
+        async def main(scenario: Scenario) -> None:
+            async with scenario.wait(scenario.task()) as wait:
+                await wait.wait_for_change(EVER)
+                scenario.registry.get(scenario.settings).on_close(lambda: asyncio.sleep(HOUR))
+            await asyncio.sleep(1)
+            assert not scenario.transports[0].closed
+            # `asyncio.run` does this when its main coroutine ends.
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(1)
+            assert scenario.transports[0].closed
+
+        play(main)
+
     @pytest.mark.parametrize("after", [0.0, 0.3, 0.55, 0.65, 30.0, 60.55])
     def test_a_cancelled_subscription_closes_the_poller_at_any_time(self, after):
         async def main(scenario: Scenario) -> None:
