@@ -159,7 +159,8 @@ def sandbox(chatwork_sandbox: ServedSandbox, monkeypatch: pytest.MonkeyPatch) ->
 def db() -> None:
     """An empty Airflow database, for tests that run DAGs."""
     from airflow.utils.db import initdb
-    from sqlalchemy import Engine, event
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     # The database is deleted after the run. Waiting for the disk at every commit took a third of their time.
     @event.listens_for(Engine, "connect")
