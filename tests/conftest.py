@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -121,6 +120,13 @@ def no_internet() -> Iterator[list[str]]:
     assert not _blocked, f"the test tried to connect to the internet: {_blocked}"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_unclosed_resources() -> Iterator[None]:
+    """Let the last test fail for what is still open. The processes of pytest-xdist hide it later."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(scope="session")
 def sandbox_server() -> Iterator[ServedSandbox]:
     """A sandbox behind a port, for all tests of the process. To stop one takes a fifth of a second."""
@@ -134,13 +140,10 @@ def sandbox_server() -> Iterator[ServedSandbox]:
 @pytest.fixture
 def chatwork_sandbox(sandbox_server: ServedSandbox, monkeypatch: pytest.MonkeyPatch) -> ServedSandbox:
     """The fixture of the provider's pytest plugin, on the server that all tests share."""
-    from airflow_provider_chatwork.sandbox import Limits
+    from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 
-    sandbox_server.clock = time.time
-    sandbox_server.reset()
-    sandbox_server.limits = Limits()
-    sandbox_server.complete_tasks_after = None
-    sandbox_server.task_notices = True
+    # The state of a new sandbox, also of what reset() keeps: tokens, watchers, clock, limits.
+    vars(sandbox_server).update({**vars(ServedSandbox()), "address": sandbox_server.address})
     uri = sandbox_server.address.connection_uri(sandbox_server.token)
     monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_DEFAULT", uri)
     return sandbox_server
