@@ -10,7 +10,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from benchmarks import alerts, imports, listener_latency, posting, waits
+from benchmarks import alerts, call_paths, imports, listener_latency, posting, waits
 from benchmarks.report import Verdict
 from demo.airflow import NotReady
 from demo.time_limit import OutOfTime, Stopped
@@ -60,6 +60,8 @@ def _measure(folder: Path) -> None:
         flush=True,
     )
     _show(*listener_latency.report(listener_latency.measure(environment), measured_alerts.loops))
+    print("Functions and files of the package that run, and moves between its files:\n", flush=True)
+    _show(*call_paths.report(call_paths.measure()))
     print("Requests of 10,000 waits in 50 rooms, in simulated time (per interval):\n", flush=True)
     measured_waits = waits.measure(environment)
     _show(*waits.report_calls(measured_waits))
