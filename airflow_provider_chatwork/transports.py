@@ -1,22 +1,38 @@
 """The two HTTP transports: ``requests`` for synchronous code, ``httpx`` for an event loop.
 
-Both keep connections open, do not follow redirects (the token would be sent along), and read the proxies and
-certificates of the environment once, by the same rules. Requests to this machine use no proxy.
+Both keep connections open, do not follow redirects (the token would be sent along), limit the time and the size of an
+exchange, and read the proxies and certificates of the environment once, by the same rules. Requests to this machine use
+no proxy.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
+from airflow_provider_chatwork.api.errors import (
+    ChatworkError,
+    ChatworkNetworkError,
+    ChatworkParameterError,
+    ChatworkSetupError,
+)
 from airflow_provider_chatwork.api.http import USER_AGENT
 from airflow_provider_chatwork.api.settings import LOOPBACK
+from airflow_provider_chatwork.exchange import (
+    ANSWER_ERRORS,
+    CONNECT_TIMEOUT,
+    MAX_ANSWER,
+    Exchange,
+    LibraryErrors,
+    Step,
+    to_response,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -24,9 +40,13 @@ if TYPE_CHECKING:
     import httpx
     import requests
 
-#: The timeout of establishing a connection, in seconds.
-CONNECT_TIMEOUT = 10.0
 _CHUNK = 64 * 1024
+_MAX_REDIRECTS = 5
+# The package that each HTTP library needs for a SOCKS proxy, and its module.
+_SOCKS_OF_REQUESTS = ("PySocks", "socks")
+_SOCKS_OF_HTTPX = ("socksio", "socksio")
+# What begins in httpcore with these events.
+_STEPS = {"connect_tcp": Step.CONNECT, "setup_socks5_connection": Step.PROXY, "start_tls": Step.TLS}
 
 
 class RequestsTransport:
@@ -42,23 +62,23 @@ class RequestsTransport:
     def __call__(self, request: HttpRequest) -> Response:
         """Send one request and return its answer.
 
-        :raises ChatworkNetworkError: if no complete answer arrived.
+        :raises ChatworkNetworkError: if no complete answer arrived within the timeout of the request.
         """
-        import requests
-
         if self._session is None:
             self._session = _open_session(request.url, self._proxy)
-        session = self._session
+        exchange = Exchange(request.timeout, request.headers.get("x-chatworktoken", ""))
         try:
-            answer = session.send(
-                requests.Request(request.method, request.url, dict(request.headers), data=request.body).prepare(),
-                timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            # The original error contains the request with the token, so it is not chained.
-            raise _from_requests(error) from None
-        return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+            with _send(self._session, request, exchange) as answer:
+                body = bytearray()
+                for chunk in answer.raw.stream(_CHUNK, decode_content=False):
+                    body += chunk
+                    if len(body) > MAX_ANSWER:
+                        break
+            return to_response(answer.status_code, answer.headers.items(), bytes(body))
+        except _requests_errors() as error:
+            failure = _requests_failure(exchange, error)
+        # Not in the ``except`` clause: the context of the error would contain the request with the token.
+        raise failure
 
     def close(self) -> None:
         """Close the connections. The next request opens new ones."""
@@ -71,84 +91,141 @@ def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Itera
     """Read a URL in chunks, without a token. Redirects are followed.
 
     :param proxy: URL of the proxy to use instead of the environment's.
-    :param timeout: seconds without a byte after which the download fails.
-    :raises ChatworkNetworkError: if the content cannot be read completely.
+    :param timeout: seconds for the whole download.
+    :raises ChatworkNetworkError: if the content cannot be read completely. The error does not show the URL: everybody
+        who has it can download the file.
     """
-    import requests
-
-    try:
-        with (
-            _open_session(url, proxy) as session,
-            # Without compression the size is the one that Chatwork states.
-            session.get(
-                url,
-                stream=True,
-                timeout=(CONNECT_TIMEOUT, timeout),
-                headers={"user-agent": USER_AGENT, "accept-encoding": "identity"},
-            ) as answer,
-        ):
-            if answer.status_code != 200:
-                raise ChatworkNetworkError(f"the download was answered with HTTP {answer.status_code}")
-            yield from answer.iter_content(_CHUNK)
-    except requests.RequestException as error:
-        # The URL is signed: everybody who has it can download the file.
-        failure = _from_requests(error)
-        signature = urlsplit(url).query
-        reason = failure.reason.replace(signature, "***") if signature else failure.reason
-        raise ChatworkNetworkError(reason, failure.sent, failure.timed_out) from None
+    # Without compression the size is the one that Chatwork states.
+    headers = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
+    for _ in range(_MAX_REDIRECTS):
+        exchange = Exchange(timeout, url.partition("?")[2])
+        request = HttpRequest("GET", url, headers, timeout=timeout)
+        try:
+            with _open_session(url, proxy) as session, _send(session, request, exchange) as answer:
+                if not answer.is_redirect:
+                    if answer.status_code != 200:
+                        raise ChatworkNetworkError(f"the download was answered with HTTP {answer.status_code}")
+                    yield from answer.raw.stream(_CHUNK, decode_content=False)
+                    return
+                url = urljoin(url, answer.headers["location"].encode("latin-1").decode())
+                continue
+        except ChatworkError:
+            raise
+        except _requests_errors() as error:
+            failure = _requests_failure(exchange, error)
+        raise failure
+    raise ChatworkNetworkError(f"the download was redirected more than {_MAX_REDIRECTS} times")
 
 
 class HttpxTransport:
-    """Sends with one ``httpx.AsyncClient``, which the first request opens. It belongs to that event loop.
+    """Sends with the connection pool of ``httpx``, which the first request opens. It belongs to that event loop.
 
     :param proxy: URL of the proxy to use instead of the environment's.
     """
 
     def __init__(self, proxy: str | None = None) -> None:
         self._proxy = proxy
-        self._client: httpx.AsyncClient | None = None
+        self._pool: httpx.AsyncHTTPTransport | None = None
+        self._uses_proxy = False
         self._opening = asyncio.Lock()
 
     async def __call__(self, request: HttpRequest) -> Response:
         """Send one request and return its answer.
 
-        :raises ChatworkNetworkError: if no complete answer arrived.
+        :raises ChatworkNetworkError: if no complete answer arrived within the timeout of the request.
         """
         import httpx
 
-        if self._client is None:
-            async with self._opening:
-                if self._client is None:
-                    # Reading the certificates takes tens of milliseconds and would block the event loop.
-                    verify = await asyncio.to_thread(_ssl_context)
-                    self._client = _open_client(request.url, self._proxy, verify)
+        pool = self._pool or await self._open(request.url)
+        exchange = Exchange(request.timeout, request.headers.get("x-chatworktoken", ""))
+
+        async def trace(event: str, info: Mapping[str, Any]) -> None:
+            _, name, state = event.split(".")
+            if state != "started":
+                return
+            if name in ("send_request_headers", "receive_response_headers"):
+                if info["request"].method != b"CONNECT":
+                    exchange.step = Step.SEND if name == "send_request_headers" else Step.RECEIVE
+            elif name in _STEPS:
+                exchange.step = Step.PROXY if name == "connect_tcp" and self._uses_proxy else _STEPS[name]
+
         timeout = httpx.Timeout(request.timeout, connect=min(CONNECT_TIMEOUT, request.timeout))
         try:
-            # Not built by the client, which would add headers and the cookies of earlier answers.
+            # ``httpx.AsyncClient`` would add headers, cookies and the limits of one packet only.
             sent = httpx.Request(
                 *(request.method, request.url),
                 headers=dict(request.headers),
                 content=request.body,
-                extensions={"timeout": timeout.as_dict()},
+                extensions={"timeout": timeout.as_dict(), "trace": trace},
             )
-            answer = await self._client.send(sent)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _from_httpx(error) from None
-        return Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
+            async with asyncio.timeout(request.timeout):
+                answer = await pool.handle_async_request(sent)
+                try:
+                    body = bytearray()
+                    # Not ``aiter_bytes``, which decompresses without a limit.
+                    async for chunk in cast("httpx.AsyncByteStream", answer.stream):
+                        body += chunk
+                        if len(body) > MAX_ANSWER:
+                            break
+                finally:
+                    await answer.aclose()
+            return to_response(answer.status_code, answer.headers.items(), bytes(body))
+        except (httpx.HTTPError, httpx.InvalidURL, *ANSWER_ERRORS) as error:
+            unsent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+            library = LibraryErrors(
+                httpx.HTTPError, (*unsent, httpx.ProxyError, httpx.UnsupportedProtocol), (httpx.TimeoutException,)
+            )
+            failure = exchange.failure(error, library)
+        raise failure
 
     async def close(self) -> None:
         """Close the connections. The next request opens new ones."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.aclose()
+
+    async def _open(self, url: str) -> httpx.AsyncHTTPTransport:
+        import httpx
+
+        async with self._opening:
+            if self._pool is None:
+                # Reading the certificates takes tens of milliseconds and would block the event loop.
+                context = await asyncio.to_thread(ssl_context)
+                proxy = proxy_for(url, self._proxy, *_SOCKS_OF_HTTPX)
+                self._uses_proxy = proxy is not None
+                self._pool = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, trust_env=False)
+            return self._pool
 
 
-def proxy_for(url: str, proxy: str | None) -> str | None:
+def proxy_for(url: str, proxy: str | None, package: str, module: str) -> str | None:
     """The proxy for a URL: the given one, else the one of the environment. ``None`` for this machine.
 
     Requests to this machine may be plain http, so a proxy could read the token.
+
+    :param package: the package that the HTTP library needs for a SOCKS proxy.
+    :param module: the module of this package.
+    :raises ChatworkSetupError: if the proxy cannot be used.
     """
-    return None if urlsplit(url).hostname in LOOPBACK else proxy or environment_proxy(url)
+    origin = "the proxy of the connection"
+    if urlsplit(url).hostname in LOOPBACK:
+        return None
+    if proxy is None:
+        proxy, origin = environment_proxy(url), "the proxy of the environment (HTTPS_PROXY or ALL_PROXY)"
+    if proxy is None:
+        return None
+    # The URL may contain a password, so it is not shown.
+    try:
+        parts = urlsplit(proxy)
+        is_valid = parts.port != 0 and (parts.hostname or "").encode("idna") != b""
+    except ValueError:
+        is_valid = False
+    if not is_valid or parts.scheme not in ("http", "https", "socks5", "socks5h"):
+        raise ChatworkSetupError(
+            f"{origin} has an unknown form", "give a URL that begins with http://, https://, socks5:// or socks5h://"
+        )
+    if parts.scheme.startswith("socks") and find_spec(module) is None:
+        raise ChatworkSetupError(f"{origin} is a SOCKS proxy, for which a package is missing", f"install {package}")
+    return proxy
 
 
 def environment_proxy(url: str) -> str | None:
@@ -161,107 +238,77 @@ def environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def environment_certificates() -> str | None:
-    """The certificates in the environment: a file or folder, by the variables of requests, curl and OpenSSL.
+def ssl_context() -> ssl.SSLContext:
+    """Load the trusted certificates, by the variables of requests, curl and OpenSSL.
 
-    :raises ChatworkParameterError: if the file or folder does not exist.
+    ``SSL_CERT_DIR`` may name several folders, separated as in ``PATH``. It and ``SSL_CERT_FILE`` count together.
+
+    :raises ChatworkParameterError: if a file or folder does not exist.
+    :raises ChatworkSetupError: if it cannot be read.
     """
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        path = os.environ.get(name)
-        if path:
-            if not os.path.exists(path):
+    import ssl
+
+    for names in (("REQUESTS_CA_BUNDLE",), ("CURL_CA_BUNDLE",), ("SSL_CERT_FILE", "SSL_CERT_DIR")):
+        paths = {name: os.environ[name] for name in names if os.environ.get(name)}
+        if not paths:
+            continue
+        for name, path in paths.items():
+            if not any(map(os.path.exists, path.split(os.pathsep) if name == "SSL_CERT_DIR" else [path])):
                 raise ChatworkParameterError(name, path, "set it to a file or folder of certificates, or unset it")
-            return path
-    return None
+        folders = [path for name, path in paths.items() if name == "SSL_CERT_DIR" or os.path.isdir(path)]
+        files = [path for path in paths.values() if path not in folders]
+        try:
+            return ssl.create_default_context(cafile=next(iter(files), None), capath=next(iter(folders), None))
+        except OSError as error:
+            raise ChatworkSetupError(
+                f"the certificates of {' and '.join(paths)} ({', '.join(paths.values())}) cannot be read: {error}",
+                "give a file of certificates in the PEM format, or unset the variable",
+            ) from None
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 def _open_session(url: str, proxy: str | None) -> requests.Session:
+    from airflow_provider_chatwork.limited_connections import LimitedSession
+
+    return LimitedSession(ssl_context(), proxy_for(url, proxy, *_SOCKS_OF_REQUESTS))
+
+
+def _send(session: requests.Session, request: HttpRequest, exchange: Exchange) -> requests.Response:
     import requests
 
-    session = requests.Session()
-    # Otherwise requests reads the environment again on every call.
-    session.trust_env = False
-    session.verify = environment_certificates() or True
-    proxy = proxy_for(url, proxy)
-    if proxy is not None:
-        session.proxies = {"http": proxy, "https": proxy}
-    return session
+    from airflow_provider_chatwork.limited_connections import current_exchange
+
+    current_exchange.set(exchange)
+    # Not prepared by the session, which would add headers and the cookies of earlier answers.
+    prepared = requests.Request(request.method, request.url, dict(request.headers), data=request.body).prepare()
+    return session.send(
+        prepared,
+        timeout=(min(CONNECT_TIMEOUT, request.timeout), request.timeout),
+        allow_redirects=False,
+        stream=True,
+    )
 
 
-def _open_client(url: str, proxy: str | None, verify: ssl.SSLContext) -> httpx.AsyncClient:
-    import httpx
+def _requests_errors() -> tuple[type[Exception], ...]:
+    from http.client import HTTPException
 
-    try:
-        return httpx.AsyncClient(verify=verify, proxy=proxy_for(url, proxy), trust_env=False)
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        # httpx does not support the scheme, or needs another package for it. It masks passwords.
-        raise ChatworkNetworkError(f"the proxy cannot be used: {error}", sent=False) from None
+    import urllib3
+
+    return (urllib3.exceptions.HTTPError, HTTPException, *ANSWER_ERRORS)
 
 
-def _ssl_context() -> ssl.SSLContext:
-    import ssl
-
-    import httpx
-
-    certificates = environment_certificates()
-    if certificates is None:
-        return httpx.create_ssl_context()
-    try:
-        if os.path.isdir(certificates):
-            return ssl.create_default_context(capath=certificates)
-        return ssl.create_default_context(cafile=certificates)
-    except OSError as error:
-        # requests raises the same error at its first connection.
-        raise ChatworkNetworkError(f"the certificates of {certificates} cannot be read: {error}", sent=False) from None
-
-
-def _from_requests(error: requests.RequestException) -> ChatworkNetworkError:
+def _requests_failure(exchange: Exchange, error: BaseException) -> ChatworkNetworkError:
     import ssl
 
     import requests
     from urllib3 import exceptions as urllib3
 
-    chain = list(_chain(error))
-    never_left = (
-        urllib3.NewConnectionError,
-        urllib3.ConnectTimeoutError,
-        urllib3.ProxyError,
-        ssl.SSLCertVerificationError,
+    unsent = (
+        *(requests.ConnectTimeout, requests.exceptions.ProxyError, requests.URLRequired),
+        *(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema),
+        *(urllib3.NewConnectionError, urllib3.ConnectTimeoutError, urllib3.ProxyError, ssl.SSLCertVerificationError),
     )
-    unsent = any(isinstance(link, never_left) for link in chain) or isinstance(
-        error,
-        (
-            *(requests.ConnectTimeout, requests.exceptions.ProxyError, requests.URLRequired),
-            *(requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema),
-            *(requests.exceptions.MissingSchema, requests.exceptions.InvalidHeader),
-        ),
-    )
-    late = any(isinstance(link, (requests.Timeout, urllib3.ReadTimeoutError)) for link in chain)
-    return ChatworkNetworkError(_reason(error), sent=not unsent, timed_out=late and not unsent)
-
-
-def _from_httpx(error: Exception) -> ChatworkNetworkError:
-    import httpx
-
-    never_left = (
-        *(httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError),
-        *(httpx.UnsupportedProtocol, httpx.InvalidURL),
-    )
-    unsent = isinstance(error, never_left)
-    late = isinstance(error, httpx.TimeoutException)
-    return ChatworkNetworkError(_reason(error), sent=not unsent, timed_out=late and not unsent)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _chain(error: object) -> Iterator[object]:
-    """An error and the errors it wraps; urllib3 keeps a wrapped error in ``reason`` or in the arguments."""
-    seen: list[object] = []
-    while isinstance(error, BaseException) and error not in seen:
-        seen.append(error)
-        yield error
-        error = getattr(error, "reason", None) or next(
-            (arg for arg in error.args if isinstance(arg, BaseException)), None
-        )
+    timeouts = (requests.Timeout, urllib3.ReadTimeoutError)
+    return exchange.failure(error, LibraryErrors(requests.RequestException, unsent, timeouts))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -16,23 +17,23 @@ import urllib3.exceptions as urllib3
 
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.call import HttpRequest, Response, Upload
-from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError
+from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkParameterError, ChatworkSetupError
 from airflow_provider_chatwork.api.files import get_file, upload_file
 from airflow_provider_chatwork.api.http import encode
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.exchange import CONNECT_TIMEOUT
 from airflow_provider_chatwork.sandbox import Fault, Sandbox
 from airflow_provider_chatwork.sandbox.company import DATA_ROOM
 from airflow_provider_chatwork.sandbox.serving import Address, serve
 from airflow_provider_chatwork.transports import (
-    CONNECT_TIMEOUT,
     HttpxTransport,
     RequestsTransport,
-    environment_certificates,
     environment_proxy,
     fetch,
     proxy_for,
+    ssl_context,
 )
 from tests.network import HOST, Certificates, Proxy, free_port, make_certificates, run_proxy
 
@@ -119,7 +120,7 @@ class TestRequestsTransport:
         assert (sent.method, sent.url, sent.body) == ("POST", URL, POST.body)
         assert dict(sent.headers) == {**POST.headers, "Content-Length": "10"}
         assert sent.timeout == (CONNECT_TIMEOUT, 15.0)
-        assert (dict(sent.proxies), sent.verify) == ({}, True)
+        assert dict(sent.proxies) == {}
 
     def test_limits_the_connect_timeout_by_the_read_timeout(self, transport, requests_mock):
         requests_mock.post(URL)
@@ -174,7 +175,7 @@ class TestRequestsTransport:
         requests.exceptions.InvalidProxyURL: UNSENT,
         requests.exceptions.InvalidSchema: UNSENT,
         requests.exceptions.MissingSchema: UNSENT,
-        requests.exceptions.InvalidHeader: UNSENT,
+        requests.exceptions.InvalidHeader: LOST,
         requests.URLRequired: UNSENT,
         requests.exceptions.ChunkedEncodingError: LOST,
         requests.exceptions.ContentDecodingError: LOST,
@@ -230,7 +231,7 @@ class TestRequestsTransport:
         with pytest.raises(ChatworkNetworkError) as raised:
             transport(POST)
         assert raised.value.__cause__ is None
-        assert raised.value.__suppress_context__
+        assert raised.value.__context__ is None
 
 
 class TestHttpxTransport:
@@ -318,10 +319,10 @@ class TestHttpxTransport:
         self, cls, transport, network
     ):
         network.append(cls("why"))
-        with pytest.raises(ChatworkNetworkError, match=f"{cls.__name__}: why") as raised:
+        with pytest.raises(ChatworkNetworkError, match=cls.__name__) as raised:
             await transport(POST)
         assert (raised.value.sent, raised.value.timed_out) == self.EXCEPTIONS.get(cls, LOST)
-        assert raised.value.__suppress_context__
+        assert raised.value.__context__ is None
 
     async def test_treats_an_invalid_url_as_not_sent(self, transport):
         with pytest.raises(ChatworkNetworkError) as raised:
@@ -335,13 +336,13 @@ class TestHttpxTransport:
 
     async def test_builds_its_certificates_in_a_thread_and_once(self, transport, network, monkeypatch):
         built_in = []
-        build = httpx.create_ssl_context
+        build = ssl.create_default_context
 
         def watched(*args: Any, **kwargs: Any) -> ssl.SSLContext:
             built_in.append(threading.current_thread())
             return build(*args, **kwargs)
 
-        monkeypatch.setattr(httpx, "create_ssl_context", watched)
+        monkeypatch.setattr(ssl, "create_default_context", watched)
         responses = iter([httpx.Response(200) for _ in range(5)])
 
         async def handle(_: Any, request: httpx.Request) -> httpx.Response:
@@ -474,7 +475,7 @@ class TestFetch:
         sent = requests_mock.last_request
         assert "x-chatworktoken" not in sent.headers
         assert sent.headers["user-agent"].startswith("airflow-provider-chatwork/")
-        assert sent.timeout == (CONNECT_TIMEOUT, 7)
+        assert sent.timeout == (7, 7)
 
 
 @pytest.fixture(scope="module")
@@ -611,28 +612,61 @@ class TestEnvironmentProxy:
         assert (environment_proxy(URL) is not None) == proxied
 
 
-class TestEnvironmentCertificates:
-    def test_are_none_in_a_bare_environment(self, monkeypatch):
-        assert environment_certificates() is None
-        monkeypatch.setenv("SSL_CERT_FILE", "")
-        assert environment_certificates() is None
+class TestSslContext:
+    """The trusted certificates. The authority of the test network is not among those of Airflow's environment."""
 
-    def test_are_those_of_the_first_variable_that_is_set(self, monkeypatch, tmp_path):
-        for name in reversed(CERTIFICATE_NAMES):
-            path = tmp_path / name
-            path.touch()
-            monkeypatch.setenv(name, str(path))
-            assert environment_certificates() == str(path)
+    @staticmethod
+    def subjects() -> set[str]:
+        return {
+            value
+            for certificate in ssl_context().get_ca_certs()
+            for part in certificate["subject"]
+            for key, value in part
+            if key == "commonName"
+        }
+
+    def test_trusts_the_public_authorities_in_a_bare_environment(self, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", "")
+        subjects = self.subjects()
+        assert len(subjects) > 50
+        assert "Test CA" not in subjects
+
+    @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+    def test_trusts_only_the_file_of_a_variable(self, monkeypatch, certificates, name):
+        monkeypatch.setenv(name, str(certificates.authority))
+        assert self.subjects() == {"Test CA"}
+
+    def test_prefers_the_variable_of_requests(self, monkeypatch, certificates, tmp_path):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates.authority))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+        assert self.subjects() == {"Test CA"}
+
+    def test_a_missing_folder_among_several_is_skipped(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("SSL_CERT_DIR", f"/nowhere{os.pathsep}{tmp_path}")
+        assert self.subjects() == set()
 
 
 class TestProxyFor:
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
     def test_is_none_for_this_machine_even_where_one_is_given(self, host):
-        assert proxy_for(f"http://{host}:8765/v2/me", "http://proxy.example.com:8080") is None
+        assert proxy_for(f"http://{host}:8765/v2/me", "http://proxy.example.com:8080", "x", "x") is None
 
     def test_is_the_one_that_is_given(self):
         given = "http://proxy.example.com:8080"
-        assert proxy_for("https://api.chatwork.com/v2/me", given) == given
+        assert proxy_for("https://api.chatwork.com/v2/me", given, "x", "x") == given
+
+    @pytest.mark.parametrize("proxy", ["ftp://proxy.example", "http://", "http://a..b:1", "http://p:0", "http://p:x"])
+    def test_refuses_a_proxy_that_cannot_be_used(self, monkeypatch, proxy):
+        with pytest.raises(ChatworkSetupError, match=r"the proxy of the connection .* begins with http://"):
+            proxy_for("https://api.chatwork.com/v2/me", proxy, "x", "x")
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(ChatworkSetupError, match=r"HTTPS_PROXY"):
+            proxy_for("https://api.chatwork.com/v2/me", None, "x", "x")
+
+    def test_names_the_package_for_a_socks_proxy(self):
+        assert proxy_for("https://api.chatwork.com/v2/me", "socks5://p:1", "pytest", "pytest") == "socks5://p:1"
+        with pytest.raises(ChatworkSetupError, match="install PySocks"):
+            proxy_for("https://api.chatwork.com/v2/me", "socks5://p:1", "PySocks", "no_such_module")
 
 
 class TestInvalidCertificates:

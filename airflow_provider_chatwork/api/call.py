@@ -49,7 +49,7 @@ class Request:
 class HttpRequest:
     """An encoded HTTP request. Header names are in lower case; the API token is one of the headers.
 
-    ``timeout`` limits the seconds between two packets of the answer.
+    ``timeout`` limits the seconds of the whole exchange: connecting, sending, and reading the answer.
     """
 
     method: str

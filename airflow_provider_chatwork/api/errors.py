@@ -5,6 +5,7 @@
     ChatworkError
     ├── ChatworkParameterError            an argument is wrong; nothing was sent          (also a ValueError)
     ├── ChatworkNetworkError              no usable answer came back
+    │   └── ChatworkSetupError            ... and a person has to change the setup of this machine or of the connection
     ├── ChatworkUnknownOutcomeError       a write may or may not have happened
     ├── ChatworkUnexpectedResponseError   an answer came back that cannot be decoded
     └── ChatworkApiError                  Chatwork refused the request: status and error messages
@@ -50,11 +51,10 @@ class ChatworkParameterError(ChatworkError, ValueError):
 
 
 class ChatworkNetworkError(ChatworkError):
-    """The connection failed before a whole answer arrived.
+    """The connection failed before a whole answer arrived, or the answer is too large.
 
     :param reason: what happened, without the token.
-    :param sent: ``False`` if it is certain that Chatwork did not receive the request (connection refused, no route,
-        unknown host, TLS).
+    :param sent: ``False`` if no part of the request was sent, so Chatwork did not receive it.
     :param timed_out: ``True`` if this side stopped waiting, so Chatwork may still execute the request.
     """
 
@@ -66,6 +66,22 @@ class ChatworkNetworkError(ChatworkError):
 
     def __str__(self) -> str:
         return f"Chatwork could not be reached: {self.reason}"
+
+
+class ChatworkSetupError(ChatworkNetworkError):
+    """The proxy or the certificates of this machine do not work. Nothing was sent, and trying again does not help.
+
+    :param reason: what happened, without the token.
+    :param remedy: what to change.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason, sent=False)
+        self.args = (reason, remedy)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: {self.remedy}"
 
 
 class ChatworkUnknownOutcomeError(ChatworkError):
@@ -212,7 +228,8 @@ def _plain(arg: object) -> object:
 _CLASSES: Mapping[str, Callable[..., ChatworkError]] = {
     cls.__name__: cls
     for cls in (
-        *(ChatworkParameterError, ChatworkNetworkError, ChatworkUnknownOutcomeError, ChatworkUnexpectedResponseError),
+        *(ChatworkParameterError, ChatworkNetworkError, ChatworkSetupError),
+        *(ChatworkUnknownOutcomeError, ChatworkUnexpectedResponseError),
         *(ChatworkInvalidRequestError, ChatworkAuthError, ChatworkForbiddenError, ChatworkNotFoundError),
         *(ChatworkRateLimitError, ChatworkServerError),
     )

@@ -18,6 +18,10 @@ from airflow_provider_chatwork.api.settings import Settings
 
 T = TypeVar("T")
 
+# Uploads may take longer than other requests: a minute, and the time of a slow line (bytes per second).
+_UPLOAD_TIMEOUT = 60.0
+_UPLOAD_SPEED = 50_000.0
+
 USER_AGENT = f"airflow-provider-chatwork/{__version__}"
 
 
@@ -34,7 +38,7 @@ def encode(request: Request, settings: Settings) -> HttpRequest:
     timeout = settings.timeout
     if request.upload is not None:
         body, headers["content-type"] = _multipart(request.form or {}, request.upload)
-        timeout = max(timeout, 60.0)
+        timeout = max(timeout, _UPLOAD_TIMEOUT) + len(body) / _UPLOAD_SPEED
     elif request.form is not None:
         body = urlencode(request.form).encode("ascii")
         headers["content-type"] = "application/x-www-form-urlencoded"

@@ -10,6 +10,7 @@ request never left               again               again
 timeout, 504                     again               look it up three times; then ``ChatworkUnknownOutcomeError``
 2xx that cannot be decoded       again               look it up three times; then ``ChatworkUnknownOutcomeError``
 any other refusal                give up             give up
+proxy or certificates unusable   give up             give up
 ===============================  ==================  ==========================================================
 
 The number of lookups depends on what the error proves. An answer proves that Chatwork has finished the request, so a
@@ -43,7 +44,7 @@ def is_retryable(error: BaseException) -> bool:
     :func:`is_transient` is stricter by one case. A client retries a redirect a few times within its ``max_wait``; a
     wait of days does not go on after it. Chatwork never redirects, so another server answers at the connection's URL.
     """
-    return isinstance(
+    return not isinstance(error, errors.ChatworkSetupError) and isinstance(
         error,
         (
             errors.ChatworkNetworkError,

@@ -23,7 +23,8 @@ class Settings:
 
     :param token: the API token.
     :param base_url: the URL of the API, with its version. Plain http is allowed for this machine only.
-    :param timeout: seconds without a byte from Chatwork after which a request fails. An upload gets at least 60.
+    :param timeout: seconds that a request may take, from connecting to the end of the answer. An upload gets at least
+        60, and 20 more for each MB.
     :param max_wait: seconds within which all waits between the tries of one call must end.
     :param proxy: URL of the proxy to use instead of the one in the environment.
     :param default_room_id: the room for operators without ``room_id``.

@@ -19,6 +19,7 @@ TRIGGER_FAILED = "__fail__"
 
 _PERMANENT = (
     errors.ChatworkParameterError,
+    errors.ChatworkSetupError,
     errors.ChatworkInvalidRequestError,
     errors.ChatworkAuthError,
     errors.ChatworkForbiddenError,

@@ -23,6 +23,7 @@ EXAMPLES = [
     errors.ChatworkNotFoundError("get_message", 404, hidden_by_plan=True),
     errors.ChatworkRateLimitError("post_message", 429, ["per room"], retry_after=10.0, per_room=True),
     errors.ChatworkServerError("post_message", 502),
+    errors.ChatworkSetupError("the proxy refused", "give a password"),
 ]
 IDS = [f"{index}-{type(error).__name__}" for index, error in enumerate(EXAMPLES)]
 

@@ -136,10 +136,12 @@ class TestEncode:
         assert parse_qs(urlsplit(url).query, keep_blank_values=True) == {name: [value] for name, value in query.items()}
         assert urlsplit(url).path == "/v2/x"
 
-    def test_gives_an_upload_at_least_60_seconds(self):
+    def test_gives_an_upload_at_least_60_seconds_and_20_more_for_each_mb(self):
         upload = Request("POST", "/x", upload=Upload("a", b""))
-        assert sent(upload).timeout == 60
-        assert sent(upload, Settings("t", timeout=90)).timeout == 90
+        assert sent(upload).timeout == pytest.approx(60, abs=0.01)
+        assert sent(upload, Settings("t", timeout=90)).timeout == pytest.approx(90, abs=0.01)
+        large = Request("POST", "/x", upload=Upload("a", b"x" * 5_000_000))
+        assert sent(large).timeout == pytest.approx(160, abs=0.01)
         assert sent(Request("GET", "/me"), Settings("t", timeout=7)).timeout == 7
 
 

@@ -1,0 +1,134 @@
+"""Connections of ``requests`` that limit the total time of an exchange and record how far it came.
+
+The timeout of ``requests`` is that of one packet, so a server that sends a byte now and then can hold a task for ever.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+from contextvars import ContextVar
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from airflow_provider_chatwork.exchange import CONNECT_TIMEOUT, Exchange, Step
+
+#: The exchange that this thread works on. urllib3 passes no data of a request to its connections.
+current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
+_CHUNK = 64 * 1024
+
+
+class LimitedSession(requests.Session):
+    """A session that follows no redirects, and ignores the environment.
+
+    :param context: the trusted certificates.
+    :param proxy: the URL of the proxy.
+    """
+
+    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
+        super().__init__()
+        self.trust_env = False
+        adapter = _Adapter()
+        adapter.poolmanager.connection_pool_kw["ssl_context"] = context
+        adapter.poolmanager.pool_classes_by_scheme = _POOLS
+        if proxy is not None:
+            self.proxies = {"http": proxy, "https": proxy}
+            manager = adapter.proxy_manager_for(proxy, ssl_context=context)
+            manager.pool_classes_by_scheme = _POOLS if not proxy.startswith("socks") else _limited_socks_pools(manager)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def get_redirect_target(self, resp: Any) -> None:
+        """``None``: requests parses the target of a redirect even if it does not follow it, and may fail."""
+
+
+class _Adapter(HTTPAdapter):
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the trusted certificates as they are in the context. requests would add its own."""
+
+
+class _LimitedReader(io.RawIOBase):
+    """Reads from a socket within the time of the exchange."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, exchange: Exchange) -> None:
+        self._sock, self._raw, self._exchange = sock, raw, exchange
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._exchange.remaining())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _LimitedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        exchange = current_exchange.get()
+        if exchange.step is Step.SEND:
+            exchange.step = Step.RECEIVE
+        self.fp = io.BufferedReader(_LimitedReader(sock, self.fp.detach(), exchange))
+
+
+class _LimitedConnection(HTTPConnection):
+    response_class = _LimitedResponse
+
+    def connect(self) -> None:
+        exchange = current_exchange.get()
+        is_tunnel = self.proxy_is_tunneling
+        exchange.step = Step.PROXY if is_tunnel or hasattr(self, "_socks_options") else Step.CONNECT
+        self.timeout = min(CONNECT_TIMEOUT, exchange.remaining())
+        try:
+            super().connect()
+        except OSError:
+            # urllib3 raises other classes if there is no connection to the host, or to the SOCKS proxy.
+            if not is_tunnel:
+                exchange.step = Step.TLS
+            raise
+        exchange.step = Step.SEND
+
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        current_exchange.get().step = Step.TLS
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        exchange = current_exchange.get()
+        if exchange.step is Step.START:
+            exchange.step = Step.SEND
+        for start in range(0, len(data), _CHUNK):
+            self.sock.settimeout(exchange.remaining())
+            super().send(data[start : start + _CHUNK])
+
+
+def _limited(base: type[Any]) -> Any:
+    return type(base.__name__, (_LimitedConnection, base), {})
+
+
+def _limited_socks_pools(manager: Any) -> dict[str, Any]:
+    return {
+        scheme: type(pool.__name__, (pool,), {"ConnectionCls": _limited(pool.ConnectionCls)})
+        for scheme, pool in manager.pool_classes_by_scheme.items()
+    }
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _limited(HTTPConnection)
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _limited(HTTPSConnection)
+
+
+_POOLS = {"http": _HttpPool, "https": _HttpsPool}
