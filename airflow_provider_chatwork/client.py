@@ -18,7 +18,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, TypedDict, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import tenacity
 
@@ -69,11 +69,6 @@ async def _arun_flow(flow: CallFlow[T], send: Callable[[Call[Any]], Awaitable[An
         return end.value  # type: ignore[no-any-return]
 
 
-class _TenacityArguments(TypedDict):
-    retry: Callable[[tenacity.RetryCallState], bool]
-    wait: Callable[[tenacity.RetryCallState], float]
-
-
 class _ClientBase:
     """What both clients know about the account: rate limit, clock difference, account id, last results."""
 
@@ -98,11 +93,22 @@ class _ClientBase:
         """The policy for the next call."""
         return self._policy if isinstance(self._policy, RetryPolicy) else self._policy()
 
-    def _start(self, call: Call[T], policy: RetryPolicy) -> RetryState[T]:
+    def _start(self, call: Call[T], started: float, policy: RetryPolicy) -> tuple[RetryState[T], dict[str, Any]]:
+        """Begin a call. Returns its state, and the arguments of tenacity that decide by it."""
         now = self._clock()
         if call.check is not None:
             call.check(now)
-        return RetryState(call, policy, lambda: self._lookup(call, now))
+        state = RetryState(call, policy, lambda: self._lookup(call, now))
+        delay: float | None = None
+
+        # Tenacity's own ``stop_after_delay`` reads the real clock, and ``stop_after_attempt`` counts every 429.
+        def retry(attempt: tenacity.RetryCallState) -> bool:
+            nonlocal delay
+            error = attempt.outcome.exception() if attempt.outcome else None
+            delay = None if error is None else state.next_delay(error, self._clock() - started)
+            return delay is not None
+
+        return state, {"retry": retry, "wait": lambda _: delay or 0.0}
 
     def _lookup(self, call: Call[T], since: float) -> Lookup[T]:
         if call.find_executed is None:
@@ -110,19 +116,10 @@ class _ClientBase:
         if self._account_id is None:
             self._account_id = (yield get_me())["account_id"]
         found = yield from call.find_executed(since + self._skew - _CLOCK_MARGIN, self._account_id)
-        return [result for result in found if result not in self._results] if call.has_unique_id else found
-
-    def _tenacity_arguments(self, state: RetryState[Any], started: float) -> _TenacityArguments:
-        # Tenacity's own ``stop_after_delay`` reads the real clock, and ``stop_after_attempt`` counts every 429.
-        delay: float | None = None
-
-        def retry(attempt: tenacity.RetryCallState) -> bool:
-            nonlocal delay
-            error = attempt.outcome.exception() if attempt.outcome else None
-            delay = None if error is None else state.next_delay(error, self._clock() - started)
-            return delay is not None
-
-        return {"retry": retry, "wait": lambda _: delay or 0.0}
+        if call.has_unique_id:
+            found = [result for result in found if result not in self._results]
+            self._results.extend(found[:1])
+        return found
 
     def _decode(self, call: Call[T], response: Response) -> T:
         now = self._clock()
@@ -131,9 +128,7 @@ class _ClientBase:
         # A 5xx may come from a proxy, with the time of the proxy.
         if server_now is not None and response.status < 500:
             self._skew = server_now - now
-        return decode(call, response, now)
-
-    def _remember(self, call: Call[T], result: T) -> T:
+        result = decode(call, response, now)
         if call.find_executed is not None and call.has_unique_id:
             self._results.append(result)
         return result
@@ -180,7 +175,7 @@ class Client(_ClientBase):
         return self.run_flow(self._lookup(call, since))
 
     def _run(self, call: Call[T], started: float, policy: RetryPolicy) -> T:
-        state = self._start(call, policy)
+        state, arguments = self._start(call, started, policy)
 
         def send(each: Call[Any]) -> Any:
             if each is not call:
@@ -190,9 +185,9 @@ class Client(_ClientBase):
         def attempt() -> T:
             return _run_flow(state.attempt(), send)
 
-        retrying = tenacity.Retrying(sleep=self._sleep, **self._tenacity_arguments(state, started))
+        retrying = tenacity.Retrying(sleep=self._sleep, **arguments)
         try:
-            return self._remember(call, retrying(attempt))
+            return retrying(attempt)
         except errors.ChatworkError as error:
             final = state.final_error(error)
             if final is error:
@@ -232,7 +227,7 @@ class AsyncClient(_ClientBase):
         return await _arun_flow(flow, self.run)
 
     async def _run(self, call: Call[T], started: float, policy: RetryPolicy) -> T:
-        state = self._start(call, policy)
+        state, arguments = self._start(call, started, policy)
 
         async def send(each: Call[Any]) -> Any:
             if each is not call:
@@ -242,9 +237,9 @@ class AsyncClient(_ClientBase):
         async def attempt() -> T:
             return await _arun_flow(state.attempt(), send)
 
-        retrying = tenacity.AsyncRetrying(sleep=self._sleep, **self._tenacity_arguments(state, started))
+        retrying = tenacity.AsyncRetrying(sleep=self._sleep, **arguments)
         try:
-            return self._remember(call, await retrying(attempt))
+            return await retrying(attempt)
         except errors.ChatworkError as error:
             final = state.final_error(error)
             if final is error:

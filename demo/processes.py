@@ -35,6 +35,7 @@ class Process:
                 cwd=folder,
                 env=env,
                 start_new_session=True,
+                preexec_fn=_restore_sigint,
             )
 
     @property
@@ -89,6 +90,11 @@ def kill(process: Process) -> bool:
         time.sleep(0.05)
     process.popen.wait()
     return alive
+
+
+def _restore_sigint() -> None:
+    # A job that a shell runs in the background ignores SIGINT, and its children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _wait_for_end(processes: Sequence[Process], seconds: float) -> None:

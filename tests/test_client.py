@@ -221,7 +221,7 @@ class TestALostResponse:
         scene._answer = dies_once
         assert scene.run(post()) == {"message_id": newest(scene)}
         closed(scene)
-        assert scene.operations == ["get_me", "list_messages", "list_messages", "post_message"]
+        assert scene.operations == ["get_me", *["list_messages"] * 3, "post_message"]
 
     def test_is_unknown_where_no_time_is_left_for_a_lookup(self, loop):
         scene = Scene(loop, max_wait=0.5)

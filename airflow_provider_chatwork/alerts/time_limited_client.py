@@ -47,7 +47,7 @@ class TimeLimit:
 
     def limit_policy(self, settings: Settings) -> RetryPolicy:
         """Return the retry policy for the next call, with waits within the limit."""
-        return RetryPolicy(max_wait=min(settings.max_wait, self.left))
+        return RetryPolicy(max_wait=settings.max_wait, time_limit=self.left)
 
 
 def time_limited_client(settings: Settings, time_limit: TimeLimit) -> Client:

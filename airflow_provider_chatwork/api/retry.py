@@ -5,23 +5,23 @@ Error                            repeatable call     call that is not repeatable
 ===============================  ==================  ==========================================================
 429                              again, after wait   again, after wait (a 429 was not executed)
 request never left               again               again
-5xx, redirect                    again               look the result up; again if it is not there
-502, connection cut              again               look it up twice; again if it is not there
+5xx but 504, redirect            again               look it up until it is found, or three times; then again
+connection cut                   again               look it up until it is found, or three times; then again
 timeout, 504                     again               look it up three times; then ``ChatworkUnknownOutcomeError``
 2xx that cannot be decoded       again               look it up three times; then ``ChatworkUnknownOutcomeError``
 any other refusal                give up             give up
 proxy or certificates unusable   give up             give up
 ===============================  ==================  ==========================================================
 
-The number of lookups depends on what the error proves. An answer proves that Chatwork has finished the request, so a
-result that is not found was not created. A cut connection does not quite prove it: a proxy may have cut it while
-Chatwork was still working. Idle connections end the same way, so a second lookup some seconds later has to do. A
-timeout proves nothing. A 2xx says that the call was executed, whatever the lookup shows. After the last try there is
-one more lookup, so that the caller learns the outcome.
+The three lookups take 7 s, because Chatwork may show a result some seconds late. An answer proves that Chatwork has
+finished the request, and a cut connection nearly proves it: a result that is not found by then was not created. A
+timeout proves nothing. A 2xx says that the call was executed, whatever the lookup shows. The outcome of the last try is
+looked up as well, so that the caller learns it.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,13 +29,14 @@ from typing import Any, Generic, TypeVar
 
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.call import Call, CallFlow, Lookup
+from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW
 
 T = TypeVar("T")
 
-#: Lookups after an error that does not prove that Chatwork has finished the request.
-MAX_LOOKUPS = 3
-#: Lookups after a cut connection.
-LOOKUPS_AFTER_CUT = 2
+#: How many lookups in a row must find nothing.
+LOOKUPS = 3
+# Waits of up to so many seconds count apart from longer ones; see ``RetryPolicy.max_wait``. A quarter is the jitter.
+_SHORT_WAIT = ROOM_WINDOW * 1.25
 
 
 def is_retryable(error: BaseException) -> bool:
@@ -77,25 +78,19 @@ def _server_is_done(error: errors.ChatworkError) -> bool:
     return not (isinstance(error, errors.ChatworkServerError) and error.status == 504)
 
 
-def _lookups_needed(error: errors.ChatworkError) -> int:
-    """How many lookups in a row must find nothing before the call counts as not executed."""
-    if not _server_is_done(error):
-        return MAX_LOOKUPS
-    cut = isinstance(error, errors.ChatworkNetworkError)
-    return LOOKUPS_AFTER_CUT if cut or getattr(error, "status", None) == 502 else 1
-
-
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and how long a client tries.
 
-    :param max_wait: seconds within which all waits of a call must end. A wait that would end later is not begun. The
-        duration of the last try comes on top.
+    :param max_wait: seconds that all waits of a call may take together. A wait that would exceed them is not begun.
+        Waits of at most ten seconds (the limit of a room, the first waits after an error) count apart, up to the same
+        sum: a call that has waited for the next window of the account's limit can still wait for the room.
     :param tries: how often a call is sent. Tries that end with a 429 do not count.
     :param first_delay: seconds before the second try; doubled each time.
     :param longest_delay: the largest delay, in seconds.
     :param jitter: returns a random number from 0 to 1. Each delay is made up to a quarter longer by it, so that workers
         do not all send at the same moment.
+    :param time_limit: seconds after the beginning of the call within which all waits must end.
     """
 
     max_wait: float = 300.0
@@ -103,31 +98,28 @@ class RetryPolicy:
     first_delay: float = 1.0
     longest_delay: float = 30.0
     jitter: Callable[[], float] = random.random
+    time_limit: float = math.inf
 
-    def delay(self, call: Call[Any], attempt: int, error: BaseException, elapsed: float) -> float | None:
-        """Seconds to wait before the next try, or ``None`` to give up.
+    def delay(
+        self, call: Call[Any], attempt: int, error: BaseException, elapsed: float, short_waits: float = 0.0
+    ) -> float | None:
+        """Seconds to wait before the next try or lookup, or ``None`` to give up.
 
-        :param attempt: the number of tries so far that ended with a 429, if ``error`` is one; otherwise the number of
-            tries that failed in another way.
+        :param attempt: how often the same has failed so far, from 1; the delay grows with it.
         :param elapsed: seconds since the first try began.
+        :param short_waits: seconds of these that were waits of at most ten seconds.
         """
-        backoff: float = min(self.first_delay * 2 ** min(attempt - 1, 30), self.longest_delay)
+        seconds: float = min(self.first_delay * 2 ** min(attempt - 1, 30), self.longest_delay)
         if isinstance(error, errors.ChatworkRateLimitError):
-            seconds = max(error.retry_after, backoff)
+            seconds = max(error.retry_after, seconds)
         elif not is_retryable(error):
             return None
-        else:
-            needs_lookup = may_have_executed(error) and not call.repeatable
-            if needs_lookup and call.find_executed is None:
-                return None
-            # One attempt more than ``tries``, which only looks up the outcome of the last try.
-            if attempt >= self.tries + needs_lookup:
-                return None
-            seconds = backoff
-        if elapsed + seconds > self.max_wait:
+        elif may_have_executed(error) and not call.repeatable and call.find_executed is None:
             return None
-        # The jitter must not exceed ``max_wait``; else chance decides whether a full window is waited for.
-        return min(seconds * (1 + self.jitter() / 4), self.max_wait - elapsed)
+        spent = short_waits if seconds <= ROOM_WINDOW else elapsed - short_waits
+        left = min(self.max_wait - spent, self.time_limit - elapsed)
+        # The jitter must not exceed the limit; else chance decides whether a full window is waited for.
+        return min(seconds * (1 + self.jitter() / 4), left) if seconds <= left else None
 
 
 @dataclass
@@ -142,9 +134,11 @@ class RetryState(Generic[T]):
     call: Call[T]
     policy: RetryPolicy
     lookup: Callable[[], Lookup[T]]
-    lookups: int = 0
+    sent: int = 0
     rate_limited: int = 0
-    failures: int = 0
+    lookups: int = 0
+    failed_lookups: int = 0
+    short_waits: float = 0.0
     #: The error of the last try that may have been executed, until a lookup has found out.
     unknown_outcome: errors.ChatworkError | None = None
 
@@ -154,34 +148,38 @@ class RetryState(Generic[T]):
         :param error: the error of the last attempt.
         :param elapsed: seconds since the first attempt began.
         """
-        attempt = self.rate_limited if isinstance(error, errors.ChatworkRateLimitError) else self.failures
-        return self.policy.delay(self.call, attempt, error, elapsed)
+        if isinstance(error, errors.ChatworkRateLimitError):
+            attempt = self.rate_limited
+        elif self.unknown_outcome is not None and not self.call.repeatable:
+            attempt = self.lookups + self.failed_lookups + 1
+        elif self.sent < self.policy.tries:
+            attempt = self.sent
+        else:
+            return None
+        delay = self.policy.delay(self.call, attempt, error, elapsed, self.short_waits)
+        if delay is not None and delay <= _SHORT_WAIT:
+            self.short_waits += delay
+        return delay
 
     def attempt(self) -> CallFlow[T]:
         """One try.
 
         ``call`` itself must be sent once, without retries. Every other yielded call is a read with retries of its own.
         """
+        if self.unknown_outcome is not None and not self.call.repeatable:
+            found = yield from self._lookup(self.unknown_outcome)
+            if found:
+                return found[0]
+            cause, self.unknown_outcome = self.unknown_outcome, None
+            if self.sent >= self.policy.tries:
+                raise cause
         try:
-            if self.unknown_outcome is not None and not self.call.repeatable:
-                found = yield from self._lookup(self.unknown_outcome)
-                if found:
-                    return found[0]
-                cause, self.unknown_outcome = self.unknown_outcome, None
-                if self.failures >= self.policy.tries:
-                    raise cause
-            return (yield from self._send())
+            result: T = yield self.call
         except errors.ChatworkRateLimitError:
             self.rate_limited += 1
             raise
-        except errors.ChatworkError:
-            self.failures += 1
-            raise
-
-    def _send(self) -> CallFlow[T]:
-        try:
-            result: T = yield self.call
         except errors.ChatworkError as error:
+            self.sent += 1
             confirm = self.call.confirm_already_done if self.unknown_outcome is not None else None
             if confirm is not None and isinstance(error, errors.ChatworkApiError) and not is_retryable(error):
                 found = yield from confirm(error)
@@ -189,26 +187,25 @@ class RetryState(Generic[T]):
                     return found[0]
             if may_have_executed(error):
                 self.unknown_outcome = error
-                self.lookups = 0
+                self.lookups = self.failed_lookups = 0
             raise
         return result
 
     def _lookup(self, cause: errors.ChatworkError) -> Lookup[T]:
-        self.lookups += 1
         try:
             found = yield from self.lookup()
         except errors.ChatworkUnknownOutcomeError as error:
             raise error from cause
         except errors.ChatworkError as error:
-            if self.lookups < MAX_LOOKUPS and is_retryable(error):
+            self.failed_lookups += 1
+            if self.failed_lookups < self.policy.tries and is_retryable(error):
                 raise cause from error
             reason = f"looking for it failed as well ({error})"
             raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from cause
-        if found:
-            return found
-        if self.lookups < _lookups_needed(cause):
+        self.lookups += 1
+        if not found and self.lookups < LOOKUPS:
             raise cause
-        if not _server_is_done(cause):
+        if not found and not _server_is_done(cause):
             reason = "it is not visible so far, but Chatwork may still execute it"
             raise errors.ChatworkUnknownOutcomeError(self.call.operation, reason) from cause
         return found

@@ -25,7 +25,7 @@ class Settings:
     :param base_url: the URL of the API, with its version. Plain http is allowed for this machine only.
     :param timeout: seconds that a request may take, from connecting to the end of the answer. An upload gets at least
         60, and 20 more for each MB.
-    :param max_wait: seconds within which all waits between the tries of one call must end.
+    :param max_wait: seconds that the waits of one call may take together; see ``RetryPolicy.max_wait``.
     :param proxy: URL of the proxy to use instead of the one in the environment.
     :param default_room_id: the room for operators without ``room_id``.
     :param timezone: the time zone of due dates.

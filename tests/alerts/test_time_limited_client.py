@@ -78,11 +78,11 @@ class TestLimitRequest:
 
 
 class TestLimitPolicy:
-    @pytest.mark.parametrize(("max_wait", "passed", "waits"), [(300.0, 0, 20.0), (300.0, 15, 5.0), (3.0, 0, 3.0)])
-    def test_waits_are_within_the_time_left(self, time_limit, clock, max_wait, passed, waits):
+    @pytest.mark.parametrize(("max_wait", "passed", "left"), [(300.0, 0, 20.0), (300.0, 15, 5.0), (3.0, 0, 20.0)])
+    def test_waits_are_within_the_time_left(self, time_limit, clock, max_wait, passed, left):
         clock.sleep(passed)
         policy = time_limit.limit_policy(Settings(token="t", max_wait=max_wait))
-        assert policy == RetryPolicy(max_wait=waits)
+        assert policy == RetryPolicy(max_wait=max_wait, time_limit=left)
 
 
 def two_calls(clock: Clock) -> CallFlow[int]:

@@ -77,15 +77,6 @@ class TestDelay:
         assert [policy.delay(READ, attempt, CUT, 0) for attempt in range(1, 9)] == [1, 2, 4, 8, 16, 30, 30, 30]
         assert policy.delay(READ, 98, CUT, 0) == 30
 
-    def test_ends_after_the_last_try(self):
-        policy = RetryPolicy(tries=3)
-        assert [policy.delay(READ, attempt, CUT, 0) is None for attempt in (1, 2, 3)] == [False, False, True]
-
-    def test_adds_one_lookup_after_the_last_try_of_a_write(self):
-        policy = RetryPolicy(tries=3)
-        assert [policy.delay(FINDABLE, attempt, CUT, 0) is None for attempt in (2, 3, 4)] == [False, False, True]
-        assert [policy.delay(FINDABLE, attempt, UNSENT, 0) is None for attempt in (2, 3)] == [False, True]
-
     def test_does_not_count_429s(self):
         assert RetryPolicy(tries=1, jitter=lambda: 0).delay(READ, 3, limited(1), 0) == 4
 
@@ -93,7 +84,22 @@ class TestDelay:
         policy = RetryPolicy(max_wait=60, jitter=lambda: 0)
         assert policy.delay(READ, 1, limited(60), 0) == 60
         assert policy.delay(READ, 1, limited(60), 0.5) is None
-        assert policy.delay(READ, 1, CUT, 59.5) is None
+        assert policy.delay(READ, 5, CUT, 59.5) is None
+
+    def test_counts_short_waits_apart_so_that_a_long_wait_does_not_use_them_up(self):
+        policy = RetryPolicy(max_wait=60, jitter=lambda: 0)
+        assert policy.delay(READ, 1, limited(10), 60) == 10
+        assert policy.delay(READ, 1, CUT, 60) == 1
+        assert policy.delay(READ, 1, limited(10), 110, 50) == 10
+        assert policy.delay(READ, 1, limited(10), 111, 51) is None
+        assert policy.delay(READ, 1, limited(11), 50, 1) == 11
+        assert policy.delay(READ, 1, limited(11), 50, 0) is None
+
+    def test_begins_no_wait_that_would_end_after_the_time_limit(self):
+        policy = RetryPolicy(max_wait=60, time_limit=30, jitter=lambda: 1)
+        assert policy.delay(READ, 1, limited(10), 20) == 10
+        assert policy.delay(READ, 1, limited(10), 20.5) is None
+        assert policy.delay(READ, 1, limited(25), 0) == 30
 
     def test_waits_a_quarter_longer_at_most(self):
         policies = [RetryPolicy(jitter=lambda drawn=drawn: drawn) for drawn in (0, 0.5, 1)]
@@ -102,22 +108,25 @@ class TestDelay:
     @given(
         attempt=st.integers(1, 2000),
         seconds=st.floats(0, 400),
-        elapsed=st.floats(0, 400),
+        elapsed=st.floats(200, 400),
+        short_waits=st.floats(0, 200),
         max_wait=st.floats(0, 400),
         drawn=st.floats(0, 1),
         error=st.sampled_from(["limit", CUT, UNSENT]),
     )
     def test_is_never_shorter_than_retry_after_and_never_ends_after_max_wait(
-        self, attempt, seconds, elapsed, max_wait, drawn, error
+        self, attempt, seconds, elapsed, short_waits, max_wait, drawn, error
     ):
         policy = RetryPolicy(max_wait=max_wait, tries=5000, jitter=lambda: drawn)
-        delay = policy.delay(READ, attempt, limited(seconds) if error == "limit" else error, elapsed)
+        failure = limited(seconds) if error == "limit" else error
+        delay = policy.delay(READ, attempt, failure, elapsed, short_waits)
         shortest = max(seconds if error == "limit" else 0, min(2.0 ** min(attempt - 1, 30), 30))
+        spent = short_waits if shortest <= 10 else elapsed - short_waits
         if delay is None:
-            assert elapsed + shortest > max_wait
+            assert spent + shortest > max_wait * 0.9999
         else:
             assert shortest * 0.999 <= delay <= shortest * 1.25
-            assert elapsed + delay <= max_wait * 1.0001
+            assert spent + delay <= max_wait * 1.0001
 
     @given(st.floats(0, 240), st.floats(0, 1))
     def test_never_gives_up_because_of_the_jitter(self, seconds, drawn):
@@ -166,7 +175,7 @@ class TestIsTransient:
 FOUND = {"message_id": "7"}
 
 
-def attempts(*lookups, tries: int = 5, call: Call = FINDABLE) -> RetryState:
+def attempts(*lookups, tries: int = 5, max_wait: float = 300, call: Call = FINDABLE) -> RetryState:
     """The state of a call whose lookups return these results in turn; an exception is raised."""
     results = iter(lookups)
 
@@ -177,7 +186,7 @@ def attempts(*lookups, tries: int = 5, call: Call = FINDABLE) -> RetryState:
         return result
         yield
 
-    return RetryState(call, RetryPolicy(tries=tries), lookup)
+    return RetryState(call, RetryPolicy(max_wait, tries, jitter=lambda: 0), lookup)
 
 
 def end(of: RetryState, *answers):
@@ -199,16 +208,10 @@ class TestAttempt:
         assert end(tried, cause) is cause
         assert end(tried) == ([], FOUND)
 
-    @pytest.mark.parametrize(
-        ("cause", "lookups"),
-        [(server(500), 1), (server(503), 1), (REDIRECT, 1), (server(502), 2), (CUT, 2)],
-        ids=repr,
-    )
-    def test_sends_again_after_enough_lookups_found_nothing(self, cause, lookups):
-        tried = attempts(*[[]] * lookups)
-        assert end(tried, cause) is cause
-        for _ in range(lookups - 1):
-            assert end(tried) is cause
+    @pytest.mark.parametrize("cause", [server(500), server(503), REDIRECT, server(502), CUT], ids=repr)
+    def test_sends_again_after_three_lookups_found_nothing(self, cause):
+        tried = attempts([], [], [])
+        assert [end(tried, cause), end(tried), end(tried)] == [cause] * 3
         assert end(tried, FOUND) == ([FINDABLE], FOUND)
 
     @pytest.mark.parametrize("cause", [TIMEOUT, UNREADABLE, server(504)], ids=repr)
@@ -222,8 +225,8 @@ class TestAttempt:
     @pytest.mark.parametrize("failure", [CUT, limited(999), server(500)], ids=repr)
     def test_repeats_a_failed_lookup_a_limited_number_of_times(self, failure):
         cause = server(500)
-        tried = attempts(failure, failure, failure)
-        assert [end(tried, cause), end(tried), end(tried)] == [cause] * 3
+        tried = attempts(*[failure] * 5)
+        assert [end(tried, cause), *(end(tried) for _ in range(4))] == [cause] * 5
         assert isinstance(end(tried), ChatworkUnknownOutcomeError)
 
     def test_gives_up_when_a_lookup_is_refused(self):
@@ -241,9 +244,8 @@ class TestAttempt:
         assert cannot.__cause__ is CUT
 
     def test_counts_the_lookups_from_zero_for_each_error(self):
-        tried = attempts([], [], [FOUND])
-        assert end(tried, CUT) is CUT
-        assert end(tried) is CUT
+        tried = attempts([], [], [], [FOUND])
+        assert [end(tried, CUT), end(tried), end(tried)] == [CUT] * 3
         late = ChatworkNetworkError("late again", timed_out=True)
         assert end(tried, late) is late
         assert (tried.lookups, tried.unknown_outcome) == (0, late)
@@ -255,16 +257,52 @@ class TestAttempt:
 
     def test_only_looks_up_the_outcome_after_the_last_try(self):
         cause = server(500)
-        tried = attempts([], tries=1)
-        assert end(tried, cause) is cause
-        assert end(tried) is cause
+        tried = attempts([], [], [], tries=1)
+        ends = [end(tried, cause), end(tried), end(tried), end(tried)]
+        assert ends == [cause] * 4
+        assert tried.next_delay(cause, 0) is None
         assert tried.final_error(cause) is cause
 
     def test_counts_429s_and_failures_separately(self):
         tried = attempts(call=READ)
         for error in (limited(1), CUT, limited(1), UNSENT, limited(1)):
             assert end(tried, error) is error
-        assert (tried.rate_limited, tried.failures) == (3, 2)
+        assert (tried.rate_limited, tried.sent) == (3, 2)
+
+
+class TestNextDelay:
+    def delays(self, tried: RetryState, *ends: Exception) -> list[float | None]:
+        return [tried.next_delay(end(tried, each), 0) for each in ends]
+
+    @pytest.mark.parametrize("call", [READ, FINDABLE, HIDDEN], ids=["read", "findable", "hidden"])
+    def test_grows_with_each_try_and_ends_after_the_last(self, call):
+        assert self.delays(attempts(call=call, tries=4), *[UNSENT] * 4) == [1, 2, 4, None]
+
+    def test_grows_with_each_lookup_and_starts_again_after_each_try(self):
+        tried = attempts(*[[]] * 6, tries=2)
+        delays = [tried.next_delay(end(tried, server(500)), 0)]
+        delays += [tried.next_delay(end(tried), 0) for _ in range(2)]
+        delays += [tried.next_delay(end(tried, server(500)), 0)]
+        delays += [tried.next_delay(end(tried), 0) for _ in range(3)]
+        assert delays == [1, 2, 4, 1, 2, 4, None]
+
+    def test_three_502s_are_not_the_end(self):
+        tried = attempts(*[[]] * 9)
+        for _ in range(3):
+            assert tried.next_delay(end(tried, server(502)), 0) == 1
+            assert [tried.next_delay(end(tried), 0) for _ in range(2)] == [2, 4]
+        assert end(tried, FOUND) == ([FINDABLE], FOUND)
+
+    def test_grows_with_each_429_and_has_no_last_one(self):
+        assert self.delays(attempts(tries=1), *[limited(0)] * 4) == [1, 2, 4, 8]
+
+    def test_counts_short_waits_apart(self):
+        tried = attempts(max_wait=300)
+        assert tried.next_delay(limited(300), 0) == 300
+        tried.rate_limited = 1
+        for number in range(30):
+            assert tried.next_delay(limited(10), 300 + 10 * number) == 10
+        assert tried.next_delay(limited(10), 600) is None
 
 
 class TestConfirmAlreadyDone:
