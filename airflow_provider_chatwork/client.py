@@ -25,10 +25,9 @@ import tenacity
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.call import Call, CallFlow, HttpRequest, Lookup, Response
-from airflow_provider_chatwork.api.http import decode, encode
-from airflow_provider_chatwork.api.rate_limit import RateLimit, server_time
+from airflow_provider_chatwork.api.http import RateLimit, decode, encode, server_time
 from airflow_provider_chatwork.api.retry import RetryPolicy, RetryState
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 
 T = TypeVar("T")
 

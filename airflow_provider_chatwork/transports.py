@@ -23,7 +23,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkSetupError,
 )
 from airflow_provider_chatwork.api.http import USER_AGENT
-from airflow_provider_chatwork.api.settings import LOOPBACK
+from airflow_provider_chatwork.connection import LOOPBACK
 from airflow_provider_chatwork.exchange import (
     ANSWER_ERRORS,
     CONNECT_TIMEOUT,

@@ -12,12 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncTransport
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from airflow_provider_chatwork.waiting.poller.account_poller import AccountPoller
-from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
+from airflow_provider_chatwork.waiting.poller.account_poller import AccountPoller, PollerRegistry, override_registry
 from benchmarks.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.sandbox import Sandbox
-from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
+from airflow_provider_chatwork.waiting.poller.account_poller import PollerRegistry, override_registry
 
 T = TypeVar("T")
 L = TypeVar("L", bound="VirtualLoop")

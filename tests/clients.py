@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Response
 from airflow_provider_chatwork.api.retry import RetryPolicy
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, Sandbox
 
 T = TypeVar("T")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_chatwork.api import account, contacts, files, invite_links, messages, read_marks, rooms, tasks
+from airflow_provider_chatwork.api import account, contacts, files, messages, read_marks, rooms, tasks
 from airflow_provider_chatwork.api.call import Call, Upload
 from airflow_provider_chatwork.sandbox import Sandbox
 from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, SALES_ROOM, SATO, TAKAHASHI, YAMADA
 from airflow_provider_chatwork.sandbox.store import Link
 
-MODULES = (account, contacts, files, invite_links, messages, read_marks, rooms, tasks)
+MODULES = (account, contacts, files, messages, read_marks, rooms, tasks)
 
 REQUEST_ID = 300_000_101
 REPORT = Upload('売上 "速報".csv', "日付,売上\n2026-01-01,120000\n".encode(), "text/csv")
@@ -198,21 +198,21 @@ CASES = (
         lambda s: files.get_file(SALES_ROOM, sales_file(s)),
         query={"create_download_url": "0"},
     ),
-    Case("get_invite_link", "read", "GET", f"{_ROOM}/link", lambda s: invite_links.get_invite_link(DATA_ROOM)),
+    Case("get_invite_link", "read", "GET", f"{_ROOM}/link", lambda s: rooms.get_invite_link(DATA_ROOM)),
     Case(
         *("create_invite_link", "create", "POST", f"{_ROOM}/link"),
-        lambda s: invite_links.create_invite_link(DATA_ROOM, **LINK),
+        lambda s: rooms.create_invite_link(DATA_ROOM, **LINK),
         form=_LINK_FORM,
     ),
     Case(
         *("update_invite_link", "replace", "PUT", f"{_ROOM}/link"),
-        lambda s: invite_links.update_invite_link(DATA_ROOM, **LINK),
+        lambda s: rooms.update_invite_link(DATA_ROOM, **LINK),
         form=_LINK_FORM,
         prepare=opens_link,
     ),
     Case(
         *("delete_invite_link", "settle", "DELETE", f"{_ROOM}/link"),
-        lambda s: invite_links.delete_invite_link(DATA_ROOM),
+        lambda s: rooms.delete_invite_link(DATA_ROOM),
         prepare=opens_link,
     ),
     Case("list_incoming_requests", "read", "GET", "/incoming_requests", lambda s: contacts.list_incoming_requests()),

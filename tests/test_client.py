@@ -8,10 +8,15 @@ from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.call import Call, Response, Upload
 from airflow_provider_chatwork.api.files import upload_file
-from airflow_provider_chatwork.api.invite_links import create_invite_link, delete_invite_link
+from airflow_provider_chatwork.api.http import RateLimit
 from airflow_provider_chatwork.api.messages import delete_message, list_messages, post_message
-from airflow_provider_chatwork.api.rate_limit import RateLimit
-from airflow_provider_chatwork.api.rooms import create_room, delete_room, update_members
+from airflow_provider_chatwork.api.rooms import (
+    create_invite_link,
+    create_room,
+    delete_invite_link,
+    delete_room,
+    update_members,
+)
 from airflow_provider_chatwork.api.tasks import create_task, list_tasks
 from airflow_provider_chatwork.client import Client
 from airflow_provider_chatwork.sandbox import Fault, Limits

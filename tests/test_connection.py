@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.settings import BASE_URL, Settings
-from airflow_provider_chatwork.connection import settings_from
+from airflow_provider_chatwork.connection import BASE_URL, Settings, settings_from
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 TOKEN = "t0ken-of-the-tests"

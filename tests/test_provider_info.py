@@ -13,7 +13,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 import airflow_provider_chatwork
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.provider_info import (
     CONNECTION_FIELDS,
     CONNECTION_TYPE,

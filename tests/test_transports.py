@@ -21,8 +21,8 @@ from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkP
 from airflow_provider_chatwork.api.files import get_file, upload_file
 from airflow_provider_chatwork.api.http import encode
 from airflow_provider_chatwork.api.messages import post_message
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.exchange import CONNECT_TIMEOUT
 from airflow_provider_chatwork.sandbox import Fault, Sandbox
 from airflow_provider_chatwork.sandbox.company import DATA_ROOM

@@ -23,9 +23,9 @@ from airflow_provider_chatwork.api.files import upload_file
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.api.retry import RetryPolicy
 from airflow_provider_chatwork.api.rooms import create_room
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.api.tasks import create_task
 from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.exchange import MAX_ANSWER
 from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport, fetch
 from tests.network import HOST, Certificates, free_port, make_certificates, run_proxy

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 if TYPE_CHECKING:
-    from airflow_provider_chatwork.api.settings import Settings
+    from airflow_provider_chatwork.connection import Settings
 
 # The positional arguments of an SLA callback in Airflow 2.
 _SLA_ARGUMENTS = ("dag", "task_list", "blocking_task_list", "slas", "blocking_tis")

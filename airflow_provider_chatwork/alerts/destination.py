@@ -20,7 +20,7 @@ from airflow_provider_chatwork.alerts.routing import DEFAULT_ROUTE, SEVERITIES, 
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 
 _WITH_AUTHORS_SEVERITY = frozenset(
     {EventKind.FAILURE, EventKind.RUN_FAILURE, EventKind.DEADLINE, EventKind.SLA_MISS},

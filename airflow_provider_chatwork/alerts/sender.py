@@ -36,8 +36,8 @@ from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit, time
 from airflow_provider_chatwork.api.call import CallFlow, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.connection import Settings
 
 # Events for which nobody is mentioned.
 _QUIET_KINDS = SUCCESSES | {EventKind.SKIPPED, EventKind.STARTED}

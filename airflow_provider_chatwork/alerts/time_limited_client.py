@@ -10,8 +10,8 @@ from dataclasses import replace
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
 from airflow_provider_chatwork.api.retry import RetryPolicy
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.transports import HttpxTransport, RequestsTransport
 
 # The maximum time in seconds in which Chatwork sends nothing: less than half of the default limit of an alert, so that

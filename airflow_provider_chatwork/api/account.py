@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Request
-from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
+from airflow_provider_chatwork.api.http import parse_list, parse_object
 
 
 def get_me() -> Call[models.Me]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkNotFoundError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.response_parsing import parse_list, parse_none, parse_object
+from airflow_provider_chatwork.api.http import parse_list, parse_none, parse_object
 
 _REQUESTS = "/incoming_requests"
 

@@ -7,8 +7,8 @@ import unicodedata
 from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request, Upload, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.http import parse_list, parse_object
 from airflow_provider_chatwork.api.messages import PAGE
-from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
 
 
 def list_files(room_id: int | str, *, account_id: int | str | None = None) -> Call[list[models.File]]:

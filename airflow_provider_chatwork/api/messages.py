@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkNotFoundError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.api.response_parsing import parse_list, parse_object
+from airflow_provider_chatwork.api.http import parse_list, parse_object
 
 #: The largest number of items in one list. There is no second page.
 PAGE = 100

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, NotRequired, TypeAlias, TypedDict
 
-from airflow_provider_chatwork.api.response_parsing import REQUIRED
+from airflow_provider_chatwork.api.http import REQUIRED
 
 #: The id of an account, room, task, file or contact request.
 Id: TypeAlias = Annotated[int, REQUIRED]

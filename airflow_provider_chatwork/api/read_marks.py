@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_chatwork.api import messages, models, rooms, validation
 from airflow_provider_chatwork.api.call import Call, Lookup, Request
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkInvalidRequestError
-from airflow_provider_chatwork.api.response_parsing import parse_object
+from airflow_provider_chatwork.api.http import parse_object
 
 
 def mark_messages_read(room_id: int | str, message_id: str | None = None) -> Call[models.Unread]:

@@ -29,7 +29,7 @@ from typing import Any, Generic, TypeVar
 
 from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.call import Call, CallFlow, Lookup
-from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW
+from airflow_provider_chatwork.api.http import ROOM_WINDOW
 
 T = TypeVar("T")
 

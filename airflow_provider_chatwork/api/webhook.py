@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, TypeAlias, TypedDict
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
+from airflow_provider_chatwork.api.http import REQUIRED, parse_object
 from airflow_provider_chatwork.api.models import Id, MessageId
-from airflow_provider_chatwork.api.response_parsing import REQUIRED, parse_object
 
 
 class _Event(TypedDict):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_chatwork.api.call import Call, CallFlow
-    from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.client import AsyncClient, Client
+    from airflow_provider_chatwork.connection import Settings
     from airflow_provider_chatwork.transports import HttpxTransport
 
 P = ParamSpec("P")
@@ -106,10 +106,10 @@ class ChatworkHook(BaseHook):
     list_files = _Operation(lambda: api.files.list_files)
     upload_file = _Operation(lambda: api.files.upload_file)
     get_file = _Operation(lambda: api.files.get_file)
-    get_invite_link = _Operation(lambda: api.invite_links.get_invite_link)
-    create_invite_link = _Operation(lambda: api.invite_links.create_invite_link)
-    update_invite_link = _Operation(lambda: api.invite_links.update_invite_link)
-    delete_invite_link = _Operation(lambda: api.invite_links.delete_invite_link)
+    get_invite_link = _Operation(lambda: api.rooms.get_invite_link)
+    create_invite_link = _Operation(lambda: api.rooms.create_invite_link)
+    update_invite_link = _Operation(lambda: api.rooms.update_invite_link)
+    delete_invite_link = _Operation(lambda: api.rooms.delete_invite_link)
     list_incoming_requests = _Operation(lambda: api.contacts.list_incoming_requests)
     accept_incoming_request = _Operation(lambda: api.contacts.accept_incoming_request)
     reject_incoming_request = _Operation(lambda: api.contacts.reject_incoming_request)

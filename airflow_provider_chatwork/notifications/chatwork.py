@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.alerts.event import AlertEvent
     from airflow_provider_chatwork.alerts.routing import RoutingTable
     from airflow_provider_chatwork.alerts.sender import AlertSender
-    from airflow_provider_chatwork.api.settings import Settings
+    from airflow_provider_chatwork.connection import Settings
 
 _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")

@@ -12,9 +12,14 @@ from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.call import strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.utils.task_state import TaskState
-from airflow_provider_chatwork.waiting.approvals.question_text import question_text, source_text
-from airflow_provider_chatwork.waiting.approvals.recheck import writable_members
-from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question, new_state
+from airflow_provider_chatwork.waiting.approvals.poll import writable_members
+from airflow_provider_chatwork.waiting.approvals.question import (
+    ApprovalState,
+    Question,
+    new_state,
+    question_text,
+    source_text,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.models import Task
-    from airflow_provider_chatwork.api.settings import Settings
     from airflow_provider_chatwork.client import Client
+    from airflow_provider_chatwork.connection import Settings
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
     from airflow_provider_chatwork.utils.task_state import TaskState
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
     from airflow_provider_chatwork.utils.time_arguments import Duration
     from airflow_provider_chatwork.waiting.approvals.options import OptionEffect
-    from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Question
+    from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, Question
 
 #: The default options.
 APPROVE_OR_REJECT: Mapping[str, OptionEffect] = {"承認": True, "却下": False}
@@ -157,7 +157,7 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Finish with the event of the trigger, or save its state and defer again."""
         from airflow_provider_chatwork.triggers._event import EventStatus
-        from airflow_provider_chatwork.waiting.approvals.state import Question
+        from airflow_provider_chatwork.waiting.approvals.question import Question
 
         with fail_permanently():
             if event["status"] == EventStatus.ERROR:
@@ -186,7 +186,7 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
         # Imported here, because it is not needed to parse a DAG file.
         from airflow_provider_chatwork.operators._approval_request import ApprovalSpec
         from airflow_provider_chatwork.waiting.approvals.options import parse_options, timeout_option
-        from airflow_provider_chatwork.waiting.approvals.tally import required_quorum
+        from airflow_provider_chatwork.waiting.approvals.votes import required_quorum
 
         self._interval()
         timeout = _seconds("timeout", self.timeout)
@@ -264,8 +264,8 @@ class ChatworkApprovalOperator(ChatworkOperator, BranchingMixin):
         """Return the result of the wait and apply its effect, or fail."""
         from airflow_provider_chatwork.triggers._event import EventStatus
         from airflow_provider_chatwork.waiting.approvals.options import parse_options, timeout_option
-        from airflow_provider_chatwork.waiting.approvals.state import Outcome
-        from airflow_provider_chatwork.waiting.approvals.tally import approval_result, describe_votes
+        from airflow_provider_chatwork.waiting.approvals.question import Outcome
+        from airflow_provider_chatwork.waiting.approvals.votes import approval_result, describe_votes
 
         state: ApprovalState = event["state"]
         votes = describe_votes(question, state)

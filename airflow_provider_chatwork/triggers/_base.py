@@ -10,17 +10,22 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.api.settings import Settings
-from airflow_provider_chatwork.triggers._connection_cache import CACHE_TTL, FRESH_TTL, get_settings
-from airflow_provider_chatwork.triggers._event import EventStatus, error_event, new_event
-from airflow_provider_chatwork.waiting.poller.registry import poller_registry
-from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF, LONGEST_BACKOFF
-from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Subscription
+from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.triggers._event import EventStatus, error_event
+from airflow_provider_chatwork.waiting.poller.account_poller import poller_registry
+from airflow_provider_chatwork.waiting.poller.subscription import (
+    FIRST_BACKOFF,
+    LONGEST_BACKOFF,
+    SHORTEST_INTERVAL,
+    Subscription,
+)
 from airflow_provider_chatwork.waiting.tasks.status import FINAL_POLL_TIMEOUT
 
 S = TypeVar("S", bound=Subscription)
@@ -33,10 +38,46 @@ _FIRST_CONNECTION_BACKOFF = 1.0
 _LONGEST_CONNECTION_BACKOFF = 60.0
 
 
+#: How long a connection is cached, in seconds.
+CACHE_TTL = 60.0
+#: The same for a caller that expects the connection to have changed.
+FRESH_TTL = 1.0
+
+
+class _Entry:
+    def __init__(self) -> None:
+        # It lets one waiting caller continue per turn of the loop, so that thousands of them do not block the loop.
+        self.lock = asyncio.Lock()
+        self.settings: Settings | None = None
+        self.read_at = 0.0
+
+
+_cache: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Entry]] = WeakKeyDictionary()
+
+
+async def get_settings(chatwork_conn_id: str, max_age: float = CACHE_TTL) -> Settings:
+    """Return the settings of a connection, read not more than ``max_age`` seconds ago.
+
+    :raises AirflowNotFoundException: the connection does not exist. Errors are not cached.
+    """
+    loop = asyncio.get_running_loop()
+    # A lock that a caller has waited for keeps its loop alive, so closed loops are removed here.
+    for closed in [other for other in _cache if other.is_closed()]:
+        del _cache[closed]
+    entry = _cache.setdefault(loop, {}).setdefault(chatwork_conn_id, _Entry())
+    called_at = loop.time()
+    async with entry.lock:
+        began = loop.time()
+        # Callers that waited for the lock use what was read meanwhile.
+        if entry.settings is None or called_at - entry.read_at > max_age:
+            entry.settings, entry.read_at = await ChatworkHook(chatwork_conn_id).asettings(), began
+        return entry.settings
+
+
 class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
     """Wait for people, and yield one event of plain JSON.
 
-    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`.
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._base.EventStatus`.
 
     :param chatwork_conn_id: id of the connection.
     :param poke_interval: seconds between two polls, at least 1. All waits on the same room share the polls. The
@@ -98,7 +139,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
 
     async def on_timeout(self, subscription: S) -> dict[str, Any]:
         """Return the event of a wait whose deadline has passed."""
-        return new_event(EventStatus.TIMEOUT)
+        return {"status": EventStatus.TIMEOUT.value}
 
     @property
     def interval(self) -> float:
@@ -133,7 +174,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
                 settings = newer
             except ChatworkError as error:
                 return error_event(error)
-        return new_event(EventStatus.TIMEOUT)
+        return {"status": EventStatus.TIMEOUT.value}
 
     async def _settings(self, max_age: float = CACHE_TTL) -> Settings | None:
         """Read the connection; ``None`` if it could not be read before the deadline."""

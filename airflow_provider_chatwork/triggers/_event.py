@@ -21,11 +21,6 @@ class EventStatus(enum.StrEnum):
     CHECKPOINT = "checkpoint"
 
 
-def new_event(status: EventStatus, **fields: Any) -> dict[str, Any]:
-    """Return an event as plain JSON."""
-    return {"status": status.value, **fields}
-
-
 def error_event(error: ChatworkError) -> dict[str, Any]:
     """Return the event of a wait that Chatwork refused for good."""
-    return new_event(EventStatus.ERROR, error=to_plain(error))
+    return {"status": EventStatus.ERROR.value, "error": to_plain(error)}

@@ -10,7 +10,7 @@ from airflow.triggers.base import TaskFailedEvent, TaskSkippedEvent, TaskSuccess
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.links import PLACE_KEY, place
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger, S
 from airflow_provider_chatwork.triggers._event import EventStatus

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.triggers._event import EventStatus, new_event
-from airflow_provider_chatwork.waiting.approvals.poll import poll
-from airflow_provider_chatwork.waiting.approvals.recheck import MEMBERS_INTERVAL
-from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Outcome, PollResult, Question
-from airflow_provider_chatwork.waiting.approvals.tally import has_new_votes_or_hints
-from airflow_provider_chatwork.waiting.poller.registry import poller_registry
-from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
+from airflow_provider_chatwork.triggers._event import EventStatus
+from airflow_provider_chatwork.waiting.approvals.poll import MEMBERS_INTERVAL, poll
+from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, Outcome, PollResult, Question
+from airflow_provider_chatwork.waiting.approvals.votes import has_new_votes_or_hints
+from airflow_provider_chatwork.waiting.poller.account_poller import poller_registry
+from airflow_provider_chatwork.waiting.poller.message_poller import MessageSubscription, subscribe_messages
 
 # Seconds to wait for a fresh page before a hint is posted. Without one, the hint waits for the next poll.
 _FRESH_PAGE_TIMEOUT = 30.0
@@ -24,13 +23,13 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
     """Wait until a question is decided, and yield one event of plain JSON.
 
     Every event but that of an error has the ``state``, the ``question`` and the ``deadline``. ``done`` has the
-    ``outcome``, an :class:`~airflow_provider_chatwork.waiting.approvals.state.Outcome`, and the ``choice``. ``timeout``
+    ``outcome`` (see ``waiting.approvals.question.Outcome``) and the ``choice``. ``timeout``
     has ``last_poll_failed``: whether the messages at the deadline could not be read.
 
     A ``checkpoint`` asks the operator to save the state and to defer again with it, so that a vote outlives a restart
     of the triggerer even if its message has left the newest 100 by then.
 
-    :param question: as of :meth:`~airflow_provider_chatwork.waiting.approvals.state.Question.to_plain`.
+    :param question: as of :meth:`~airflow_provider_chatwork.waiting.approvals.question.Question.to_plain`.
     :param state: what earlier polls have found.
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
@@ -104,4 +103,4 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
     def _event(self, status: EventStatus, **fields: Any) -> dict[str, Any]:
         # The event has the question and the deadline, as `dag.test()` of some Airflows loses the deferral's `kwargs`.
         state = self._current_state
-        return new_event(status, question=self.question, deadline=self.deadline, state=state, **fields)
+        return {"status": status.value, "question": self.question, "deadline": self.deadline, "state": state, **fields}

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from airflow_provider_chatwork.api import validation
-from airflow_provider_chatwork.api.settings import Settings
-from airflow_provider_chatwork.triggers._event import EventStatus, new_event
+from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.triggers._event import EventStatus
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.utils.time_arguments import Since
 from airflow_provider_chatwork.waiting.message_filter import (
@@ -17,13 +17,13 @@ from airflow_provider_chatwork.waiting.message_filter import (
     first_by_others,
     found_message,
 )
-from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
+from airflow_provider_chatwork.waiting.poller.message_poller import MessageSubscription, subscribe_messages
 
 
 class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
     """Wait for a message, and yield one event of plain JSON.
 
-    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. ``done`` comes with
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._base.EventStatus`. ``done`` comes with
     ``message``, a :class:`~airflow_provider_chatwork.waiting.message_filter.FoundMessage`.
 
     :param since: where the wait begins: a message id as text, or a Unix time in seconds. It survives a restart of the
@@ -100,7 +100,7 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
             possible_loss=self._cursor.possible_loss,
             web_url=self._web_url,
         )
-        return new_event(EventStatus.DONE, message=found)
+        return {"status": EventStatus.DONE.value, "message": found}
 
     def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
         """Return the message, and its id."""

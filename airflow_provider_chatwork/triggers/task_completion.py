@@ -10,14 +10,14 @@ from typing import Any
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
-from airflow_provider_chatwork.triggers._event import EventStatus, new_event
+from airflow_provider_chatwork.triggers._event import EventStatus
 from airflow_provider_chatwork.waiting.outbox.delivery import log_report
 from airflow_provider_chatwork.waiting.outbox.outbox import MAX_PAGE_AGE, OutboxSender
-from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_BACKOFF
-from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
+from airflow_provider_chatwork.waiting.poller.subscription import LONGEST_BACKOFF
+from airflow_provider_chatwork.waiting.poller.task_poller import TaskSubscription, subscribe_tasks
 from airflow_provider_chatwork.waiting.reminders.cancellation import (
     cancel_tasks,
     cancellation_reason,
@@ -46,7 +46,7 @@ _cancellations: set[asyncio.Task[None]] = set()
 class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
     """Wait until assigned tasks are done, send reminders, and yield one event of plain JSON.
 
-    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. Every event comes with
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._base.EventStatus`. Every event comes with
     ``assigned``, the tasks as they were last seen.
 
     After a restart of the triggerer, Airflow makes the trigger again from its arguments. Messages that were sent before
@@ -115,7 +115,7 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         if not subscription.is_complete and subscription.now() >= self._not_before:
             await self._send_due(subscription)
             self._update(subscription)
-        return new_event(EventStatus.DONE) if subscription.is_complete else None
+        return {"status": EventStatus.DONE.value} if subscription.is_complete else None
 
     def next_action_at(self) -> float:
         """Return when the next message is due, or the next attempt to send."""

@@ -8,16 +8,16 @@ from typing import Any
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.rooms import AccountIds
-from airflow_provider_chatwork.api.settings import Settings
-from airflow_provider_chatwork.triggers._event import EventStatus, new_event
+from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.triggers._event import EventStatus
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
-from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
+from airflow_provider_chatwork.waiting.poller.task_poller import TaskSubscription, subscribe_tasks
 
 
 class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TaskSubscription]):
     """Wait until tasks are done, and yield one event of plain JSON.
 
-    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._event.EventStatus`. ``done`` comes with
+    Its ``status`` is one of :class:`~airflow_provider_chatwork.triggers._base.EventStatus`. ``done`` comes with
     ``tasks``, a list of :class:`~airflow_provider_chatwork.waiting.tasks.status.TaskState`.
 
     :param task_ids: the Chatwork tasks, also as text that a template has rendered.
@@ -63,7 +63,7 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TaskSubscription]):
 
     async def on_change(self, subscription: TaskSubscription) -> dict[str, Any] | None:
         """Return the event if enough tasks are done."""
-        return new_event(EventStatus.DONE, tasks=subscription.states) if subscription.is_complete else None
+        return {"status": EventStatus.DONE.value, "tasks": subscription.states} if subscription.is_complete else None
 
     def result(self, event: dict[str, Any]) -> tuple[Any, str | None]:
         """Return the states of the tasks, and the message of the first task."""

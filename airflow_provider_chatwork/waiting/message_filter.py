@@ -14,7 +14,8 @@ from typing import TypeAlias, TypedDict
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.message_text import (
+from airflow_provider_chatwork.api.messages import PAGE, position
+from airflow_provider_chatwork.api.notation_parser import (
     is_deleted,
     is_reply_to,
     is_system,
@@ -22,7 +23,6 @@ from airflow_provider_chatwork.api.message_text import (
     own_text,
     reply_texts,
 )
-from airflow_provider_chatwork.api.messages import PAGE, position
 from airflow_provider_chatwork.api.urls import CHATWORK_WEB, message_url
 from airflow_provider_chatwork.utils.time_arguments import Since
 

@@ -20,7 +20,7 @@ from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import QuietHours, Route, RoutingTable
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.api.notation import safe
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 
 EN = AlertFormatter("en", "UTC").catalog.text

@@ -15,7 +15,7 @@ from airflow_provider_chatwork.alerts.time_limited_client import (
 from airflow_provider_chatwork.api.call import CallFlow, HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNetworkError, ChatworkRateLimitError
 from airflow_provider_chatwork.api.retry import RetryPolicy
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
 from tests.alerts.in_memory_airflow import Clock

@@ -18,7 +18,7 @@ from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.call import Call, HttpRequest, Request, Response, Upload, strict_empty_list
 from airflow_provider_chatwork.api.files import upload_file
 from airflow_provider_chatwork.api.http import USER_AGENT, decode, encode
-from airflow_provider_chatwork.api.settings import BASE_URL, Settings, check_url
+from airflow_provider_chatwork.connection import BASE_URL, Settings, check_url
 
 SETTINGS = Settings("canary-token")
 NOW = 1_767_225_600.0

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.approval import ChatworkApprovalTrigger
-from airflow_provider_chatwork.waiting.approvals.state import new_state
+from airflow_provider_chatwork.waiting.approvals.question import new_state
 from tests.virtual_time import START, VirtualLoop, run_virtually, sandbox_pollers
 
 ROOM, BOT, SATO, YAMADA = company.DATA_ROOM, company.BOT, company.SATO, company.YAMADA

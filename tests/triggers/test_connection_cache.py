@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-from airflow_provider_chatwork.triggers._connection_cache import CACHE_TTL, FRESH_TTL, get_settings
+from airflow_provider_chatwork.triggers._base import CACHE_TTL, FRESH_TTL, get_settings
 from tests.virtual_time import VirtualLoop, run_virtually
 
 

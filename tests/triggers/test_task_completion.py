@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_chatwork.sandbox import Fault, Limits, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
-from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
+from airflow_provider_chatwork.waiting.poller.account_poller import PollerRegistry, override_registry
 from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
 from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan
 from airflow_provider_chatwork.waiting.tasks.tracking import new_task_progress

@@ -17,7 +17,7 @@ from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._sensor import ChatworkSensorTrigger
 from airflow_provider_chatwork.triggers.tasks import ChatworkTaskDoneTrigger
-from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry, poller_registry
+from airflow_provider_chatwork.waiting.poller.account_poller import PollerRegistry, override_registry, poller_registry
 from tests.airflow_helpers import connect
 from tests.virtual_time import START, VirtualLoop, run_virtually
 

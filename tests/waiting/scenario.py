@@ -14,12 +14,12 @@ import pytest
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkNetworkError
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.api.tasks import get_task
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, SATO, YAMADA
 from airflow_provider_chatwork.waiting.outbox.delivery import DeliveryReport, OutboxMessage
 from airflow_provider_chatwork.waiting.outbox.outbox import OutboxSender
-from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
+from airflow_provider_chatwork.waiting.poller.task_poller import TaskSubscription, subscribe_tasks
 from airflow_provider_chatwork.waiting.reminders.plan import ReminderPlan, SentReminders, TaskSnapshot
 from tests.clients import TOKEN, Scene
 from tests.virtual_time import VirtualLoop, run_virtually, sandbox_pollers

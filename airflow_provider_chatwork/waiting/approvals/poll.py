@@ -2,31 +2,33 @@
 
 Answers are replies to the question, or to one of its hints, by approvers who can write in the room. Everything is read
 from the room, except votes that an earlier poll saw and that have left the newest 100 messages since: these are kept in
-the :class:`~airflow_provider_chatwork.waiting.approvals.state.ApprovalState`, and read again before they decide.
+the :class:`~airflow_provider_chatwork.waiting.approvals.question.ApprovalState`, and read again before they decide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.call import CallFlow
-from airflow_provider_chatwork.api.message_text import is_deleted
-from airflow_provider_chatwork.api.messages import position
-from airflow_provider_chatwork.waiting.approvals.hints import (
-    find_posted_hints,
-    missing_hints,
-    post_hints,
-    reply_targets,
+from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
+from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkError, ChatworkNotFoundError
+from airflow_provider_chatwork.api.messages import get_message, position, post_message
+from airflow_provider_chatwork.api.notation import reply
+from airflow_provider_chatwork.api.notation_parser import is_deleted
+from airflow_provider_chatwork.api.retry import is_retryable, is_transient
+from airflow_provider_chatwork.api.rooms import list_members
+from airflow_provider_chatwork.utils.i18n import Catalog
+from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, Outcome, PollResult, Question
+from airflow_provider_chatwork.waiting.approvals.votes import (
+    author_names,
+    collect_votes,
+    current_tally,
+    eligible_approvers,
+    latest_votes,
+    parse_replies,
 )
-from airflow_provider_chatwork.waiting.approvals.recheck import (
-    MEMBERS_INTERVAL,
-    refresh_members,
-    reread_old_messages,
-)
-from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, Outcome, PollResult, Question
-from airflow_provider_chatwork.waiting.approvals.tally import current_tally, eligible_approvers
-from airflow_provider_chatwork.waiting.approvals.votes import author_names, collect_votes, parse_replies
 from airflow_provider_chatwork.waiting.message_filter import may_have_missed
 
 
@@ -101,3 +103,180 @@ def _note_missed_messages(
             f"the question {question.message_id} may have been missed and has to be sent again"
         )
     return {**state, "seen": [*position(page[-1])] if page else seen, "possible_loss": possible_loss}
+
+
+#: Instead of a message id: Chatwork rejected the hint, and it is not posted again.
+NO_HINT = ""
+
+_ADDRESSEE = re.compile(r"\[rp aid=([0-9]+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint that has to be posted.
+
+    :param account_id: the addressee.
+    :param message_id: the message that it replies to.
+    :param is_notice: whether it also says that a vote was invalidated.
+    """
+
+    account_id: int
+    name: str
+    message_id: str
+    is_notice: bool
+
+
+def find_posted_hints(question: Question, page: Sequence[models.Message], state: ApprovalState) -> ApprovalState:
+    """Return the state with the hints on a page, also those that a crashed triggerer or a lost reply left unknown."""
+    hinted, invalidated = {**state["hinted"]}, {**state["invalidated"]}
+    invalidated_at = {**state["invalidated_at"]}
+    for message in page:
+        if message["account"]["account_id"] != question.account_id:
+            continue
+        body = message["body"].replace("\r\n", "\n").rstrip()
+        addressee = _ADDRESSEE.match(body)
+        if addressee and body.endswith(question.hint):
+            hinted.setdefault(addressee[1], message["message_id"])
+            if body.endswith(question.invalidation_notice):
+                if invalidated.get(addressee[1]) is None:
+                    invalidated[addressee[1]] = message["message_id"]
+                # The hint does not name the message that invalidated the vote, so every vote before the hint is void.
+                invalidated_at.setdefault(addressee[1], [*position(message)])
+    return {**state, "hinted": hinted, "invalidated": invalidated, "invalidated_at": invalidated_at}
+
+
+def reply_targets(question: Question, state: ApprovalState) -> list[str]:
+    """Return the ids of the messages whose replies are answers: the question and the hints."""
+    hints = (*state["hinted"].values(), *state["invalidated"].values())
+    return [*dict.fromkeys([question.message_id, *filter(None, hints)])]
+
+
+def missing_hints(
+    question: Question, state: ApprovalState, unclear: Mapping[int, models.Message], names: Mapping[int, str]
+) -> list[Hint]:
+    """Return the hints that have to be posted.
+
+    :param unclear: the replies that are not valid votes, by account id.
+    :param names: names by account id.
+    """
+    hints = [
+        Hint(account_id, message["account"].get("name", ""), message["message_id"], _needs_notice(state, account_id))
+        for account_id, message in unclear.items()
+        if _needs_notice(state, account_id) or str(account_id) not in state["hinted"]
+    ]
+    # The reply that invalidated a vote may have been deleted, or have left the page, before the notice was posted.
+    hints += [
+        Hint(account_id, names.get(account_id, ""), str(state["invalidated_at"][str(account_id)][1]), is_notice=True)
+        for account_id in eligible_approvers(question, state)
+        if account_id not in unclear and _needs_notice(state, account_id)
+    ]
+    return hints
+
+
+def post_hints(
+    question: Question, state: ApprovalState, hints: Sequence[Hint], warnings: list[str]
+) -> CallFlow[ApprovalState]:
+    """Post hints, and return the state with them. Yields the calls to run. Stops at the first temporary failure."""
+    catalog = Catalog(question.lang, {})
+    hinted, invalidated = {**state["hinted"]}, {**state["invalidated"]}
+    for hint in hints:
+        text = question.invalidation_notice if hint.is_notice else question.hint
+        tag = reply(hint.account_id, question.room_id, hint.message_id, catalog.address(hint.name))
+        try:
+            posted = (yield post_message(question.room_id, f"{tag}\n{text}"))["message_id"]
+        except ChatworkError as error:
+            warnings.append(
+                f"the hint to account {hint.account_id} how to answer the question {question.message_id} could not be "
+                f"posted: {error}"
+            )
+            # After a temporary failure the next poll posts it, or finds it if it was posted after all.
+            if not isinstance(error, ChatworkApiError) or is_retryable(error):
+                break
+            posted = NO_HINT
+        if hint.is_notice:
+            invalidated[str(hint.account_id)] = posted
+        hinted.setdefault(str(hint.account_id), posted)
+    return {**state, "hinted": hinted, "invalidated": invalidated}
+
+
+def _needs_notice(state: ApprovalState, account_id: int) -> bool:
+    return state["invalidated"].get(str(account_id), NO_HINT) is None
+
+
+#: Seconds between two refreshes of the room's members.
+MEMBERS_INTERVAL = 3600.0
+
+
+def writable_members(members: Sequence[models.Member]) -> dict[int, str]:
+    """Return the names of the members who can write in a room, by account id."""
+    return {one["account_id"]: one.get("name", "") for one in members if one.get("role") != "readonly"}
+
+
+def refresh_members(
+    question: Question, state: ApprovalState, now: float, warnings: list[str]
+) -> CallFlow[ApprovalState]:
+    """Return the state with the approvers who cannot vote any more. Yields the call to run.
+
+    A temporary failure leaves the state as it is, so that the next poll lists the members again.
+    """
+    try:
+        members = writable_members((yield strict_empty_list(list_members(question.room_id))))
+    except ChatworkError as error:
+        if not is_transient(error):
+            raise
+        warnings.append(f"the members of room {question.room_id} could not be listed: {error}")
+        return state
+    ineligible = [account_id for account_id in question.approvers if account_id not in members]
+    new = [account_id for account_id in ineligible if account_id not in state["ineligible"]]
+    if new:
+        warnings.append(f"approvers who left room {question.room_id} or may only read there no longer count: {new}")
+    return {**state, "ineligible": ineligible, "members_at": now}
+
+
+def reread_old_messages(
+    question: Question, page: Sequence[models.Message], state: ApprovalState, warnings: list[str], *, is_last: bool
+) -> CallFlow[tuple[ApprovalState, dict[str, models.Message | None] | None]]:
+    """Read the question and the messages of votes that are not on the page.
+
+    Yields the calls to run. As a deleted question ends the wait for good, it counts as deleted only if two requests in
+    a row answer 404.
+
+    :param is_last: whether this is the last poll, so that the second request for the question is sent at once.
+    :return: the state; and the messages by their ids, ``None`` for one that was deleted. Instead of the messages
+        ``None`` after a temporary failure.
+    """
+    on_page = {message["message_id"] for message in page}
+    messages: dict[str, models.Message | None] = {}
+    for message_id in (question.message_id, *(vote["message_id"] for vote in latest_votes(state["votes"]))):
+        if message_id in on_page:
+            continue
+        is_question = message_id == question.message_id
+        try:
+            try:
+                messages[message_id] = yield get_message(question.room_id, message_id)
+            except ChatworkNotFoundError:
+                if not is_question or state["question_not_found"]:
+                    raise
+                state = {**state, "question_not_found": True}
+                if not is_last:
+                    warnings.append(f"Chatwork did not find the question {message_id}; the next poll requests it again")
+                    return state, None
+                messages[message_id] = yield get_message(question.room_id, message_id)
+            if is_question:
+                state = {**state, "question_not_found": False}
+        except ChatworkNotFoundError:
+            messages[message_id] = None
+        except ChatworkError as error:
+            if not is_transient(error):
+                raise
+            warnings.append(
+                f"the message {message_id} could not be read, so it is not known whether it was edited or deleted: "
+                f"{error}"
+            )
+            return state, None
+        message = messages[message_id]
+        if message is None or is_deleted(message["body"]):
+            messages[message_id] = None
+            if not is_question:
+                warnings.append(f"the vote in message {message_id} no longer counts, as the message was deleted")
+    return state, messages

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from airflow_provider_chatwork.api.call import strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkError
+from airflow_provider_chatwork.api.http import ROOM_WINDOW
 from airflow_provider_chatwork.api.messages import list_messages
 from airflow_provider_chatwork.api.models import Message
-from airflow_provider_chatwork.api.rate_limit import ROOM_WINDOW
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
 from airflow_provider_chatwork.waiting.outbox.delivery import (
@@ -31,8 +31,7 @@ from airflow_provider_chatwork.waiting.outbox.delivery import (
 )
 from airflow_provider_chatwork.waiting.outbox.sent_log import SentLog
 from airflow_provider_chatwork.waiting.poller.account_poller import AccountPoller
-from airflow_provider_chatwork.waiting.poller.room_poller import LONGEST_BACKOFF
-from airflow_provider_chatwork.waiting.poller.subscription import Subscription
+from airflow_provider_chatwork.waiting.poller.subscription import LONGEST_BACKOFF, Subscription
 
 # Chatwork takes 10 posts per room in 10 seconds. Some are left to others.
 _POSTS_PER_WINDOW = 8

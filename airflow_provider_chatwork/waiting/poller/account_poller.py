@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Hashable
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.account import get_me
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import AsyncClient, AsyncTransport
-from airflow_provider_chatwork.waiting.poller.paced_client import (
+from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.transports import HttpxTransport
+from airflow_provider_chatwork.waiting.poller.rate_budget import (
     MeteredTransport,
     PacedTransport,
+    PollLog,
     paced_client,
     poll_client,
 )
-from airflow_provider_chatwork.waiting.poller.poll_log import PollLog
-from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF, RoomPoller
-from airflow_provider_chatwork.waiting.poller.subscription import Subscription
+from airflow_provider_chatwork.waiting.poller.subscription import FIRST_BACKOFF, RoomPoller, Subscription
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Subscription)
 
 log = logging.getLogger(__name__)
 
@@ -249,3 +252,88 @@ class AccountPoller:
         else:
             self._log.ended(room)
             room.poll_rejected(error, now)
+
+
+def _new_transport(settings: Settings) -> AsyncTransport:
+    return HttpxTransport(settings.proxy)
+
+
+class PollerRegistry:
+    """The pollers, by event loop and account.
+
+    :param new_transport: makes the transport of a poller.
+    :param clock: returns the Unix time in seconds; ``time.time`` if not given.
+    """
+
+    def __init__(
+        self,
+        new_transport: Callable[[Settings], AsyncTransport] = _new_transport,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._new_transport = new_transport
+        self.clock = clock or time.time
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, AccountPoller]] = WeakKeyDictionary()
+
+    def get(self, settings: Settings) -> AccountPoller:
+        """Return the poller of an account in the running event loop.
+
+        Connections with the same token share one poller, as Chatwork counts their requests together.
+        """
+        loop = asyncio.get_running_loop()
+        # A loop may be closed before its subscriptions end: `dag.test()` has one loop per trigger.
+        for closed in [other for other in self._by_loop if other.is_closed()]:
+            del self._by_loop[closed]
+        pollers = self._by_loop.setdefault(loop, {})
+        key = (settings.base_url, settings.token, settings.proxy)
+        poller = pollers.get(key)
+        if poller is None:
+
+            def remove() -> None:
+                if pollers.get(key) is poller:
+                    del pollers[key]
+
+            poller = pollers[key] = AccountPoller(settings, self._new_transport(settings), self.clock, remove)
+        return poller
+
+    def __len__(self) -> int:
+        """Return how many there are, in all event loops."""
+        return sum(map(len, self._by_loop.values()))
+
+
+_registry = PollerRegistry()
+
+
+def poller_registry() -> PollerRegistry:
+    """Return the registry of this process."""
+    return _registry
+
+
+@contextmanager
+def override_registry(registry: PollerRegistry) -> Iterator[PollerRegistry]:
+    """Use another registry inside the context, with its own transport and clock, for tests and simulations."""
+    global _registry
+    before, _registry = _registry, registry
+    try:
+        yield registry
+    finally:
+        _registry = before
+
+
+class Subscribing(AbstractAsyncContextManager[S]):
+    """Connects a subscription with the poller of its account. A class, as it is smaller than a generator."""
+
+    __slots__ = ("_kind", "_settings", "_subscription")
+
+    def __init__(self, settings: Settings, subscription: S, kind: type[RoomPoller[S]]) -> None:
+        self._settings = settings
+        self._subscription = subscription
+        self._kind = kind
+
+    async def __aenter__(self) -> S:
+        poller = poller_registry().get(self._settings)
+        self._subscription.poller = poller
+        poller.subscribe(self._subscription, self._kind)
+        return self._subscription
+
+    async def __aexit__(self, *error: object) -> None:
+        self._subscription.poller.unsubscribe(self._subscription)

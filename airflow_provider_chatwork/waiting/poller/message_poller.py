@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.messages import list_messages
-from airflow_provider_chatwork.waiting.poller.room_poller import RoomPoller
-from airflow_provider_chatwork.waiting.poller.subscription import Log, Subscription
+from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.waiting.poller.account_poller import Subscribing
+from airflow_provider_chatwork.waiting.poller.subscription import Log, RoomPoller, Subscription
 
 
 class MessageSubscription(Subscription):
@@ -49,3 +52,15 @@ class MessagePoller(RoomPoller[MessageSubscription]):
             subscription = self._to_notify.pop()
             subscription.page = self._page
             subscription.notify()
+
+
+def subscribe_messages(
+    settings: Settings,
+    room_id: int | str,
+    *,
+    interval: float = 60.0,
+    max_interval: float | None = None,
+    log: Log | None = None,
+) -> AbstractAsyncContextManager[MessageSubscription]:
+    """Subscribe to messages of a room. The parameters are those of :func:`subscribe_tasks`."""
+    return Subscribing(settings, MessageSubscription(room_id, interval, max_interval, log), MessagePoller)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 from airflow_provider_chatwork.api.tasks import get_task
-from airflow_provider_chatwork.waiting.poller.room_poller import (
+from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.waiting.poller.account_poller import Subscribing
+from airflow_provider_chatwork.waiting.poller.subscription import (
     FIRST_BACKOFF,
     LONGEST_BACKOFF,
     LONGEST_URGENT_BACKOFF,
+    SHORTEST_INTERVAL,
+    Log,
     RoomPoller,
+    Subscription,
 )
-from airflow_provider_chatwork.waiting.poller.subscription import SHORTEST_INTERVAL, Log, Subscription
 from airflow_provider_chatwork.waiting.tasks.room_scan import READS_PER_ROTATION, RoomTaskScanner
 from airflow_provider_chatwork.waiting.tasks.status import (
     TaskState,
@@ -261,3 +266,27 @@ class TaskPoller(RoomPoller[TaskSubscription]):
         except ChatworkNotFoundError as error:
             subscription.reject(error)
         subscription.notify()
+
+
+def subscribe_tasks(
+    settings: Settings,
+    room_id: int | str,
+    task_ids: Sequence[int],
+    *,
+    complete_when: str | int = "all",
+    interval: float = 60.0,
+    max_interval: float | None = None,
+    assignees: Mapping[int, int] | None = None,
+    log: Log | None = None,
+) -> AbstractAsyncContextManager[TaskSubscription]:
+    """Subscribe to tasks of a room.
+
+    :param complete_when: ``all``, ``any``, or how many of the tasks have to be done.
+    :param interval: seconds between two polls.
+    :param max_interval: if given, the interval doubles with each poll up to so many seconds.
+    :param assignees: the account id of the assignee of each task, if known. It saves requests in rooms of more than 100
+        open tasks.
+    :param log: gets the warnings about this wait.
+    """
+    subscription = TaskSubscription(room_id, task_ids, complete_when, interval, max_interval, assignees or {}, log)
+    return Subscribing(settings, subscription, TaskPoller)

@@ -12,7 +12,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkNotFoundError,
     ChatworkParameterError,
 )
-from airflow_provider_chatwork.api.rate_limit import WINDOW
+from airflow_provider_chatwork.api.http import WINDOW
 from airflow_provider_chatwork.api.tasks import get_task, list_tasks
 
 #: A task is deleted when Chatwork did not find it this many times in a row: it may not find a new task at once.

@@ -11,8 +11,8 @@ from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import Call
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
 from airflow_provider_chatwork.waiting.approvals.poll import poll
-from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, PollResult, Question, new_state
-from airflow_provider_chatwork.waiting.approvals.tally import latest_votes
+from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, PollResult, Question, new_state
+from airflow_provider_chatwork.waiting.approvals.votes import latest_votes
 
 ROOM, QUESTION, BOT, SATO, YAMADA, TAKAHASHI = 7, "1000", 1, 2, 3, 4
 BEGIN, DEADLINE = 1_800_000_000, 1_800_003_600

@@ -10,9 +10,9 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkServerError,
     ChatworkUnknownOutcomeError,
 )
-from airflow_provider_chatwork.waiting.approvals.hints import NO_HINT
-from airflow_provider_chatwork.waiting.approvals.state import ApprovalState, new_state
-from airflow_provider_chatwork.waiting.approvals.tally import has_new_votes_or_hints
+from airflow_provider_chatwork.waiting.approvals.poll import NO_HINT
+from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, new_state
+from airflow_provider_chatwork.waiting.approvals.votes import has_new_votes_or_hints
 from tests.waiting.approvals.fake_room import (
     BEGIN,
     BOT,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.validation import LANGUAGES
-from airflow_provider_chatwork.waiting.approvals.question_text import (
+from airflow_provider_chatwork.waiting.approvals.question import (
     hint_text,
     invalidation_text,
     question_text,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkNetworkError, ChatworkServerError
-from airflow_provider_chatwork.waiting.approvals.state import PollResult
+from airflow_provider_chatwork.waiting.approvals.question import PollResult
 from tests.waiting.approvals.fake_room import (
     ASKED,
     BEGIN,

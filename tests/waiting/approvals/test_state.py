@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from airflow_provider_chatwork.waiting.approvals.state import Question
+from airflow_provider_chatwork.waiting.approvals.question import Question
 from tests.waiting.approvals.fake_room import SATO, question
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.waiting.approvals.state import Vote, new_state
-from airflow_provider_chatwork.waiting.approvals.tally import (
+from airflow_provider_chatwork.waiting.approvals.question import Vote, new_state
+from airflow_provider_chatwork.waiting.approvals.votes import (
     Tally,
     approval_result,
     describe_votes,

@@ -10,9 +10,9 @@ from typing import Any
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkError
-from airflow_provider_chatwork.api.settings import BASE_URL, Settings
+from airflow_provider_chatwork.connection import BASE_URL, Settings
 from airflow_provider_chatwork.sandbox import Fault, Sandbox, company
-from airflow_provider_chatwork.waiting.poller.subscribe import subscribe_tasks
+from airflow_provider_chatwork.waiting.poller.task_poller import subscribe_tasks
 from tests.virtual_time import VirtualLoop, run_virtually, sandbox_pollers
 
 PEOPLE = (company.SATO, company.YAMADA, company.TAKAHASHI)

@@ -9,10 +9,10 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
-from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry
-from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, subscribe_tasks
+from airflow_provider_chatwork.waiting.poller.account_poller import PollerRegistry, override_registry
+from airflow_provider_chatwork.waiting.poller.task_poller import TaskSubscription, subscribe_tasks
 from tests.virtual_time import VirtualLoop, run_virtually
 
 T = TypeVar("T")
@@ -137,7 +137,7 @@ def _recorded(lines: list[str]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(f"{record.levelname} {record.getMessage()}")
 
-    logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.poll_log"), Handler()
+    logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.rate_budget"), Handler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -12,12 +12,12 @@ import pytest
 
 from airflow_provider_chatwork.api.call import CallFlow, HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkServerError
-from airflow_provider_chatwork.api.rate_limit import WINDOW
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.api.http import WINDOW
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, Limits
+from airflow_provider_chatwork.waiting.poller.account_poller import Subscribing
 from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE
-from airflow_provider_chatwork.waiting.poller.subscribe import TaskSubscription, _Subscribing
-from airflow_provider_chatwork.waiting.poller.task_poller import TaskPoller
+from airflow_provider_chatwork.waiting.poller.task_poller import TaskPoller, TaskSubscription
 from tests.waiting.poller.scenario import EVER, ROOM, RecordedLog, Scenario, end_of, play
 
 FOR_WAITS = DEFAULT_LIMIT * (1 - RESERVE)
@@ -585,7 +585,7 @@ class BrokenPoller(TaskPoller):
 
 
 def broken_wait(scenario: Scenario) -> AbstractAsyncContextManager[TaskSubscription]:
-    return _Subscribing(
+    return Subscribing(
         scenario.settings, TaskSubscription(ROOM, [scenario.task()], "all", 60.0, None, {}, None), BrokenPoller
     )
 
@@ -644,7 +644,7 @@ class TestLog:
             await asyncio.sleep(600)
             await leave(waits)
 
-        logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.poll_log"), Handler()
+        logger, handler = logging.getLogger("airflow_provider_chatwork.waiting.poller.rate_budget"), Handler()
         logger.addHandler(handler)
         try:
             play(main, limits=Limits())

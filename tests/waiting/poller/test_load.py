@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from airflow_provider_chatwork.api.rate_limit import WINDOW
+from airflow_provider_chatwork.api.http import WINDOW
 from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE
 from tests.airflow_helpers import VERSION
 from tests.waiting.poller.load import INTERVAL, RandomLoad

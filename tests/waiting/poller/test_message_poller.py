@@ -7,7 +7,7 @@ import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkParameterError
 from airflow_provider_chatwork.sandbox import Fault
-from airflow_provider_chatwork.waiting.poller.subscribe import MessageSubscription, subscribe_messages
+from airflow_provider_chatwork.waiting.poller.message_poller import MessageSubscription, subscribe_messages
 from tests.waiting.poller.scenario import BOT, EVER, ROOM, SATO, YAMADA, Scenario, play
 
 

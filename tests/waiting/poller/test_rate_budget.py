@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 
-from airflow_provider_chatwork.api.rate_limit import WINDOW
+from airflow_provider_chatwork.api.http import WINDOW
 from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE, RateBudget
 
 # The Unix time at 0 of the monotonic clock.

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.settings import Settings
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.transports import HttpxTransport
-from airflow_provider_chatwork.waiting.poller.registry import PollerRegistry, override_registry, poller_registry
+from airflow_provider_chatwork.waiting.poller.account_poller import PollerRegistry, override_registry, poller_registry
 from tests.waiting.poller.scenario import EVER, ROOM, SATO, Scenario, play
 
 TOKEN = "another-token"

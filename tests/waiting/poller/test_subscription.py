@@ -10,7 +10,7 @@ from airflow_provider_chatwork.api.call import HttpRequest
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkForbiddenError, ChatworkNotFoundError
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.sandbox import Fault, Limits
-from airflow_provider_chatwork.waiting.poller.room_poller import FIRST_BACKOFF
+from airflow_provider_chatwork.waiting.poller.subscription import FIRST_BACKOFF
 from tests.waiting.poller.scenario import EVER, ROOM, RecordedLog, Scenario, end_of, play
 
 # The usual limit is not enough for a poll per second.

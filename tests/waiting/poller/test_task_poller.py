@@ -13,7 +13,7 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
 )
 from airflow_provider_chatwork.sandbox import Fault, Limits
-from airflow_provider_chatwork.waiting.poller.subscribe import subscribe_tasks
+from airflow_provider_chatwork.waiting.poller.task_poller import subscribe_tasks
 from airflow_provider_chatwork.waiting.tasks.room_scan import READS_PER_ROTATION
 from tests.waiting.poller.scenario import BOT, EVER, ROOM, SATO, TAKAHASHI, YAMADA, RecordedLog, Scenario, end_of, play
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.reference import find_by_reference, with_reference
 

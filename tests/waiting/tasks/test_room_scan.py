@@ -15,8 +15,8 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkServerError,
     ChatworkUnexpectedResponseError,
 )
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.room_scan import (
     MAX_REQUESTS,

@@ -10,8 +10,8 @@ from airflow_provider_chatwork.api.errors import (
     ChatworkParameterError,
     ChatworkServerError,
 )
-from airflow_provider_chatwork.api.settings import Settings
 from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, Limits, Sandbox, company
 from airflow_provider_chatwork.waiting.tasks.status import (
     is_complete,

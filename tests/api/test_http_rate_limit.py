@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api.rate_limit import (
+from airflow_provider_chatwork.api.http import (
     DEFAULT_RETRY_AFTER,
     ROOM_WINDOW,
     WINDOW,

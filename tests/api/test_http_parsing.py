@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.response_parsing import REQUIRED, parse_list, parse_none, parse_object
+from airflow_provider_chatwork.api.http import REQUIRED, parse_list, parse_none, parse_object
 from tests.clients import Scene
 from tests.operations import CASES, MODULES
 

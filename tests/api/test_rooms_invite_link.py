@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.api import errors
-from airflow_provider_chatwork.api.invite_links import create_invite_link, delete_invite_link, update_invite_link
+from airflow_provider_chatwork.api.rooms import create_invite_link, delete_invite_link, update_invite_link
 from tests.clients import drive
 
 OURS = {"public": True, "url": "https://www.chatwork.com/g/night", "need_acceptance": True, "description": "夜間"}

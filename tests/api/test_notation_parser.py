@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.api.message_text import (
+from airflow_provider_chatwork.api.notation_parser import (
     is_deleted,
     is_reply_to,
     is_system,

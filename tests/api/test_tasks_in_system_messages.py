@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api.system_messages import may_mention_task
+from airflow_provider_chatwork.api.tasks import may_mention_task
 from airflow_provider_chatwork.sandbox import Sandbox, company
 
 ROOM = company.DATA_ROOM
