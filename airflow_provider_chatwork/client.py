@@ -78,7 +78,8 @@ class _ClientBase:
         clock: Callable[[], float] | None,
     ) -> None:
         self.settings = settings
-        self._policy = policy or RetryPolicy(max_wait=settings.max_wait)
+        fixed = policy or RetryPolicy(max_wait=settings.max_wait)
+        self._policy = fixed if callable(fixed) else lambda: fixed
         #: The account's rate limit as of the last answer; ``None`` before the first one.
         self.rate_limit: RateLimit | None = None
         # Not a default argument, which would keep the clock of a test that imports this module first.
@@ -90,7 +91,7 @@ class _ClientBase:
     @property
     def policy(self) -> RetryPolicy:
         """The policy for the next call."""
-        return self._policy if isinstance(self._policy, RetryPolicy) else self._policy()
+        return self._policy()
 
     def _start(self, call: Call[T], started: float, policy: RetryPolicy) -> tuple[RetryState[T], dict[str, Any]]:
         """Begin a call. Returns its state, and the arguments of tenacity that decide by it."""
@@ -163,7 +164,7 @@ class Client(_ClientBase):
 
         :raises ChatworkError: the error of the last try.
         """
-        return self._run(call, self._clock(), self.policy)
+        return self._run(call, self._clock(), self._policy())
 
     def run_flow(self, flow: CallFlow[T]) -> T:
         """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
@@ -219,7 +220,7 @@ class AsyncClient(_ClientBase):
 
         :raises ChatworkError: the error of the last try.
         """
-        return await self._run(call, self._clock(), self.policy)
+        return await self._run(call, self._clock(), self._policy())
 
     async def run_flow(self, flow: CallFlow[T]) -> T:
         """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""

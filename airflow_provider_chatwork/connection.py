@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,9 @@ from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.http import WINDOW
 from airflow_provider_chatwork.api.urls import CHATWORK_WEB
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseHook
 
 BASE_URL = "https://api.chatwork.com/v2"
 
@@ -131,6 +134,22 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any], *, max
         # The sandbox serves its web page on the same port as its API.
         options["web_url"] = urlunsplit((*urlsplit(base_url)[:2], "", "", ""))
     return Settings(token=(connection.password or "").strip(), base_url=base_url, **options)
+
+
+async def read_settings(
+    chatwork_conn_id: str, hook: BaseHook | None = None, *, max_wait: float | None = None
+) -> Settings:
+    """Read a connection in an event loop without blocking it, and convert it.
+
+    :param hook: reads the connection; Airflow's base hook if not given.
+    :param max_wait: replaces the ``max_wait`` of the connection.
+    :raises AirflowNotFoundException: if there is no such connection.
+    :raises ChatworkParameterError: naming the invalid field.
+    """
+    from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+    connection = await get_async_connection(chatwork_conn_id, hook=hook)
+    return settings_from(connection, await get_async_extra_dejson(connection), max_wait=max_wait)
 
 
 def _base_url(connection: ConnectionFields) -> str:

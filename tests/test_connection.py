@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.connection import BASE_URL, Settings, settings_from
+from airflow_provider_chatwork.connection import BASE_URL, Settings, read_settings, settings_from
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 TOKEN = "t0ken-of-the-tests"
@@ -214,7 +214,7 @@ class TestTheConnectionOfAnEnvironment:
         monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_TEST", written)
         hook = ChatworkHook("chatwork_test")
         assert hook.settings == EXPECTED
-        assert asyncio.run(hook.asettings()) == EXPECTED
+        assert asyncio.run(read_settings("chatwork_test", hook)) == EXPECTED
 
     def test_of_a_sandbox_reaches_it(self, chatwork_sandbox, monkeypatch):
         address = chatwork_sandbox.address

@@ -16,6 +16,8 @@ from airflow_provider_chatwork.api.http import parse_list, parse_object
 #: The largest number of items in one list. There is no second page.
 PAGE = 100
 
+_parse_page = parse_list(models.Message)
+
 
 def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models.Message]]:
     """The newest messages of a room, at most 100, oldest first.
@@ -24,14 +26,9 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
         last such call with this token, and moves Chatwork's cursor. The messages of a lost answer cannot be read with
         ``False`` again, so the call is not repeated.
     """
-    read_page = parse_list(models.Message)
-
-    def read(value: object) -> list[models.Message]:
-        return sorted(read_page(value), key=position)
-
     request = Request("GET", path(room_id), query={"force": validation.flag("force", force)})
     # The messages before the cursor are not returned again, so a lost body must not pass for "nothing new".
-    return Call("list_messages", request, read, repeatable=bool(force), empty_list_only_on_204=not force)
+    return Call("list_messages", request, _read_page, repeatable=bool(force), empty_list_only_on_204=not force)
 
 
 def post_message(room_id: int | str, body: str, *, self_unread: bool = False) -> Call[models.ChangedMessage]:
@@ -94,6 +91,10 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
         read,
         confirm_already_done=confirm_already_done,
     )
+
+
+def _read_page(value: object) -> list[models.Message]:
+    return sorted(_parse_page(value), key=position)
 
 
 def position(message: models.Sent) -> tuple[int, int]:

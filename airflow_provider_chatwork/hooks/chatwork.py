@@ -19,8 +19,6 @@ from airflow_provider_chatwork.api.errors import ChatworkNetworkError, ChatworkP
 from airflow_provider_chatwork.provider_info import CONNECTION_TYPE, HOOK_NAME
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_chatwork.api.call import Call, CallFlow
     from airflow_provider_chatwork.client import AsyncClient, Client
     from airflow_provider_chatwork.connection import Settings
@@ -203,26 +201,17 @@ class ChatworkHook(BaseHook):
 
     async def _async_client(self) -> AsyncClient:
         from airflow_provider_chatwork.client import AsyncClient
+        from airflow_provider_chatwork.connection import read_settings
         from airflow_provider_chatwork.transports import HttpxTransport
 
         loop = asyncio.get_running_loop()
         if self._async is None or self._async[0] is not loop:
-            settings = await self.asettings()
+            settings = await read_settings(self.chatwork_conn_id, self, max_wait=self.max_wait)
             # Another task may have created a client meanwhile; a second one would never be closed.
             if self._async is None or self._async[0] is not loop:
                 transport = HttpxTransport(settings.proxy)
                 self._async = (loop, AsyncClient(settings, transport), transport)
         return self._async[1]
-
-    async def asettings(self) -> Settings:
-        """:attr:`settings`, read in an event loop without blocking it."""
-        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
-        from airflow_provider_chatwork.connection import settings_from
-
-        connection: Connection = await get_async_connection(self.chatwork_conn_id, hook=self)
-        extra = await get_async_extra_dejson(connection)
-        return settings_from(connection, extra, max_wait=self.max_wait)
 
     def room_id_or_default(self, room_id: int | str | None) -> int | str:
         """Return ``room_id`` if it is given, else the ``default_room_id`` of the connection.

@@ -186,9 +186,10 @@ class ChatworkNotifier(BaseNotifier):
 
     async def _asend(self, context: Context, setting: AlertsSetting) -> None:
         from airflow_provider_chatwork.alerts.time_limited_client import async_time_limited_client
+        from airflow_provider_chatwork.connection import read_settings
 
         try:
-            settings = await ChatworkHook(self.chatwork_conn_id).asettings()
+            settings = await read_settings(self.chatwork_conn_id)
             # Loading a Variable blocks.
             sender = await asyncio.to_thread(self._create_sender, context, settings, setting)
             if sender is not None and not sender.is_silent:

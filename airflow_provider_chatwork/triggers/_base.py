@@ -9,15 +9,15 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.connection import Settings
-from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.connection import Settings, read_settings
 from airflow_provider_chatwork.triggers._event import EventStatus, error_event
 from airflow_provider_chatwork.waiting.poller.account_poller import poller_registry
 from airflow_provider_chatwork.waiting.poller.subscription import (
@@ -44,12 +44,12 @@ CACHE_TTL = 60.0
 FRESH_TTL = 1.0
 
 
+@dataclass
 class _Entry:
-    def __init__(self) -> None:
-        # It lets one waiting caller continue per turn of the loop, so that thousands of them do not block the loop.
-        self.lock = asyncio.Lock()
-        self.settings: Settings | None = None
-        self.read_at = 0.0
+    settings: Settings | None = None
+    read_at: float = 0.0
+    # It lets one waiting caller continue per turn of the loop, so that thousands of them do not block the loop.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 _cache: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Entry]] = WeakKeyDictionary()
@@ -70,7 +70,7 @@ async def get_settings(chatwork_conn_id: str, max_age: float = CACHE_TTL) -> Set
         began = loop.time()
         # Callers that waited for the lock use what was read meanwhile.
         if entry.settings is None or called_at - entry.read_at > max_age:
-            entry.settings, entry.read_at = await ChatworkHook(chatwork_conn_id).asettings(), began
+            entry.settings, entry.read_at = await read_settings(chatwork_conn_id), began
         return entry.settings
 
 
@@ -87,6 +87,16 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
     :param max_interval: the longest interval of the doubling, in seconds.
     :param silent_fail: whether to go on although Chatwork refuses for good.
     """
+
+    #: The arguments of the constructor. Each is an attribute of the same name, and plain JSON.
+    argument_names: ClassVar[tuple[str, ...]] = (
+        "chatwork_conn_id",
+        "poke_interval",
+        "deadline",
+        "exponential_backoff",
+        "max_interval",
+        "silent_fail",
+    )
 
     def __init__(
         self,
@@ -105,21 +115,14 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
         self.exponential_backoff = exponential_backoff
         self.max_interval = max_interval
         self.silent_fail = silent_fail
+        # Seconds between two polls, and the longest of the doubling; ``None`` if intervals are not doubled.
+        self.interval = max(poke_interval, SHORTEST_INTERVAL)
+        self.longest_interval = (max_interval or float("inf")) if exponential_backoff else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, from which Airflow makes the trigger again."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, as plain JSON."""
-        return {
-            "chatwork_conn_id": self.chatwork_conn_id,
-            "poke_interval": self.poke_interval,
-            "deadline": self.deadline,
-            "exponential_backoff": self.exponential_backoff,
-            "max_interval": self.max_interval,
-            "silent_fail": self.silent_fail,
-        }
+        arguments = {name: getattr(self, name) for name in self.argument_names}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     @abc.abstractmethod
     def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[S]:
@@ -140,16 +143,6 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
     async def on_timeout(self, subscription: S) -> dict[str, Any]:
         """Return the event of a wait whose deadline has passed."""
         return {"status": EventStatus.TIMEOUT.value}
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two polls."""
-        return max(self.poke_interval, SHORTEST_INTERVAL)
-
-    @property
-    def longest_interval(self) -> float | None:
-        """The longest interval of the doubling; ``None`` if intervals are not doubled."""
-        return (self.max_interval or float("inf")) if self.exponential_backoff else None
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and yield the event."""

@@ -30,6 +30,16 @@ class ChatworkSensorTrigger(ChatworkTrigger[S]):
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
 
+    argument_names = (
+        *ChatworkTrigger.argument_names,
+        "room_id",
+        "before_timeout",
+        "end_from_trigger",
+        "soft_fail",
+        "never_fail",
+        "do_xcom_push",
+    )
+
     def __init__(
         self,
         *,
@@ -53,18 +63,10 @@ class ChatworkSensorTrigger(ChatworkTrigger[S]):
         self._web_url = ""
         self._room_id = 0
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, as plain JSON."""
-        return {
-            **super().arguments(),
-            "room_id": self.room_id,
-            "deadline": self._given_deadline,
-            "before_timeout": self.before_timeout,
-            "end_from_trigger": self.end_from_trigger,
-            "soft_fail": self.soft_fail,
-            "never_fail": self.never_fail,
-            "do_xcom_push": self.do_xcom_push,
-        }
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments; a deadline that was not given stays so."""
+        path, arguments = super().serialize()
+        return path, {**arguments, "deadline": self._given_deadline}
 
     def room(self, settings: Settings) -> int:
         """Return the id of the room.

@@ -34,6 +34,8 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._base.ChatworkTrigger`.
     """
 
+    argument_names = (*ChatworkTrigger.argument_names, "question", "state")
+
     def __init__(self, *, question: Mapping[str, Any], state: ApprovalState, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.question = dict(question)
@@ -45,10 +47,6 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
         self._is_stale = False
         # Another triggerer, or a post whose reply was lost, may have posted a hint that the shared page lacks.
         self._needs_fresh_page = True
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, as plain JSON."""
-        return {**super().arguments(), "question": self.question, "state": self.state}
 
     def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[MessageSubscription]:
         """Return the subscription to wait with."""
@@ -75,7 +73,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
         """Return the time of the next refresh of the members, or of the next attempt after an incomplete poll."""
         # After the deadline only a page read after it may end the wait.
         if self._polled_at == float("-inf") or poller_registry().clock() >= self.deadline:
-            return super().next_action_at()
+            return float("inf")
         next_attempt = self._polled_at + self.interval
         if self._hint_pending or self._is_stale:
             return next_attempt
@@ -94,7 +92,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
             now=subscription.now(),
             may_post_hints=may_post_hints,
         )
-        result = await subscription.run_flow(calls)
+        result = await subscription.poller.client.run_flow(calls)
         self._current_state = result.state
         for warning in result.warnings:
             self.log.warning("%s", warning)

@@ -36,6 +36,16 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._sensor.ChatworkSensorTrigger`.
     """
 
+    argument_names = (
+        *ChatworkSensorTrigger.argument_names,
+        "since",
+        "from_account_ids",
+        "matches",
+        "reply_to",
+        "seen",
+        "possible_loss",
+    )
+
     def __init__(
         self,
         *,
@@ -59,18 +69,6 @@ class ChatworkMessageTrigger(ChatworkSensorTrigger[MessageSubscription]):
         newest = None if seen is None else (seen[0], seen[1])
         self._cursor = MessageCursor(conditions, newest, possible_loss)
         self._needs_account_id = False
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, as plain JSON."""
-        return {
-            **super().arguments(),
-            "since": self.since,
-            "from_account_ids": self.from_account_ids,
-            "matches": self.matches,
-            "reply_to": self.reply_to,
-            "seen": self.seen,
-            "possible_loss": self.possible_loss,
-        }
 
     def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[MessageSubscription]:
         """Return the subscription to wait with."""

@@ -10,8 +10,7 @@ from typing import Any
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
-from airflow_provider_chatwork.connection import Settings
-from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.connection import Settings, read_settings
 from airflow_provider_chatwork.triggers._base import ChatworkTrigger
 from airflow_provider_chatwork.triggers._event import EventStatus
 from airflow_provider_chatwork.waiting.outbox.delivery import log_report
@@ -61,6 +60,8 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
 
     _outbox: OutboxSender
 
+    argument_names = (*ChatworkTrigger.argument_names, "assigned", "plan", "withdraw")
+
     def __init__(
         self, *, assigned: AssignedTasks, plan: Mapping[str, Any] | None = None, withdraw: bool = False, **kwargs: Any
     ) -> None:
@@ -77,15 +78,6 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         self._not_before = 0.0
         self._backoff = 0.0
         self._web_url = ""
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, as plain JSON."""
-        return {
-            **super().arguments(),
-            "assigned": self.assigned,
-            "plan": self.plan,
-            "withdraw": self.withdraw,
-        }
 
     @asynccontextmanager
     async def subscribe(self, settings: Settings) -> AsyncIterator[TaskSubscription]:
@@ -193,7 +185,7 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
                     "Another triggerer continues this wait; tasks %s stay open", existing_ids(self.assigned["tasks"])
                 )
                 return
-            settings = await ChatworkHook(self.chatwork_conn_id).asettings()
+            settings = await read_settings(self.chatwork_conn_id)
             async with self.subscribe(settings) as subscription:
                 # If too few tasks are left, the others are cancelled all the same.
                 with suppress(ChatworkNotFoundError):
@@ -204,7 +196,9 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
                 tasks = {**last_seen_tasks(self._seen["tasks"]), **self._update(subscription)}
                 snapshot = task_snapshot(self._seen, tasks, await subscription.account_id(), self._web_url)
                 reason = cancellation_reason(TaskWaitOutcome.KILLED, settings.lang)
-                cancellation = await subscription.run_flow(cancel_tasks(snapshot, reason, lang=settings.lang))
+                cancellation = await subscription.poller.client.run_flow(
+                    cancel_tasks(snapshot, reason, lang=settings.lang)
+                )
         except Exception as error:
             # Airflow would not log it.
             room_id = self.assigned["room_id"]

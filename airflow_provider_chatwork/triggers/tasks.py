@@ -27,6 +27,8 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TaskSubscription]):
     :param kwargs: those of :class:`~airflow_provider_chatwork.triggers._sensor.ChatworkSensorTrigger`.
     """
 
+    argument_names = (*ChatworkSensorTrigger.argument_names, "task_ids", "complete_when", "assignees")
+
     def __init__(
         self,
         *,
@@ -40,15 +42,6 @@ class ChatworkTaskDoneTrigger(ChatworkSensorTrigger[TaskSubscription]):
         self.complete_when = complete_when
         # The keys of JSON objects are text.
         self.assignees = {str(task_id): account_id for task_id, account_id in (assignees or {}).items()}
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the constructor, as plain JSON."""
-        return {
-            **super().arguments(),
-            "task_ids": self.task_ids,
-            "complete_when": self.complete_when,
-            "assignees": self.assignees,
-        }
 
     def subscribe(self, settings: Settings) -> AbstractAsyncContextManager[TaskSubscription]:
         """Return the subscription to wait with."""

@@ -392,7 +392,7 @@ class TestWithoutAWorker:
         assert start.next_method == "execute_complete"
         assert start.timeout == timedelta(hours=2)
         trigger = ChatworkTaskDoneTrigger(**start.trigger_kwargs or {})
-        assert trigger.arguments() == {
+        assert trigger.serialize()[1] == {
             "chatwork_conn_id": "chatwork_default",
             "room_id": "{{ var.value.room }}",
             "task_ids": "{{ ti.xcom_pull('give') }}",

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from airflow_provider_chatwork.connection import Settings
-from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
+from airflow_provider_chatwork.triggers import _base
 from airflow_provider_chatwork.triggers._base import CACHE_TTL, FRESH_TTL, get_settings
 from tests.virtual_time import VirtualLoop, run_virtually
 
@@ -57,12 +57,12 @@ class TestGetSettings:
     def test_reads_once_although_reading_takes_longer_than_max_age(self, says, monkeypatch):
         readings: list[float] = []
 
-        async def slow(hook: ChatworkHook) -> Settings:
+        async def slow(chatwork_conn_id: str) -> Settings:
             readings.append(asyncio.get_running_loop().time())
             await asyncio.sleep(2 * FRESH_TTL)
             return Settings("slow")
 
-        monkeypatch.setattr(ChatworkHook, "asettings", slow)
+        monkeypatch.setattr(_base, "read_settings", slow)
 
         async def ask(loop: VirtualLoop) -> None:
             await asyncio.gather(*(get_settings("chatwork_office", FRESH_TTL) for _ in range(20)))

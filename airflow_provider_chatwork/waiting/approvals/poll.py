@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkError, ChatworkNotFoundError
-from airflow_provider_chatwork.api.messages import get_message, position, post_message
+from airflow_provider_chatwork.api.messages import PAGE, get_message, position, post_message
 from airflow_provider_chatwork.api.notation import reply
-from airflow_provider_chatwork.api.notation_parser import is_deleted
+from airflow_provider_chatwork.api.notation_parser import is_deleted, names_on
 from airflow_provider_chatwork.api.retry import is_retryable, is_transient
 from airflow_provider_chatwork.api.rooms import list_members
 from airflow_provider_chatwork.utils.i18n import Catalog
 from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, Outcome, PollResult, Question
 from airflow_provider_chatwork.waiting.approvals.votes import (
-    author_names,
     collect_votes,
     current_tally,
     eligible_approvers,
     latest_votes,
     parse_replies,
 )
-from airflow_provider_chatwork.waiting.message_filter import may_have_missed
 
 
 def poll(
@@ -58,9 +56,19 @@ def poll(
     if is_last or now - state["members_at"] >= MEMBERS_INTERVAL:
         state = yield from refresh_members(question, state, now, warnings)
     state = find_posted_hints(question, page, state)
-    state = _note_missed_messages(question, page, state, warnings)
-    names = author_names(page, state)
-    targets = reply_targets(question, state)
+    seen = state["seen"]
+    is_full = len(page) >= PAGE and int(page[0]["message_id"]) > int(question.message_id)
+    if is_full and (seen is None or [*position(page[0])] > seen):
+        state = {**state, "possible_loss": True}
+        warnings.append(
+            f"more messages than Chatwork returns came into room {question.room_id} since the last poll: an answer to "
+            f"the question {question.message_id} may have been missed and has to be sent again"
+        )
+    state = {**state, "seen": [*position(page[-1])] if page else seen}
+    names = {vote["account_id"]: vote["name"] for vote in state["votes"]} | names_on(page)
+    hints_posted = filter(None, (*state["hinted"].values(), *state["invalidated"].values()))
+    # The messages whose replies are answers: the question and its hints.
+    targets = [*dict.fromkeys([question.message_id, *hints_posted])]
     replies = parse_replies(question, page, targets, names)
     earlier_votes, since = state["votes"], position(page[0]) if page else None
     state, unclear = collect_votes(question, state, replies, since, deadline, warnings)
@@ -89,20 +97,6 @@ def poll(
         state = yield from post_hints(question, state, hints, warnings)
         hints = missing_hints(question, state, unclear, names)
     return PollResult(state, tally.outcome, tally.choice, warnings, hint_pending=bool(hints))
-
-
-def _note_missed_messages(
-    question: Question, page: Sequence[models.Message], state: ApprovalState, warnings: list[str]
-) -> ApprovalState:
-    """Return the state with the position of the newest message, and whether messages may have been missed."""
-    seen, possible_loss = state["seen"], state["possible_loss"]
-    if may_have_missed(page, question.message_id, None if seen is None else (seen[0], seen[1])):
-        possible_loss = True
-        warnings.append(
-            f"more messages than Chatwork returns came into room {question.room_id} since the last poll: an answer to "
-            f"the question {question.message_id} may have been missed and has to be sent again"
-        )
-    return {**state, "seen": [*position(page[-1])] if page else seen, "possible_loss": possible_loss}
 
 
 #: Instead of a message id: Chatwork rejected the hint, and it is not posted again.
@@ -143,12 +137,6 @@ def find_posted_hints(question: Question, page: Sequence[models.Message], state:
                 # The hint does not name the message that invalidated the vote, so every vote before the hint is void.
                 invalidated_at.setdefault(addressee[1], [*position(message)])
     return {**state, "hinted": hinted, "invalidated": invalidated, "invalidated_at": invalidated_at}
-
-
-def reply_targets(question: Question, state: ApprovalState) -> list[str]:
-    """Return the ids of the messages whose replies are answers: the question and the hints."""
-    hints = (*state["hinted"].values(), *state["invalidated"].values())
-    return [*dict.fromkeys([question.message_id, *filter(None, hints)])]
 
 
 def missing_hints(

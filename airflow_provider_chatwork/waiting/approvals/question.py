@@ -11,7 +11,6 @@ from typing import Any, TypedDict
 from airflow_provider_chatwork.api.notation import info, safe, to
 from airflow_provider_chatwork.api.urls import message_url
 from airflow_provider_chatwork.utils.i18n import Catalog, Texts
-from airflow_provider_chatwork.waiting.approvals.options import Options
 
 
 class Outcome(enum.StrEnum):
@@ -105,11 +104,6 @@ class Question:
     def link(self) -> str:
         """The URL of the question in the browser."""
         return message_url(self.room_id, self.message_id, base=self.web_url)
-
-    @cached_property
-    def parser(self) -> Options:
-        """The options, as a parser of answers."""
-        return Options(self.options)
 
     @cached_property
     def hint(self) -> str:

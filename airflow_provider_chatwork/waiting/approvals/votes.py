@@ -9,8 +9,8 @@ from typing import Any
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.messages import position
-from airflow_provider_chatwork.api.notation_parser import names_on, reply_texts
-from airflow_provider_chatwork.waiting.approvals.options import truncate_comment
+from airflow_provider_chatwork.api.notation_parser import reply_texts
+from airflow_provider_chatwork.waiting.approvals.options import Options, truncate_comment
 from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, Outcome, Question, Vote
 from airflow_provider_chatwork.waiting.message_filter import Position
 from airflow_provider_chatwork.waiting.tasks.status import tasks_needed
@@ -44,15 +44,6 @@ class _Ballot:
     vote: Vote | None
     changed_at: int
 
-    @property
-    def choice(self) -> str | None:
-        return self.vote and self.vote["choice"]
-
-
-def author_names(page: Sequence[models.Message], state: ApprovalState) -> dict[int, str]:
-    """Return the names of the authors of a page and of earlier votes, by account id."""
-    return {vote["account_id"]: vote["name"] for vote in state["votes"]} | names_on(page)
-
 
 def parse_replies(
     question: Question, messages: Sequence[models.Message], targets: Collection[str], names: Mapping[int, str]
@@ -61,12 +52,13 @@ def parse_replies(
 
     :param messages: oldest first.
     :param targets: the ids of the messages that are answered: the question and its hints.
-    :param names: as of :func:`author_names`.
+    :param names: the names of authors by account id.
     """
     # Replies written before the account of the token was renamed carry its old name.
     own_names = (names.get(question.account_id, ""), question.account_name)
     all_names: dict[int, str | tuple[str, ...]] = {**names, question.account_id: own_names}
     approvers = {*question.approvers} - {question.account_id}
+    options = Options(question.options)
     replies = []
     for message in messages:
         body = message["body"]
@@ -77,7 +69,7 @@ def parse_replies(
         ):
             continue
         parsed = [
-            question.parser.parse(text)
+            options.parse(text)
             for target in targets
             for text in reply_texts(body, question.room_id, target, all_names, strictly=True)
         ]
@@ -118,15 +110,20 @@ def collect_votes(
             by_approver.setdefault(account_id, []).append(ballot)
     unclear: dict[int, models.Message] = {}
     for account_id, ballots in by_approver.items():
-        last_changed = max(ballots, key=lambda ballot: (ballot.changed_at, position(ballot.message)))
-        if last_changed.choice != ballots[-1].choice:
+        last, last_changed = ballots[-1], max(ballots, key=lambda one: (one.changed_at, position(one.message)))
+        if (last_changed.vote and last_changed.vote["choice"]) != (last.vote and last.vote["choice"]):
             unclear[account_id] = last_changed.message
-        elif ballots[-1].vote is None:
-            unclear[account_id] = ballots[-1].message
+        elif last.vote is None:
+            unclear[account_id] = last.message
     old = latest_votes(vote for vote in state["votes"] if since is None or position(vote) < since)
     votes = [vote for vote in old if vote["account_id"] in eligible]
     votes += [ballot.vote for ballots in by_approver.values() for ballot in ballots if ballot.vote is not None]
-    votes = [vote for vote in votes if _is_after_invalidation(vote, state)]
+    votes = [
+        vote
+        for vote in votes
+        if [max(vote["send_time"], vote["update_time"]), int(vote["message_id"])]
+        > state["invalidated_at"].get(str(vote["account_id"]), [0, 0])
+    ]
     unclear = dict(sorted(unclear.items(), key=lambda item: position(item[1])))
     return _invalidate(state, votes, unclear, warnings), unclear
 
@@ -144,19 +141,13 @@ def _count_reply(question: Question, reply: Reply, earlier: Mapping[str, Vote], 
         "account_id": message["account"]["account_id"],
         "name": message["account"].get("name", ""),
         "choice": reply.choice,
-        "number": question.parser.number(reply.choice),
+        "number": [*question.options].index(reply.choice) + 1,
         "comment": truncate_comment(reply.comment, len(question.approvers)),
         "message_id": message["message_id"],
         "send_time": sent,
         "update_time": updated,
     }
     return _Ballot(message, new_vote, max(sent, updated))
-
-
-def _is_after_invalidation(vote: Vote, state: ApprovalState) -> bool:
-    invalidated_at = state["invalidated_at"].get(str(vote["account_id"]))
-    changed_at = [max(vote["send_time"], vote["update_time"]), int(vote["message_id"])]
-    return invalidated_at is None or changed_at > invalidated_at
 
 
 def _invalidate(
@@ -300,7 +291,7 @@ def approval_result(question: Question, state: ApprovalState, choice: str, outco
     votes = latest_votes(state["votes"])
     return {
         "choice": choice,
-        "number": question.parser.number(choice),
+        "number": [*question.options].index(choice) + 1,
         "outcome": outcome,
         "decided_by": [vote for vote in votes if vote["choice"] == choice],
         "votes": votes,

@@ -7,23 +7,18 @@ import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.account import get_me
-from airflow_provider_chatwork.api.retry import is_transient
+from airflow_provider_chatwork.api.call import HttpRequest, Response
+from airflow_provider_chatwork.api.retry import RetryPolicy, is_transient
 from airflow_provider_chatwork.client import AsyncClient, AsyncTransport
 from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.transports import HttpxTransport
-from airflow_provider_chatwork.waiting.poller.rate_budget import (
-    MeteredTransport,
-    PacedTransport,
-    PollLog,
-    paced_client,
-    poll_client,
-)
+from airflow_provider_chatwork.waiting.poller.rate_budget import PacedTransport, PollLog, RateBudget
 from airflow_provider_chatwork.waiting.poller.subscription import FIRST_BACKOFF, RoomPoller, Subscription
 
 T = TypeVar("T")
@@ -57,13 +52,13 @@ class AccountPoller:
     ) -> None:
         self.clock = clock
         self._settings = settings
-        self._transport = MeteredTransport(transport, clock)
+        self._transport = transport
         #: The rate budget of the account.
-        self.budget = self._transport.budget
+        self.budget = RateBudget()
         #: Sends at once, with the retries of the connection.
-        self.client = AsyncClient(settings, self._transport, clock=clock)
+        self.client = AsyncClient(settings, self._send, clock=clock)
         #: Sends when the rate budget allows it, with the retries of the connection.
-        self.paced_client = paced_client(settings, self._transport)
+        self.paced_client = AsyncClient(settings, PacedTransport(self._send, self.budget, clock), clock=clock)
         self._on_empty = on_empty
         self._on_close: list[Callable[[], Awaitable[object]]] = []
         self._attached: dict[Callable[..., Any], Any] = {}
@@ -99,7 +94,7 @@ class AccountPoller:
         room.remove(subscription)
         if not room.subscriptions:
             self._rooms.pop((type(room), room.room_id), None)
-            self._log.ended(room)
+            self._log.failing.discard(room)
             self._changed.set()
         if not self._rooms:
             self._on_empty()
@@ -143,12 +138,19 @@ class AccountPoller:
         """Await ``clean_up`` before the connections are closed."""
         self._on_close.append(clean_up)
 
+    # --- polling
+
     @property
     def request_rate(self) -> float:
         """Requests per second that all polls would make without a rate limit."""
         return sum(room.poll_cost / room.interval_between_polls for room in self._rooms.values())
 
-    # --- polling
+    async def _send(self, request: HttpRequest) -> Response:
+        """Send a request at once, and keep the rate budget up to date."""
+        self.budget.request_sent(self._loop.time())
+        response = await self._transport(request)
+        self.budget.response_received(response.headers, self._loop.time(), self.clock())
+        return response
 
     async def _run(self) -> None:
         polls: set[asyncio.Task[None]] = set()
@@ -188,7 +190,9 @@ class AccountPoller:
                 await asyncio.gather(*tasks, *(clean_up() for clean_up in self._on_close), return_exceptions=True)
             finally:
                 # `asyncio.run` cancels this task when its main coroutine ends, maybe during the clean-up above.
-                await self._transport.close()
+                close = getattr(self._transport, "close", None)
+                if close is not None:
+                    await close()
 
     def _next_due(self) -> tuple[RoomPoller[Any] | None, float]:
         """Return the room to poll next, and in how many seconds."""
@@ -196,7 +200,18 @@ class AccountPoller:
         if not idle:
             return None, 0.0
         now = self._loop.time()
-        slowdown = self._slowdown(now)
+        rate = self.request_rate
+        shortest_interval = min(room.interval for room in self._rooms.values())
+        slowdown, average = self.budget.slowdown(rate, now), self.budget.average_slowdown(rate, now)
+        self._log.slowdown(
+            average,
+            is_noticeable=average >= _NOTICEABLE_SLOWDOWN,
+            rooms=len(self._rooms),
+            interval=shortest_interval,
+            now=now,
+        )
+        if slowdown < _NOTICEABLE_SLOWDOWN:
+            slowdown = 1.0
         # The room that is due for the longest time comes first, so that all share a budget that is too small.
         room = min(idle, key=lambda room: room.due_at(slowdown))
         seconds = room.due_at(slowdown) - now
@@ -206,30 +221,14 @@ class AccountPoller:
         if delay and (urgent := [room for room in idle if room.waiting_for_poll]):
             room = min(urgent, key=lambda room: room.due_at(slowdown))
             seconds, delay = room.due_at(slowdown) - now, self.budget.delay(now, is_urgent=True)
-        if delay > self._shortest_interval:
+        if delay > shortest_interval:
             self._log.paused(delay, rooms=len(self._rooms), now=now)
         return room, max(seconds, delay, 0.0)
 
-    def _slowdown(self, now: float) -> float:
-        rate = self.request_rate
-        slowdown = self.budget.slowdown(rate, now)
-        average = self.budget.average_slowdown(rate, now)
-        self._log.slowdown(
-            average,
-            is_noticeable=average >= _NOTICEABLE_SLOWDOWN,
-            rooms=len(self._rooms),
-            interval=self._shortest_interval,
-            now=now,
-        )
-        return slowdown if slowdown >= _NOTICEABLE_SLOWDOWN else 1.0
-
-    @property
-    def _shortest_interval(self) -> float:
-        return min(room.interval for room in self._rooms.values())
-
     async def _poll(self, room: RoomPoller[Any]) -> None:
-        transport = PacedTransport(self._transport, lambda: bool(room.waiting_for_poll))
-        client = poll_client(self._settings, transport, self.clock)
+        transport = PacedTransport(self._send, self.budget, self.clock, lambda: bool(room.waiting_for_poll))
+        # No retries, as the next poll is the retry.
+        client = AsyncClient(self._settings, transport, policy=RetryPolicy(max_wait=0, tries=1), clock=self.clock)
         room.polled_at = self._loop.time()
         room.poll_now = False
         try:
@@ -250,12 +249,8 @@ class AccountPoller:
             self._log.failed(room.room_id, room, error, now)
             room.poll_failed(error, now)
         else:
-            self._log.ended(room)
+            self._log.failing.discard(room)
             room.poll_rejected(error, now)
-
-
-def _new_transport(settings: Settings) -> AsyncTransport:
-    return HttpxTransport(settings.proxy)
 
 
 class PollerRegistry:
@@ -267,7 +262,7 @@ class PollerRegistry:
 
     def __init__(
         self,
-        new_transport: Callable[[Settings], AsyncTransport] = _new_transport,
+        new_transport: Callable[[Settings], AsyncTransport] = lambda settings: HttpxTransport(settings.proxy),
         clock: Callable[[], float] | None = None,
     ) -> None:
         self._new_transport = new_transport
@@ -287,12 +282,9 @@ class PollerRegistry:
         key = (settings.base_url, settings.token, settings.proxy)
         poller = pollers.get(key)
         if poller is None:
-
-            def remove() -> None:
-                if pollers.get(key) is poller:
-                    del pollers[key]
-
-            poller = pollers[key] = AccountPoller(settings, self._new_transport(settings), self.clock, remove)
+            poller = pollers[key] = AccountPoller(
+                settings, self._new_transport(settings), self.clock, on_empty=lambda: pollers.pop(key, None)
+            )
         return poller
 
     def __len__(self) -> int:
@@ -317,23 +309,3 @@ def override_registry(registry: PollerRegistry) -> Iterator[PollerRegistry]:
         yield registry
     finally:
         _registry = before
-
-
-class Subscribing(AbstractAsyncContextManager[S]):
-    """Connects a subscription with the poller of its account. A class, as it is smaller than a generator."""
-
-    __slots__ = ("_kind", "_settings", "_subscription")
-
-    def __init__(self, settings: Settings, subscription: S, kind: type[RoomPoller[S]]) -> None:
-        self._settings = settings
-        self._subscription = subscription
-        self._kind = kind
-
-    async def __aenter__(self) -> S:
-        poller = poller_registry().get(self._settings)
-        self._subscription.poller = poller
-        poller.subscribe(self._subscription, self._kind)
-        return self._subscription
-
-    async def __aexit__(self, *error: object) -> None:
-        self._subscription.poller.unsubscribe(self._subscription)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 
 from airflow_provider_chatwork.api.call import HttpRequest, Response
 from airflow_provider_chatwork.api.errors import ChatworkRateLimitError
 from airflow_provider_chatwork.api.http import WINDOW, RateLimit, api_error, server_time
-from airflow_provider_chatwork.api.retry import RetryPolicy
-from airflow_provider_chatwork.client import AsyncClient, AsyncTransport
-from airflow_provider_chatwork.connection import Settings
+from airflow_provider_chatwork.client import AsyncTransport
 
 #: The share of the limit that polls leave to others.
 RESERVE = 0.2
@@ -26,6 +25,7 @@ DEFAULT_LIMIT = 300
 _ROUNDING = 2.0
 
 
+@dataclass
 class RateBudget:
     """What is left of the rate limit of an account. Times are seconds of any clock that only goes forward.
 
@@ -33,17 +33,16 @@ class RateBudget:
     headers may not count every request at once.
     """
 
-    def __init__(self) -> None:
-        self._limit = DEFAULT_LIMIT
-        self._remaining = DEFAULT_LIMIT
-        self._sent = 0
-        self._window_began_at = 0.0
-        self._window_ends_at: float | None = None
-        self._limited_until = 0.0
+    _limit: int = DEFAULT_LIMIT
+    _remaining: int = DEFAULT_LIMIT
+    _sent: int = 0
+    _window_began_at: float = 0.0
+    _window_ends_at: float | None = None
+    _limited_until: float = 0.0
 
     def request_sent(self, now: float) -> None:
         """Count a request."""
-        self._reset_after_window(now)
+        self.window_remaining(now)
         if self._window_ends_at is None:
             self._window_began_at = now
             self._window_ends_at = now + WINDOW
@@ -99,88 +98,52 @@ class RateBudget:
         return max(1.0, request_rate * (elapsed + remaining) / max(self._left(now) + self._sent, 1.0))
 
     def window_remaining(self, now: float) -> float:
-        """Return in how many seconds the window ends."""
-        self._reset_after_window(now)
-        return WINDOW if self._window_ends_at is None else self._window_ends_at - now
-
-    def _left(self, now: float) -> float:
-        self._reset_after_window(now)
-        return min(self._remaining, self._limit - self._sent) - self._limit * RESERVE
-
-    def _reset_after_window(self, now: float) -> None:
+        """Return in how many seconds the window ends. After its end the next one begins with the next request."""
         if self._window_ends_at is not None and now >= self._window_ends_at:
             self._window_ends_at = None
             self._sent = 0
             self._remaining = self._limit
+        return WINDOW if self._window_ends_at is None else self._window_ends_at - now
+
+    def _left(self, now: float) -> float:
+        self.window_remaining(now)
+        return min(self._remaining, self._limit - self._sent) - self._limit * RESERVE
 
 
 # A poll that waits for budget may become urgent. It checks that after so many seconds.
 _RECHECK = 5.0
 
 
-class MeteredTransport:
-    """Send requests at once, and keep the rate budget up to date.
-
-    :param transport: sends a request. If it has a ``close`` to be awaited, :meth:`close` calls it.
-    :param clock: returns the Unix time.
-    """
-
-    def __init__(self, transport: AsyncTransport, clock: Callable[[], float]) -> None:
-        self.budget = RateBudget()
-        self.clock = clock
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-
-    async def __call__(self, request: HttpRequest) -> Response:
-        """Send a request."""
-        self.budget.request_sent(self._loop.time())
-        response = await self._transport(request)
-        self.budget.response_received(response.headers, self._loop.time(), self.clock())
-        return response
-
-    async def close(self) -> None:
-        """Close the connections."""
-        close = getattr(self._transport, "close", None)
-        if close is not None:
-            await close()
-
-
+@dataclass
 class PacedTransport:
     """Send each request when the rate budget allows it, and note every 429.
 
+    :param send: sends a request at once.
+    :param budget: the rate budget of the account.
+    :param clock: returns the Unix time.
     :param is_urgent: whether a request may use the share that polls leave to others.
+    :param requests: how many requests were sent.
     """
 
-    def __init__(self, transport: MeteredTransport, is_urgent: Callable[[], bool] = lambda: False) -> None:
-        #: How many requests were sent.
-        self.requests = 0
-        self._transport = transport
-        self._is_urgent = is_urgent
-        self._loop = asyncio.get_running_loop()
+    send: AsyncTransport
+    budget: RateBudget
+    clock: Callable[[], float]
+    is_urgent: Callable[[], bool] = lambda: False
+    requests: int = 0
 
     async def __call__(self, request: HttpRequest) -> Response:
         """Wait for budget, and send a request."""
-        budget = self._transport.budget
+        loop = asyncio.get_running_loop()
         # Another request may have used the budget meanwhile, so the delay is computed again.
-        while delay := budget.delay(self._loop.time(), self._is_urgent()):  # noqa: ASYNC110
+        while delay := self.budget.delay(loop.time(), self.is_urgent()):  # noqa: ASYNC110
             await asyncio.sleep(min(delay, _RECHECK))
         self.requests += 1
-        response = await self._transport(request)
+        response = await self.send(request)
         if response.status == 429:
-            error = api_error("", response, self._transport.clock())
+            error = api_error("", response, self.clock())
             if isinstance(error, ChatworkRateLimitError) and not error.per_room:
-                budget.rate_limited(error.retry_after, self._loop.time())
+                self.budget.rate_limited(error.retry_after, loop.time())
         return response
-
-
-def paced_client(settings: Settings, transport: MeteredTransport) -> AsyncClient:
-    """Return a client for what many subscriptions may want at the same time, with the retries of the connection."""
-    return AsyncClient(settings, PacedTransport(transport), clock=transport.clock)
-
-
-def poll_client(settings: Settings, transport: PacedTransport, clock: Callable[[], float]) -> AsyncClient:
-    """Return a client for one poll. It does not retry, as the next poll is the retry."""
-    return AsyncClient(settings, transport, policy=RetryPolicy(max_wait=0, tries=1), clock=clock)
 
 
 log = logging.getLogger(__name__)
@@ -190,19 +153,20 @@ _FIRST_SLOWDOWN = 1.25
 _NEXT_SLOWDOWN = 2.0
 
 
+@dataclass
 class PollLog:
     """Logs what concerns all subscriptions of an account, each state once. Times are those of the loop's clock.
 
     :param url: the base URL of the account's connection, to tell accounts apart.
+    :param failing: what is polled for without success.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._logged_slowdown = 1.0
-        self._slowed_down_at = 0.0
-        self._no_pause_before = 0.0
-        self._failing: set[Hashable] = set()
-        self._failing_since: float | None = None
+    url: str
+    failing: set[Hashable] = field(default_factory=set)
+    _logged_slowdown: float = 1.0
+    _slowed_down_at: float = 0.0
+    _no_pause_before: float = 0.0
+    _failing_since: float | None = None
 
     def slowdown(self, factor: float, *, is_noticeable: bool, rooms: int, interval: float, now: float) -> None:
         """Log that the rate limit makes polls slower. It is over after a window without a slowdown."""
@@ -213,35 +177,31 @@ class PollLog:
             self._logged_slowdown = factor
             log.warning(
                 "Rate limit: polling %d rooms of %s %.1fx slower, every %.3g s instead of %.3g s",
-                *(rooms, self._url, factor, interval * factor, interval),
+                *(rooms, self.url, factor, interval * factor, interval),
             )
         elif logged > 1 and now > self._slowed_down_at + WINDOW:
             self._logged_slowdown = 1.0
-            log.info("Rate limit: polling %d rooms of %s at full speed again", rooms, self._url)
+            log.info("Rate limit: polling %d rooms of %s at full speed again", rooms, self.url)
 
     def paused(self, seconds: float, *, rooms: int, now: float) -> None:
         """Log that the rate limit is used up."""
         if now >= self._no_pause_before:
             log.warning(
                 "Rate limit: used up except for the reserve; polling %d rooms of %s again in %.0f s",
-                *(rooms, self._url, seconds),
+                *(rooms, self.url, seconds),
             )
             self._no_pause_before = now + 2 * WINDOW
 
     def failed(self, room_id: int, key: Hashable, error: Exception, now: float) -> None:
         """Log the first failed poll of an outage."""
-        self._failing.add(key)
+        self.failing.add(key)
         if self._failing_since is None:
             self._failing_since = now
-            log.warning("Polling Chatwork failed; retrying with back-off: room %s of %s: %s", room_id, self._url, error)
-
-    def ended(self, key: Hashable) -> None:
-        """Note that a poll that may have failed is not repeated."""
-        self._failing.discard(key)
+            log.warning("Polling Chatwork failed; retrying with back-off: room %s of %s: %s", room_id, self.url, error)
 
     def succeeded(self, key: Hashable, now: float) -> None:
         """Log the end of an outage, when no room is failing any more."""
-        self._failing.discard(key)
-        if self._failing_since is not None and not self._failing:
+        self.failing.discard(key)
+        if self._failing_since is not None and not self.failing:
             seconds, self._failing_since = now - self._failing_since, None
-            log.info("Polling Chatwork works again after %.0f s (%s)", seconds, self._url)
+            log.info("Polling Chatwork works again after %.0f s (%s)", seconds, self.url)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.call import Call, CallFlow
@@ -44,6 +44,9 @@ class Poller(Protocol):
     def attached(self, factory: Callable[[Any], T]) -> T:
         """Return what ``factory`` makes of this poller, always the same object."""
 
+    def subscribe(self, subscription: Any, kind: Any) -> None:
+        """Add the subscription to the polls of its room."""
+
     def unsubscribe(self, subscription: Any) -> None:
         """Remove the subscription."""
 
@@ -58,14 +61,16 @@ class Poller(Protocol):
 
 
 class Subscription:
-    """One wait. ``subscribe.py`` makes it and connects it with the poller of its account.
+    """One wait: an asynchronous context manager, in which the wait gets the results of the polls of its room.
 
     :param interval: seconds between two polls; at least :data:`SHORTEST_INTERVAL`.
     :param max_interval: if given, the interval doubles with each poll up to so many seconds.
     :param log: gets the warnings about this wait.
     """
 
+    #: The poller of the account, and the class of the poller of the room.
     poller: Poller
+    kind: type[RoomPoller[Any]]
 
     def __init__(self, room_id: int | str, interval: float, max_interval: float | None, log: Log | None) -> None:
         self.room_id = validation.identifier("room_id", room_id)
@@ -85,6 +90,15 @@ class Subscription:
         self._last_poll_at = float("-inf")
         self._last_counted_poll_at: float | None = None
 
+    async def __aenter__(self) -> Self:
+        """Begin to get the results of polls."""
+        self.poller.subscribe(self, self.kind)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Get no more results."""
+        self.poller.unsubscribe(self)
+
     def now(self) -> float:
         """Return the Unix time."""
         return self.poller.clock()
@@ -95,10 +109,6 @@ class Subscription:
         :raises ChatworkError: one of the classes of ``api/errors.py``.
         """
         return await self.poller.client.run(call)
-
-    async def run_flow(self, flow: CallFlow[T]) -> T:
-        """Run the calls of ``flow`` one after the other, and return its value."""
-        return await self.poller.client.run_flow(flow)
 
     async def account_id(self) -> int:
         """Return the account id of the token. All subscriptions of an account share one request."""
@@ -117,7 +127,9 @@ class Subscription:
         :raises ChatworkError: Chatwork refused for good. It may be called again, and then waits for the next poll.
         """
         while True:
-            self._log_failure()
+            if self._failure is not None:
+                error, self._failure = self._failure, None
+                self._log.warning("Polling room %s failed; retrying with back-off: %s", self.room_id, error)
             self._raise_rejection()
             if self._has_change:
                 self._has_change = False
@@ -214,11 +226,6 @@ class Subscription:
             # All subscriptions raise the same error. Without this its traceback would grow with each of them.
             raise error.with_traceback(trace)
 
-    def _log_failure(self) -> None:
-        if self._failure is not None:
-            error, self._failure = self._failure, None
-            self._log.warning("Polling room %s failed; retrying with back-off: %s", self.room_id, error)
-
 
 S = TypeVar("S", bound=Subscription)
 
@@ -310,22 +317,21 @@ class RoomPoller(abc.ABC, Generic[S]):
     def notify(self) -> None:
         """Give the subscriptions what the last poll has read."""
 
-    @property
-    def data_since(self) -> float:
-        """When the poll began that has read all that is known."""
-        return self.polled_at or 0.0
-
-    def not_covered(self) -> set[S]:
-        """Return the subscriptions for which the last poll has not read everything."""
-        return set()
-
     def poll_succeeded(self, requests: int) -> None:
         """Note that a poll succeeded, and notify the subscriptions."""
+        self._update_after_poll(requests, self.subscriptions, self.polled_at or 0.0)
+
+    def _update_after_poll(self, requests: int, covered: set[S], data_since: float) -> None:
+        """Note that a poll succeeded, and notify the subscriptions.
+
+        :param covered: the subscriptions for which the poll has read everything.
+        :param data_since: when the poll began that has read all that is known.
+        """
         self.failures = 0
         self._is_rejected = False
         self.poll_cost += (max(requests, 1) - self.poll_cost) * _WEIGHT
-        for subscription in self.subscriptions - self.not_covered():
-            subscription.poll_succeeded(self.data_since)
+        for subscription in covered:
+            subscription.poll_succeeded(data_since)
         self._interval = None
         self.notify()
 

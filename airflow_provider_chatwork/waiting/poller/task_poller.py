@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 
 from airflow_provider_chatwork.api import models
 from airflow_provider_chatwork.api.call import CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
 from airflow_provider_chatwork.api.tasks import get_task
 from airflow_provider_chatwork.connection import Settings
-from airflow_provider_chatwork.waiting.poller.account_poller import Subscribing
+from airflow_provider_chatwork.waiting.poller.account_poller import poller_registry
 from airflow_provider_chatwork.waiting.poller.subscription import (
     FIRST_BACKOFF,
     LONGEST_BACKOFF,
@@ -106,11 +105,6 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             return self.interval
         return max(self.interval / self._polls_per_rotation, min(self.interval, SHORTEST_ROTATION))
 
-    @property
-    def data_since(self) -> float:
-        """When the last full poll began."""
-        return self._data_since
-
     def due_at(self, slowdown: float) -> float:
         """Return when the next poll is due: a full one, or one that goes on with what the last one has left."""
         due_at = super().due_at(slowdown)
@@ -129,13 +123,13 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             self._subscriptions_of.setdefault(task_id, set()).add(subscription)
         self._to_notify.add(subscription)
         is_covered = self._is_known(subscription) and self._scanner.not_covered.isdisjoint(subscription.task_ids)
-        if is_covered and now - self.data_since < subscription.interval:
+        if is_covered and now - self._data_since < subscription.interval:
             if self._is_complete(subscription):
                 # Another poll has to confirm it.
                 self.poll_now = True
             else:
                 self._notify(subscription)
-                subscription.mark_seen(self.data_since)
+                subscription.mark_seen(self._data_since)
 
     def remove(self, subscription: TaskSubscription) -> None:
         """Remove a subscription, and its tasks that no other subscription has."""
@@ -190,7 +184,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             longest = LONGEST_URGENT_BACKOFF if self.waiting_for_poll else LONGEST_BACKOFF
             backoff = FIRST_BACKOFF * 2.0 ** min(self._incomplete_polls - 1, 30)
             self._retry_at = (self.polled_at or 0.0) + min(backoff, longest)
-        super().poll_succeeded(requests)
+        self._update_after_poll(requests, self.subscriptions - self.not_covered(), self._data_since)
         if error is not None and self._incomplete_polls > 1:
             for subscription in self._with_tasks(self._scanner.unanswered):
                 subscription.poll_failed(error)
@@ -200,7 +194,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
         self.poll_now = self.poll_now or (error is None and not not_covered.isdisjoint(self.waiting_for_poll))
         # Subscriptions still waiting for confirmation keep their old `seen_at` until the next poll.
         for subscription in self.subscriptions - self._to_notify - not_covered:
-            subscription.mark_seen(self.data_since)
+            subscription.mark_seen(self._data_since)
 
     def _with_tasks(self, task_ids: Iterable[int]) -> set[TaskSubscription]:
         return {subscription for task_id in task_ids for subscription in self._subscriptions_of.get(task_id, ())}
@@ -278,7 +272,7 @@ def subscribe_tasks(
     max_interval: float | None = None,
     assignees: Mapping[int, int] | None = None,
     log: Log | None = None,
-) -> AbstractAsyncContextManager[TaskSubscription]:
+) -> TaskSubscription:
     """Subscribe to tasks of a room.
 
     :param complete_when: ``all``, ``any``, or how many of the tasks have to be done.
@@ -289,4 +283,5 @@ def subscribe_tasks(
     :param log: gets the warnings about this wait.
     """
     subscription = TaskSubscription(room_id, task_ids, complete_when, interval, max_interval, assignees or {}, log)
-    return Subscribing(settings, subscription, TaskPoller)
+    subscription.poller, subscription.kind = poller_registry().get(settings), TaskPoller
+    return subscription

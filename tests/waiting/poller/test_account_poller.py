@@ -5,7 +5,6 @@ import contextvars
 import itertools
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkServ
 from airflow_provider_chatwork.api.http import WINDOW
 from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, Limits
-from airflow_provider_chatwork.waiting.poller.account_poller import Subscribing
+from airflow_provider_chatwork.waiting.poller.account_poller import poller_registry
 from airflow_provider_chatwork.waiting.poller.rate_budget import DEFAULT_LIMIT, RESERVE
 from airflow_provider_chatwork.waiting.poller.task_poller import TaskPoller, TaskSubscription
 from tests.waiting.poller.scenario import EVER, ROOM, RecordedLog, Scenario, end_of, play
@@ -584,10 +583,10 @@ class BrokenPoller(TaskPoller):
         return super().due_at(slowdown)
 
 
-def broken_wait(scenario: Scenario) -> AbstractAsyncContextManager[TaskSubscription]:
-    return Subscribing(
-        scenario.settings, TaskSubscription(ROOM, [scenario.task()], "all", 60.0, None, {}, None), BrokenPoller
-    )
+def broken_wait(scenario: Scenario) -> TaskSubscription:
+    subscription = TaskSubscription(ROOM, [scenario.task()], "all", 60.0, None, {}, None)
+    subscription.poller, subscription.kind = poller_registry().get(scenario.settings), BrokenPoller
+    return subscription
 
 
 class TestInternalError:

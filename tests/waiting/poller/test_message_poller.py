@@ -33,7 +33,7 @@ class TestPage:
         async def main(scenario: Scenario) -> None:
             scenario.sandbox.post_message(ROOM, SATO, "はい")
             async with watch(scenario) as wait:
-                assert wait.page == []
+                assert not wait.page
                 assert await wait.wait_for_change(EVER)
                 assert bodies(wait)[-1] == "はい"
                 assert [message["send_time"] for message in wait.page] == sorted(
@@ -49,7 +49,7 @@ class TestPage:
             async with watch(scenario, room_id=room_id) as wait:
                 assert not await wait.wait_for_change(scenario.now + 0.4)
                 assert await wait.wait_for_change(EVER)
-                assert wait.page == []
+                assert not wait.page
 
         play(main)
 

@@ -80,7 +80,7 @@ class TestGet:
 
     async def test_uses_httpx_and_the_real_clock_by_default(self):
         account = PollerRegistry().get(Settings("token"))
-        assert type(account._transport._transport) is HttpxTransport
+        assert type(account._transport) is HttpxTransport
         assert account.clock is time.time
 
 
