@@ -17,7 +17,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import tenacity
@@ -40,7 +42,8 @@ _CLOCK_MARGIN = 2.0
 _MAX_REMEMBERED = 1000
 
 
-def _run_flow(flow: CallFlow[T], send: Callable[[Call[Any]], Any]) -> T:
+def _run_flow(begin: Callable[[], CallFlow[T]], send: Callable[[Call[Any]], Any]) -> T:
+    flow = begin()
     try:
         call = next(flow)
         while True:
@@ -54,7 +57,8 @@ def _run_flow(flow: CallFlow[T], send: Callable[[Call[Any]], Any]) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-async def _arun_flow(flow: CallFlow[T], send: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+async def _arun_flow(begin: Callable[[], CallFlow[T]], send: Callable[[Call[Any]], Awaitable[Any]]) -> T:
+    flow = begin()
     try:
         call = next(flow)
         while True:
@@ -102,13 +106,12 @@ class _ClientBase:
         delay: float | None = None
 
         # Tenacity's own ``stop_after_delay`` reads the real clock, and ``stop_after_attempt`` counts every 429.
-        def retry(attempt: tenacity.RetryCallState) -> bool:
+        def is_retried(error: BaseException) -> bool:
             nonlocal delay
-            error = attempt.outcome.exception() if attempt.outcome else None
-            delay = None if error is None else state.next_delay(error, self._clock() - started)
+            delay = state.next_delay(error, self._clock() - started)
             return delay is not None
 
-        return state, {"retry": retry, "wait": lambda _: delay or 0.0}
+        return state, {"retry": tenacity.retry_if_exception(is_retried), "wait": lambda _: delay or 0.0}
 
     def _lookup(self, call: Call[T], since: float) -> Lookup[T]:
         if call.find_executed is None:
@@ -159,40 +162,38 @@ class Client(_ClientBase):
         self._transport = transport
         self._sleep = sleep or time.sleep
 
-    def run(self, call: Call[T]) -> T:
+    def run(self, call: Call[T], started: float | None = None, policy: RetryPolicy | None = None) -> T:
         """Send a call, with retries, and return its result.
 
+        :param started: the Unix time from which the policy counts, if the call is a part of another one.
+        :param policy: the policy of that other call.
         :raises ChatworkError: the error of the last try.
         """
-        return self._run(call, self._clock(), self._policy())
-
-    def run_flow(self, flow: CallFlow[T]) -> T:
-        """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
-        return _run_flow(flow, self.run)
-
-    def find_executed(self, call: Call[T], since: float) -> Sequence[T]:
-        """Look up what ``call`` may have done since a Unix time, oldest first; see :attr:`Call.find_executed`."""
-        return self.run_flow(self._lookup(call, since))
-
-    def _run(self, call: Call[T], started: float, policy: RetryPolicy) -> T:
+        started = self._clock() if started is None else started
+        policy = policy or self._policy()
         state, arguments = self._start(call, started, policy)
 
         def send(each: Call[Any]) -> Any:
             if each is not call:
-                return self._run(each, started, policy)
+                return self.run(each, started, policy)
             return self._decode(each, self._transport(encode(each.request, self.settings)))
-
-        def attempt() -> T:
-            return _run_flow(state.attempt(), send)
 
         retrying = tenacity.Retrying(sleep=self._sleep, **arguments)
         try:
-            return retrying(attempt)
+            return retrying(_run_flow, state.attempt, send)  # type: ignore[no-any-return]
         except errors.ChatworkError as error:
             final = state.final_error(error)
             if final is error:
                 raise
             raise final from error
+
+    def run_flow(self, flow: CallFlow[T]) -> T:
+        """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
+        return _run_flow(lambda: flow, self.run)
+
+    def find_executed(self, call: Call[T], since: float) -> Sequence[T]:
+        """Look up what ``call`` may have done since a Unix time, oldest first; see :attr:`Call.find_executed`."""
+        return self.run_flow(self._lookup(call, since))
 
 
 class AsyncClient(_ClientBase):
@@ -215,33 +216,93 @@ class AsyncClient(_ClientBase):
         self._transport = transport
         self._sleep = sleep or asyncio.sleep
 
-    async def run(self, call: Call[T]) -> T:
+    async def run(self, call: Call[T], started: float | None = None, policy: RetryPolicy | None = None) -> T:
         """Send a call, with retries, and return its result.
 
+        :param started: the Unix time from which the policy counts, if the call is a part of another one.
+        :param policy: the policy of that other call.
         :raises ChatworkError: the error of the last try.
         """
-        return await self._run(call, self._clock(), self._policy())
-
-    async def run_flow(self, flow: CallFlow[T]) -> T:
-        """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
-        return await _arun_flow(flow, self.run)
-
-    async def _run(self, call: Call[T], started: float, policy: RetryPolicy) -> T:
+        started = self._clock() if started is None else started
+        policy = policy or self._policy()
         state, arguments = self._start(call, started, policy)
 
         async def send(each: Call[Any]) -> Any:
             if each is not call:
-                return await self._run(each, started, policy)
+                return await self.run(each, started, policy)
             return self._decode(each, await self._transport(encode(each.request, self.settings)))
-
-        async def attempt() -> T:
-            return await _arun_flow(state.attempt(), send)
 
         retrying = tenacity.AsyncRetrying(sleep=self._sleep, **arguments)
         try:
-            return await retrying(attempt)
+            return await retrying(_arun_flow, state.attempt, send)
         except errors.ChatworkError as error:
             final = state.final_error(error)
             if final is error:
                 raise
             raise final from error
+
+    async def run_flow(self, flow: CallFlow[T]) -> T:
+        """Run every call that ``flow`` yields, send it the result or throw it the error, and return its value."""
+        return await _arun_flow(lambda: flow, self.run)
+
+
+# The maximum time in seconds of one request: less than half of the default limit of an alert, so that a second try is
+# possible.
+_LIMITED_TIMEOUT = 7.0
+
+
+class TimeLimit:
+    """A time limit for several calls together, which starts now.
+
+    :param seconds: the limit.
+    :param clock: a monotonic clock; ``time.monotonic`` if not given.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
+        self._end = self._clock() + seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left, at least 0."""
+        return max(self._end - self._clock(), 0.0)
+
+    def limit_request(self, request: HttpRequest) -> HttpRequest:
+        """Return the request with a timeout within the limit.
+
+        :raises ChatworkNetworkError: if no time is left.
+        """
+        left = self.left
+        if not left:
+            raise errors.ChatworkNetworkError("the time limit is over", sent=False)
+        return replace(request, timeout=min(request.timeout, _LIMITED_TIMEOUT, left))
+
+
+def time_limited_client(settings: Settings, time_limit: TimeLimit) -> Client:
+    """Return a client with a time limit for all its calls together."""
+    from airflow_provider_chatwork.transports import RequestsTransport
+
+    transport = RequestsTransport(settings.proxy)
+    return Client(
+        settings,
+        lambda request: transport(time_limit.limit_request(request)),
+        policy=lambda: RetryPolicy(max_wait=settings.max_wait, time_limit=time_limit.left),
+    )
+
+
+@asynccontextmanager
+async def async_time_limited_client(settings: Settings, time_limit: TimeLimit) -> AsyncIterator[AsyncClient]:
+    """Open :func:`time_limited_client` for an event loop, and close its connections at the end."""
+    from airflow_provider_chatwork.transports import HttpxTransport
+
+    transport = HttpxTransport(settings.proxy)
+
+    async def send(request: HttpRequest) -> Response:
+        return await transport(time_limit.limit_request(request))
+
+    try:
+        yield AsyncClient(
+            settings, send, policy=lambda: RetryPolicy(max_wait=settings.max_wait, time_limit=time_limit.left)
+        )
+    finally:
+        await transport.close()

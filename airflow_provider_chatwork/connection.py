@@ -69,17 +69,18 @@ class Settings:
 def check_url(parameter: str, url: str) -> str:
     """Return the URL if a token can be sent to it safely: https, or plain http to this machine.
 
-    :raises ChatworkParameterError: naming the parameter.
+    :raises ChatworkParameterError: naming the parameter. It does not show a URL that may contain a password.
     """
+    if re.search("[@?#]", url):
+        remedy = f"give a URL such as {BASE_URL}, without user, password and parameters"
+        raise ChatworkParameterError(parameter, "***", remedy)
     try:
         parts = urlsplit(url)
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         host = None
-    if not host or parts.username is not None or parts.query or parts.fragment:
-        # The part before the @ often holds a password.
-        shown = re.sub(r"//[^/]*@", "//***@", url)
-        raise ChatworkParameterError(parameter, shown, f"give a URL such as {BASE_URL}")
+    if not host:
+        raise ChatworkParameterError(parameter, url, f"give a URL such as {BASE_URL}")
     if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
         raise ChatworkParameterError(
             parameter, url, "use https; plain http would show the API token to the network (it is for localhost only)"
@@ -129,7 +130,7 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any], *, max
     if "webhook_token" in fields:
         options["webhook_token"] = _secret("webhook_token", fields["webhook_token"])
     if "web_url" in fields:
-        options["web_url"] = check_url("web_url", _public("web_url", str(fields["web_url"]).strip().rstrip("/")))
+        options["web_url"] = check_url("web_url", str(fields["web_url"]).strip().rstrip("/"))
     elif urlsplit(base_url).hostname in LOOPBACK:
         # The sandbox serves its web page on the same port as its API.
         options["web_url"] = urlunsplit((*urlsplit(base_url)[:2], "", "", ""))
@@ -159,15 +160,14 @@ def _base_url(connection: ConnectionFields) -> str:
     if "://" not in host:
         host = f"{_scheme(connection.schema, host)}://{f'[{host}]' if _is_bare_ipv6(host) else host}"
     try:
-        parts = urlsplit(_public("host", host))
+        parts = urlsplit(host)
         if connection.port and parts.port is None:
             # Split again to detect an invalid port.
             parts = urlsplit(urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}")))
         parts.port  # noqa: B018
-    except ValueError as error:
-        if isinstance(error, ChatworkParameterError):
-            raise
-        raise ChatworkParameterError("host", host, f"give a URL such as {BASE_URL}") from None
+    except ValueError:
+        # ``check_url`` refuses it.
+        return host
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") or "/v2"))
 
 
@@ -184,15 +184,6 @@ def _scheme(schema: str | None, host: str) -> str:
 
 def _is_bare_ipv6(host: str) -> bool:
     return host.count(":") > 1 and not host.startswith("[")
-
-
-def _public(name: str, url: str) -> str:
-    """Refuse a URL that may contain a secret, without showing it."""
-    if re.search("[@?#]", url):
-        raise ChatworkParameterError(
-            name, "***", f"give a URL such as {BASE_URL}, without user, password and parameters"
-        )
-    return url
 
 
 def _secret(name: str, value: object) -> str:

@@ -12,7 +12,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from airflow_provider_chatwork.api.call import Response
@@ -58,6 +58,7 @@ class LibraryErrors(NamedTuple):
 ANSWER_ERRORS = (OSError, ValueError, zlib.error, AnswerTooLargeError)
 
 
+@dataclass
 class Exchange:
     """The state of one exchange.
 
@@ -65,11 +66,10 @@ class Exchange:
     :param secret: a text that no error may show, such as the token.
     """
 
-    def __init__(self, timeout: float, secret: str) -> None:
-        self.step = Step.START
-        self._timeout = timeout
-        self._secret = secret
-        self._deadline = time.monotonic() + timeout
+    timeout: float
+    secret: str
+    step: Step = Step.START
+    _began_at: float = field(default_factory=time.monotonic)
 
     @property
     def is_sent(self) -> bool:
@@ -81,9 +81,9 @@ class Exchange:
 
         :raises TimeoutError: if none are left.
         """
-        seconds = self._deadline - time.monotonic()
+        seconds = self._began_at + self.timeout - time.monotonic()
         if seconds <= 0:
-            raise TimeoutError(f"not complete within {self._timeout:g} s")
+            raise TimeoutError(f"not complete within {self.timeout:g} s")
         return seconds
 
     def failure(self, error: BaseException, library: LibraryErrors) -> ChatworkNetworkError:
@@ -102,10 +102,10 @@ class Exchange:
         # An error of the preparation may show the whole URL.
         text = "" if self.step is Step.START else str(cause)
         if timed_out and not text:
-            text = f"not complete within {self._timeout:g} s"
+            text = f"not complete within {self.timeout:g} s"
         reason = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-        if self._secret:
-            reason = reason.replace(self._secret, "***")
+        if self.secret:
+            reason = reason.replace(self.secret, "***")
         step = "looking up the host name" if isinstance(cause, socket.gaierror) else self.step.value
         reason = f"{step} failed: {reason}"
         remedy = None if self.is_sent else _remedy(self.step, causes)

@@ -25,24 +25,7 @@ _CHUNK = 64 * 1024
 
 
 class LimitedSession(requests.Session):
-    """A session that follows no redirects, and ignores the environment.
-
-    :param context: the trusted certificates.
-    :param proxy: the URL of the proxy.
-    """
-
-    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
-        super().__init__()
-        self.trust_env = False
-        adapter = _Adapter()
-        adapter.poolmanager.connection_pool_kw["ssl_context"] = context
-        adapter.poolmanager.pool_classes_by_scheme = _POOLS
-        if proxy is not None:
-            self.proxies = {"http": proxy, "https": proxy}
-            manager = adapter.proxy_manager_for(proxy, ssl_context=context)
-            manager.pool_classes_by_scheme = _POOLS if not proxy.startswith("socks") else _limited_socks_pools(manager)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
+    """A session that follows no redirects; see :func:`open_session`."""
 
     def get_redirect_target(self, resp: Any) -> None:
         """``None``: requests parses the target of a redirect even if it does not follow it, and may fail."""
@@ -53,22 +36,19 @@ class _Adapter(HTTPAdapter):
         """Leave the trusted certificates as they are in the context. requests would add its own."""
 
 
-class _LimitedReader(io.RawIOBase):
+class _LimitedReader(socket.SocketIO):
     """Reads from a socket within the time of the exchange."""
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase, exchange: Exchange) -> None:
-        self._sock, self._raw, self._exchange = sock, raw, exchange
-
-    def readable(self) -> bool:
-        return True
+    def __init__(self, sock: Any, original: io.RawIOBase) -> None:
+        super().__init__(sock, "r")
+        self._socket = sock
+        # Keeps the socket open until the answer is read.
+        self._original = original
+        self._exchange = current_exchange.get()
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._exchange.remaining())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+        self._socket.settimeout(self._exchange.remaining())
+        return super().readinto(buffer)
 
 
 class _LimitedResponse(http.client.HTTPResponse):
@@ -77,7 +57,7 @@ class _LimitedResponse(http.client.HTTPResponse):
         exchange = current_exchange.get()
         if exchange.step is Step.SEND:
             exchange.step = Step.RECEIVE
-        self.fp = io.BufferedReader(_LimitedReader(sock, self.fp.detach(), exchange))
+        self.fp = io.BufferedReader(_LimitedReader(sock, self.fp.detach()))
 
 
 class _LimitedConnection(HTTPConnection):
@@ -132,3 +112,22 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _HttpPool, "https": _HttpsPool}
+
+
+def open_session(context: ssl.SSLContext, proxy: str | None) -> requests.Session:
+    """Open a session that ignores the environment.
+
+    :param context: the trusted certificates.
+    :param proxy: the URL of the proxy.
+    """
+    session, adapter = LimitedSession(), _Adapter()
+    session.trust_env = False
+    adapter.poolmanager.connection_pool_kw["ssl_context"] = context
+    adapter.poolmanager.pool_classes_by_scheme = _POOLS
+    if proxy is not None:
+        session.proxies = {"http": proxy, "https": proxy}
+        manager = adapter.proxy_manager_for(proxy, ssl_context=context)
+        manager.pool_classes_by_scheme = _limited_socks_pools(manager) if proxy.startswith("socks") else _POOLS
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session

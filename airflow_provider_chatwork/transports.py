@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -49,23 +50,25 @@ _SOCKS_OF_HTTPX = ("socksio", "socksio")
 _STEPS = {"connect_tcp": Step.CONNECT, "setup_socks5_connection": Step.PROXY, "start_tls": Step.TLS}
 
 
+@dataclass(eq=False)
 class RequestsTransport:
     """Sends with one ``requests`` session, which the first request opens.
 
     :param proxy: URL of the proxy to use instead of the environment's.
     """
 
-    def __init__(self, proxy: str | None = None) -> None:
-        self._proxy = proxy
-        self._session: requests.Session | None = None
+    proxy: str | None = None
+    _session: requests.Session | None = field(default=None, init=False)
 
     def __call__(self, request: HttpRequest) -> Response:
         """Send one request and return its answer.
 
         :raises ChatworkNetworkError: if no complete answer arrived within the timeout of the request.
         """
+        from airflow_provider_chatwork.limited_connections import open_session
+
         if self._session is None:
-            self._session = _open_session(request.url, self._proxy)
+            self._session = open_session(ssl_context(), proxy_for(request.url, self.proxy, *_SOCKS_OF_REQUESTS))
         exchange = Exchange(request.timeout, request.headers.get("x-chatworktoken", ""))
         try:
             with _send(self._session, request, exchange) as answer:
@@ -95,13 +98,18 @@ def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Itera
     :raises ChatworkNetworkError: if the content cannot be read completely. The error does not show the URL: everybody
         who has it can download the file.
     """
+    from airflow_provider_chatwork.limited_connections import open_session
+
     # Without compression the size is the one that Chatwork states.
     headers = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
     for _ in range(_MAX_REDIRECTS):
         exchange = Exchange(timeout, url.partition("?")[2])
         request = HttpRequest("GET", url, headers, timeout=timeout)
         try:
-            with _open_session(url, proxy) as session, _send(session, request, exchange) as answer:
+            with (
+                open_session(ssl_context(), proxy_for(url, proxy, *_SOCKS_OF_REQUESTS)) as session,
+                _send(session, request, exchange) as answer,
+            ):
                 if not answer.is_redirect:
                     if answer.status_code != 200:
                         raise ChatworkNetworkError(f"the download was answered with HTTP {answer.status_code}")
@@ -117,17 +125,17 @@ def fetch(url: str, *, proxy: str | None = None, timeout: float = 60.0) -> Itera
     raise ChatworkNetworkError(f"the download was redirected more than {_MAX_REDIRECTS} times")
 
 
+@dataclass(eq=False)
 class HttpxTransport:
     """Sends with the connection pool of ``httpx``, which the first request opens. It belongs to that event loop.
 
     :param proxy: URL of the proxy to use instead of the environment's.
     """
 
-    def __init__(self, proxy: str | None = None) -> None:
-        self._proxy = proxy
-        self._pool: httpx.AsyncHTTPTransport | None = None
-        self._uses_proxy = False
-        self._opening = asyncio.Lock()
+    proxy: str | None = None
+    _pool: httpx.AsyncHTTPTransport | None = field(default=None, init=False)
+    _uses_proxy: bool = field(default=False, init=False)
+    _opening: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def __call__(self, request: HttpRequest) -> Response:
         """Send one request and return its answer.
@@ -136,7 +144,14 @@ class HttpxTransport:
         """
         import httpx
 
-        pool = self._pool or await self._open(request.url)
+        async with self._opening:
+            if self._pool is None:
+                # Reading the certificates takes tens of milliseconds and would block the event loop.
+                context = await asyncio.to_thread(ssl_context)
+                proxy = proxy_for(request.url, self.proxy, *_SOCKS_OF_HTTPX)
+                self._uses_proxy = proxy is not None
+                self._pool = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, trust_env=False)
+            pool = self._pool
         exchange = Exchange(request.timeout, request.headers.get("x-chatworktoken", ""))
 
         async def trace(event: str, info: Mapping[str, Any]) -> None:
@@ -183,18 +198,6 @@ class HttpxTransport:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             await pool.aclose()
-
-    async def _open(self, url: str) -> httpx.AsyncHTTPTransport:
-        import httpx
-
-        async with self._opening:
-            if self._pool is None:
-                # Reading the certificates takes tens of milliseconds and would block the event loop.
-                context = await asyncio.to_thread(ssl_context)
-                proxy = proxy_for(url, self._proxy, *_SOCKS_OF_HTTPX)
-                self._uses_proxy = proxy is not None
-                self._pool = httpx.AsyncHTTPTransport(verify=context, proxy=proxy, trust_env=False)
-            return self._pool
 
 
 def proxy_for(url: str, proxy: str | None, package: str, module: str) -> str | None:
@@ -267,12 +270,6 @@ def ssl_context() -> ssl.SSLContext:
     import certifi
 
     return ssl.create_default_context(cafile=certifi.where())
-
-
-def _open_session(url: str, proxy: str | None) -> requests.Session:
-    from airflow_provider_chatwork.limited_connections import LimitedSession
-
-    return LimitedSession(ssl_context(), proxy_for(url, proxy, *_SOCKS_OF_REQUESTS))
 
 
 def _send(session: requests.Session, request: HttpRequest, exchange: Exchange) -> requests.Response:

@@ -36,9 +36,8 @@ from airflow_provider_chatwork.alerts.alert_state import (
     collect_failures,
 )
 from airflow_provider_chatwork.alerts.destination import Destination
-from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
-from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.client import Client, TimeLimit
 
 # The states of a task whose callback may still run.
 _UNFINISHED = frozenset(

@@ -20,8 +20,7 @@ from airflow_provider_chatwork.alerts.alert_state import (
 )
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind, as_datetime
 from airflow_provider_chatwork.alerts.texts import SINGULAR, TEXTS
-from airflow_provider_chatwork.api.notation import code, fit, hr, info, safe
-from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
+from airflow_provider_chatwork.api.notation import break_unpaired_tags, code, fit, hr, info, safe
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.utils.i18n import Catalog
 

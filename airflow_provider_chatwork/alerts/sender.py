@@ -32,11 +32,10 @@ from airflow_provider_chatwork.alerts.destination import (
 from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES, AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
-from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit, time_limited_client
 from airflow_provider_chatwork.api.call import CallFlow, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
 from airflow_provider_chatwork.api.notation import safe
-from airflow_provider_chatwork.client import Client
+from airflow_provider_chatwork.client import Client, TimeLimit, time_limited_client
 from airflow_provider_chatwork.connection import Settings
 
 # Events for which nobody is mentioned.

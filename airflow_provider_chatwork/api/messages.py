@@ -17,6 +17,7 @@ from airflow_provider_chatwork.api.http import parse_list, parse_object
 PAGE = 100
 
 _parse_page = parse_list(models.Message)
+_parse_changed = parse_object(models.ChangedMessage)
 
 
 def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models.Message]]:
@@ -26,7 +27,8 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
         last such call with this token, and moves Chatwork's cursor. The messages of a lost answer cannot be read with
         ``False`` again, so the call is not repeated.
     """
-    request = Request("GET", path(room_id), query={"force": validation.flag("force", force)})
+    messages = f"/rooms/{validation.identifier('room_id', room_id)}/messages"
+    request = Request("GET", messages, query={"force": validation.flag("force", force)})
     # The messages before the cursor are not returned again, so a lost body must not pass for "nothing new".
     return Call("list_messages", request, _read_page, repeatable=bool(force), empty_list_only_on_204=not force)
 
@@ -53,10 +55,8 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
             raise ChatworkUnknownOutcomeError("post_message", f"more than {PAGE} messages came after it")
         return ours
 
-    request = Request("POST", path(room_id), form=form)
-    return Call(
-        "post_message", request, parse_object(models.ChangedMessage), repeatable=False, find_executed=find_executed
-    )
+    request = Request("POST", f"/rooms/{room_id}/messages", form=form)
+    return Call("post_message", request, _parse_changed, repeatable=False, find_executed=find_executed)
 
 
 def get_message(room_id: int | str, message_id: str) -> Call[models.Message]:
@@ -70,7 +70,7 @@ def edit_message(room_id: int | str, message_id: str, body: str) -> Call[models.
     :param body: 1 to 65535 characters.
     """
     request = Request("PUT", _path_of_one(room_id, message_id), form={"body": validation.text("body", body)})
-    return Call("edit_message", request, parse_object(models.ChangedMessage))
+    return Call("edit_message", request, _parse_changed)
 
 
 def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMessage]:
@@ -79,7 +79,7 @@ def delete_message(room_id: int | str, message_id: str) -> Call[models.ChangedMe
 
     def read(value: object) -> models.ChangedMessage:
         # The reference describes 200 with the id and, on one page, 204 without a body.
-        return {"message_id": message_id} if value is None else parse_object(models.ChangedMessage)(value)
+        return {"message_id": message_id} if value is None else _parse_changed(value)
 
     def confirm_already_done(refusal: ChatworkApiError) -> Lookup[models.ChangedMessage]:
         yield from ()

@@ -19,6 +19,12 @@ Pass text of other people and programs through :func:`safe` before it becomes a 
 Numbers may be text, as templates render text. Every function raises
 :class:`~airflow_provider_chatwork.api.errors.ChatworkParameterError` for an id that does not consist of digits.
 
+**Safe text.** Chatwork has no escape character. A tag is broken by a zero-width space (U+200B) after its ``[``: all
+visible characters stay, but the text no longer contains the tag. Nothing is removed, so no new tag can form around a
+gap. This relies on Chatwork keeping U+200B, which is not documented. No tag begins with a digit or with ASCII
+punctuation other than ``/``. A bracket before one of these is not changed, so that ``rows[0]`` and ``["a"]`` can be
+copied back into an editor.
+
 All tags: https://developer.chatwork.com/docs/message-notation. Chatwork itself writes :func:`preview`,
 :func:`download`, :func:`task`, :func:`dtext` and :func:`deleted`. They are here to recognise and simulate messages; it
 is not documented whether they work in a posted message.
@@ -28,12 +34,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import TypeAlias
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.notation_escaping import break_tags, clean, safe
-from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
+from airflow_provider_chatwork.api.notation_parser import parse_tags
 from airflow_provider_chatwork.api.truncation import LEFT_OUT, fit
 
 __all__ = [
@@ -128,7 +134,7 @@ def title(text: str) -> str:
 
     :param text: one line of inline notation; other tags are broken, line ends become spaces.
     """
-    pieces = _INLINE_TAG.split(_one_line(clean(text)))
+    pieces = _INLINE_TAG.split(clean(text).replace("\n", " "))
     # Everything but the known inline tags is broken, so that unknown spellings of other tags are broken, too.
     inline = "".join(piece if at % 2 else break_tags(piece) for at, piece in enumerate(pieces))
     return f"[title]{break_unpaired_tags(inline)}[/title]"
@@ -192,7 +198,8 @@ def download(file_id: Id, label: str) -> str:
     :param file_id: the file.
     :param label: its name and size, as Chatwork writes them: ``report.csv (1.2 KB)``.
     """
-    return f"[download:{validation.identifier('file_id', file_id)}]{_one_line(safe(label))}[/download]"
+    name = safe(label).replace("\n", " ")
+    return f"[download:{validation.identifier('file_id', file_id)}]{name}[/download]"
 
 
 def task(
@@ -233,8 +240,68 @@ def deleted() -> str:
 
 
 def _named(name: str | None) -> str:
-    return "" if name is None else f" {_one_line(safe(name))}"
+    return "" if name is None else " " + safe(name).replace("\n", " ")
 
 
-def _one_line(text: str) -> str:
-    return text.replace("\n", " ")
+#: U+200B ZERO WIDTH SPACE, which breaks a tag.
+BREAK = "\u200b"
+
+# A bracket at the end of the text is broken too: text that is appended later could complete a tag.
+_TAG_START = re.compile(rf"\[(?!{BREAK}|[!-.0-@\[-^`{{-~])")
+
+# Only the first character of an emoticon is consumed, so that overlapping ones are found, like `;)` in `(^^;)`.
+# Links are matched first and not changed: a link that contains `(y)` must stay a link.
+_EMOTICON = re.compile(
+    rf"""
+    https?://[!-~{BREAK}]*+
+    | (?P<first>
+        \((?=(?:
+            sweat|blush|inlove|talk|yawn|puke|emo|nod|shake|whew|clap|bow|roger|flex|dance|gogo|think|please|quick
+            |anger|devil|lightbulb|cracker|eat|coffee|beer|handshake|[hfy]|[*^]|\^\^;|:/
+        )\))
+        | [:;](?=-?[()])
+        | :(?=-?[|*]|[\^\#]\))
+        | (?<!\w):(?=-?[dop](?!\w))
+        | (?<!\w)8(?=-[)|])
+        | \|(?=-\))
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-?]*+[@-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def safe(text: object) -> str:
+    """Return untrusted text with every tag and emoticon broken: no mention, no frame, no link by a tag.
+
+    For text that was not written for Chatwork: exception texts, SQL, log lines, display names. The visible text stays
+    the same, with these exceptions: CR LF and CR become LF, terminal colours are removed, and other control characters
+    and lone surrogates become U+FFFD. Emoticons inside an http(s) link are not changed. ``safe(safe(x)) == safe(x)``.
+
+    :param text: any value; it is converted with ``str``.
+    """
+    return break_tags(_EMOTICON.sub(lambda found: found[0] + BREAK if found["first"] else found[0], clean(text)))
+
+
+def break_unpaired_tags(text: str) -> str:
+    """Break every unpaired enclosing tag, so that the text cannot end a frame around it or leave one open."""
+    cuts = [0, *(tag.start + 1 for tag in parse_tags(text).unpaired), len(text)]
+    return BREAK.join(text[start:end] for start, end in pairwise(cuts))
+
+
+def break_tags(text: str) -> str:
+    """Break every tag, known or unknown. Emoticons are not changed."""
+    return _TAG_START.sub(f"[{BREAK}", text)
+
+
+def clean(text: object) -> str:
+    """Return text with LF line ends, without control characters other than tab and LF, encodable as UTF-8."""
+    text = str(text)
+    if _SURROGATE.search(text):
+        # Two adjacent halves of a surrogate pair are one character that was decoded wrongly.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("\ufffd", _TERMINAL_COLOUR.sub("", text))

@@ -8,14 +8,12 @@ from __future__ import annotations
 import re
 from bisect import bisect, bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from airflow_provider_chatwork.api import models
-from airflow_provider_chatwork.api.notation_escaping import BREAK
 
 #: The tags that enclose text. An unpaired one changes how the text around it is displayed.
 ENCLOSING = frozenset({"info", "title", "code", "qt", "url", "task", "download"})
@@ -74,7 +72,8 @@ def parse_tags(text: str) -> ParsedTags:
     pending: list[Tag] = []
     pending_names: Counter[str] = Counter()
     enclosing = [tag for tag in tags if tag.name in ENCLOSING]
-    last_end_of_code = max((tag.start for tag in enclosing if _is_end_of_code(tag)), default=-1)
+    ends_of_code = [tag for tag in enclosing if tag.closes and tag.name == "code"]
+    last_end_of_code = ends_of_code[-1].start if ends_of_code else -1
     remaining = iter(enclosing)
     for tag in remaining:
         if tag.closes and pending_names[tag.name]:
@@ -86,22 +85,12 @@ def parse_tags(text: str) -> ParsedTags:
         elif tag.closes:
             unpaired.append(tag)
         elif tag.name == "code" and tag.start < last_end_of_code:
-            blocks.append(Block(tag, next(filter(_is_end_of_code, remaining))))
+            blocks.append(Block(tag, next(other for other in remaining if other.closes and other.name == "code")))
         else:
             pending.append(tag)
             pending_names[tag.name] += 1
     blocks.sort(key=lambda block: block.opening.start)
     return ParsedTags(tags, blocks, sorted(unpaired + pending, key=lambda tag: tag.start))
-
-
-def break_unpaired_tags(text: str) -> str:
-    """Break every unpaired enclosing tag, so that the text cannot end a frame around it or leave one open."""
-    cuts = [0, *(tag.start + 1 for tag in parse_tags(text).unpaired), len(text)]
-    return BREAK.join(text[start:end] for start, end in pairwise(cuts))
-
-
-def _is_end_of_code(tag: Tag) -> bool:
-    return tag.closes and tag.name == "code"
 
 
 #: Names by account id; an account may have several.
@@ -173,17 +162,6 @@ def names_on(page: Sequence[models.Message]) -> dict[int, str]:
     return {message["account"]["account_id"]: message["account"].get("name", "") for message in page}
 
 
-def _end_of_name(body: str, at: int, names: str | tuple[str, ...], *, strictly: bool) -> int:
-    """The position after the name that follows a mention at position ``at``."""
-    for name in (names,) if isinstance(names, str) else names:
-        if name and (known := re.compile(rf"[^\S\n]*+{re.escape(name)}{_HONORIFIC}").match(body, at)):
-            return known.end()
-    if strictly:
-        return at
-    somebody = _SOMEBODY.match(body, at)
-    return somebody.end() if somebody else at
-
-
 def _text(body: str, parts: _Parts, start: int, end: int, names: Names, *, strictly: bool = False) -> str:
     kept, at = [], start
     # Bisection keeps this fast for a body with thousands of reply tags.
@@ -195,8 +173,19 @@ def _text(body: str, parts: _Parts, start: int, end: int, names: Names, *, stric
             continue
         kept.append(body[at:begin])
         at = until
-        if account_id is not None:
-            at = _end_of_name(body, until, names.get(account_id, ""), strictly=strictly)
+        if account_id is None:
+            continue
+        # Skip the name that Chatwork writes after a mention.
+        known = names.get(account_id, "")
+        patterns = [
+            re.compile(rf"[^\S\n]*+{re.escape(name)}{_HONORIFIC}")
+            for name in ((known,) if isinstance(known, str) else known)
+            if name
+        ]
+        for pattern in [*patterns, *([] if strictly else [_SOMEBODY])]:
+            if name_found := pattern.match(body, at):
+                at = name_found.end()
+                break
     return ("".join(kept) + body[at:end]).strip()
 
 
@@ -226,58 +215,47 @@ class _Parts:
 @lru_cache(maxsize=200)
 def _parts(body: str) -> _Parts:
     found = parse_tags(body)
-    inert = _Blocks(block for block in found.blocks if block.opening.name in ("qt", "code"))
-    tags = [tag for tag in found.tags if not inert.contain(tag.start)]
-    frames = (block for block in found.blocks if block.opening.name == "info")
-    notices = _Blocks(frame for frame in frames if _NOTICE.match(body, frame.opening.end))
-    written = [tag for tag in tags if not notices.contain(tag.start)]
+    inert, tags = _outside([block for block in found.blocks if block.opening.name in ("qt", "code")], found.tags)
+    frames = [block for block in found.blocks if block.opening.name == "info"]
+    notices, written = _outside([frame for frame in frames if _NOTICE.match(body, frame.opening.end)], tags)
     cuts: list[tuple[int, int, int | None]] = [
         (block.opening.start, block.closing.end, None)
-        for block in (*notices.outer, *(block for block in inert.outer if block.opening.name == "qt"))
+        for block in (*notices, *(block for block in inert if block.opening.name == "qt"))
     ]
     for tag in written:
         if tag.name in ("rp", "to", "toall") and not tag.closes:
             called = _CALLED.search(body[tag.start : tag.end])
             cuts.append((tag.start, tag.end, int(called[1]) if called else None))
-    replies = _replies(body, [tag for tag in written if tag.name == "rp" and not tag.closes])
-    is_system = not replies and _is_system(body, tags, written, notices)
+    reply_tags = [tag for tag in written if tag.name == "rp" and not tag.closes]
+    # Text before the first tag is included: "not yet" before a reply is part of the reply.
+    edges = [0, *(tag.start for tag in reply_tags[1:]), len(body)]
+    targets = (_REPLY.fullmatch(body[tag.start : tag.end]) for tag in reply_tags)
+    replies = tuple(
+        _Reply(start, end, (int(target[1]), int(target[2])) if target else None)
+        for start, end, target in zip(edges, edges[1:], targets, strict=False)
+    )
+    is_system = not replies and any(tag.name == "dtext" for tag in tags) and _is_system(body, written, notices)
     return _Parts(replies, tuple(sorted(cuts, key=lambda cut: cut[:2])), is_system)
 
 
-def _replies(body: str, tags: Sequence[Tag]) -> tuple[_Reply, ...]:
-    # Text before the first tag is included: "not yet" before a reply is part of the reply.
-    edges = [0, *(tag.start for tag in tags[1:]), len(body)]
-    read = (_REPLY.fullmatch(body[tag.start : tag.end]) for tag in tags)
-    return tuple(
-        _Reply(start, end, (int(reply[1]), int(reply[2])) if reply else None)
-        for start, end, reply in zip(edges, edges[1:], read, strict=False)
-    )
-
-
-def _is_system(body: str, tags: Sequence[Tag], written: Sequence[Tag], notices: _Blocks) -> bool:
-    if not any(tag.name == "dtext" for tag in tags):
-        return False
+def _is_system(body: str, written: Sequence[Tag], notices: Sequence[Block]) -> bool:
     at, rest = 0, ""
-    for block in notices.outer:
+    for block in notices:
         rest += body[at : block.opening.start]
         at = block.closing.end
     return any(tag.name == "dtext" for tag in written) or not (rest + body[at:]).strip()
 
 
-class _Blocks:
-    """The outermost of some blocks.
+def _outside(blocks: Sequence[Block], tags: Sequence[Tag]) -> tuple[list[Block], list[Tag]]:
+    """Return the outermost of some blocks, and the tags outside of all of them.
 
-    :param blocks: the blocks; an outer one comes before those inside it.
+    :param blocks: an outer one comes before those inside it.
     """
-
-    def __init__(self, blocks: Iterable[Block]) -> None:
-        self.outer: list[Block] = []
-        for block in blocks:
-            if not (self.outer and self.outer[-1].contains(block.opening.start)):
-                self.outer.append(block)
-        self._starts = [block.opening.start for block in self.outer]
-
-    def contain(self, position: int) -> bool:
-        """Whether a position is inside one of the blocks."""
-        behind = bisect(self._starts, position)
-        return bool(behind) and self.outer[behind - 1].contains(position)
+    outer: list[Block] = []
+    for block in blocks:
+        if not (outer and outer[-1].contains(block.opening.start)):
+            outer.append(block)
+    # Bisection keeps this fast for a body with thousands of tags.
+    starts = [block.opening.start for block in outer]
+    positions = ((tag, bisect(starts, tag.start)) for tag in tags)
+    return outer, [tag for tag, behind in positions if not (behind and outer[behind - 1].contains(tag.start))]

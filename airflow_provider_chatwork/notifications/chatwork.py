@@ -185,7 +185,7 @@ class ChatworkNotifier(BaseNotifier):
             await self._asend(context, setting)
 
     async def _asend(self, context: Context, setting: AlertsSetting) -> None:
-        from airflow_provider_chatwork.alerts.time_limited_client import async_time_limited_client
+        from airflow_provider_chatwork.client import async_time_limited_client
         from airflow_provider_chatwork.connection import read_settings
 
         try:
@@ -209,7 +209,7 @@ class ChatworkNotifier(BaseNotifier):
         from airflow_provider_chatwork.alerts.event import SUCCESSES, AlertEvent
         from airflow_provider_chatwork.alerts.routing import DEFAULT_ROUTE
         from airflow_provider_chatwork.alerts.sender import AlertSender
-        from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
+        from airflow_provider_chatwork.client import TimeLimit
 
         time_limit = TimeLimit(self.time_limit)
         base_url = airflow_context.ui_base_url()

@@ -14,7 +14,7 @@ from airflow_provider_chatwork.alerts.destination import AlertsSetting, find_rou
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.routing import RoutingTable
 from airflow_provider_chatwork.alerts.sender import AlertSender
-from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
+from airflow_provider_chatwork.client import TimeLimit
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 from airflow_provider_chatwork.notifications.chatwork import ChatworkNotifier
 from airflow_provider_chatwork.sandbox import company

@@ -27,9 +27,9 @@ from airflow_provider_chatwork.alerts.alert_state import (
 )
 from airflow_provider_chatwork.alerts.destination import Destination
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
-from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
 from airflow_provider_chatwork.api.call import Call, CallFlow
 from airflow_provider_chatwork.api.errors import ChatworkNotFoundError
+from airflow_provider_chatwork.client import TimeLimit
 
 START = 1_800_000_000.0
 ROOM = 400000101

@@ -15,8 +15,8 @@ from airflow_provider_chatwork.alerts.alert_state import (
     RunFailures,
     TaskFailure,
 )
-from airflow_provider_chatwork.alerts.time_limited_client import TimeLimit
 from airflow_provider_chatwork.api.errors import ChatworkForbiddenError, ChatworkServerError
+from airflow_provider_chatwork.client import TimeLimit
 from tests.alerts.storm import START, Storm, UnavailableAlertStore, reported_keys
 
 RUN = "r"

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, RunFailures, TaskFailure
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
-from airflow_provider_chatwork.api.notation import safe
-from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags
+from airflow_provider_chatwork.api.notation import BREAK, break_tags, safe
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.utils.i18n import LANGUAGES
 from tests.api.notation_texts import FRAGMENTS, is_one_frame, is_whole, tags_in

@@ -7,8 +7,7 @@ import unicodedata
 
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api.notation import code, download, info, quote, task, title, to
-from airflow_provider_chatwork.api.notation_escaping import BREAK
+from airflow_provider_chatwork.api.notation import BREAK, code, download, info, quote, task, title, to
 
 FRAGMENTS = (
     *(

@@ -16,17 +16,17 @@ from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkApiError, ChatworkError, ChatworkNotFoundError
 from airflow_provider_chatwork.api.messages import PAGE, get_message, position, post_message
 from airflow_provider_chatwork.api.notation import reply
-from airflow_provider_chatwork.api.notation_parser import is_deleted, names_on
+from airflow_provider_chatwork.api.notation_parser import is_deleted
 from airflow_provider_chatwork.api.retry import is_retryable, is_transient
 from airflow_provider_chatwork.api.rooms import list_members
 from airflow_provider_chatwork.utils.i18n import Catalog
 from airflow_provider_chatwork.waiting.approvals.question import ApprovalState, Outcome, PollResult, Question
 from airflow_provider_chatwork.waiting.approvals.votes import (
     collect_votes,
-    current_tally,
     eligible_approvers,
     latest_votes,
     parse_replies,
+    tally,
 )
 
 
@@ -65,18 +65,19 @@ def poll(
             f"the question {question.message_id} may have been missed and has to be sent again"
         )
     state = {**state, "seen": [*position(page[-1])] if page else seen}
-    names = {vote["account_id"]: vote["name"] for vote in state["votes"]} | names_on(page)
+    names = {vote["account_id"]: vote["name"] for vote in state["votes"]}
+    names |= {message["account"]["account_id"]: message["account"].get("name", "") for message in page}
     hints_posted = filter(None, (*state["hinted"].values(), *state["invalidated"].values()))
     # The messages whose replies are answers: the question and its hints.
     targets = [*dict.fromkeys([question.message_id, *hints_posted])]
     replies = parse_replies(question, page, targets, names)
     earlier_votes, since = state["votes"], position(page[0]) if page else None
     state, unclear = collect_votes(question, state, replies, since, deadline, warnings)
-    tally = current_tally(question, state)
+    result = tally(question, state)
     question_deleted = any(
         message["message_id"] == question.message_id and is_deleted(message["body"]) for message in page
     )
-    if not question_deleted and (is_last or tally.outcome != Outcome.OPEN):
+    if not question_deleted and (is_last or result.outcome != Outcome.OPEN):
         state, reread = yield from reread_old_messages(question, page, state, warnings, is_last=is_last)
         if reread is None:
             return PollResult(state, Outcome.OPEN, None, warnings, is_stale=True)
@@ -87,16 +88,16 @@ def poll(
             since = position(old[0]) if old else since
             state = {**state, "votes": earlier_votes}
             state, unclear = collect_votes(question, state, replies, since, deadline, warnings)
-            tally = current_tally(question, state)
+            result = tally(question, state)
     if question_deleted:
         return PollResult(state, Outcome.QUESTION_DELETED, None, warnings)
-    if tally.outcome != Outcome.DECIDED and len(eligible_approvers(question, state)) < question.quorum:
+    if result.outcome != Outcome.DECIDED and len(eligible_approvers(question, state)) < question.quorum:
         return PollResult(state, Outcome.QUORUM_IMPOSSIBLE, None, warnings)
-    hints = missing_hints(question, state, unclear, names) if tally.outcome == Outcome.OPEN and not is_last else []
+    hints = missing_hints(question, state, unclear, names) if result.outcome == Outcome.OPEN and not is_last else []
     if hints and may_post_hints:
         state = yield from post_hints(question, state, hints, warnings)
         hints = missing_hints(question, state, unclear, names)
-    return PollResult(state, tally.outcome, tally.choice, warnings, hint_pending=bool(hints))
+    return PollResult(state, result.outcome, result.choice, warnings, hint_pending=bool(hints))
 
 
 #: Instead of a message id: Chatwork rejected the hint, and it is not posted again.

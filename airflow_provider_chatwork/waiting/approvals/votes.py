@@ -142,7 +142,7 @@ def _count_reply(question: Question, reply: Reply, earlier: Mapping[str, Vote], 
         "name": message["account"].get("name", ""),
         "choice": reply.choice,
         "number": [*question.options].index(reply.choice) + 1,
-        "comment": truncate_comment(reply.comment, len(question.approvers)),
+        "comment": reply.comment and truncate_comment(reply.comment, len(question.approvers)),
         "message_id": message["message_id"],
         "send_time": sent,
         "update_time": updated,
@@ -208,54 +208,33 @@ def required_quorum(complete_when: object, approvers: Sequence[int]) -> int:
         ) from None
 
 
-def tally(
-    votes: Iterable[Vote],
-    *,
-    options: Sequence[str],
-    rejecting: Collection[str],
-    approvers: Collection[int],
-    quorum: int,
-) -> Tally:
-    """Count votes, given in any order.
+def tally(question: Question, state: ApprovalState) -> Tally:
+    """Count the votes of a state, which may be in any order.
 
     Only the latest vote of each approver counts. The option that reaches the quorum first is decided for. If only
     rejecting options can still reach it, a rejecting option is decided for as soon as it has a vote: the one with the
     most votes, and among equals the one that was chosen first.
-
-    :param options: all options.
-    :param rejecting: the options that stop the DAG.
-    :param quorum: the quorum.
     """
+    approvers = eligible_approvers(question, state)
     latest = [
         vote
-        for vote in latest_votes(vote for vote in votes if vote["choice"] in options)
+        for vote in latest_votes(vote for vote in state["votes"] if vote["choice"] in question.options)
         if vote["account_id"] in approvers
     ]
     counts: dict[str, int] = {}
     for vote in latest:
         counts[vote["choice"]] = counts.get(vote["choice"], 0) + 1
-        if counts[vote["choice"]] >= quorum:
+        if counts[vote["choice"]] >= question.quorum:
             return Tally(Outcome.DECIDED, vote["choice"])
     missing = len(set(approvers)) - len(latest)
-    reachable = [option for option in options if counts.get(option, 0) + missing >= quorum]
-    if any(option not in rejecting for option in reachable):
+    reachable = [option for option in question.options if counts.get(option, 0) + missing >= question.quorum]
+    if any(option not in question.rejecting for option in reachable):
         return Tally(Outcome.OPEN)
-    rejected = {option: count for option, count in counts.items() if option in rejecting}
+    rejected = {option: count for option, count in counts.items() if option in question.rejecting}
     if rejected:
         # `max` returns the first of equals, and the dict is in the order of the votes.
         return Tally(Outcome.DECIDED, max(rejected, key=rejected.__getitem__))
     return Tally(Outcome.OPEN if reachable else Outcome.TIED)
-
-
-def current_tally(question: Question, state: ApprovalState) -> Tally:
-    """Count the votes of a state."""
-    return tally(
-        state["votes"],
-        options=question.options,
-        rejecting=question.rejecting,
-        approvers=eligible_approvers(question, state),
-        quorum=question.quorum,
-    )
 
 
 def eligible_approvers(question: Question, state: ApprovalState) -> list[int]:

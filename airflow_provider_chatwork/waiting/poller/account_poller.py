@@ -155,12 +155,6 @@ class AccountPoller:
     async def _run(self) -> None:
         polls: set[asyncio.Task[None]] = set()
 
-        def poll_ended(poll: asyncio.Task[None]) -> None:
-            # Wake the loop below only after this poll has left the set. If all polls end together, nothing else wakes
-            # it.
-            polls.discard(poll)
-            self._changed.set()
-
         try:
             while self._rooms:
                 self._changed.clear()
@@ -175,7 +169,9 @@ class AccountPoller:
                     room.is_polling = True
                     poll = asyncio.create_task(self._poll(room))
                     polls.add(poll)
-                    poll.add_done_callback(poll_ended)
+                    # In this order: if all polls end together, nothing else wakes this loop.
+                    poll.add_done_callback(polls.discard)
+                    poll.add_done_callback(lambda _: self._changed.set())
         except Exception as error:
             # Without this all subscriptions would wait for ever.
             log.exception("Internal error in the Chatwork poller")
@@ -202,14 +198,16 @@ class AccountPoller:
         now = self._loop.time()
         rate = self.request_rate
         shortest_interval = min(room.interval for room in self._rooms.values())
-        slowdown, average = self.budget.slowdown(rate, now), self.budget.average_slowdown(rate, now)
-        self._log.slowdown(
-            average,
-            is_noticeable=average >= _NOTICEABLE_SLOWDOWN,
-            rooms=len(self._rooms),
-            interval=shortest_interval,
-            now=now,
-        )
+        slowdown = self.budget.slowdown(rate, now)
+        if slowdown > 1 or self._log.logged_slowdown > 1:
+            average = self.budget.average_slowdown(rate, now)
+            self._log.slowdown(
+                average,
+                is_noticeable=average >= _NOTICEABLE_SLOWDOWN,
+                rooms=len(self._rooms),
+                interval=shortest_interval,
+                now=now,
+            )
         if slowdown < _NOTICEABLE_SLOWDOWN:
             slowdown = 1.0
         # The room that is due for the longest time comes first, so that all share a budget that is too small.
@@ -234,7 +232,8 @@ class AccountPoller:
         try:
             await client.run_flow(room.poll())
             room.poll_succeeded(transport.requests)
-            self._log.succeeded(room, self._loop.time())
+            if self._log.failing_since is not None:
+                self._log.succeeded(room, self._loop.time())
         # Also an error of this provider ends the waits, which would go on for ever otherwise.
         except Exception as error:
             self._poll_failed(room, error)

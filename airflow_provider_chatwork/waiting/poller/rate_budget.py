@@ -163,24 +163,24 @@ class PollLog:
 
     url: str
     failing: set[Hashable] = field(default_factory=set)
-    _logged_slowdown: float = 1.0
+    logged_slowdown: float = 1.0
     _slowed_down_at: float = 0.0
     _no_pause_before: float = 0.0
-    _failing_since: float | None = None
+    failing_since: float | None = None
 
     def slowdown(self, factor: float, *, is_noticeable: bool, rooms: int, interval: float, now: float) -> None:
         """Log that the rate limit makes polls slower. It is over after a window without a slowdown."""
-        logged = self._logged_slowdown
+        logged = self.logged_slowdown
         if is_noticeable:
             self._slowed_down_at = now
         if factor >= (_FIRST_SLOWDOWN if logged == 1 else logged * _NEXT_SLOWDOWN):
-            self._logged_slowdown = factor
+            self.logged_slowdown = factor
             log.warning(
                 "Rate limit: polling %d rooms of %s %.1fx slower, every %.3g s instead of %.3g s",
                 *(rooms, self.url, factor, interval * factor, interval),
             )
         elif logged > 1 and now > self._slowed_down_at + WINDOW:
-            self._logged_slowdown = 1.0
+            self.logged_slowdown = 1.0
             log.info("Rate limit: polling %d rooms of %s at full speed again", rooms, self.url)
 
     def paused(self, seconds: float, *, rooms: int, now: float) -> None:
@@ -195,13 +195,13 @@ class PollLog:
     def failed(self, room_id: int, key: Hashable, error: Exception, now: float) -> None:
         """Log the first failed poll of an outage."""
         self.failing.add(key)
-        if self._failing_since is None:
-            self._failing_since = now
+        if self.failing_since is None:
+            self.failing_since = now
             log.warning("Polling Chatwork failed; retrying with back-off: room %s of %s: %s", room_id, self.url, error)
 
     def succeeded(self, key: Hashable, now: float) -> None:
         """Log the end of an outage, when no room is failing any more."""
         self.failing.discard(key)
-        if self._failing_since is not None and not self.failing:
-            seconds, self._failing_since = now - self._failing_since, None
+        if self.failing_since is not None and not self.failing:
+            seconds, self.failing_since = now - self.failing_since, None
             log.info("Polling Chatwork works again after %.0f s (%s)", seconds, self.url)

@@ -130,7 +130,8 @@ class Subscription:
             if self._failure is not None:
                 error, self._failure = self._failure, None
                 self._log.warning("Polling room %s failed; retrying with back-off: %s", self.room_id, error)
-            self._raise_rejection()
+            if self._rejection is not None:
+                self._raise_rejection()
             if self._has_change:
                 self._has_change = False
                 return True
@@ -274,10 +275,8 @@ class RoomPoller(abc.ABC, Generic[S]):
             self._interval = min(subscription.interval for subscription in self.subscriptions)
         return self._interval
 
-    @property
-    def interval_between_polls(self) -> float:
-        """Seconds between two polls when nothing is urgent."""
-        return self.interval
+    #: Seconds between two polls when nothing is urgent.
+    interval_between_polls = interval
 
     @property
     def _urgent_spacing(self) -> float:
@@ -317,21 +316,18 @@ class RoomPoller(abc.ABC, Generic[S]):
     def notify(self) -> None:
         """Give the subscriptions what the last poll has read."""
 
-    def poll_succeeded(self, requests: int) -> None:
-        """Note that a poll succeeded, and notify the subscriptions."""
-        self._update_after_poll(requests, self.subscriptions, self.polled_at or 0.0)
-
-    def _update_after_poll(self, requests: int, covered: set[S], data_since: float) -> None:
+    def poll_succeeded(self, requests: int, covered: set[S] | None = None, data_since: float | None = None) -> None:
         """Note that a poll succeeded, and notify the subscriptions.
 
-        :param covered: the subscriptions for which the poll has read everything.
-        :param data_since: when the poll began that has read all that is known.
+        :param requests: how many requests it took.
+        :param covered: the subscriptions for which the poll has read everything; all if not given.
+        :param data_since: when the poll began that has read all that is known; the last one if not given.
         """
         self.failures = 0
         self._is_rejected = False
         self.poll_cost += (max(requests, 1) - self.poll_cost) * _WEIGHT
-        for subscription in covered:
-            subscription.poll_succeeded(data_since)
+        for subscription in self.subscriptions if covered is None else covered:
+            subscription.poll_succeeded((self.polled_at or 0.0) if data_since is None else data_since)
         self._interval = None
         self.notify()
 

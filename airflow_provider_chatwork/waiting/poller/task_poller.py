@@ -173,7 +173,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
         }
         return self._with_tasks(self._scanner.not_covered) | unconfirmed
 
-    def poll_succeeded(self, requests: int) -> None:
+    def poll_succeeded(self, requests: int, covered: object = None, data_since: object = None) -> None:
         """Note that a poll succeeded, if only for most tasks. The rest is read again, with back-off."""
         if self._is_full_poll and self.polled_at is not None:
             self._data_since = self.polled_at
@@ -184,7 +184,7 @@ class TaskPoller(RoomPoller[TaskSubscription]):
             longest = LONGEST_URGENT_BACKOFF if self.waiting_for_poll else LONGEST_BACKOFF
             backoff = FIRST_BACKOFF * 2.0 ** min(self._incomplete_polls - 1, 30)
             self._retry_at = (self.polled_at or 0.0) + min(backoff, longest)
-        self._update_after_poll(requests, self.subscriptions - self.not_covered(), self._data_since)
+        super().poll_succeeded(requests, self.subscriptions - self.not_covered(), self._data_since)
         if error is not None and self._incomplete_polls > 1:
             for subscription in self._with_tasks(self._scanner.unanswered):
                 subscription.poll_failed(error)

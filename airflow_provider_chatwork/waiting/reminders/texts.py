@@ -13,8 +13,7 @@ from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from airflow_provider_chatwork.api.models import Task
-from airflow_provider_chatwork.api.notation import fit, quote, safe, to
-from airflow_provider_chatwork.api.notation_parser import break_unpaired_tags
+from airflow_provider_chatwork.api.notation import break_unpaired_tags, fit, quote, safe, to
 from airflow_provider_chatwork.api.validation import MAX_BODY
 from airflow_provider_chatwork.utils.i18n import LANGUAGES, Catalog, Texts
 from airflow_provider_chatwork.waiting.reminders.schedule import DueDate, ScheduledReminder, earliest_due, task_due

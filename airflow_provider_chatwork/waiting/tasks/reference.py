@@ -11,7 +11,7 @@ from airflow_provider_chatwork.api import models, validation
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.api.messages import PAGE, list_messages, reaches_back, same_text
-from airflow_provider_chatwork.api.notation_escaping import safe
+from airflow_provider_chatwork.api.notation import safe
 from airflow_provider_chatwork.api.tasks import may_be_announced, search_tasks
 from airflow_provider_chatwork.utils.i18n import Catalog, Texts
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.waiting.approvals.question import Vote, new_state
+from airflow_provider_chatwork.waiting.approvals.question import Question, Vote, new_state
 from airflow_provider_chatwork.waiting.approvals.votes import (
     Tally,
     approval_result,
@@ -37,16 +37,14 @@ def answer(account_id: int, choice: str, at: int = 0) -> Vote:
 
 def count(*answers: tuple[int, str], quorum: int, people: int = 3, **more: Any) -> Tally:
     """Tally votes that came one after the other, from accounts numbered from 1."""
-    return tally(
-        [answer(account_id, choice, at) for at, (account_id, choice) in enumerate(answers)],
-        **{
-            "options": [YES, NO, MAYBE],
-            "rejecting": [NO],
-            "approvers": [*range(1, people + 1)],
-            "quorum": quorum,
-            **more,
-        },
-    )
+    votes = [answer(account_id, choice, at) for at, (account_id, choice) in enumerate(answers)]
+    return tally(asked(quorum, people, **more), {**new_state(0.0), "votes": votes})
+
+
+def asked(quorum: int, people: int, **more: Any) -> Question:
+    """A question to accounts numbered from 1."""
+    options = {"options": [YES, NO, MAYBE], "rejecting": [NO]}
+    return question(**{**options, "approvers": [*range(1, people + 1)], "quorum": quorum, "account_id": 99, **more})
 
 
 class TestRequiredQuorum:
@@ -119,13 +117,8 @@ class TestTally:
         given_ = [answer(account_id, choice, at) for at, (account_id, choice) in enumerate(answers)]
         shuffled = [*given_]
         random.shuffle(shuffled)
-        arguments: Any = {
-            "options": [YES, NO, MAYBE],
-            "rejecting": [NO],
-            "approvers": [*range(1, people + 1)],
-            "quorum": quorum,
-        }
-        assert tally(shuffled, **arguments) == tally(given_, **arguments)
+        of, state = asked(quorum, people), new_state(0.0)
+        assert tally(of, {**state, "votes": shuffled}) == tally(of, {**state, "votes": given_})
 
     @given(ANSWERS, SETTINGS)
     def test_only_a_quorum_approves(self, answers, settings):

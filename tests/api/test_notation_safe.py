@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_chatwork.api.notation_escaping import BREAK, break_tags, clean, safe
+from airflow_provider_chatwork.api.notation import BREAK, break_tags, clean, safe
 from tests.api.notation_texts import hostile, tags_in
 
 surrogates = st.lists(st.characters(categories=["Cs"]) | st.characters(), max_size=10).map("".join)

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.time_limited_client import (
+from airflow_provider_chatwork.api.call import CallFlow, HttpRequest
+from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNetworkError, ChatworkRateLimitError
+from airflow_provider_chatwork.client import (
     TimeLimit,
     async_time_limited_client,
     time_limited_client,
 )
-from airflow_provider_chatwork.api.call import CallFlow, HttpRequest
-from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNetworkError, ChatworkRateLimitError
-from airflow_provider_chatwork.api.retry import RetryPolicy
 from airflow_provider_chatwork.connection import Settings
 from airflow_provider_chatwork.sandbox import Fault, company
 from airflow_provider_chatwork.sandbox.serving import ServedSandbox
@@ -72,17 +71,9 @@ class TestLimitRequest:
 
     def test_no_request_is_sent_after_the_end(self, time_limit, clock):
         clock.sleep(20)
-        with pytest.raises(ChatworkNetworkError, match="the time limit of the alert is over") as raised:
+        with pytest.raises(ChatworkNetworkError, match="the time limit is over") as raised:
             time_limit.limit_request(HttpRequest("GET", "http://localhost/v2/me", {}))
         assert raised.value.sent is False
-
-
-class TestLimitPolicy:
-    @pytest.mark.parametrize(("max_wait", "passed", "left"), [(300.0, 0, 20.0), (300.0, 15, 5.0), (3.0, 0, 20.0)])
-    def test_waits_are_within_the_time_left(self, time_limit, clock, max_wait, passed, left):
-        clock.sleep(passed)
-        policy = time_limit.limit_policy(Settings(token="t", max_wait=max_wait))
-        assert policy == RetryPolicy(max_wait=max_wait, time_limit=left)
 
 
 def two_calls(clock: Clock) -> CallFlow[int]:
