@@ -137,6 +137,18 @@ def settings_from(connection: ConnectionFields, extra: Mapping[str, Any], *, max
     return Settings(token=(connection.password or "").strip(), base_url=base_url, **options)
 
 
+def load_settings(chatwork_conn_id: str, hook: BaseHook | None = None, *, max_wait: float | None = None) -> Settings:
+    """Read a connection, and convert it. The parameters and errors are those of :func:`read_settings`."""
+    from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+    connection = (hook or BaseHook).get_connection(chatwork_conn_id)
+    settings = settings_from(connection, connection.extra_dejson, max_wait=max_wait)
+    if settings.webhook_token is not None:
+        # Airflow masks the secrets in the extra, except for 3.1.
+        mask_secret(settings.webhook_token)
+    return settings
+
+
 async def read_settings(
     chatwork_conn_id: str, hook: BaseHook | None = None, *, max_wait: float | None = None
 ) -> Settings:

@@ -33,16 +33,12 @@ from airflow_provider_chatwork.alerts.alert_state import (
     RunFailures,
     UpdateOutcome,
     UpdateResult,
-    collect_failures,
+    is_only_failure,
 )
 from airflow_provider_chatwork.alerts.destination import Destination
+from airflow_provider_chatwork.alerts.run_failures import collect_failures
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkNotFoundError
 from airflow_provider_chatwork.client import Client, TimeLimit
-
-# The states of a task whose callback may still run.
-_UNFINISHED = frozenset(
-    {"running", "up_for_retry", "queued", "scheduled", "restarting", "deferred", "up_for_reschedule"}
-)
 
 # In seconds: the length of a lease; the minimum and maximum time until all processes see a saved lease; the interval
 # in which a waiting process loads the state.
@@ -108,7 +104,8 @@ class AlertAggregator:
                 self._pause(_WAIT)
                 continue
             states = self.store.states()
-            if self._is_only_failure(state, update, states):
+            known = state.runs.get(update.run.run_id) if state is not None else None
+            if self.window is None and is_only_failure(self.store, states, update.failure, known):
                 return self._write_without_lease(state or self.destination.new_state(now), update, states)
             if self._acquire_lease(state) or self.clock() >= until:
                 return self._write_with_lease(update)
@@ -148,20 +145,6 @@ class AlertAggregator:
         if state is None and self._update is None:
             raise _DagRecoveredError
         return state
-
-    def _is_only_failure(
-        self, state: AlertMessageState | None, update: FailureUpdate, states: Mapping[Key, str | None] | None
-    ) -> bool:
-        """Whether no other process can have a failure to report. This is the usual case, and needs no lease."""
-        if self.window is not None or states is None or not self.store.in_task:
-            return False
-        run = state.runs.get(update.run.run_id) if state is not None else None
-        own = update.failure.key if update.failure else None
-        return not any(
-            task_state in _UNFINISHED or (task_state == "failed" and (run is None or key not in run.failed))
-            for key, task_state in states.items()
-            if key != own
-        )
 
     def _write_without_lease(
         self, state: AlertMessageState, update: FailureUpdate, states: Mapping[Key, str | None] | None

@@ -10,9 +10,7 @@ from a cache, and take some errors for a missing value.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,19 +21,7 @@ T = TypeVar("T")
 
 #: The key of the XCom of a failed task instance.
 XCOM_KEY = "chatwork_alert"
-_MAX_NAME = 250
 _DESCRIPTION = "Chatwork alerts of a DAG that are open. It is deleted when the DAG succeeds again."
-
-
-def variable_name(*parts: object) -> str:
-    """Return the name of the Variable for a DAG, a run and a room: unique, readable, at most 250 characters.
-
-    It consists of ASCII letters, digits, ``-`` and ``_``, because Airflow 3 uses it in URLs.
-    """
-    texts = [str(part) for part in parts]
-    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", "_".join(["chatwork_alert", *texts]))
-    return f"{name[: _MAX_NAME - len(digest) - 1]}_{digest}"
 
 
 def get_store(context: Mapping[str, Any], dag_id: str, run_id: str) -> AlertStore:

@@ -6,6 +6,9 @@ read and write.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,12 +26,20 @@ MAX_STORED_TEXT = 2000
 
 #: The task id and the map index, which is -1 for a task that is not mapped.
 Key: TypeAlias = tuple[str, int]
-# The states of a task whose callback may be running.
-_MAY_BE_IN_CALLBACK = frozenset({"running", "failed", "up_for_retry"})
 _StoredText = Annotated[
     str | None,
     PlainSerializer(lambda text: fit(text, MAX_STORED_TEXT) if text and len(text) > MAX_STORED_TEXT else text),
 ]
+
+
+_MAX_NAME = 250
+# The states of a task whose callback may still run.
+_UNFINISHED = frozenset(
+    {"running", "up_for_retry", "queued", "scheduled", "restarting", "deferred", "up_for_reschedule"}
+)
+# The maximum number of open messages of a DAG that are kept.
+_MAX_OPEN = 20
+_TRIES = 3
 
 
 class AlertStoreError(Exception):
@@ -261,84 +272,68 @@ class UpdateResult:
     state: AlertMessageState
 
 
-def collect_failures(
-    store: AlertStore,
-    name: str,
-    update: FailureUpdate,
-    state: AlertMessageState,
-    states: Mapping[Key, str | None] | None,
-) -> RunFailures:
-    """Return all failures of a run that are known now.
+def variable_name(*parts: object) -> str:
+    """Return the name of the Variable for a DAG, a run and a room: unique, readable, at most 250 characters.
 
-    :param name: the name of the state of the message.
-    :param state: what the message reports already.
-    :param states: the states of the task instances; ``None`` if they are unknown.
+    It consists of ASCII letters, digits, ``-`` and ``_``, because Airflow 3 uses it in URLs.
+    """
+    texts = [str(part) for part in parts]
+    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", "_".join(["chatwork_alert", *texts]))
+    return f"{name[: _MAX_NAME - len(digest) - 1]}_{digest}"
+
+
+def state_name(dag_id: str, run_id: str, room_id: int) -> str:
+    """Return the name of the state of a run's message in a room; with an empty run id, of the DAG's message."""
+    return variable_name(dag_id, *([run_id] if run_id else []), room_id)
+
+
+def remember_open(store: AlertStore, dag_id: str, name: str, now: float) -> None:
+    """Add a state to the list of open messages of its DAG.
+
+    :param now: Unix time.
+    :raises AlertStoreError: if Airflow does not store it.
+    """
+    index = variable_name(dag_id)
+    for _ in range(_TRIES):
+        # Another process may overwrite the list at the same time, so it is loaded again.
+        opened = dict((store.load(index) or {}).get("messages") or {})
+        if name in opened:
+            return
+        opened[name] = now
+        for oldest in sorted(opened, key=opened.__getitem__)[:-_MAX_OPEN]:
+            del opened[oldest]
+            store.save(oldest, None)
+        store.save(index, {"messages": opened})
+
+
+def open_alerts(store: AlertStore, dag_id: str) -> list[tuple[str, AlertMessageState]]:
+    """Return the names and states of the open messages of a DAG, oldest first.
+
     :raises AlertStoreError: if Airflow does not answer.
     """
-    run, own = update.run, update.failure
-    before = state.runs.get(run.run_id) or RunFailures(run_id=run.run_id)
-    known = {failure.key: failure for failure in before.details}
-    if own is not None:
-        known[own.key] = own
-    if states is None:
-        failed = list(before.failed)
-        retrying = [key for key in before.retrying if own is None or key != own.key]
-        if own is not None and own.key not in (keys := retrying if own.retrying else failed):
-            keys.append(own.key)
-    else:
-        failed, retrying, known = _collect_from_states(store, name, states, known, before, own)
-    return RunFailures(
-        run_id=run.run_id,
-        logical_date=run.logical_date or before.logical_date,
-        url=run.url or before.url,
-        failed=failed,
-        retrying=retrying,
-        details=[known[key] for key in (*failed, *retrying) if key in known][:DETAILED],
-        run_failed=run.run_failed or before.run_failed,
-        reason=run.reason or before.reason,
-        seconds=run.seconds if run.run_failed else before.seconds,
-        text=run.text or before.text,
-    )
+    opened = dict((store.load(variable_name(dag_id)) or {}).get("messages") or {})
+    found = ((name, store.load(name)) for name in sorted(opened, key=opened.__getitem__))
+    return [(name, AlertMessageState.load(saved)) for name, saved in found if saved is not None]
 
 
-def _collect_from_states(
+def is_only_failure(
     store: AlertStore,
-    name: str,
-    states: Mapping[Key, str | None],
-    known: dict[Key, TaskFailure],
-    before: RunFailures,
-    own: TaskFailure | None,
-) -> tuple[list[Key], list[Key], dict[Key, TaskFailure]]:
-    """Return the keys of failed and of retrying task instances, and the known failures by key.
+    states: Mapping[Key, str | None] | None,
+    failure: TaskFailure | None,
+    reported: RunFailures | None = None,
+) -> bool:
+    """Whether no other process can have a failure of this run to report. This is the usual case.
 
-    The state of a task whose callback is running may be out of date. What the task has saved is up to date.
+    :param states: the states of the task instances; ``None`` if they are unknown.
+    :param failure: the failure of this process.
+    :param reported: the failures that the message reports already.
     """
-    reported = {*known, *before.failed, *before.retrying}
-    own_key = own.key if own else None
-    others = {key: state for key, state in states.items() if key != own_key}
-    # A running task is in its callback, or Airflow is trying it again and has deleted what it had saved.
-    running = {key for key, state in others.items() if state == "running"}
-    wanted = running | {key for key, state in others.items() if state in _MAY_BE_IN_CALLBACK and key not in reported}
-    # A task that was cleared after its final failure and will be retried.
-    wanted |= {key for key in before.failed if others.get(key) == "up_for_retry"}
-    known = {key: failure for key, failure in known.items() if key not in running}
-    for saved in store.load_failures({task_id for task_id, _ in wanted}) if wanted else ():
-        failure = TaskFailure.load(saved)
-        if failure.key in wanted:
-            # The author's text for one message must not appear in another one.
-            is_here = saved.get("message") == name
-            known[failure.key] = failure if is_here else failure.model_copy(update={"text": None})
-    failed: list[Key] = []
-    retrying: list[Key] = []
-    by_time = [failure.key for failure in sorted(known.values(), key=lambda failure: failure.failed_at)]
-    for key in dict.fromkeys((*before.failed, *before.retrying, *by_time, *states)):
-        found, state = known.get(key), states.get(key)
-        if own is not None and key == own_key:
-            (retrying if own.retrying else failed).append(key)
-        elif state == "failed":
-            failed.append(key)
-        elif state in _MAY_BE_IN_CALLBACK and found is not None:
-            (retrying if found.retrying else failed).append(key)
-        elif state == "up_for_retry" and key in reported:
-            retrying.append(key)
-    return failed, retrying, known
+    if states is None or not store.in_task:
+        return False
+    own = failure.key if failure else None
+    return not any(
+        state in _UNFINISHED or (state == "failed" and (reported is None or key not in reported.failed))
+        for key, state in states.items()
+        if key != own
+    )

@@ -12,8 +12,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.airflow_store import variable_name
-from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, AlertStore
+from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, AlertStore, open_alerts, variable_name
 from airflow_provider_chatwork.alerts.event import AlertEvent
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkForbiddenError, ChatworkNotFoundError
@@ -22,50 +21,10 @@ from airflow_provider_chatwork.client import Client
 #: Returns the client that a message was posted with, and a formatter in its language.
 ClientFor: TypeAlias = Callable[[AlertMessageState], tuple[Client, AlertFormatter]]
 
-# The maximum number of open messages of a DAG that are kept, and that are edited when it succeeds again.
-_MAX_OPEN = 20
+# The maximum number of open messages of a DAG that are edited when it succeeds again.
 _MAX_EDITED = 5
-_TRIES = 3
 # The message was deleted, or the account has left the room.
 _GONE = (ChatworkNotFoundError, ChatworkForbiddenError)
-
-
-def state_name(dag_id: str, run_id: str, room_id: int) -> str:
-    """Return the name of the state of a run's message in a room; with an empty run id, of the DAG's message."""
-    return variable_name(dag_id, *([run_id] if run_id else []), room_id)
-
-
-def remember_open(store: AlertStore, dag_id: str, name: str, now: float) -> None:
-    """Add a state to the list of open messages of its DAG.
-
-    :param now: Unix time.
-    :raises AlertStoreError: if Airflow does not store it.
-    """
-    index = variable_name(dag_id)
-    for _ in range(_TRIES):
-        # Another process may overwrite the list at the same time, so it is loaded again.
-        opened = _open_names(store, index)
-        if name in opened:
-            return
-        opened[name] = now
-        for oldest in sorted(opened, key=opened.__getitem__)[:-_MAX_OPEN]:
-            del opened[oldest]
-            store.save(oldest, None)
-        store.save(index, {"messages": opened})
-
-
-def open_alerts(store: AlertStore, dag_id: str) -> list[tuple[str, AlertMessageState]]:
-    """Return the names and states of the open messages of a DAG, oldest first.
-
-    :raises AlertStoreError: if Airflow does not answer.
-    """
-    opened = _open_names(store, variable_name(dag_id))
-    found = ((name, store.load(name)) for name in sorted(opened, key=opened.__getitem__))
-    return [(name, AlertMessageState.load(saved)) for name, saved in found if saved is not None]
-
-
-def _open_names(store: AlertStore, index: str) -> dict[str, float]:
-    return dict((store.load(index) or {}).get("messages") or {})
 
 
 def report_recovery(

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts import recovery
+from airflow_provider_chatwork.alerts import alert_state, recovery
 from airflow_provider_chatwork.alerts.aggregation import AlertAggregator
 from airflow_provider_chatwork.alerts.alert_state import (
     AlertMessageState,
@@ -172,7 +172,7 @@ class AlertSender:
         event, options, destination = self.event, self.options, self.destination
         # With `fold="none"` each task instance has a message, and so a state, of its own.
         scopes = {"run": event.run_id, "dag": "", "none": f"{event.run_id} {event.key or ''}"}
-        name = recovery.state_name(str(event.dag_id), str(scopes[options.fold]), destination.room_id)
+        name = alert_state.state_name(str(event.dag_id), str(scopes[options.fold]), destination.room_id)
         failure = TaskFailure.from_event(event, self.clock(), self.text)
         run = self._run_failures(run_failed=event.kind is EventKind.RUN_FAILURE)
         update = FailureUpdate(run=run, failure=failure, notifies=self.notifies)
@@ -187,7 +187,7 @@ class AlertSender:
         self.log.info("Alert message %s in room %s was %s", state.message_id, destination.room_id, result.outcome)
         if result.outcome is UpdateOutcome.POSTED:
             try:
-                recovery.remember_open(store, str(event.dag_id), name, self.clock())
+                alert_state.remember_open(store, str(event.dag_id), name, self.clock())
             except AlertStoreError as error:
                 self._warn_not_stored(error)
         if event.kind is EventKind.RETRY:
@@ -275,7 +275,7 @@ class AlertSender:
                     store, event, self._client_for, run_url=self.run_url, now=now, log=self.log.info
                 )
                 return
-            for name, state in recovery.open_alerts(store, dag_id):
+            for name, state in alert_state.open_alerts(store, dag_id):
                 run = state.runs.get(run_id)
                 if run is None or event.key not in (*run.failed, *run.retrying):
                     continue

@@ -123,16 +123,9 @@ class ChatworkHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """The settings of the connection, read and checked once."""
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow_provider_chatwork.connection import load_settings
 
-        from airflow_provider_chatwork.connection import settings_from
-
-        connection = self.get_connection(self.chatwork_conn_id)
-        settings = settings_from(connection, connection.extra_dejson, max_wait=self.max_wait)
-        if settings.webhook_token is not None:
-            # Airflow masks the secrets in the extra, except for 3.1.
-            mask_secret(settings.webhook_token)
-        return settings
+        return load_settings(self.chatwork_conn_id, self, max_wait=self.max_wait)
 
     @cached_property
     def client(self) -> Client:

@@ -12,9 +12,8 @@ from airflow_provider_chatwork.alerts.airflow_store import (
     DatabaseAlertStore,
     SdkAlertStore,
     get_store,
-    variable_name,
 )
-from airflow_provider_chatwork.alerts.alert_state import AlertStoreError, TaskFailure
+from airflow_provider_chatwork.alerts.alert_state import AlertStoreError, TaskFailure, variable_name
 from tests.airflow_helpers import VERSION, new_dag, run_dag
 
 DAG = "report"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts import recovery
+from airflow_provider_chatwork.alerts import alert_state
 from airflow_provider_chatwork.alerts.alert_state import AlertMessageState, AlertStoreError
 from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from airflow_provider_chatwork.alerts.formatter import AlertFormatter
@@ -272,14 +272,14 @@ class TestRememberOpen:
         store = InMemoryAirflow().store()
         for at, name in enumerate(("b", "a", "c")):
             store.save(name, AlertMessageState(message_id=name).to_json())
-            recovery.remember_open(store, DAG, name, float(at))
-        assert [name for name, _ in recovery.open_alerts(store, DAG)] == ["b", "a", "c"]
-        assert [state.message_id for _, state in recovery.open_alerts(store, DAG)] == ["b", "a", "c"]
+            alert_state.remember_open(store, DAG, name, float(at))
+        assert [name for name, _ in alert_state.open_alerts(store, DAG)] == ["b", "a", "c"]
+        assert [state.message_id for _, state in alert_state.open_alerts(store, DAG)] == ["b", "a", "c"]
 
     def test_each_message_is_kept_once(self):
         airflow = InMemoryAirflow()
         for now in (1.0, 2.0):
-            recovery.remember_open(airflow.store(), DAG, "a", now)
+            alert_state.remember_open(airflow.store(), DAG, "a", now)
         assert len(airflow.variables) == 1
         assert '"a": 1.0' in next(iter(airflow.variables.values()))
 
@@ -287,15 +287,15 @@ class TestRememberOpen:
         store = InMemoryAirflow().store()
         for at in range(25):
             store.save(f"message {at}", AlertMessageState(message_id=str(at)).to_json())
-            recovery.remember_open(store, DAG, f"message {at}", float(at))
-        assert [name for name, _ in recovery.open_alerts(store, DAG)] == [f"message {at}" for at in range(5, 25)]
+            alert_state.remember_open(store, DAG, f"message {at}", float(at))
+        assert [name for name, _ in alert_state.open_alerts(store, DAG)] == [f"message {at}" for at in range(5, 25)]
         assert store.load("message 4") is None
 
     def test_each_dag_has_its_own_list(self):
         store = InMemoryAirflow().store()
         store.save("a", AlertMessageState(message_id="a").to_json())
-        recovery.remember_open(store, DAG, "a", 1.0)
-        assert recovery.open_alerts(store, "another") == []
+        alert_state.remember_open(store, DAG, "a", 1.0)
+        assert alert_state.open_alerts(store, "another") == []
 
     def test_an_overwritten_list_is_saved_again(self):
         airflow = InMemoryAirflow()
@@ -310,22 +310,22 @@ class TestRememberOpen:
                 save(name, {"messages": {"another": 0.5}})
 
         store.save = save_and_be_overwritten  # type: ignore[method-assign]
-        recovery.remember_open(store, DAG, "a", 1.0)
+        alert_state.remember_open(store, DAG, "a", 1.0)
         assert {*(store.load(next(iter(airflow.variables))) or {})["messages"]} == {"a", "another"}
 
     def test_it_gives_up_after_three_tries(self):
-        recovery.remember_open(InMemoryAirflow().store(loses_saved=True), DAG, "a", 1.0)
+        alert_state.remember_open(InMemoryAirflow().store(loses_saved=True), DAG, "a", 1.0)
 
     def test_a_failed_save_is_a_store_error(self):
         with pytest.raises(AlertStoreError):
-            recovery.remember_open(InMemoryAirflow().store(failing=frozenset({"save"})), DAG, "a", 1.0)
+            alert_state.remember_open(InMemoryAirflow().store(failing=frozenset({"save"})), DAG, "a", 1.0)
 
 
 class TestOpenAlerts:
     def test_deleted_states_are_ignored(self):
         store = InMemoryAirflow().store()
-        recovery.remember_open(store, DAG, "gone", 1.0)
-        assert recovery.open_alerts(store, DAG) == []
+        alert_state.remember_open(store, DAG, "gone", 1.0)
+        assert alert_state.open_alerts(store, DAG) == []
 
 
 class TestStateName:
@@ -339,4 +339,4 @@ class TestStateName:
         ],
     )
     def test_the_name_differs_by_dag_run_and_room(self, one, other):
-        assert recovery.state_name(*one) != recovery.state_name(*other)
+        assert alert_state.state_name(*one) != alert_state.state_name(*other)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_provider_chatwork.alerts import recovery
+from airflow_provider_chatwork.alerts import alert_state
 from airflow_provider_chatwork.sandbox.company import BOT
 from demo.time_limit import Watch
 from tests.system_tests.airflow_server import Airflow
@@ -131,7 +131,7 @@ class Play:
         if seen.run_states.get("sales_report") != ["failed"]:
             return False
         kept: Any = SimpleNamespace(load=self._airflow.variable)
-        states = [state for _, state in recovery.open_alerts(kept, "sales_report")]
+        states = [state for _, state in alert_state.open_alerts(kept, "sales_report")]
         rooms = {int(state.room_id or 0) for state in states}
         over = all(state.lease is None and run.run_failed for state in states for run in state.runs.values())
         return over and rooms == {ROOMS["sales_report"], ROOMS["listener"]}
