@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypeVar
 
 import tenacity
@@ -251,21 +251,23 @@ class AsyncClient(_ClientBase):
 _LIMITED_TIMEOUT = 7.0
 
 
+@dataclass(frozen=True)
 class TimeLimit:
-    """A time limit for several calls together, which starts now.
+    """A time limit for several calls together.
 
     :param seconds: the limit.
-    :param clock: a monotonic clock; ``time.monotonic`` if not given.
+    :param clock: a monotonic clock, in seconds.
+    :param began_at: when it began, by that clock; now if not given.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or time.monotonic
-        self._end = self._clock() + seconds
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    began_at: float = field(default_factory=time.monotonic)
 
     @property
     def left(self) -> float:
         """The seconds that are left, at least 0."""
-        return max(self._end - self._clock(), 0.0)
+        return max(self.began_at + self.seconds - self.clock(), 0.0)
 
     def limit_request(self, request: HttpRequest) -> HttpRequest:
         """Return the request with a timeout within the limit.

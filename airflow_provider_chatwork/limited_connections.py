@@ -39,25 +39,25 @@ class _Adapter(HTTPAdapter):
 class _LimitedReader(socket.SocketIO):
     """Reads from a socket within the time of the exchange."""
 
-    def __init__(self, sock: Any, original: io.RawIOBase) -> None:
-        super().__init__(sock, "r")
-        self._socket = sock
-        # Keeps the socket open until the answer is read.
-        self._original = original
-        self._exchange = current_exchange.get()
+    exchange: Exchange
+    socket: Any
+    #: Keeps the socket open until the answer is read.
+    original: io.RawIOBase
 
     def readinto(self, buffer: Any) -> int | None:
-        self._socket.settimeout(self._exchange.remaining())
+        self.socket.settimeout(self.exchange.remaining())
         return super().readinto(buffer)
 
 
 class _LimitedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         exchange = current_exchange.get()
         if exchange.step is Step.SEND:
             exchange.step = Step.RECEIVE
-        self.fp = io.BufferedReader(_LimitedReader(sock, self.fp.detach()))
+        reader = _LimitedReader(sock, "r")
+        reader.exchange, reader.socket, reader.original = exchange, sock, self.fp.detach()
+        self.fp = io.BufferedReader(reader)
 
 
 class _LimitedConnection(HTTPConnection):
@@ -114,10 +114,10 @@ class _HttpsPool(HTTPSConnectionPool):
 _POOLS = {"http": _HttpPool, "https": _HttpsPool}
 
 
-def open_session(context: ssl.SSLContext, proxy: str | None) -> requests.Session:
+def open_session(context: ssl.SSLContext | None, proxy: str | None) -> requests.Session:
     """Open a session that ignores the environment.
 
-    :param context: the trusted certificates.
+    :param context: the trusted certificates, for https.
     :param proxy: the URL of the proxy.
     """
     session, adapter = LimitedSession(), _Adapter()

@@ -29,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def time_limit(clock: Clock) -> TimeLimit:
-    return TimeLimit(20.0, clock)
+    return TimeLimit(20.0, clock, clock())
 
 
 @pytest.fixture

@@ -104,8 +104,9 @@ class AlertAggregator:
                 self._pause(_WAIT)
                 continue
             states = self.store.states()
-            known = state.runs.get(update.run.run_id) if state is not None else None
-            if self.window is None and is_only_failure(self.store, states, update.failure, known):
+            own = None if update.failure is None else update.failure.key
+            reported = state.runs.get(update.run.run_id) if state is not None else None
+            if self.window is None and is_only_failure(self.store, states, own, reported):
                 return self._write_without_lease(state or self.destination.new_state(now), update, states)
             if self._acquire_lease(state) or self.clock() >= until:
                 return self._write_with_lease(update)
@@ -217,6 +218,13 @@ class AlertAggregator:
 
     def _warn_incomplete(self, run_id: str, error: Exception) -> None:
         self.warn("Alert for run %s was posted, but its last update may be missing: %s", run_id, error)
+
+    def save_written(self, written: AlertMessageState, run_id: str) -> None:
+        """Save the state of a message that was posted without a lease.
+
+        :raises AlertStoreError: if Airflow does not answer.
+        """
+        self._save_written(written, AlertMessageState(), run_id, keep_lease=False)
 
     def _save_written(
         self, written: AlertMessageState, seen: AlertMessageState, run_id: str, *, keep_lease: bool

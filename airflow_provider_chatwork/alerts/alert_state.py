@@ -283,11 +283,6 @@ def variable_name(*parts: object) -> str:
     return f"{name[: _MAX_NAME - len(digest) - 1]}_{digest}"
 
 
-def state_name(dag_id: str, run_id: str, room_id: int) -> str:
-    """Return the name of the state of a run's message in a room; with an empty run id, of the DAG's message."""
-    return variable_name(dag_id, *([run_id] if run_id else []), room_id)
-
-
 def remember_open(store: AlertStore, dag_id: str, name: str, now: float) -> None:
     """Add a state to the list of open messages of its DAG.
 
@@ -320,18 +315,17 @@ def open_alerts(store: AlertStore, dag_id: str) -> list[tuple[str, AlertMessageS
 def is_only_failure(
     store: AlertStore,
     states: Mapping[Key, str | None] | None,
-    failure: TaskFailure | None,
+    own: Key | None,
     reported: RunFailures | None = None,
 ) -> bool:
     """Whether no other process can have a failure of this run to report. This is the usual case.
 
     :param states: the states of the task instances; ``None`` if they are unknown.
-    :param failure: the failure of this process.
+    :param own: the task instance of this process.
     :param reported: the failures that the message reports already.
     """
     if states is None or not store.in_task:
         return False
-    own = failure.key if failure else None
     return not any(
         state in _UNFINISHED or (state == "failed" and (reported is None or key not in reported.failed))
         for key, state in states.items()

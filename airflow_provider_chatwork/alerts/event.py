@@ -132,7 +132,19 @@ class AlertEvent:
         ti = None if of_run else instance
         error, where, trace = _read_exception(exception, mask)
         owner = (None if of_run else safe_get(task, "owner")) or safe_get(dag, "owner") or ""
-        task_id, map_index, label = _task_instance(ti)
+        task_id, index, label = safe_get(ti, "task_id"), safe_get(ti, "map_index"), safe_get(ti, "task_id")
+        map_index = index if isinstance(index, int) else -1
+        if task_id is not None and map_index >= 0:
+            shown = safe_get(ti, "rendered_map_index")
+            label = f"{task_id} [{map_index if shown in (None, '') else shown}]"
+        retries = safe_get(ti, "max_tries")
+        if not isinstance(retries, int):
+            retries = safe_get(task, "retries") if ti is not None else None
+        logical_date = as_datetime(safe_get(run, "logical_date"))
+        if run is None:
+            # Missed SLAs may be of several runs.
+            dates = {as_datetime(safe_get(sla, "execution_date")) for sla in context.get("slas") or ()}
+            logical_date = dates.pop() if len(dates) == 1 else None
         timed = kind not in (EventKind.STARTED, EventKind.QUESTION)
         log_url = text(safe_get(ti, "log_url"))
         if log_url and base_url and log_url.startswith(f"{base_url}dags/"):
@@ -158,10 +170,10 @@ class AlertEvent:
             task_id=task_id,
             map_index=map_index,
             label=text(label),
-            logical_date=_logical_date(run, context),
+            logical_date=logical_date,
             run_started=as_datetime(safe_get(run, "start_date")),
             try_number=safe_get(ti, "try_number"),
-            tries=_tries(ti, task),
+            tries=retries + 1 if isinstance(retries, int) else None,
             seconds=_seconds(run if of_run else ti, now or datetime.now(UTC)) if timed else None,
             error=text(error),
             has_exception=isinstance(exception, BaseException),
@@ -179,7 +191,7 @@ class AlertEvent:
     @property
     def key(self) -> tuple[str, int] | None:
         """The task id and the map index; ``None`` for an event of a run."""
-        return None if self.task_id is None or self.of_run else (self.task_id, self.map_index)
+        return None if self.task_id is None or self.kind in _OF_A_RUN else (self.task_id, self.map_index)
 
     @property
     def of_run(self) -> bool:
@@ -192,10 +204,14 @@ class AlertEvent:
         name = ".".join(part for part in (self.dag_id, None if self.of_run else self.label) if part)
         return f"{self.kind} of {name or 'something'}" + (f" in {self.run_id}" if self.run_id else "")
 
-    @property
-    def is_failure(self) -> bool:
-        """Whether a task or a run failed, with or without a retry to come."""
-        return self.kind in FAILURES
+
+def describe(context: Any, mask: Callable[[str], str]) -> str:
+    """Return a short description of the event of a context for the log. Never raises."""
+    try:
+        return mask(AlertEvent.from_context(context if isinstance(context, Mapping) else {}).title)
+    # Objects in a context may raise anything.
+    except Exception:
+        return "an event that cannot be read"
 
 
 def safe_get(source: Any, name: str) -> Any:
@@ -234,10 +250,17 @@ def _read_exception(exception: Any, mask: Callable[[str], str]) -> tuple[str | N
     if exception is None:
         return None, None, None
     try:
-        message = _shorten(mask(str(exception)))
+        lines = [line.rstrip() for line in mask(str(exception)).strip().splitlines() if line.strip()]
     # The `__str__` of an exception class may fail.
     except Exception:
-        message = ""
+        lines = []
+    if lines and lines[0].startswith("Traceback (most recent call last)"):
+        # A traceback of another process as text: its last line is the message.
+        lines = [lines[-1].strip()]
+    elif len(lines) > _MAX_ERROR_LINES:
+        # The first lines mostly name the problem, the last line mostly names the cause.
+        lines = [*lines[: _MAX_ERROR_LINES - 1], "…", lines[-1]]
+    message = "\n".join(lines)
     if not isinstance(exception, BaseException):
         # Airflow 2 passes this text for a task whose process is gone.
         return (None if message.startswith("{'DAG Id': ") else message or None), None, None
@@ -250,33 +273,6 @@ def _read_exception(exception: Any, mask: Callable[[str], str]) -> tuple[str | N
     return f"{name}: {message}" if message else name, where, "".join(traceback.format_exception(exception))
 
 
-def _shorten(message: str) -> str:
-    lines = [line.rstrip() for line in message.strip().splitlines() if line.strip()]
-    if lines and lines[0].startswith("Traceback (most recent call last)"):
-        # A traceback of another process as text: its last line is the message.
-        return lines[-1].strip()
-    # The first lines mostly name the problem, the last line mostly names the cause.
-    return "\n".join(lines if len(lines) <= _MAX_ERROR_LINES else [*lines[: _MAX_ERROR_LINES - 1], "…", lines[-1]])
-
-
-def _task_instance(ti: Any) -> tuple[str | None, int, str | None]:
-    """Return the task id, the map index and the label."""
-    task_id, index = safe_get(ti, "task_id"), safe_get(ti, "map_index")
-    if not isinstance(index, int):
-        index = -1
-    if task_id is None or index < 0:
-        return task_id, index, task_id
-    label = safe_get(ti, "rendered_map_index")
-    return task_id, index, f"{task_id} [{index if label in (None, '') else label}]"
-
-
-def _tries(ti: Any, task: Any) -> int | None:
-    retries = safe_get(ti, "max_tries")
-    if not isinstance(retries, int):
-        retries = safe_get(task, "retries") if ti is not None else None
-    return retries + 1 if isinstance(retries, int) else None
-
-
 def _seconds(timed: Any, now: datetime) -> float | None:
     start, end = as_datetime(safe_get(timed, "start_date")), as_datetime(safe_get(timed, "end_date"))
     if start is None:
@@ -284,14 +280,6 @@ def _seconds(timed: Any, now: datetime) -> float | None:
         return float(duration) if isinstance(duration, (int, float)) else None
     # Without an end, the duration in Airflow 2 is still that of the previous try.
     return max(((end or now) - start).total_seconds(), 0.0)
-
-
-def _logical_date(run: Any, context: Mapping[str, Any]) -> datetime | None:
-    if run is None:
-        # Missed SLAs may be of several runs.
-        dates = {as_datetime(safe_get(sla, "execution_date")) for sla in context.get("slas") or ()}
-        return dates.pop() if len(dates) == 1 else None
-    return as_datetime(safe_get(run, "logical_date"))
 
 
 def as_datetime(value: Any) -> datetime | None:

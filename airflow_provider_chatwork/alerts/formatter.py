@@ -18,7 +18,7 @@ from airflow_provider_chatwork.alerts.alert_state import (
     RunFailures,
     TaskFailure,
 )
-from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind, as_datetime
+from airflow_provider_chatwork.alerts.event import FAILURES, AlertEvent, EventKind, as_datetime
 from airflow_provider_chatwork.alerts.texts import SINGULAR, TEXTS
 from airflow_provider_chatwork.api.notation import break_unpaired_tags, code, fit, hr, info, safe
 from airflow_provider_chatwork.api.validation import MAX_BODY
@@ -38,7 +38,6 @@ class AlertFormatter:
 
     :param lang: ``ja`` or ``en``.
     :param timezone: the IANA name of the zone for all times.
-    :raises ChatworkParameterError: for another language.
     """
 
     def __init__(self, lang: str, timezone: str) -> None:
@@ -57,23 +56,23 @@ class AlertFormatter:
         title = text(key, name=name, dag=self._short(event.dag_id or "?", _MAX_NAME), at=at)
         took = "elapsed" if event.kind is EventKind.DEADLINE else "took"
         lines = [
-            self._fit(event.body.strip(), MAX_STORED_TEXT) if asks and event.body else "",
+            self.fit(event.body.strip(), MAX_STORED_TEXT) if asks and event.body else "",
             self._line("options", " / ".join(event.options)),
             self._line("answer", event.answer_url),
             self._line("dag", event.dag_id),
-            self._line("task", None if event.of_run else event.label),
+            self._line("task", event.label),
             self._line("tasks", ", ".join(event.sla_tasks), _MAX_NAMES),
             self._line("run", event.run_id),
-            self._line("logical_date", self._time(event.logical_date)),
-            self._line("due", self._time(as_datetime(event.deadline)) or event.deadline),
-            self._line("try", at if event.is_failure else None),
+            self._line("logical_date", event.logical_date and self._time(event.logical_date)),
+            self._line("due", (event.deadline and self._time(as_datetime(event.deadline))) or event.deadline),
+            self._line("try", at if event.kind in FAILURES else None),
             self._line(took, None if event.seconds is None else self.duration(event.seconds)),
             self._line("owner", ", ".join(owner for owner in event.owners if owner != _DEFAULT_OWNER)),
             self._line("where", event.where),
             text("killed") if event.lost_worker else "",
             self._line("reason", event.reason if event.kind is EventKind.RUN_FAILURE else None),
         ]
-        log = "" if asks or event.of_run else self._line("log", event.log_url)
+        log = "" if asks else self._line("log", event.log_url)
         return self._box(title, lines, event.error, [log, self._line("link", url)])
 
     def state_text(self, state: AlertMessageState, dag_id: str) -> str:
@@ -87,7 +86,7 @@ class AlertFormatter:
         else:
             event = _single_event(runs[0], dag_id) if len(runs) == 1 else None
             body = self._list(runs, dag_id) if event is None else self.event_text(event, runs[0].url)
-        return self._fit("\n".join(_not_empty(state.mention_line, body, safe(state.note or ""))))
+        return self.fit("\n".join(_not_empty(state.mention_line, body, safe(state.note or ""))))
 
     def _authors_texts(self, run: RunFailures) -> list[str]:
         """Return the author's texts of the failures, and the names of the other failures."""
@@ -134,9 +133,9 @@ class AlertFormatter:
             # No failure is shown in detail, so these are not "more" failures.
             lines.append(self._line("tasks", _task_names(others), _MAX_NAMES))
         elif others:
-            lines.append(text("others", count=len(others), names=self._fit(_task_names(others), _MAX_NAMES)))
+            lines.append(text("others", count=len(others), names=self.fit(_task_names(others), _MAX_NAMES)))
         if retrying := [key for key in run.retrying if key not in shown]:
-            lines.append(text("retrying", count=len(retrying), names=self._fit(_task_names(retrying), _MAX_NAMES)))
+            lines.append(text("retrying", count=len(retrying), names=self.fit(_task_names(retrying), _MAX_NAMES)))
         return lines
 
     def _end_of_run(self, run: RunFailures) -> list[str]:
@@ -196,19 +195,20 @@ class AlertFormatter:
         return self.catalog.text(key, d=d, h=h if d else hours, m=m, s=s)
 
     def _box(self, title: str, lines: Iterable[str], error: str | None = None, links: Iterable[str] = ()) -> str:
-        above, below = safe("\n".join(_not_empty(*lines))), safe("\n".join(_not_empty(*links)))
+        above, below = (safe("\n".join(filter(None, part))) for part in (lines, links))
         # A block of code has line breaks of its own.
-        between = code(self._fit(error, MAX_STORED_TEXT)) if error else "\n" if above and below else ""
-        return self._fit(info(above + between + below, title=safe(title)))
+        between = code(self.fit(error, MAX_STORED_TEXT)) if error else "\n" if above and below else ""
+        return self.fit(info(above + between + below, title=safe(title)))
 
     def _line(self, key: str, value: object, limit: int = _MAX_VALUE) -> str:
         return "" if value is None or value == "" else f"{self.catalog.text(key)}: {self._short(value, limit)}"
 
     def _short(self, value: object, limit: int) -> str:
         """Return a value in one line within a length limit."""
-        return self._fit(" ".join(str(value).split()), limit)
+        return self.fit(" ".join(str(value).split()), limit)
 
-    def _fit(self, text: str, limit: int = MAX_BODY) -> str:
+    def fit(self, text: str, limit: int = MAX_BODY) -> str:
+        """Return a text within a length limit, shortened in the middle."""
         return text if len(text) <= limit else fit(text, limit, self.catalog.left_out)
 
     def _try(self, number: int | None, of: int | None, key: str = "at") -> str | None:

@@ -22,6 +22,7 @@ from airflow_provider_chatwork.alerts.alert_state import (
     TaskFailure,
     UpdateOutcome,
     UpdateResult,
+    is_only_failure,
 )
 from airflow_provider_chatwork.alerts.destination import (
     AlertOptions,
@@ -34,7 +35,7 @@ from airflow_provider_chatwork.alerts.formatter import AlertFormatter
 from airflow_provider_chatwork.alerts.routing import Route, RoutingTable
 from airflow_provider_chatwork.api.call import CallFlow, Upload
 from airflow_provider_chatwork.api.errors import ChatworkError
-from airflow_provider_chatwork.api.notation import safe
+from airflow_provider_chatwork.api.notation import break_unpaired_tags, safe
 from airflow_provider_chatwork.client import Client, TimeLimit, time_limited_client
 from airflow_provider_chatwork.connection import Settings
 
@@ -78,11 +79,6 @@ class AlertSender:
         kind = self.event.kind
         return self.options.when == "every" if kind is EventKind.RETRY else kind not in _QUIET_KINDS
 
-    @property
-    def is_silent(self) -> bool:
-        """Whether nothing is posted for the event itself: for a success without an author's text."""
-        return self.text is None and self.event.kind in SUCCESSES
-
     @cached_property
     def destination(self) -> Destination:
         """Where the alert is posted."""
@@ -109,42 +105,44 @@ class AlertSender:
         :raises ChatworkError: if it could not be posted.
         """
         store, kind = self.store, self.event.kind
-        if store is not None and kind in FAILURES and not self._still_failed(store):
-            return None
+        if store is not None and kind in FAILURES:
+            # Callbacks outside of the task's process may run late, run twice, or not consider the retries.
+            is_certain = self.event.has_exception or store.in_task
+            if not is_certain and not self._still_failed(store):
+                return None
         if store is not None and kind in SUCCESSES:
             self._resolve(store)
-        if self.is_silent or not self.route.send:
+        # A success without an author's text only resolves alerts.
+        if (self.text is None and kind in SUCCESSES) or not self.route.send:
             return None
         if store is not None and kind in FAILURES:
             try:
                 return self._report(store)
             except AlertStoreError as error:
                 self.log.warning("Posting a separate alert message, as Airflow's store failed: %s", error)
-        message_id: str = self.client.run_flow(self.post())
+        message_id, _ = self.client.run_flow(self.post())
         if self.options.attach_traceback:
             self._attach_traceback()
         return message_id
 
-    def post(self) -> CallFlow[str]:
-        """Post a message of its own, and return its id. Yields the calls to run."""
+    def post(self) -> CallFlow[tuple[str, str]]:
+        """Post a message of its own. Yields the calls to run.
+
+        :return: the id of the message, and its line of mentions.
+        """
         destination, text = self.destination, self.text
-        if text is None:
-            text = destination.formatter.event_text(self.event, self.run_url)
+        formatter = destination.formatter
+        text = formatter.event_text(self.event, self.run_url) if text is None else break_unpaired_tags(text)
         mention_line = (yield from destination.mention_line()) if destination.mentions else ""
-        parts = (mention_line, text, safe(destination.note or ""))
-        body = api.notation.fit("\n".join(part for part in parts if part))
+        parts = (mention_line, text, safe(destination.note) if destination.note else "")
+        body = formatter.fit("\n".join(part for part in parts if part))
         posted = yield api.messages.post_message(destination.room_id, body)
         self.log.info("Posted alert message %s in room %s", posted["message_id"], destination.room_id)
-        return str(posted["message_id"])
+        return str(posted["message_id"]), mention_line
 
     def _still_failed(self, store: AlertStore) -> bool:
-        """Whether the failure is real, as far as Airflow's states show. May change the event to a retry.
-
-        Callbacks outside of the task's process may run late, run twice, or not consider the retries.
-        """
+        """Whether the failure is real, as far as Airflow's states show. May change the event to a retry."""
         event = self.event
-        if event.has_exception or store.in_task:
-            return True
         if event.kind is not EventKind.RUN_FAILURE:
             event = self.event = replace(event, lost_worker=event.error is None)
         try:
@@ -172,11 +170,22 @@ class AlertSender:
         event, options, destination = self.event, self.options, self.destination
         # With `fold="none"` each task instance has a message, and so a state, of its own.
         scopes = {"run": event.run_id, "dag": "", "none": f"{event.run_id} {event.key or ''}"}
-        name = alert_state.state_name(str(event.dag_id), str(scopes[options.fold]), destination.room_id)
+        name = alert_state.variable_name(str(event.dag_id), str(scopes[options.fold]), destination.room_id)
         failure = TaskFailure.from_event(event, self.clock(), self.text)
         run = self._run_failures(run_failed=event.kind is EventKind.RUN_FAILURE)
         update = FailureUpdate(run=run, failure=failure, notifies=self.notifies)
-        if options.fold == "none":
+        saved, reserve = store.load(name), self.time_limit.left / 3
+        before = None if saved is None else AlertMessageState.load(saved)
+        is_alone = options.fold == "none"
+        if options.fold == "run" and before is None and failure is not None:
+            store.save_failure({**failure.to_json(), "message": name})
+            is_alone = is_only_failure(store, store.states(), event.key)
+        if self.time_limit.left < reserve:
+            raise AlertStoreError("Airflow takes too long to answer")
+        if options.fold == "none" and before is not None and update.is_reported_in(before):
+            # Airflow runs the callback twice.
+            result = UpdateResult(UpdateOutcome.ALREADY_REPORTED, before)
+        elif is_alone:
             result = self._report_alone(store, name, update)
         else:
             result = self._aggregator(store, name, self.client, destination).report(update)
@@ -198,21 +207,31 @@ class AlertSender:
         return state.message_id
 
     def _report_alone(self, store: AlertStore, name: str, update: FailureUpdate) -> UpdateResult:
-        """Report a failure in a message of its own, unless Airflow runs its callback twice."""
-        saved = store.load(name)
-        before = None if saved is None else AlertMessageState.load(saved)
-        if before is not None and update.is_reported_in(before):
-            return UpdateResult(UpdateOutcome.ALREADY_REPORTED, before)
-        run = update.run
+        """Report a failure in a new message, without waiting for other processes."""
+        run, is_retry = update.run, self.event.kind is EventKind.RETRY
         if update.failure is not None:
-            keys = "retrying" if update.failure.retrying else "failed"
-            run = run.model_copy(update={keys: [update.failure.key], "details": [update.failure]})
-        message_id = self.client.run_flow(self.post())
-        state = self.destination.new_state(self.clock()).model_copy(
-            update={"message_id": message_id, "notified": update.is_final, "runs": {run.run_id: run}}
+            run = run.model_copy(
+                update={"retrying" if is_retry else "failed": [self.event.key], "details": [update.failure]}
+            )
+        message_id, mention_line = self.client.run_flow(self.post())
+        destination = self.destination
+        state = AlertMessageState(
+            opened_at=self.clock(),
+            room_id=str(destination.room_id),
+            message_id=message_id,
+            chatwork_conn_id=destination.chatwork_conn_id,
+            lang=destination.formatter.catalog.lang,
+            mention_line=mention_line,
+            notified=not is_retry,
+            note=destination.note,
+            runs={run.run_id: run},
         )
         try:
-            store.save(name, state.to_json())
+            if self.options.fold != "none" and store.load(name) is not None:
+                # The callback of the DAG has posted a message meanwhile.
+                self._aggregator(store, name, self.client, destination).save_written(state, run.run_id)
+            else:
+                store.save(name, state.to_json())
         except AlertStoreError as error:
             self._warn_not_stored(error)
         return UpdateResult(UpdateOutcome.POSTED, state)

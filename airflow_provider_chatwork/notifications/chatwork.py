@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.providers.common.compat.notifier import BaseNotifier
+from airflow.providers.common.compat.sdk import conf, redact
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts import airflow_context
+from airflow_provider_chatwork.alerts.event import describe
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
@@ -19,11 +23,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.alerts.destination import AlertsSetting
-    from airflow_provider_chatwork.alerts.event import AlertEvent
     from airflow_provider_chatwork.alerts.routing import RoutingTable
     from airflow_provider_chatwork.alerts.sender import AlertSender
     from airflow_provider_chatwork.connection import Settings
 
+# The positional arguments of an SLA callback in Airflow 2.
+_SLA_ARGUMENTS = ("dag", "task_list", "blocking_task_list", "slas", "blocking_tis")
 _WHEN = ("final", "every")
 _FOLDS = ("run", "dag", "none")
 
@@ -112,7 +117,8 @@ class ChatworkNotifier(BaseNotifier):
 
     def __call__(self, *args: Any) -> None:
         """Send an alert with a copy of this notifier: Airflow renders in place, and many tasks share one notifier."""
-        notifier, context = copy.copy(self), airflow_context.context_from_arguments(args)
+        notifier = copy.copy(self)
+        context: Any = args[0] if len(args) == 1 else dict(zip(_SLA_ARGUMENTS, args, strict=False))
         setting = notifier._read_setting(context)
         if setting is None:
             return
@@ -164,12 +170,14 @@ class ChatworkNotifier(BaseNotifier):
             self._send(context, setting)
 
     def _send(self, context: Context, setting: AlertsSetting) -> None:
+        from airflow_provider_chatwork.connection import load_settings
+
         try:
             # The connection is loaded first: Airflow only masks secrets of connections that were loaded.
-            settings = ChatworkHook(self.chatwork_conn_id).settings
+            settings = load_settings(self.chatwork_conn_id)
             sender = self._create_sender(context, settings, setting)
             if sender is not None and sender.send() is not None:
-                airflow_context.count("sent")
+                _count("sent")
         except Exception as error:
             self._report_lost(error, context)
 
@@ -185,6 +193,7 @@ class ChatworkNotifier(BaseNotifier):
             await self._asend(context, setting)
 
     async def _asend(self, context: Context, setting: AlertsSetting) -> None:
+        from airflow_provider_chatwork.alerts.event import SUCCESSES
         from airflow_provider_chatwork.client import async_time_limited_client
         from airflow_provider_chatwork.connection import read_settings
 
@@ -192,11 +201,12 @@ class ChatworkNotifier(BaseNotifier):
             settings = await read_settings(self.chatwork_conn_id)
             # Loading a Variable blocks.
             sender = await asyncio.to_thread(self._create_sender, context, settings, setting)
-            if sender is not None and not sender.is_silent:
+            # A success without an author's text only resolves alerts, which needs the database.
+            if sender is not None and (sender.text is not None or sender.event.kind not in SUCCESSES):
                 async with async_time_limited_client(sender.settings, sender.time_limit) as client:
                     async with asyncio.timeout(self.time_limit):
                         await client.run_flow(sender.post())
-                airflow_context.count("sent")
+                _count("sent")
         except Exception as error:
             await asyncio.to_thread(self._report_lost, error, context)
 
@@ -205,80 +215,87 @@ class ChatworkNotifier(BaseNotifier):
 
         :param settings: the settings of the notifier's connection.
         """
+        from airflow.providers.common.compat.sdk import Variable
+
+        from airflow_provider_chatwork.alerts.airflow_store import get_store
         from airflow_provider_chatwork.alerts.destination import find_route, load_routing_table
-        from airflow_provider_chatwork.alerts.event import SUCCESSES, AlertEvent
+        from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES, AlertEvent
         from airflow_provider_chatwork.alerts.routing import DEFAULT_ROUTE
         from airflow_provider_chatwork.alerts.sender import AlertSender
         from airflow_provider_chatwork.client import TimeLimit
+        from airflow_provider_chatwork.connection import load_settings
 
         time_limit = TimeLimit(self.time_limit)
-        base_url = airflow_context.ui_base_url()
-        event = AlertEvent.from_context(
-            airflow_context.as_mapping(context), airflow_context.mask_secrets, base_url=base_url
-        )
-        try:
-            table = load_routing_table(self.routing, settings, airflow_context.load_variable)
-            route = find_route(table, self, event)
-        except Exception as error:
-            # An alert must not be lost because of an invalid table.
-            self.log.error("Invalid routing table, ignored: %s", error)
-            table, route = None, DEFAULT_ROUTE
+        given: Any = context
+        as_mapping = given if isinstance(given, Mapping) else {}
+        base_url = _ui_base_url()
+        event = AlertEvent.from_context(as_mapping, _mask_secrets, base_url=base_url)
+        table, route = None, DEFAULT_ROUTE
+        if self.routing is not None or settings.routing is not None:
+            try:
+                table = load_routing_table(self.routing, settings, lambda name: Variable.get(name, None))
+                route = find_route(table, self, event)
+            except Exception as error:
+                # An alert must not be lost because of an invalid table.
+                self.log.error("Ignoring the invalid routing table for the alert about %s: %s", event.title, error)
+                table, route = None, DEFAULT_ROUTE
         if not route.send and event.kind not in SUCCESSES:
             self.log.info("No alert was sent: the routing table has send=False for %s", event.title)
             return None
         if route.chatwork_conn_id is not None:
-            settings = airflow_context.load_settings(route.chatwork_conn_id)
+            settings = load_settings(route.chatwork_conn_id)
+        # Airflow stores alerts of failures of a run, and what resolves them.
+        is_stored = event.dag_id is not None and event.run_id is not None and event.kind in FAILURES | SUCCESSES
+        store = get_store(as_mapping, str(event.dag_id), str(event.run_id)) if is_stored else None
+        run_url = None
+        if base_url is not None and event.dag_id is not None and event.run_id is not None:
+            run = quote(event.run_id, safe="")
+            page = f"runs/{run}" if AIRFLOW_V_3_0_PLUS else f"grid?dag_run_id={run}"
+            run_url = f"{base_url}/dags/{quote(event.dag_id, safe='')}/{page}"
         has_text = self.text is not None and str(self.text).strip()
         return AlertSender(
             event=event,
             options=self,
             # If the text is empty, the text of this package is sent.
-            text=airflow_context.mask_secrets(self.text) if has_text else None,
+            text=_mask_secrets(self.text) if has_text else None,
             table=table,
             route=route,
             settings=settings,
-            load_settings=airflow_context.load_settings,
+            load_settings=load_settings,
             setting=setting,
-            run_url=airflow_context.run_url(base_url, event.dag_id, event.run_id),
-            store=self._store(context, event),
+            run_url=run_url,
+            store=store,
             time_limit=time_limit,
             log=self.log,
         )
-
-    def _store(self, context: Context, event: AlertEvent) -> Any:
-        """Return the store of the run; ``None`` for an event that belongs to no failure of a run."""
-        from airflow_provider_chatwork.alerts.airflow_store import get_store
-        from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES
-
-        if event.dag_id is None or event.run_id is None or event.kind not in FAILURES | SUCCESSES:
-            return None
-        return get_store(airflow_context.as_mapping(context), event.dag_id, event.run_id)
 
     def _read_setting(self, context: Any) -> AlertsSetting | None:
         """Return ``[chatwork] alerts``; ``None`` if it is off. There may be no connection then."""
         from airflow_provider_chatwork.alerts.destination import AlertsSetting
 
         try:
-            setting = AlertsSetting.parse(airflow_context.alerts_setting())
+            setting = AlertsSetting.parse(conf.get("chatwork", "alerts", fallback="on"))
         except ChatworkParameterError as error:
             # Alerts must not be lost because of an invalid setting.
             self.log.error("Invalid [chatwork] alerts, alerts are sent as with on: %s", error)
             return AlertsSetting()
         if not setting.enabled:
-            self.log.info("No alert was sent: [chatwork] alerts is off: %s", airflow_context.describe(context))
+            self.log.info("No alert was sent: [chatwork] alerts is off: %s", describe(context, _mask_secrets))
             return None
         return setting
 
     def _report_lost(self, error: BaseException, context: Context) -> None:
         """Log an alert that could not be sent, and call the fallback."""
-        what = airflow_context.describe(context)
+        what = describe(context, _mask_secrets)
         reason: object = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
-        if "deadline" in airflow_context.as_mapping(context) and not isinstance(error, (ChatworkError, TimeoutError)):
+        given: Any = context
+        is_known = isinstance(error, (ChatworkError, TimeoutError))
+        if isinstance(given, Mapping) and "deadline" in given and not is_known:
             reason = f"{error} {_HIDDEN_CONNECTION}"
         lost = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
-        text = airflow_context.safe_text
+        text = _safe_text
         self.log.error("Chatwork alert %s: %s: %s: %s", lost, what, type(error).__name__, text(reason))
-        airflow_context.count("lost")
+        _count("lost")
         if self.fallback is not None:
             try:
                 self.fallback(context)
@@ -304,3 +321,30 @@ def _severity(value: object) -> str:
 
 
 send_chatwork_notification = ChatworkNotifier
+
+
+def _mask_secrets(value: object) -> str:
+    """Return a value as text with secrets masked. Cut a text only afterwards: parts of secrets are not masked."""
+    return str(redact(str(value)))
+
+
+def _safe_text(value: object) -> str:
+    """Return a value as text with secrets masked. Never raises."""
+    try:
+        return _mask_secrets(value)
+    except Exception:
+        return f"{type(value).__name__} without a readable text"
+
+
+def _ui_base_url() -> str | None:
+    """Return the address of Airflow's UI without a slash at its end; ``None`` if it is not configured."""
+    base: str | None = conf.get("api" if AIRFLOW_V_3_0_PLUS else "webserver", "base_url", fallback=None)
+    return base.rstrip("/") if base else None
+
+
+def _count(metric: str) -> None:
+    """Increment the metric ``chatwork.alerts.<metric>``. Never raises."""
+    from airflow.providers.common.compat.sdk import Stats
+
+    with suppress(Exception):
+        Stats.incr(f"chatwork.alerts.{metric}")

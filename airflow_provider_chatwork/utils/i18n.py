@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from airflow_provider_chatwork.api import validation
@@ -22,25 +23,24 @@ _COMMON: Texts = {
 }
 
 
+@dataclass(frozen=True)
 class Catalog:
     """The texts of one module in one language.
 
     :param lang: ``ja`` or ``en``.
     :param texts: the texts of the module.
     :param singular: English texts to use instead where the value ``count`` is 1.
-    :raises ChatworkParameterError: for another language.
     """
 
-    def __init__(self, lang: str, texts: Texts, singular: Mapping[str, str] | None = None) -> None:
-        self.lang = validation.choice("lang", lang, LANGUAGES)
-        self._texts = texts
-        self._singular = singular or {}
+    lang: str
+    texts: Texts
+    singular: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, key: str, /, **values: object) -> str:
         """Return a text with the values filled in. Values may contain braces."""
-        if self.lang == "en" and values.get("count") == 1 and key in self._singular:
-            return self._singular[key].format(**values)
-        texts = self._texts if key in self._texts else _COMMON
+        if self.lang == "en" and values.get("count") == 1 and key in self.singular:
+            return self.singular[key].format(**values)
+        texts = self.texts if key in self.texts else _COMMON
         return texts[key][LANGUAGES.index(self.lang)].format(**values)
 
     @property

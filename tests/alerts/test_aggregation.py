@@ -212,7 +212,7 @@ class TestReport:
 
         storm.request = slowly  # type: ignore[method-assign]
         began = storm.now
-        aggregator = replace(storm.aggregator(RUN), time_limit=TimeLimit(20, lambda: storm.now))
+        aggregator = replace(storm.aggregator(RUN), time_limit=TimeLimit(20, lambda: storm.now, storm.now))
         raised: list[float] = []
 
         def report() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.alerts.event import FAILURES, SUCCESSES, AlertEvent, EventKind
+from airflow_provider_chatwork.alerts.event import AlertEvent, EventKind
 from tests.alerts.recordings import FOLDER, NotRecorded, Recording, raised_through, recordings
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -512,11 +512,6 @@ class TestAlertEvent:
         event = AlertEvent(kind=kind, task_id="load", map_index=3)
         assert event.of_run is of_run
         assert event.key == (None if of_run else ("load", 3))
-
-    def test_a_failure_is_one_of_a_task_or_a_run(self):
-        failures = {kind for kind in EventKind if AlertEvent(kind=kind).is_failure}
-        assert failures == FAILURES == {EventKind.FAILURE, EventKind.RETRY, EventKind.RUN_FAILURE}
-        assert {EventKind.SUCCESS, EventKind.RUN_SUCCESS} == SUCCESSES
 
 
 class TestEventKind:

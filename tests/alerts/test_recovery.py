@@ -339,4 +339,4 @@ class TestStateName:
         ],
     )
     def test_the_name_differs_by_dag_run_and_room(self, one, other):
-        assert alert_state.state_name(*one) != alert_state.state_name(*other)
+        assert alert_state.variable_name(*one) != alert_state.variable_name(*other)
