@@ -26,6 +26,7 @@ from tests.system_tests.waits.fixtures import (
     BY_WORKER,
     CONNECTION,
     GIVEN_UP,
+    KILLED_WORKERS,
     ONE_TRIGGERER,
     PEOPLE,
     PLAN,
@@ -78,7 +79,7 @@ def waits(
     if airflow.version < (3, 3):
         raise NotReady(f"Airflow 3.3 is needed, and this is {airflow.setting.version}")
     many_dags = [dag_id for way in WAYS for dag_id in dags_of(way, len(plan[way]))]
-    dag_ids = [*many_dags, *SCENES, *map(late, SCENES), GIVEN_UP]
+    dag_ids = [*many_dags, *SCENES, *map(late, SCENES), GIVEN_UP, KILLED_WORKERS]
     start_airflow(airflow, dag_ids, watch)
     show_addresses(airflow, sandbox)
     findings: list[Finding] = []
@@ -88,7 +89,8 @@ def waits(
                 findings += load.play(airflow, sandbox, watch, way, plan[way], _ACCOUNTS[way])
         # What follows is about what is said, and not about how often one may ask.
         sandbox.order("limits", requests=5000)
-        findings += cancelled_waits.play(airflow, sandbox, watch)
+        findings += cancelled_waits.cancel_in_triggerer(airflow, sandbox, watch)
+        findings += cancelled_waits.cancel_in_worker(airflow, sandbox, watch)
         findings += _one(airflow, sandbox, watch, plan)
         if airflow.database.title == Kind.POSTGRESQL.value:
             findings += _two(airflow, sandbox, watch, plan)
