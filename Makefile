@@ -21,9 +21,9 @@ environment = $(PYTHON) scripts/environment.py --folder $(VENVS)
 # A process that ended because a test hung is not replaced: the run fails and names the test.
 pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --max-worker-restart=0 --dist=loadfile $(ARGS)
 
-# The longest one first. They mostly wait.
-SYSTEM_TESTS := $(addprefix system-test-,waits alerts alerts-$(OLDEST) storm)
-in_parallel = --no-print-directory --jobs=2 --output-sync=target --keep-going
+# The longest first. Each needs about a quarter of a core.
+SYSTEM_TESTS := $(addprefix system-test-,load failover restart alerts alerts-$(OLDEST) storm)
+in_parallel = --no-print-directory --output-sync=target --keep-going
 
 # Without byte code, every process compiles the package and the tests again: 6 s for each of the test processes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -64,7 +64,7 @@ coverage: env ## the same with the coverage gate
 
 test-all: python ## run the tests on Airflow 2.11, and those that depend on Airflow on 3.0, 3.1 and 3.2
 	@$(environment) $(OLDER:%=airflow-%)
-	@$(MAKE) $(in_parallel) WORKERS=0 $(OLDER:%=test-%) TESTS="$(AIRFLOW_TESTS)"
+	@$(MAKE) $(in_parallel) --jobs=2 WORKERS=0 $(OLDER:%=test-%) TESTS="$(AIRFLOW_TESTS)"
 
 $(OLDER:%=test-%) test-$(NEWEST): test-%: python
 	@$(environment) airflow-$*
@@ -91,9 +91,9 @@ demo-ui: env ## the same with Airflow and Chatwork in the browser
 
 system-tests: python ## let every kind of alert happen in Airflow 3.3 and 2.11, a hundred failures at a time, and hundreds of waits
 	@$(environment) airflow-$(NEWEST)+system-tests airflow-$(OLDEST)+system-tests
-	@$(MAKE) $(in_parallel) $(SYSTEM_TESTS)
+	@$(MAKE) $(in_parallel) --jobs=3 $(SYSTEM_TESTS)
 
-system-test-waits system-test-alerts system-test-storm: system-test-%:
+$(filter-out %-$(OLDEST),$(SYSTEM_TESTS)): system-test-%:
 	$(BIN)/python -m tests.system_tests $*
 
 system-test-alerts-$(OLDEST):
