@@ -92,6 +92,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _thread_is_over(self, future: Any) -> None:
         self.threads -= 1
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """Join the threads without a limit. From Python 3.12 on, the limit of 300 s would pass at once."""
+        self.threads += 1
+        await super().shutdown_default_executor()
+        self.threads -= 1
+
 
 def run_virtually(
     main: Callable[[VirtualLoop], Coroutine[Any, Any, T]],

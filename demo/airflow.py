@@ -29,6 +29,10 @@ COMPONENTS = {
 _HEALTH = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
 
 
+#: How many lines of a log are printed.
+_LINES = 40
+
+
 class NotReady(Exception):
     """The demo cannot go on; says why, and where to look."""
 
@@ -127,6 +131,22 @@ class AirflowServer:
         found: list[dict[str, Any]] = self.get(f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return found
 
+    def has_noted_end(self, dag_id: str, task_id: str) -> bool:
+        """Whether the scheduler has noted that a process of a task has ended, for example one that deferred it."""
+        return noted_end(self._log("scheduler"), dag_id, task_id)
+
+    def _log(self, name: str) -> str:
+        return next(process.log for process in self._own if process.name == name).read_text("utf-8", "replace")
+
+    def show_logs(self, dag_id: str, run_id: str, task_id: str) -> None:
+        """Print the last lines about a task in the logs of the scheduler and of the task."""
+        lines = [line for line in self._log("scheduler").splitlines() if dag_id in line and task_id in line]
+        say(f"\n--- {dag_id}.{task_id} in the scheduler's log")
+        say("\n".join(lines[-_LINES:]))
+        for log in sorted((self.log_folder(dag_id, run_id) / f"task_id={task_id}").rglob("*.log")):
+            say(f"\n--- {log}")
+            say("\n".join(log.read_text("utf-8", "replace").splitlines()[-_LINES:]))
+
     def get(self, path: str) -> Any:
         """Ask the REST API."""
         return self._http.get(path).raise_for_status().json()
@@ -142,6 +162,11 @@ class AirflowServer:
                 lines = process.log.read_text("utf-8", "replace").splitlines()[-15:]
                 say(f"\nThe last lines of {process.log}:")
                 say("\n".join(f"  {line}" for line in lines))
+
+
+def noted_end(scheduler_log: str, dag_id: str, task_id: str) -> bool:
+    """Whether the scheduler has noted that a process of a task has ended."""
+    return f"TaskInstance Finished: dag_id={dag_id}, task_id={task_id}," in scheduler_log
 
 
 def airflow_command() -> Path:

@@ -75,6 +75,11 @@ def check(evidence: Evidence) -> list[Finding]:
     return [*_airflow(evidence), *_chatwork(evidence), *_conduct(evidence)]
 
 
+def unexpected_tasks(seen: Evidence) -> list[tuple[str, str]]:
+    """Return the DAG and task id of each task that ended in another state than expected."""
+    return [key for key, states in seen.passed.items() if states[-1] != _ENDS.get(key)]
+
+
 def _airflow(seen: Evidence) -> Iterator[Finding]:
     main, failing = (str(seen.log_folders.get(dag_id, "Airflow's logs")) for dag_id in DAGS)
     both = f"{main} and {failing}"

@@ -95,6 +95,27 @@ def executable(environment: Path, name: str) -> Path:
     return environment / ("Scripts" if os.name == "nt" else "bin") / name
 
 
+@cache
+def find_python(minor: int) -> str | None:
+    """Find Python 3.``minor``: on the path, else among those of pyenv, else one that uv has or can fetch.
+
+    :return: its path, or ``None`` where there is none.
+    """
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    on_path = [str(Path(folder, f"python3.{minor}")) for folder in folders]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    from_pyenv = [str(found) for found in sorted(pyenv.glob(f"versions/3.{minor}.*/bin/python3"))]
+    for found in [*on_path, *from_pyenv]:
+        # A version manager puts commands on the path for versions that are not selected. They end with an error.
+        if works(found, "-c", "import venv, ensurepip"):
+            return found
+    tool = uv()
+    if tool and works(tool, "python", "install", "--no-bin", f"3.{minor}"):
+        command = [tool, "python", "find", "--managed-python", "--no-project", f"3.{minor}"]
+        return subprocess.run(command, cwd=VENVS, capture_output=True, text=True).stdout.strip() or None
+    return None
+
+
 def interpreter(wanted: Environment) -> str:
     """The Python to make an environment with: this one if it is supported, else another one on the machine.
 
@@ -102,10 +123,8 @@ def interpreter(wanted: Environment) -> str:
     """
     if sys.version_info[:2] < wanted.below:
         return sys.executable
-    if uv():
-        return f">=3.11,<{wanted.below[0]}.{wanted.below[1]}"
     for minor in range(wanted.below[1] - 1, 10, -1):
-        if found := shutil.which(f"python3.{minor}"):
+        if found := find_python(minor):
             return found
     raise SystemExit(
         f"{wanted.pins} needs Python 3.11 to 3.{wanted.below[1] - 1}, and this is {sys.version.split()[0]}: "
@@ -126,15 +145,14 @@ def fingerprint(wanted: Environment) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def make(name: str) -> None:
-    """Make an environment, or leave it as it is where it is up to date."""
-    wanted = ENVIRONMENTS[name]
-    folder = VENVS / name
+def make(folder: Path) -> None:
+    """Make the environment of that name in that folder, or leave it as it is where it is up to date."""
+    wanted = ENVIRONMENTS[folder.name]
     stamp = folder / ".stamp"
     digest = fingerprint(wanted)
     if stamp.exists() and stamp.read_text("utf-8") == digest:
         return
-    print(f"making .venv/{name} from {wanted.pins}", flush=True)
+    print(f"making {folder.relative_to(ROOT)} from {wanted.pins}", flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     python = executable(folder, "python")
     if tool := uv():
@@ -159,16 +177,19 @@ def install(python: Path, *what: str) -> None:
         run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what)
 
 
-def add_system_tests(name: str) -> None:
+def add_system_tests(folder: Path) -> None:
     """Add to an environment what the system tests need, or say that they have to do without."""
-    stamp = VENVS / name / ".stamp-system-tests"
+    stamp = folder / ".stamp-system-tests"
     pins = (ROOT / SYSTEM_TEST_PINS).read_text("utf-8")
     if stamp.exists() and stamp.read_text("utf-8") == pins:
         return
     try:
-        install(executable(VENVS / name, "python"), "--only-binary=:all:", "--requirement", SYSTEM_TEST_PINS)
+        install(executable(folder, "python"), "--only-binary=:all:", "--requirement", SYSTEM_TEST_PINS)
     except subprocess.CalledProcessError:
-        print(f"{SYSTEM_TEST_PINS} could not be installed into {name}: its system tests will run on SQLite", flush=True)
+        print(
+            f"{SYSTEM_TEST_PINS} could not be installed into {folder.name}: its system tests will run on SQLite",
+            flush=True,
+        )
     else:
         stamp.write_text(pins, "utf-8")
 
@@ -178,14 +199,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make virtual environments under .venv/.")
     names = sorted([*ENVIRONMENTS, *(f"{name}{SYSTEM_TESTS}" for name in ENVIRONMENTS)])
     parser.add_argument("names", nargs="+", choices=names, metavar="NAME", help=", ".join(ENVIRONMENTS))
-    for wanted in parser.parse_args().names:
-        name = wanted.removesuffix(SYSTEM_TESTS)
+    parser.add_argument("--folder", type=Path, default=VENVS, help="where they are made (default: .venv)")
+    arguments = parser.parse_args()
+    for wanted in arguments.names:
+        folder = ROOT / arguments.folder / wanted.removesuffix(SYSTEM_TESTS)
         try:
-            make(name)
+            make(folder)
         except subprocess.CalledProcessError as error:
-            raise SystemExit(f"{name} could not be made: {error}") from None
-        if wanted != name:
-            add_system_tests(name)
+            raise SystemExit(f"{folder.name} could not be made: {error}") from None
+        if wanted != folder.name:
+            add_system_tests(folder)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pytest
 from airflow_provider_chatwork.sandbox import Sandbox, company
 from demo import checks, scenario
 from demo.__main__ import main
-from demo.airflow import environment
+from demo.airflow import environment, noted_end
 from demo.checks import FAILING, MAIN, WAIT, Evidence
 from demo.output import say, show_checks
 from demo.processes import Process, stop_all
@@ -274,13 +274,17 @@ class TestEnvironment:
 class ScriptedAirflow:
     """An Airflow that has a main run of one waiting task, which ends when Chatwork's tasks are done."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, *, noted: bool) -> None:
         self.looks = 0
+        self.noted = noted
         self.sandbox = sandbox
         self.done_when_asked: list[tuple[str, int]] = []
 
     def check_alive(self) -> None:
         """Nothing ever ends here."""
+
+    def has_noted_end(self, dag_id: str, task_id: str) -> bool:
+        return self.noted
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         return "success" if self._state() == "success" else "running"
@@ -314,9 +318,9 @@ class DirectSandbox:
 
 
 class TestFollow:
-    def follow(self) -> tuple[ScriptedAirflow, Evidence]:
+    def follow(self, *, noted: bool = True) -> tuple[ScriptedAirflow, Evidence]:
         sandbox = Sandbox()
-        airflow = ScriptedAirflow(sandbox)
+        airflow = ScriptedAirflow(sandbox, noted=noted)
         evidence = Evidence(names=dict.fromkeys((company.SATO, company.YAMADA), "somebody"))
 
         class Late(DirectSandbox):
@@ -342,6 +346,14 @@ class TestFollow:
         assert [done - before for state, done in airflow.done_when_asked if state == "deferred"] == [0, 1]
         assert {done - before for state, done in airflow.done_when_asked if state == "running"} == {0}
 
+    def test_people_tick_later_if_the_scheduler_has_not_noted_the_deferral(self) -> None:
+        airflow, _ = self.follow(noted=False)
+
+        before = airflow.done_when_asked[0][1]
+        done = [done - before for state, done in airflow.done_when_asked if state == "deferred"]
+        assert done == [*[0] * (len(done) - 1), 1]
+        assert len(done) > 15 / 0.5
+
     def test_tasks_that_were_there_before_stay_as_they_are(self) -> None:
         airflow, _ = self.follow()
 
@@ -356,6 +368,27 @@ class TestFollow:
         assert evidence.passed == {(MAIN, WAIT): ["queued", "running", "deferred", "success"]}
         assert evidence.seconds[MAIN, WAIT] == 7.5
         assert evidence.runs == {MAIN: "success"}
+
+
+class TestUnexpectedTasks:
+    def test_none_if_every_task_ended_as_expected(self) -> None:
+        assert checks.unexpected_tasks(GOOD) == []
+
+    def test_a_task_in_another_state(self) -> None:
+        seen = copy.deepcopy(GOOD)
+        seen.passed[MAIN, WAIT].append("failed")
+
+        assert checks.unexpected_tasks(seen) == [(MAIN, WAIT)]
+
+
+class TestNotedEnd:
+    log = "[info] TaskInstance Finished: dag_id=a, task_id=one, run_id=x"
+
+    def test_of_the_task_itself(self) -> None:
+        assert noted_end(self.log, "a", "one")
+
+    def test_of_another_task(self) -> None:
+        assert not noted_end(self.log, "a", "on")
 
 
 class TestFindInFiles:
@@ -380,7 +413,7 @@ class TestMain:
 
         said = capsys.readouterr().out
         [kept] = folder.iterdir()
-        assert "the time limit of 0 s was reached while waiting for the sandbox" in said
+        assert "the time limit of 0 s was reached while waiting for" in said
         assert f"The logs are kept in {kept}" in said
         assert {path.name for path in kept.iterdir()} >= {"sandbox.log", "database.log"}
         assert "Nothing is left running" in said

@@ -1,8 +1,9 @@
 """``python -m tests.system_tests``: tests in a real Airflow.
 
 ``record`` writes down what every kind of callback gets. ``alerts`` runs every kind of callback against the sandbox and
-compares the rooms with what is expected. ``storm`` lets 100 tasks of one run fail at once. ``waits`` waits for many
-people and kills the triggerer. The exit status is 1 if a check failed.
+compares the rooms with what is expected. ``storm`` lets 100 tasks of one run fail at once. ``load`` runs hundreds of
+waits at a time, and ends some as a user does. ``restart`` kills the triggerer and starts it again. ``failover`` kills
+one of two triggerers. The exit status is 1 if a check failed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.system_tests.waits import run as waits
 
 _STORM = 100
 _WAITS = 500
+_WAIT_PARTS = ("load", "restart", "failover")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,15 +70,15 @@ def _perform(arguments: argparse.Namespace, folder: Path, processes: list[Proces
     if arguments.what == "storm":
         tasks = _STORM if arguments.tasks is None else arguments.tasks
         return storm.storm(python, folder, processes, watch, tasks, arguments.parallelism, database)
-    if arguments.what == "waits":
+    if arguments.what in _WAIT_PARTS:
         tasks = _WAITS if arguments.tasks is None else arguments.tasks
-        return waits.waits(python, folder, processes, watch, tasks, arguments.by_worker, database)
+        return waits.waits(python, folder, processes, watch, arguments.what, tasks, arguments.by_worker, database)
     return alerts.run(python, folder, processes, watch, database, accept=arguments.accept)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.system_tests", description=__doc__)
-    parser.add_argument("what", choices=["record", "alerts", "storm", "waits"])
+    parser.add_argument("what", choices=["record", "alerts", "storm", *_WAIT_PARTS])
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="of the environment of that Airflow")
     parser.add_argument("--limit", type=float, default=1200, metavar="SECONDS", help="give up after so long")
     parser.add_argument("--sqlite", action="store_true", help="without PostgreSQL, also where there is one")

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from cryptography.fernet import Fernet
 
-from demo.airflow import COMPONENTS, NotReady, environment, free_port
+from demo.airflow import COMPONENTS, NotReady, environment, free_port, noted_end
 from demo.processes import Process, kill
 from tests.system_tests.database import Kind, choose
 
@@ -282,8 +282,7 @@ class Airflow:
 
     def has_seen_end(self, dag_id: str, task_id: str) -> bool:
         """Whether the scheduler knows that a process of a task has ended: the last one, or one that has parked it."""
-        line = re.compile(rf"TaskInstance Finished: dag_id={dag_id}, task_id={task_id},")
-        return bool(line.search(self.log_of("scheduler")))
+        return noted_end(self.log_of("scheduler"), dag_id, task_id)
 
     def unfinished(self) -> list[str]:
         """Return the DAGs with a run that has not ended."""

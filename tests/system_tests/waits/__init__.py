@@ -1,4 +1,4 @@
-"""``python -m tests.system_tests waits``: waits for people in a real triggerer, which is killed in mid-wait.
+"""``python -m tests.system_tests load``, ``restart`` and ``failover``: waits in a real triggerer, which is killed.
 
 What Airflow's components import: ``fixtures`` and ``dags``. Needs Airflow 3.3.
 """

@@ -29,6 +29,9 @@ SCENES = (ONE_TRIGGERER, TWO_TRIGGERERS)
 #: What has to be withdrawn when a user ends the wait for it.
 GIVEN_UP = "given_up"
 ENDINGS = ("marked_failed", "marked_success", "cleared")
+#: The same for waits in workers.
+KILLED_WORKERS = "killed_workers"
+WORKER_ENDINGS = ("sigterm", "marked_failed")
 
 #: The connection of the scenes.
 CONNECTION = "chatwork_default"
@@ -82,15 +85,16 @@ def rooms_of(way: str) -> list[int]:
 
 
 def room(scene: str, purpose: str) -> int:
-    """A room of a scene, by its purpose; what is given up has one for ``tasks``."""
+    """A room of a scene, by its purpose; what is given up or killed has one for ``tasks``."""
     purposes = ("tasks", "given_0", "given_1", "talk", "late")
-    return 430_000_001 + (*SCENES, GIVEN_UP).index(scene) * 100 + purposes.index(purpose)
+    return 430_000_001 + (*SCENES, GIVEN_UP, KILLED_WORKERS).index(scene) * 100 + purposes.index(purpose)
 
 
 def all_rooms() -> list[int]:
     """All rooms."""
     scenes = [room(scene, name) for scene in SCENES for name in ("tasks", "given_0", "given_1", "talk", "late")]
-    return [*(each for way in WAYS for each in rooms_of(way)), *scenes, room(GIVEN_UP, "tasks")]
+    ended = [room(dag_id, "tasks") for dag_id in (GIVEN_UP, KILLED_WORKERS)]
+    return [*(each for way in WAYS for each in rooms_of(way)), *scenes, *ended]
 
 
 def plan() -> dict[str, list[list[int]]]:

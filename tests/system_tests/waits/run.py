@@ -1,4 +1,4 @@
-"""``python -m tests.system_tests waits``."""
+"""``python -m tests.system_tests load``, ``restart`` and ``failover``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tests.system_tests.waits.fixtures import (
     BY_WORKER,
     CONNECTION,
     GIVEN_UP,
+    KILLED_WORKERS,
     ONE_TRIGGERER,
     PEOPLE,
     PLAN,
@@ -57,29 +58,37 @@ def waits(
     folder: Path,
     processes: list[Process],
     watch: Watch,
+    part: str,
     tasks: int,
     by_worker: int,
     database: Kind = Kind.POSTGRESQL,
 ) -> bool:
-    """Let everything wait that can, kill triggerers, and print what came of it.
+    """Let an Airflow wait, and print what was found.
 
     :param python: the interpreter of the Airflow's environment.
-    :param tasks: how many wait at a time without a worker, and ``by_worker`` how many begin and end in one; 0 for none.
+    :param part: ``load`` for many waits at a time and for waits that a user ends, ``restart`` for one triggerer that is
+        killed and started again, ``failover`` for two of them, of which the other continues.
+    :param tasks: how many wait at a time without a worker in ``load``, and ``by_worker`` how many begin and end in one.
     :param database: what Airflow is to run on.
     :return: whether all was right.
     :raises NotReady: that Airflow does not run.
     """
+    scenes = {"restart": ONE_TRIGGERER, "failover": TWO_TRIGGERERS}
     sandbox = start_sandbox(folder, processes, watch)
     tokens = {way: f"system-test-{secrets.token_hex(12)}" for way in WAYS}
-    plan = _furnish(sandbox, tokens, {BY_TRIGGERER: tasks, BY_WORKER: by_worker})
+    counts = {BY_TRIGGERER: tasks, BY_WORKER: by_worker} if part == "load" else dict.fromkeys(WAYS, 0)
+    plan = _furnish(sandbox, tokens, counts)
     file = folder / "plan.json"
     file.write_text(json.dumps(plan), "utf-8")
     airflow = Airflow(_setting(python, file, sandbox, tokens, database), folder, processes)
     if airflow.version < (3, 3):
         raise NotReady(f"Airflow 3.3 is needed, and this is {airflow.setting.version}")
+    if part == "failover" and airflow.database.title != Kind.POSTGRESQL.value:
+        say(f"NOT TESTED: two triggerers need PostgreSQL, and this is {airflow.database.title}")
+        return True
     many_dags = [dag_id for way in WAYS for dag_id in dags_of(way, len(plan[way]))]
-    dag_ids = [*many_dags, *SCENES, *map(late, SCENES), GIVEN_UP]
-    start_airflow(airflow, dag_ids, watch)
+    others = [scenes[part], late(scenes[part])] if part in scenes else [GIVEN_UP, KILLED_WORKERS]
+    start_airflow(airflow, [*many_dags, *others], watch)
     show_addresses(airflow, sandbox)
     findings: list[Finding] = []
     try:
@@ -88,12 +97,12 @@ def waits(
                 findings += load.play(airflow, sandbox, watch, way, plan[way], _ACCOUNTS[way])
         # What follows is about what is said, and not about how often one may ask.
         sandbox.order("limits", requests=5000)
-        findings += cancelled_waits.play(airflow, sandbox, watch)
-        findings += _one(airflow, sandbox, watch, plan)
-        if airflow.database.title == Kind.POSTGRESQL.value:
-            findings += _two(airflow, sandbox, watch, plan)
+        if part == "load":
+            findings += cancelled_waits.cancel_in_triggerer(airflow, sandbox, watch)
+            findings += cancelled_waits.cancel_in_worker(airflow, sandbox, watch)
         else:
-            say(f"Two triggerers need PostgreSQL, and this is {airflow.database.title}")
+            play = _one if part == "restart" else _two
+            findings += play(airflow, sandbox, watch, plan)
     except (OutOfTime, NotReady, AssertionError) as error:
         findings.append(Finding("the system test", "it comes to its end", "", str(error)))
     return _show(airflow, sandbox, findings)

@@ -19,10 +19,12 @@ from tests.system_tests.waits.fixtures import (
     EVERY,
     GIVEN,
     GIVEN_UP,
+    KILLED_WORKERS,
     REMINDER_EVERY,
     SAID,
     SCENES,
     TOO_SHORT,
+    WORKER_ENDINGS,
     YAMADA,
     late,
     plan,
@@ -96,13 +98,15 @@ for scene in SCENES:
             withdraw=True,
         )
 
-with DAG(GIVEN_UP, **COMMON):
-    for ending in ENDINGS:
-        ChatworkCreateTaskOperator(
-            task_id=ending,
-            room_id=room(GIVEN_UP, "tasks"),
-            body=f"取り下げられる棚卸し ({ending})",
-            to_ids=[ASSIGNEE],
-            wait_for_completion=True,
-            withdraw=True,
-        )
+for dag_id, endings in ((GIVEN_UP, ENDINGS), (KILLED_WORKERS, WORKER_ENDINGS)):
+    with DAG(dag_id, **COMMON):
+        for ending in endings:
+            ChatworkCreateTaskOperator(
+                task_id=ending,
+                room_id=room(dag_id, "tasks"),
+                body=f"取り下げられる棚卸し ({ending})",
+                to_ids=[ASSIGNEE],
+                wait_for_completion=True,
+                withdraw=True,
+                deferrable=dag_id == GIVEN_UP,
+            )
