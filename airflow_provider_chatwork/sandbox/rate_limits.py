@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from airflow_provider_chatwork.sandbox.http_errors import ROOM_LIMIT_EXCEEDED, HttpError
+from airflow_provider_chatwork.sandbox.parameters import ROOM_LIMIT_EXCEEDED, HttpError
 
 
 @dataclass(frozen=True, slots=True)

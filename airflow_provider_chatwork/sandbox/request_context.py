@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from airflow_provider_chatwork.api.call import Upload
-from airflow_provider_chatwork.sandbox.http_errors import NO_PERMISSION_TO_POST, HttpError, forbidden, not_found
-from airflow_provider_chatwork.sandbox.parameters import Parameters
+from airflow_provider_chatwork.sandbox.parameters import (
+    NO_PERMISSION_TO_POST,
+    HttpError,
+    Parameters,
+    forbidden,
+    not_found,
+)
 from airflow_provider_chatwork.sandbox.room_changes import RoomChanges
 from airflow_provider_chatwork.sandbox.serializers import Serializer
 from airflow_provider_chatwork.sandbox.store import Message, Room, Store, StoredFile, Task

@@ -8,8 +8,14 @@ from urllib.parse import urlsplit
 
 from airflow_provider_chatwork.api.call import HttpRequest
 from airflow_provider_chatwork.sandbox import downloads
-from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, HttpError
-from airflow_provider_chatwork.sandbox.parameters import Body, parse_form, parse_multipart, parse_query
+from airflow_provider_chatwork.sandbox.parameters import (
+    INVALID_ENDPOINT,
+    Body,
+    HttpError,
+    parse_form,
+    parse_multipart,
+    parse_query,
+)
 from airflow_provider_chatwork.sandbox.routes import Route, find_route
 from airflow_provider_chatwork.sandbox.user_actions import DEFAULT_ORIGIN
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_chatwork.sandbox.http_errors import INVALID_ENDPOINT, HttpError
 from airflow_provider_chatwork.sandbox.operations import account, files, links, messages, rooms, tasks
+from airflow_provider_chatwork.sandbox.parameters import INVALID_ENDPOINT, HttpError
 from airflow_provider_chatwork.sandbox.request_context import Answer
 
 

@@ -17,8 +17,7 @@ from airflow_provider_chatwork.api.errors import ChatworkNetworkError
 from airflow_provider_chatwork.sandbox import company, snapshot
 from airflow_provider_chatwork.sandbox.downloads import Downloads
 from airflow_provider_chatwork.sandbox.faults import ActiveFault, Fault, Outcome, apply_fault, take_fault
-from airflow_provider_chatwork.sandbox.http_errors import HttpError
-from airflow_provider_chatwork.sandbox.parameters import Body, Parameters
+from airflow_provider_chatwork.sandbox.parameters import Body, HttpError, Parameters
 from airflow_provider_chatwork.sandbox.rate_limits import Limits, RateLimiter
 from airflow_provider_chatwork.sandbox.request_context import RequestContext
 from airflow_provider_chatwork.sandbox.request_parsing import ParsedRequest, RequestRecord, parse_request

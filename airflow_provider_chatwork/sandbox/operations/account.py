@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.http_errors import not_found
+from airflow_provider_chatwork.sandbox.parameters import not_found
 from airflow_provider_chatwork.sandbox.request_context import Answer, RequestContext, capped
 from airflow_provider_chatwork.sandbox.serializers import open_tasks, unread_counts
 from airflow_provider_chatwork.sandbox.store import ContactRequest

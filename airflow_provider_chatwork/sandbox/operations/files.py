@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.http_errors import HttpError, required
-from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
+from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, HttpError, required
 from airflow_provider_chatwork.sandbox.request_context import Answer, RequestContext, capped
 
 #: Bytes. The documented limit is 5 MB; a larger file is a 413.

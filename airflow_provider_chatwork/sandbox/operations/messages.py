@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.http_errors import NO_PERMISSION_TO_POST, HttpError, not_found
-from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH
+from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, NO_PERMISSION_TO_POST, HttpError, not_found
 from airflow_provider_chatwork.sandbox.request_context import MAX_LIST_ITEMS, Answer, RequestContext, capped
 from airflow_provider_chatwork.sandbox.serializers import unread_counts
 from airflow_provider_chatwork.sandbox.store import Message

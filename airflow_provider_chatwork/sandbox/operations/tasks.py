@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_chatwork.sandbox.http_errors import invalid
 from airflow_provider_chatwork.sandbox.operations.account import STATUSES
-from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, MAX_TIME
+from airflow_provider_chatwork.sandbox.parameters import BODY_LENGTH, MAX_TIME, invalid
 from airflow_provider_chatwork.sandbox.request_context import Answer, RequestContext, capped
 
 LIMIT_TYPES = ("none", "date", "time")

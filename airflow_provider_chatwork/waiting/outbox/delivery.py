@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkUnknownOutcomeError
-from airflow_provider_chatwork.api.messages import delete_message, list_messages, post_message, reaches_back
+from airflow_provider_chatwork.api.messages import (
+    PAGE,
+    delete_message,
+    list_messages,
+    position,
+    post_message,
+    reaches_back,
+)
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
+from airflow_provider_chatwork.api.urls import message_url
+from airflow_provider_chatwork.api.validation import LANGUAGES
 
 
 class Log(Protocol):
@@ -196,3 +205,120 @@ def delete_duplicate(
     except ChatworkError:
         return PostResult(DeliveryOutcome.SENT, message_id)
     return PostResult(DeliveryOutcome.DUPLICATE_DELETED, first["message_id"])
+
+
+#: How many seconds the clock of this machine may be ahead of Chatwork's.
+CLOCK_SKEW = 60.0
+
+
+@dataclass(frozen=True)
+class DedupKey:
+    """The last line of a message: a label and a link to the task.
+
+    :param prefixes: how every label of this kind of message begins, in each language.
+    :param labels: the label of this message, in each language. An earlier message may have the same one, as the number
+        of a reminder changes when a due date is moved.
+    :param room_id: the room of the task.
+    :param message_id: the message of the task.
+    :param account_id: the account that sends.
+    :param since: a message of this kind about the task that was sent since this Unix time is this message, whatever its
+        label says. The calendar, the time zone or the due date may have changed meanwhile.
+    """
+
+    prefixes: tuple[str, ...]
+    labels: tuple[str, ...]
+    room_id: int
+    message_id: str
+    account_id: int
+    since: float
+
+    def line(self, lang: str, web_url: str) -> str:
+        """Return the last line of the message."""
+        return f"{self.labels[LANGUAGES.index(lang)]}: {message_url(self.room_id, self.message_id, web_url)}"
+
+    def find(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages that have this key, oldest first."""
+        found = [m for m in messages if m["account"]["account_id"] == self.account_id and self._is_in(m)]
+        return sorted(found, key=position)
+
+    def by_time_only(self) -> DedupKey:
+        """Return a key that no message from before ``since`` has, whatever its label is."""
+        return replace(self, labels=())
+
+    def _is_in(self, message: Message) -> bool:
+        # Chatwork's times are whole seconds.
+        since, sent_at = math.floor(self.since), message["send_time"]
+        return any(
+            (sent_at >= since and label.startswith(self.prefixes))
+            or (sent_at >= since - CLOCK_SKEW and label in self.labels)
+            for label in self._labels_in(message["body"])
+        )
+
+    def _labels_in(self, body: str) -> Iterator[str]:
+        # The address of the web client may have changed, this part of it has not.
+        place = f"/#!rid{self.room_id}-{self.message_id}"
+        if place not in body:
+            # Faster, as hundreds of messages are searched for each of hundreds of tasks.
+            return
+        for line in body.splitlines():
+            label, separator, address = line.strip().rpartition(": ")
+            if separator and address.endswith(place):
+                yield label
+
+
+# How many messages are kept, as a triggerer may run for months.
+_MAX_MESSAGES = 1_000
+
+
+class SentLog:
+    """The messages that an account has sent to a room, without a gap since some time.
+
+    :param account_id: the account.
+    """
+
+    def __init__(self, account_id: int) -> None:
+        self._account_id = account_id
+        self._page_ids: set[str] = set()
+        self._from_pages: list[Message] = []
+        # Messages that no page shows yet, each with the number of the last page that was requested before.
+        self._not_in_pages: list[tuple[int, Message]] = []
+        self._begins_at = float("inf")
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages, oldest first."""
+        return [*self._from_pages, *(message for _, message in self._not_in_pages)]
+
+    def reaches_back(self, since: float) -> bool:
+        """Return whether it has every message since a Unix time."""
+        return self._begins_at < since
+
+    def add_page(self, page: Sequence[Message], number: int) -> None:
+        """Add the newest messages of the room, oldest first.
+
+        :param number: the number of the page.
+        """
+        ids = {message["message_id"] for message in page}
+        own = [message for message in page if message["account"]["account_id"] == self._account_id]
+        if len(page) < PAGE:
+            self._begins_at, earlier = float("-inf"), []
+        elif ids & self._page_ids:
+            # The pages overlap, so no message between them is missing.
+            oldest = position(page[0])
+            earlier = [message for message in self._from_pages if position(message) < oldest]
+        else:
+            self._begins_at, earlier = page[0]["send_time"], []
+        self._from_pages = (earlier + own)[-_MAX_MESSAGES:]
+        if len(earlier) + len(own) > _MAX_MESSAGES:
+            self._begins_at = self._from_pages[0]["send_time"]
+        self._page_ids = ids
+        self._not_in_pages = [(after, message) for after, message in self._not_in_pages if after >= number]
+
+    def add(self, message_id: str, body: str, unix_now: float, after: int) -> None:
+        """Add a message that was just sent.
+
+        :param after: the number of the last page that was requested before.
+        """
+        account = {"account_id": self._account_id, "name": "", "avatar_image_url": ""}
+        message = {"message_id": message_id, "account": account, "body": body, "send_time": int(unix_now)}
+        self._not_in_pages.append((after, {**message, "update_time": 0}))  # type: ignore[typeddict-item]

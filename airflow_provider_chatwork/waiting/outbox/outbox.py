@@ -19,17 +19,18 @@ from airflow_provider_chatwork.api.http import ROOM_WINDOW
 from airflow_provider_chatwork.api.messages import list_messages
 from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.retry import is_transient
-from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
 from airflow_provider_chatwork.waiting.outbox.delivery import (
+    CLOCK_SKEW,
+    DedupKey,
     DeliveryOutcome,
     DeliveryReport,
     OutboxMessage,
     PostResult,
+    SentLog,
     delete_duplicate,
     find_sent,
     post,
 )
-from airflow_provider_chatwork.waiting.outbox.sent_log import SentLog
 from airflow_provider_chatwork.waiting.poller.account_poller import AccountPoller
 from airflow_provider_chatwork.waiting.poller.subscription import LONGEST_BACKOFF, Subscription
 

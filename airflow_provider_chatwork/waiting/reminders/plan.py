@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.models import Task
-from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
-from airflow_provider_chatwork.waiting.outbox.delivery import OutboxMessage
+from airflow_provider_chatwork.waiting.outbox.delivery import DedupKey, OutboxMessage
 from airflow_provider_chatwork.waiting.reminders.schedule import (
     BusinessCalendar,
     ScheduledReminder,

@@ -8,8 +8,8 @@ from airflow_provider_chatwork.api import errors
 from airflow_provider_chatwork.api.messages import delete_message
 from airflow_provider_chatwork.sandbox import Fault
 from airflow_provider_chatwork.sandbox.company import BOT, DATA_ROOM, YAMADA
-from airflow_provider_chatwork.waiting.outbox.dedup_key import DedupKey
 from airflow_provider_chatwork.waiting.outbox.delivery import (
+    DedupKey,
     DeliveryReport,
     OutboxMessage,
     PostResult,

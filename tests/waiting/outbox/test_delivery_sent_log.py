@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_chatwork.waiting.outbox.sent_log import SentLog
+from airflow_provider_chatwork.waiting.outbox.delivery import SentLog
 
 ME, OTHER = 5, 6
 

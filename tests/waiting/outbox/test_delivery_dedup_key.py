@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_chatwork.api.models import Message
-from airflow_provider_chatwork.waiting.outbox.dedup_key import CLOCK_SKEW, DedupKey
+from airflow_provider_chatwork.waiting.outbox.delivery import CLOCK_SKEW, DedupKey
 from tests.waiting.scenario import WEB
 
 ME, MOMENT = 5, 1000.0
