@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OutOfTime, NotReady, httpx.HTTPError) as error:
             say(f"\nFAILED after {watch.seconds:.0f} s: {str(error) or type(error).__name__}")
         finally:
-            watch.deaf = True
+            watch.ignores_signals = True
             say("Ending all processes.")
             if killed := stop_all(processes):
                 say(f"These did not end by themselves and were killed: {', '.join(killed)}")
@@ -57,9 +57,9 @@ def _perform(folder: Path, processes: list[Process], watch: Watch, *, ui: bool) 
     sandbox = SandboxServer(folder, processes)
     airflow = AirflowServer(folder, processes)
     try:
-        evidence = scenario.tell(airflow, sandbox, watch)
+        evidence = scenario.run(airflow, sandbox, watch)
     finally:
-        airflow.show_what_died()
+        airflow.show_ended_processes()
     show_transcript(evidence)
     show_tasks(evidence)
     findings = checks.check(evidence)
@@ -67,8 +67,8 @@ def _perform(folder: Path, processes: list[Process], watch: Watch, *, ui: bool) 
     failed = any(finding.problem for finding in findings)
     if ui:
         say(f"\nAirflow  {airflow.address}   (no login)\nSandbox  {sandbox.address}\n")
-        say(f"Trigger {checks.MAIN} in Airflow, tick its tasks on the sandbox's page, and watch it go on.")
-        say("Ctrl-C ends it all.")
+        say(f"Trigger {checks.MAIN} in Airflow, complete its tasks on the sandbox's page, and watch it continue.")
+        say("Press Ctrl-C to end.")
         return _wait_for_the_end(watch)
     say("" if failed else "\nEverything was as expected.")
     return int(failed)

@@ -155,7 +155,7 @@ class AirflowServer:
         """Where the logs of a run's tasks are."""
         return self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
 
-    def show_what_died(self) -> None:
+    def show_ended_processes(self) -> None:
         """Print the last lines of components that have ended."""
         for process in self._own:
             if process.status not in (None, 0):

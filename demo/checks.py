@@ -27,19 +27,19 @@ _RUNS = {MAIN: "success", FAILING: "failed"}
 _ANNOUNCED = "[info]売上レポートは高橋 美咲さんと佐藤 花子さんが確認しました。[/info]"
 _FILE = ("売上レポート.csv", "店舗,売上\n札幌,120000\n那覇,98000".encode())
 _ERROR = "受注データベースに接続できません"
-#: What changes something in the room, and how often it may.
+#: The operations that change the room, and how often each is expected.
 _ACTED = {"post_message": 2, "edit_message": 1, "create_task": 1, "upload_file": 1}
-#: The announcement, the file, the tasks, two of them ticked, the failure.
+#: The announcement, the file, two tasks assigned and completed, the failure.
 _MESSAGES = 6
 
 
 @dataclass
 class Evidence:
-    """All there is to see of a run of the demo.
+    """What a run of the demo has left to check.
 
     :param passed: the states every task instance was seen in, by DAG and task.
     :param seconds: how long each of them took.
-    :param messages: new in the room, as the sandbox's state has them; so are ``tasks`` and ``files``.
+    :param messages: new in the room, as in the state of the sandbox; so are ``tasks`` and ``files``.
     :param requests: the sandbox's log of all requests.
     :param acted: how often each operation changed something.
     :param leaks: files of Airflow that hold the token.
@@ -67,12 +67,12 @@ class Finding:
 
     expectation: str
     problem: str
-    look_at: str
+    where: str
 
 
 def check(evidence: Evidence) -> list[Finding]:
-    """Compare what there is to see with what there has to be."""
-    return [*_airflow(evidence), *_chatwork(evidence), *_conduct(evidence)]
+    """Compare the evidence with what is expected."""
+    return [*_airflow(evidence), *_chatwork(evidence), *_requests(evidence)]
 
 
 def unexpected_tasks(seen: Evidence) -> list[tuple[str, str]]:
@@ -85,11 +85,11 @@ def _airflow(seen: Evidence) -> Iterator[Finding]:
     both = f"{main} and {failing}"
     yield _equal(f"{MAIN} succeeds, {FAILING} fails", seen.runs, _RUNS, both)
     ends = {key: states[-1] for key, states in seen.passed.items()}
-    yield _equal("every task ends as it should", ends, _ENDS, both)
+    yield _equal("every task ends in its expected state", ends, _ENDS, both)
     yield _equal("... at its first try", {*seen.tries.values()}, {1}, both)
     passed = seen.passed.get((MAIN, WAIT), [])
     problem = "" if "deferred" in passed else f"it was never deferred: {' > '.join(passed)}"
-    yield Finding("the wait is spent in the triggerer, without a worker", problem, f"{main} and triggerer.log")
+    yield Finding("the wait runs in the triggerer, without a worker", problem, f"{main} and triggerer.log")
 
 
 def _chatwork(seen: Evidence) -> Iterator[Finding]:
@@ -101,17 +101,17 @@ def _chatwork(seen: Evidence) -> Iterator[Finding]:
     yield _equal("both people have done their task", people, expected, room)
     files = [(file["filename"], file["content"]) for file in seen.files]
     yield _equal("the file is there, with its name and content", files, [_FILE], room)
-    told = [message["body"] for message in seen.messages if FAILING in message["body"]]
-    problem = "" if len(told) == 1 else f"{len(told)} messages name {FAILING}"
+    alerts = [message["body"] for message in seen.messages if FAILING in message["body"]]
+    problem = "" if len(alerts) == 1 else f"{len(alerts)} messages name {FAILING}"
     for needed in ("load_orders", _ERROR):
-        if told and needed not in told[0]:
-            problem = f"{needed} is not in: {told[0]}"
-    yield Finding("the failure is told, with DAG, task and error", problem, room)
+        if alerts and needed not in alerts[0]:
+            problem = f"{needed} is not in: {alerts[0]}"
+    yield Finding("the failure is alerts, with DAG, task and error", problem, room)
     loud = [message["body"] for message in seen.messages if "[toall]" in message["body"].lower()]
-    yield Finding("the [toall] in the error calls nobody", f"this does: {loud}" if loud else "", room)
+    yield Finding("the [toall] in the error mentions nobody", f"this message does: {loud}" if loud else "", room)
 
 
-def _conduct(seen: Evidence) -> Iterator[Finding]:
+def _requests(seen: Evidence) -> Iterator[Finding]:
     log = str(seen.sandbox_log)
     refused = [
         f"{request['method']} {request['path']}: {request['status']}"
@@ -121,11 +121,11 @@ def _conduct(seen: Evidence) -> Iterator[Finding]:
     yield Finding("no request is answered with an error", "; ".join(refused), log)
     yield _equal("nothing is done twice", seen.acted, _ACTED, log)
     asked = Counter(request["operation"] for request in seen.requests if request["operation"] in _ACTED)
-    yield _equal("... or asked for twice", dict(asked), _ACTED, log)
+    yield _equal("... or requested twice", dict(asked), _ACTED, log)
     yield _equal("there is nothing else in the room", len(seen.messages), _MESSAGES, "the transcript above")
     leaks = ", ".join(str(path) for path in seen.leaks)
     yield Finding("the API token is in no log and no row of Airflow's", leaks, leaks)
 
 
-def _equal(expectation: str, found: object, expected: object, look_at: str) -> Finding:
-    return Finding(expectation, "" if found == expected else f"expected {expected}, found {found}", look_at)
+def _equal(expectation: str, found: object, expected: object, where: str) -> Finding:
+    return Finding(expectation, "" if found == expected else f"expected {expected}, found {found}", where)

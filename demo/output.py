@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Print, whatever the terminal is and even where nobody listens any more."""
+    """Print a line in any encoding, also to a pipe that is closed."""
     try:
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding), flush=True)
     except BrokenPipeError:
-        # What is started has to be ended all the same.
+        # The processes still have to be ended.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
 
 
 def show_transcript(evidence: Evidence) -> None:
-    """Print what the room looks like afterwards."""
+    """Print the messages of the room."""
     say(f"\n--- the room {evidence.room_name}")
     for message in evidence.messages:
         edited = " (edited)" if message["update_time"] else ""
@@ -35,7 +35,7 @@ def show_transcript(evidence: Evidence) -> None:
 
 
 def show_tasks(evidence: Evidence) -> None:
-    """Print how every task instance has ended, and what it went through."""
+    """Print the end state and all states of each task instance."""
     say("\n--- the tasks")
     for (dag_id, task_id), states in evidence.passed.items():
         seconds = evidence.seconds[dag_id, task_id]
@@ -43,9 +43,9 @@ def show_tasks(evidence: Evidence) -> None:
 
 
 def show_checks(findings: list[Finding]) -> None:
-    """Print what was expected and whether it came so."""
+    """Print each expectation, and whether it is met."""
     say("\n--- the checks")
     for finding in findings:
         say(f"{'FAILED' if finding.problem else 'ok':6}  {finding.expectation}")
         if finding.problem:
-            say(f"        {finding.problem}\n        look at {finding.look_at}")
+            say(f"        {finding.problem}\n        look at {finding.where}")

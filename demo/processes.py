@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-#: Seconds for everything to end by itself after Ctrl-C, and then after being told more firmly.
+#: Seconds for everything to end after SIGINT, and then after SIGTERM.
 _PATIENCE = (15.0, 5.0)
 
 
@@ -46,7 +46,7 @@ class Process:
     def family(self) -> list[psutil.Process]:
         """Every process of its session that is alive."""
         found = []
-        # Whoever has died is no longer in it, but keeps its number until it is asked for its status.
+        # A process that has ended keeps its number until its status is read.
         self.popen.poll()
         for process in psutil.process_iter():
             try:
@@ -58,14 +58,14 @@ class Process:
 
 
 def stop_all(processes: Sequence[Process], patience: tuple[float, float] = _PATIENCE) -> list[str]:
-    """End processes and all who descend from them.
+    """End processes and their descendants.
 
     :param patience: seconds to wait after SIGINT, and after SIGTERM.
-    :return: the names of those who had to be killed.
+    :return: the names of those that had to be killed.
     """
     for process in processes:
         if process.status is None:
-            # To the one alone: it knows best how to end its children.
+            # Only to this process, which ends its children itself.
             process.popen.send_signal(signal.SIGINT)
     _wait_for_end(processes, patience[0])
     for process in processes:
@@ -80,9 +80,9 @@ def stop_all(processes: Sequence[Process], patience: tuple[float, float] = _PATI
 
 
 def kill(process: Process) -> bool:
-    """End a process and all who descend from it at once, as a power failure does; returns whether any was alive."""
+    """Kill a process and its descendants at once. Returns whether any was alive."""
     alive = False
-    # More than once, as one of them may be just about to start another.
+    # Repeated, as one of them may just start another.
     while family := process.family():
         alive = True
         for member in family:

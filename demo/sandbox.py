@@ -43,7 +43,7 @@ class SandboxServer:
         """Its process."""
         return self._process
 
-    def look(self, name: str) -> Any:
+    def read(self, name: str) -> Any:
         """Return the JSON of ``GET /sandbox/{name}``: ``state``, ``requests``, ``write_counts``."""
         return self._http.get(f"{self.address}/sandbox/{name}").raise_for_status().json()
 

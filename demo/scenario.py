@@ -14,26 +14,26 @@ from demo.time_limit import Watch
 
 ROOM = company.DATA_ROOM
 CONNECTION = "chatwork_default"
-#: Seconds a person takes to tick a task.
+#: Seconds that a person takes to complete a task.
 _PERSON = 2.0
 #: Seconds after which a deferral without an entry in the scheduler's log counts as noted: it may overlook one.
 _OVERLOOKED = 15.0
 _ENDS = ("success", "failed")
 
 
-def tell(airflow: AirflowServer, sandbox: SandboxServer, watch: Watch) -> Evidence:
-    """Start everything, let the DAGs run, and return what there is to see of it."""
+def run(airflow: AirflowServer, sandbox: SandboxServer, watch: Watch) -> Evidence:
+    """Start everything, run the DAGs, and return what can be checked."""
     _start(airflow, sandbox, watch)
     before = sandbox.room(ROOM)
     evidence = Evidence(room_name=before["name"], names=sandbox.names())
     runs = {dag_id: airflow.trigger(dag_id) for dag_id in DAGS}
     for dag_id, run_id in runs.items():
-        watch.tell(f"triggered {dag_id}")
+        watch.report(f"triggered {dag_id}")
         evidence.log_folders[dag_id] = airflow.log_folder(dag_id, run_id)
-    _follow(airflow, sandbox, watch, runs, evidence)
+    _watch_runs(airflow, sandbox, watch, runs, evidence)
     for dag_id, task_id in unexpected_tasks(evidence):
         airflow.show_logs(dag_id, runs[dag_id], task_id)
-    _look_around(sandbox, before, evidence)
+    _collect_evidence(sandbox, before, evidence)
     evidence.leaks = find_in_files(airflow.home, sandbox.token)
     return evidence
 
@@ -41,9 +41,9 @@ def tell(airflow: AirflowServer, sandbox: SandboxServer, watch: Watch) -> Eviden
 def _start(airflow: AirflowServer, sandbox: SandboxServer, watch: Watch) -> None:
     airflow.make_database()
     watch.until(lambda: _sandbox_up(sandbox), lambda: "the sandbox")
-    watch.tell(f"the sandbox is at {sandbox.address}")
+    watch.report(f"the sandbox is at {sandbox.address}")
     watch.until(airflow.database_ready, lambda: "Airflow's database")
-    watch.tell("Airflow has a database; starting scheduler, triggerer, dag-processor, api-server")
+    watch.report("Airflow has a database; starting scheduler, triggerer, dag-processor, api-server")
     airflow.start()
     missing = ["all of Airflow"]
 
@@ -52,7 +52,7 @@ def _start(airflow: AirflowServer, sandbox: SandboxServer, watch: Watch) -> None
         return not missing
 
     watch.until(up, lambda: ", ".join(missing))
-    watch.tell(f"Airflow is up at {airflow.address}")
+    watch.report(f"Airflow is up at {airflow.address}")
     airflow.connect(CONNECTION, f"{sandbox.address}/v2", sandbox.token)
     watch.until(lambda: airflow.has_dags(*DAGS), lambda: "the DAGs to be read")
 
@@ -63,7 +63,7 @@ def _sandbox_up(sandbox: SandboxServer) -> bool:
     return sandbox.ready()
 
 
-def _follow(
+def _watch_runs(
     airflow: AirflowServer, sandbox: SandboxServer, watch: Watch, runs: dict[str, str], evidence: Evidence
 ) -> None:
     known = {task["task_id"] for task in sandbox.room(ROOM)["tasks"]}
@@ -78,10 +78,10 @@ def _follow(
     def all_ended() -> bool:
         airflow.check_alive()
         for dag_id, run_id in runs.items():
-            # Asked first: a run that has ended has no task whose state could still change.
+            # The run first: after its end no task can change its state.
             evidence.runs[dag_id] = airflow.run_state(dag_id, run_id)
             for instance in airflow.task_instances(dag_id, run_id):
-                _note(watch, evidence, dag_id, instance)
+                _record(watch, evidence, dag_id, instance)
         if evidence.passed.get((MAIN, WAIT), [""])[-1] == "deferred" and may_continue():
             _act_as_people(sandbox, watch, evidence, known)
         return all(state in _ENDS for state in evidence.runs.values())
@@ -93,7 +93,7 @@ def _follow(
     watch.until(all_ended, unfinished)
 
 
-def _note(watch: Watch, evidence: Evidence, dag_id: str, instance: dict[str, str | None]) -> None:
+def _record(watch: Watch, evidence: Evidence, dag_id: str, instance: dict[str, str | None]) -> None:
     task_id, state = str(instance["task_id"]), instance["state"]
     if state is None:
         return
@@ -101,7 +101,7 @@ def _note(watch: Watch, evidence: Evidence, dag_id: str, instance: dict[str, str
     if [state] != states[-1:]:
         states.append(state)
         if state not in ("scheduled", "queued"):
-            watch.tell(f"{dag_id}.{task_id}: {state}")
+            watch.report(f"{dag_id}.{task_id}: {state}")
     evidence.tries[dag_id, task_id] = int(instance["try_number"] or 0)
     started, ended = instance["start_date"], instance["end_date"]
     if started and ended:
@@ -110,29 +110,29 @@ def _note(watch: Watch, evidence: Evidence, dag_id: str, instance: dict[str, str
 
 
 def _act_as_people(sandbox: SandboxServer, watch: Watch, evidence: Evidence, known: set[int]) -> None:
-    """Tick the next open task, as a person would. Only while the wait is deferred, so that it really has to wait."""
+    """Complete the next open task, as a person would, but only while the wait is deferred."""
     for task in sandbox.room(ROOM)["tasks"]:
         if task["task_id"] not in known:
             known.add(task["task_id"])
-            watch.pause(_PERSON, "people to tick their tasks")
+            watch.pause(_PERSON, "people to complete their tasks")
             sandbox.complete_task(ROOM, task["task_id"])
-            watch.tell(f"{evidence.names[task['account_id']]} has ticked: {task['body']}")
+            watch.report(f"{evidence.names[task['account_id']]} has completed: {task['body']}")
             return
 
 
-def _look_around(sandbox: SandboxServer, before: dict[str, list[dict[str, object]]], evidence: Evidence) -> None:
+def _collect_evidence(sandbox: SandboxServer, before: dict[str, list[dict[str, object]]], evidence: Evidence) -> None:
     room = sandbox.room(ROOM)
     for kind, key in (("messages", "message_id"), ("tasks", "task_id"), ("files", "file_id")):
         old = {thing[key] for thing in before[kind]}
         setattr(evidence, kind, [thing for thing in room[kind] if thing[key] not in old])
     for file in evidence.files:
         file["content"] = base64.b64decode(file["content"])
-    evidence.requests = sandbox.look("requests")
-    evidence.acted = sandbox.look("write_counts")
+    evidence.requests = sandbox.read("requests")
+    evidence.acted = sandbox.read("write_counts")
     evidence.sandbox_log = sandbox.process.log
 
 
 def find_in_files(folder: Path, text: str) -> list[Path]:
-    """Return the files below a folder that hold a text: logs, the database, whatever there is."""
+    """Return the files below a folder that contain a text, such as logs and the database."""
     wanted = text.encode()
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and wanted in path.read_bytes()]

@@ -14,9 +14,9 @@ from demo.output import say
 T = TypeVar("T")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: Seconds between two looks at something, and between two words about it.
-_LOOK_EVERY = 0.5
-_SPEAK_EVERY = 10
+#: Seconds between two checks of a condition, and between two lines about it.
+_CHECK_INTERVAL = 0.5
+_REPORT_INTERVAL = 10
 
 
 class Stopped(Exception):
@@ -34,10 +34,10 @@ class OutOfTime(Exception):
 
 
 class Watch:
-    """Counts the time and notices signals, from entering its ``with`` block to leaving it.
+    """Measures the time and handles signals inside its ``with`` block.
 
-    A signal only leaves a note, and shows itself as ``Stopped`` at the next :meth:`pause`. So it never comes between
-    the start of a process and the line that remembers it.
+    A signal raises ``Stopped`` at the next :meth:`pause`, and not at once. So no process is started without being
+    recorded.
 
     :param limit: seconds until :class:`OutOfTime`.
     :param clock: returns seconds.
@@ -51,13 +51,13 @@ class Watch:
         wait: Callable[[float], object] | None = None,
     ) -> None:
         self.limit = limit
-        #: Whether signals go unheard, as they do while all is brought to its end.
-        self.deaf = False
+        #: Whether signals are ignored, as while the processes are ended.
+        self.ignores_signals = False
         self._clock = clock
         self._started = clock()
         self._signal: int | None = None
-        self._rung = threading.Event()
-        self._wait = wait or self._rung.wait
+        self._signal_came = threading.Event()
+        self._wait = wait or self._signal_came.wait
         self._handlers: dict[int, Any] = {}
 
     @property
@@ -77,14 +77,14 @@ class Watch:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if not self.deaf:
+        if not self.ignores_signals:
             self._signal = number
-            self._rung.set()
+            self._signal_came.set()
 
     def pause(self, seconds: float, purpose: str = "") -> None:
         """Wait.
 
-        :param purpose: what for, to be told when there is no time left.
+        :param purpose: what is waited for, for the error text.
         :raises Stopped: a signal came.
         :raises OutOfTime: the time limit is reached.
         """
@@ -95,16 +95,16 @@ class Watch:
         if left <= 0:
             raise OutOfTime(f"the time limit of {self.limit:.0f} s was reached while waiting for {purpose}")
 
-    def until(self, look: Callable[[], T], purpose: Callable[[], str]) -> T:
-        """Wait until ``look`` returns something true, which is returned. Says every now and then what it waits for."""
-        spoke = self.seconds
-        while not (found := look()):
-            if self.seconds - spoke >= _SPEAK_EVERY:
-                spoke = self.seconds
-                self.tell(f"waiting for {purpose()}")
-            self.pause(_LOOK_EVERY, purpose())
+    def until(self, condition: Callable[[], T], purpose: Callable[[], str]) -> T:
+        """Wait until ``condition`` returns a true value, and return it. Prints every ten seconds what it waits for."""
+        reported_at = self.seconds
+        while not (found := condition()):
+            if self.seconds - reported_at >= _REPORT_INTERVAL:
+                reported_at = self.seconds
+                self.report(f"waiting for {purpose()}")
+            self.pause(_CHECK_INTERVAL, purpose())
         return found
 
-    def tell(self, news: str) -> None:
+    def report(self, text: str) -> None:
         """Print a line with the time."""
-        say(f"{self.seconds:4.0f} s  {news}")
+        say(f"{self.seconds:4.0f} s  {text}")

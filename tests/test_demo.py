@@ -75,17 +75,17 @@ GOOD = Evidence(
 
 SPOILED: dict[str, Callable[[Evidence], object]] = {
     f"{MAIN} succeeds, {FAILING} fails": lambda seen: seen.runs.update({FAILING: "success"}),
-    "every task ends as it should": lambda seen: seen.passed[MAIN, "upload_file"].append("failed"),
+    "every task ends in its expected state": lambda seen: seen.passed[MAIN, "upload_file"].append("failed"),
     "... at its first try": lambda seen: seen.tries.update({(MAIN, WAIT): 2}),
-    "the wait is spent in the triggerer, without a worker": lambda seen: seen.passed[MAIN, WAIT].remove("deferred"),
+    "the wait runs in the triggerer, without a worker": lambda seen: seen.passed[MAIN, WAIT].remove("deferred"),
     "the announcement was edited and names who has checked": lambda seen: seen.messages[0].update(update_time=0),
     "both people have done their task": lambda seen: seen.tasks[1].update(status="open"),
     "the file is there, with its name and content": lambda seen: seen.files[0].update(filename="_____.csv"),
-    "the failure is told, with DAG, task and error": lambda seen: seen.messages[1].update(body=f"{FAILING} failed"),
-    "the [toall] in the error calls nobody": lambda seen: seen.messages[5].update(body="[TOALL]"),
+    "the failure is alerts, with DAG, task and error": lambda seen: seen.messages[1].update(body=f"{FAILING} failed"),
+    "the [toall] in the error mentions nobody": lambda seen: seen.messages[5].update(body="[TOALL]"),
     "no request is answered with an error": lambda seen: seen.requests.append(request("get_task", 429)),
     "nothing is done twice": lambda seen: seen.acted.update(upload_file=2),
-    "... or asked for twice": lambda seen: seen.requests.append(request("upload_file")),
+    "... or requested twice": lambda seen: seen.requests.append(request("upload_file")),
     "there is nothing else in the room": lambda seen: seen.messages.append(message("hello")),
     "the API token is in no log and no row of Airflow's": lambda seen: seen.leaks.append(Path("airflow.db")),
 }
@@ -165,7 +165,7 @@ class TestWatch:
 
     def test_a_signal_is_not_heard_while_all_is_ended(self) -> None:
         with Time().watch() as watch:
-            watch.deaf = True
+            watch.ignores_signals = True
             os.kill(os.getpid(), signal.SIGINT)
 
             watch.pause(1)
@@ -336,7 +336,7 @@ class TestFollow:
                 return found
 
         people = Late(sandbox)
-        scenario._follow(airflow, people, Time().watch(), {MAIN: "manual"}, evidence)  # type: ignore[arg-type]
+        scenario._watch_runs(airflow, people, Time().watch(), {MAIN: "manual"}, evidence)  # type: ignore[arg-type]
         return airflow, evidence
 
     def test_people_tick_only_while_the_wait_is_deferred_and_one_by_one(self) -> None:

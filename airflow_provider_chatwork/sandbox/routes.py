@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_chatwork.sandbox.operations import account, files, links, messages, rooms, tasks
+from airflow_provider_chatwork.sandbox.operations import account, files, messages, rooms, tasks
 from airflow_provider_chatwork.sandbox.parameters import INVALID_ENDPOINT, HttpError
 from airflow_provider_chatwork.sandbox.request_context import Answer
 
@@ -46,10 +46,10 @@ _TABLE: tuple[tuple[str, str, Callable[..., Answer]], ...] = (
     ("GET", "/rooms/{id}/files", files.list_files),
     ("POST", "/rooms/{id}/files", files.upload_file),
     ("GET", "/rooms/{id}/files/{id}", files.get_file),
-    ("GET", "/rooms/{id}/link", links.get_invite_link),
-    ("POST", "/rooms/{id}/link", links.create_invite_link),
-    ("PUT", "/rooms/{id}/link", links.update_invite_link),
-    ("DELETE", "/rooms/{id}/link", links.delete_invite_link),
+    ("GET", "/rooms/{id}/link", rooms.get_invite_link),
+    ("POST", "/rooms/{id}/link", rooms.create_invite_link),
+    ("PUT", "/rooms/{id}/link", rooms.update_invite_link),
+    ("DELETE", "/rooms/{id}/link", rooms.delete_invite_link),
     ("GET", "/incoming_requests", account.list_incoming_requests),
     ("PUT", "/incoming_requests/{id}", account.accept_incoming_request),
     ("DELETE", "/incoming_requests/{id}", account.reject_incoming_request),
