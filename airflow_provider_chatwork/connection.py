@@ -171,15 +171,9 @@ def _base_url(connection: ConnectionFields) -> str:
         return BASE_URL
     if "://" not in host:
         host = f"{_scheme(connection.schema, host)}://{f'[{host}]' if _is_bare_ipv6(host) else host}"
-    try:
-        parts = urlsplit(host)
-        if connection.port and parts.port is None:
-            # Split again to detect an invalid port.
-            parts = urlsplit(urlunsplit(parts._replace(netloc=f"{parts.netloc}:{connection.port}")))
-        parts.port  # noqa: B018
-    except ValueError:
-        # ``check_url`` refuses it.
-        return host
+    parts = urlsplit(check_url("host", host))
+    if connection.port and parts.port is None:
+        parts = parts._replace(netloc=f"{parts.netloc}:{connection.port}")
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") or "/v2"))
 
 

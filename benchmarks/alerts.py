@@ -179,7 +179,7 @@ def report(measured: Measured) -> tuple[str, list[Verdict]]:
             )
         )
     header = (
-        *("told by", "beside", "CPU ms", "ms", "CPU/slack", "ms/slack"),
+        *("notifier", "beside", "CPU ms", "ms", "CPU/slack", "ms/slack"),
         *("+import: CPU ms", "ms", "CPU/slack", "ms/slack", "questions"),
     )
     return table(header, rows), [*_verdicts(measured)]

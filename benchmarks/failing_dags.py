@@ -108,7 +108,7 @@ def fails(others: int, **context: Any) -> None:
 
 @task
 def runs_on(**context: Any) -> None:
-    """Run until the callback of the failed task has come to its end."""
+    """Run until the callback of the failed task has ended."""
     record = _record(context)
     record.with_suffix(f".{os.getpid()}.running").touch()
     _wait(record.exists)

@@ -21,7 +21,7 @@ NO_OP, WAITS, COMPUTES = "no-op listener", "provider, its thread waits", "provid
 MOST_OF_LOOP = 0.01
 
 _CALLS = 10_000
-# Calls in one turn: fewer than may wait to be told.
+# Calls in one round: fewer than the queue of the listener holds.
 _TURN = 500
 # Turns that are not counted.
 _WARM_UP = 2
@@ -95,7 +95,7 @@ def main() -> None:
             manager.add_hookspecs(dagrun)
             manager.add_listener(_listener(side, over))
             measured = _turn(manager.hook.on_dag_run_failed, run)
-            # What has not been told is passed over, so that no thread is in the way of the next one.
+            # Alerts that wait are dropped, so that no thread disturbs the next measurement.
             over.set()
             if turn >= _WARM_UP:
                 calls += measured

@@ -20,13 +20,13 @@ from benchmarks.virtual_time import VirtualLoop, run_virtually
 PLANS = {"99": SEEN, "200, of 3": THREE, "200, of 10": TEN}
 ALONE = "alone"
 
-# Seconds: for the first look at everything, in which people do nothing; in which they do; of the calm at the end.
+# Seconds: of the first polls, in which no task changes; in which tasks are completed; and of the end without changes.
 _FIRST_LOOKS = 1800.0
 _BUSY = 3600.0
 _CALM = 2400.0
 # People take a day, on the average, so this share of the tasks is done in that time.
 _SHARE = _BUSY / (24 * 3600)
-# A look takes less, and two looks at a room are further apart, in seconds.
+# A poll takes less, and two polls of a room are further apart, in seconds.
 _LOOK = 30.0
 
 
@@ -34,7 +34,7 @@ _LOOK = 30.0
 class Asked:
     """What was measured.
 
-    :param interval: the median of the seconds between two looks at a room.
+    :param interval: the median of the seconds between two polls of a room.
     :param calls: requests in such an interval.
     :param changes: tasks ticked in such an interval.
     :param refused: how many of all were refused.

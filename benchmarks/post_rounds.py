@@ -16,10 +16,10 @@ from typing import Any
 OURS, BARE, SLACK = "provider", "bare requests", "slack provider"
 
 _TOKEN = "benchmark-token-0123456789abcdef"
-# Different rooms, so that the server can tell the two apart.
+# Different rooms, by which the server counts the posts of each.
 OUR_ROOM, _BARE_ROOM = 1001, 1002
 _WARM_UP = 20
-# Calls in one turn: many enough for the clock of the CPU, few enough for the machine to be in one mood in a round.
+# Calls in one round: enough for the resolution of the CPU clock, and few enough that the load of the machine is steady.
 _CALLS = {OURS: 40, BARE: 40, SLACK: 20}
 
 
@@ -77,7 +77,7 @@ def measure(origin: str, rounds: int) -> dict[str, Samples]:
 def _turn(post: Callable[[str], object], samples: Samples, calls: int) -> tuple[float, float]:
     first = samples.sent
     samples.sent += calls
-    # Each text is another one, so that the server can tell that none came twice.
+    # Each text is different, so that the server can count duplicates.
     texts = [f"[info][title]日次集計[/title]第{number}回 12345件[/info]" for number in range(first, samples.sent)]
     cpu, wall = time.process_time(), time.perf_counter()
     for text in texts:

@@ -1,7 +1,7 @@
 """A TLS server that answers as Chatwork and Slack answer a posted message, and does as little else as it can.
 
 ``python -m benchmarks.server CERTIFICATE`` prints its origin and serves until its standard input ends. It is a process
-of its own, so that its time is nobody's CPU time. ``GET /seen`` tells what it saw, by path.
+of its own, so that its CPU time is not measured. ``GET /seen`` returns what it received, by path.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WAITS = 10_000
 ROOMS = 50
-#: How often each wait wants to look, in seconds.
+#: The interval of each wait, in seconds.
 INTERVAL = 60.0
 
 _TOKEN = "benchmark-token-0123456789abcdef"
@@ -84,7 +84,7 @@ class Crowd:
         #: How many requests were refused.
         self.refused = 0
         self.given = list(self._give(plan))
-        #: The task of each wait, rooms in turn.
+        #: The task of each wait; the rooms alternate.
         self.waited_for = [
             self.given[number % ROOMS * plan.tasks + number // ROOMS % plan.tasks] for number in range(WAITS)
         ]
@@ -139,7 +139,7 @@ class Crowd:
             )
 
     async def start(self, triggers: Iterator[BaseTrigger]) -> None:
-        """Start triggers as a triggerer does: one in each turn of the event loop."""
+        """Start triggers as a triggerer does: one in each iteration of the event loop."""
         self.ended.clear()
         self.running = []
         for number, trigger in enumerate(triggers):
@@ -151,7 +151,7 @@ class Crowd:
             self.ended[number] = self.loop.time()
 
     async def stop(self) -> None:
-        """Cancel what is running as a triggerer does: one in each turn of the event loop."""
+        """Cancel triggers as a triggerer does: one in each iteration of the event loop."""
         for task in self.running:
             task.cancel()
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What waits take of a triggerer: its memory, and the time in which nobody else has a turn.
+"""The cost of waits for a triggerer: its memory, and the longest time in which the event loop is blocked.
 
 ``python -m benchmarks.triggerer_cost turns|bytes SIDE`` prints a :class:`Turns`, or the bytes of one wait, as JSON.
 """
@@ -25,7 +25,7 @@ OURS, SLEEP = "provider", "asyncio.sleep"
 #: What happens to the waits, in this order.
 START, WAIT, END, CANCEL = "start", "wait", "end", "are cancelled"
 
-# Seconds in which everything has been looked at more than once.
+# Seconds in which every room has been polled more than once.
 _WHILE = 900.0
 # Seconds in which everybody sees that all is done.
 _AT_LAST = 1800.0
@@ -33,7 +33,7 @@ _AT_LAST = 1800.0
 
 @dataclass
 class Longest:
-    """The longest turn of an event loop, in seconds: by the clock and in CPU time, each with and without garbage.
+    """The longest iteration of an event loop, in seconds: by the clock and in CPU time, with and without garbage collection.
 
     The interpreter collects garbage in the middle of whatever it does.
     """
@@ -44,7 +44,7 @@ class Longest:
     cpu_of_work: float = 0.0
 
     def note(self, turn: Instant, garbage: Instant) -> None:
-        """Take another turn into account, and what of it was garbage."""
+        """Record another iteration, and its part of garbage collection."""
         self.wall = max(self.wall, turn.wall)
         self.cpu = max(self.cpu, turn.cpu)
         self.wall_of_work = max(self.wall_of_work, turn.wall - garbage.wall)
@@ -55,7 +55,7 @@ class Longest:
 class Turns:
     """What was measured.
 
-    :param longest: the longest turn of the event loop, by what happened meanwhile.
+    :param longest: the longest iteration of the event loop, by phase.
     :param starting: seconds of CPU for starting all waits.
     :param collection: seconds of CPU that a full collection of garbage takes before there are any waits.
     """
@@ -108,7 +108,7 @@ class _Selector(VirtualSelector):
 
 
 class _Loop(VirtualLoop):
-    """Its time passes as it does, and jumps to what is next where nobody has anything to do.
+    """Its time passes as in reality, and jumps to the next timer where nothing is to be done.
 
     So what comes due while something else is going on has piled up after it, as in life.
     """
@@ -125,7 +125,7 @@ class _Loop(VirtualLoop):
         return super().time() + time.perf_counter() - self._began
 
     def measure_anew(self) -> None:
-        """Begin to look for the longest turn with the next one."""
+        """Begin to measure with the next iteration."""
         self.longest = Longest()
         self._turn_began = None
 

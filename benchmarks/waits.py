@@ -118,7 +118,7 @@ def report_turns(measured: Waiting) -> tuple[str, list[Verdict]]:
             figures = (one["wall"], one["cpu"], one["wall_of_work"], one["cpu_of_work"])
             rows.append((phase, side, *(f"{seconds * 1000:.1f}" for seconds in figures)))
     ours = [measured.turns[OURS]["longest"][phase] for phase in PHASES]
-    limit = f"longest turn at most {LONGEST_TURN * 1000:.0f} ms"
+    limit = f"longest iteration of the loop at most {LONGEST_TURN * 1000:.0f} ms"
     collection = f"a full collection before there are any waits takes {measured.turns[OURS]['collection'] * 1000:.0f}"
     extra = measured.bytes[OURS] - measured.bytes[SLEEP]
     each = {side: turns["starting"] / measured.waits * 1e6 for side, turns in measured.turns.items()}
@@ -133,7 +133,7 @@ def report_turns(measured: Waiting) -> tuple[str, list[Verdict]]:
         ),
     ]
     starting = f"Starting a wait takes {each[OURS]:.0f} us of CPU, a bare sleep {each[SLEEP]:.0f} us."
-    header = ("while they", "triggers", "longest turn, ms", "CPU ms", "no garbage, ms", "no garbage, CPU ms")
+    header = ("phase", "triggers", "longest iteration, ms", "CPU ms", "without GC, ms", "without GC, CPU ms")
     return f"{table(header, rows)}\n{starting}", verdicts
 
 

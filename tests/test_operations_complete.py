@@ -102,7 +102,7 @@ class TestApi:
             for text in _texts(Path(module.__file__))
             if re.match(r"/(me|my|contacts|rooms|incoming_requests)\b", text)
         )
-        own = ("messages", "tasks", "files", "link")
+        own = ("messages", "tasks", "files")
         named = ("/me", "/my/status", "/my/tasks", "/contacts", "/rooms", "/incoming_requests")
         assert found == Counter([*named, *(f"/rooms//{name}" for name in own)])
         beside = [

@@ -27,8 +27,7 @@ def list_messages(room_id: int | str, *, force: bool = True) -> Call[list[models
         last such call with this token, and moves Chatwork's cursor. The messages of a lost answer cannot be read with
         ``False`` again, so the call is not repeated.
     """
-    messages = f"/rooms/{validation.identifier('room_id', room_id)}/messages"
-    request = Request("GET", messages, query={"force": validation.flag("force", force)})
+    request = Request("GET", path(room_id), query={"force": validation.flag("force", force)})
     # The messages before the cursor are not returned again, so a lost body must not pass for "nothing new".
     return Call("list_messages", request, _read_page, repeatable=bool(force), empty_list_only_on_204=not force)
 
@@ -55,7 +54,7 @@ def post_message(room_id: int | str, body: str, *, self_unread: bool = False) ->
             raise ChatworkUnknownOutcomeError("post_message", f"more than {PAGE} messages came after it")
         return ours
 
-    request = Request("POST", f"/rooms/{room_id}/messages", form=form)
+    request = Request("POST", path(room_id), form=form)
     return Call("post_message", request, _parse_changed, repeatable=False, find_executed=find_executed)
 
 

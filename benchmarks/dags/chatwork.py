@@ -1,4 +1,4 @@
-"""DAGs (for Airflow) whose failures are told to Chatwork, as the notifier does it when nothing is asked of it."""
+"""DAGs (for Airflow) whose failures are posted to Chatwork by the notifier with its defaults."""
 
 from __future__ import annotations
 

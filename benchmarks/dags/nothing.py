@@ -1,4 +1,4 @@
-"""DAGs (for Airflow) whose failures are told to nobody."""
+"""DAGs (for Airflow) whose failures are not reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DAGs (for Airflow) whose failures are told to Slack, with a text that names what failed and why, and the log."""
+"""DAGs (for Airflow) whose failures are posted to Slack, with a text that names the task, the error and the log."""
 
 from __future__ import annotations
 

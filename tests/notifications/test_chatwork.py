@@ -386,7 +386,7 @@ TROUBLES = {
     "slow": (
         lambda sandbox: sandbox.add_fault(Fault("delay", seconds=0.3, times=None)),
         {"time_limit": 0.1},
-        "perhaps lost: .*ChatworkUnknownOutcomeError|the time limit of the alert is over",
+        "perhaps lost: .*ChatworkUnknownOutcomeError|the time limit is over",
     ),
     "too many requests": (
         lambda sandbox: setattr(sandbox, "limits", Limits(requests=0)),
