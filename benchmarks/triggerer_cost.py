@@ -33,7 +33,7 @@ _AT_LAST = 1800.0
 
 @dataclass
 class Longest:
-    """The longest iteration of an event loop, in seconds: by the clock and in CPU time, with and without garbage collection.
+    """The longest iteration of an event loop, in seconds: by the clock and in CPU time, with and without GC.
 
     The interpreter collects garbage in the middle of whatever it does.
     """

@@ -119,7 +119,9 @@ class AlertSender:
             try:
                 return self._report(store)
             except AlertStoreError as error:
-                self.log.warning("Posting a separate alert message, as Airflow's store failed: %s", error)
+                self.log.warning(
+                    "Posting a separate alert message about %s, as Airflow's store failed: %s", self.event.title, error
+                )
         message_id, _ = self.client.run_flow(self.post())
         if self.options.attach_traceback:
             self._attach_traceback()

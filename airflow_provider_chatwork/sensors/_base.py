@@ -246,11 +246,13 @@ class ChatworkSensor(BaseSensorOperator):
             raise AirflowSkipException("Skipping due to never_fail is set to True.") from error
 
     def _poke_once(self, context: Context) -> PokeReturnValue:
+        from airflow_provider_chatwork.triggers._event import SILENT_FAILURE
+
         try:
             return self.poke(context)
         except Exception as error:
             if self.silent_fail:
-                self.log.error("Sensor poke failed: %s", error)
+                self.log.error(SILENT_FAILURE, self.chatwork_conn_id, error)
                 return PokeReturnValue(is_done=False)
             self._skip_if_never_fail(error)
             raise

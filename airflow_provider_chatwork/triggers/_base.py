@@ -18,7 +18,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkParameterError
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.connection import Settings, read_settings
-from airflow_provider_chatwork.triggers._event import EventStatus, error_event
+from airflow_provider_chatwork.triggers._event import SILENT_FAILURE, EventStatus, error_event
 from airflow_provider_chatwork.waiting.poller.account_poller import poller_registry
 from airflow_provider_chatwork.waiting.poller.subscription import (
     FIRST_BACKOFF,
@@ -196,7 +196,7 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
 
     async def _keep_waiting(self, error: Exception) -> bool:
         """Log an error and wait for an interval; return whether there is time left."""
-        self.log.error("Sensor poke failed: %s", error)
+        self.log.error(SILENT_FAILURE, self.chatwork_conn_id, error)
         await asyncio.sleep(self._next_interval())
         return poller_registry().clock() < self.deadline
 
@@ -226,10 +226,13 @@ class ChatworkTrigger(BaseTrigger, abc.ABC, Generic[S]):
                     retry_at, backoff = None, 0.0
             except ChatworkError as error:
                 if is_transient(error):
-                    self.log.warning("A request to Chatwork failed; retrying with back-off: %s", error)
+                    self.log.warning(
+                        "A request for room %s (connection %s) failed; retrying with back-off: %s",
+                        *(subscription.room_id, self.chatwork_conn_id, error),
+                    )
                     backoff = min(max(2 * backoff, FIRST_BACKOFF), LONGEST_BACKOFF)
                 elif self.silent_fail and not isinstance(error, ChatworkAuthError):
-                    self.log.error("Sensor poke failed: %s", error)
+                    self.log.error(SILENT_FAILURE, self.chatwork_conn_id, error)
                     backoff = self._next_interval()
                 else:
                     raise

@@ -7,6 +7,9 @@ from typing import Any
 
 from airflow_provider_chatwork.api.errors import ChatworkError, to_plain
 
+#: The log line of an error that does not end a wait: the connection and the error.
+SILENT_FAILURE = "Sensor poke failed (connection %s); the wait continues, as silent_fail is set: %s"
+
 
 class EventStatus(enum.StrEnum):
     """The ``status`` of an event, how a wait ended. Events are plain JSON, so it is written as text."""

@@ -96,7 +96,7 @@ class ChatworkSensorTrigger(ChatworkTrigger[S]):
 
     def _task_end(self, event: dict[str, Any]) -> TriggerEvent:
         if event["status"] == EventStatus.TIMEOUT:
-            self.log.error("Sensor has timed out")
+            self.log.error("The wait in room %s (connection %s) has timed out", self._room_id, self.chatwork_conn_id)
             return TaskSkippedEvent() if self.soft_fail or self.never_fail else TaskFailedEvent()
         if event["status"] == EventStatus.ERROR:
             self.log.error("%s", from_plain(event["error"]))

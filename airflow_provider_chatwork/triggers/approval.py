@@ -95,7 +95,7 @@ class ChatworkApprovalTrigger(ChatworkTrigger[MessageSubscription]):
         result = await subscription.poller.client.run_flow(calls)
         self._current_state = result.state
         for warning in result.warnings:
-            self.log.warning("%s", warning)
+            self.log.warning("Question %s in room %s: %s", self._question.message_id, self._question.room_id, warning)
         return result
 
     def _event(self, status: EventStatus, **fields: Any) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class TestSend:
         store = scenario.airflow.store(failing=frozenset({method}))
         assert scenario.send(failure(), store=store) in scenario.messages()
         assert scenario.calls == ["post_message"]
-        assert f"Posting a separate alert message, as Airflow's store failed: {method} is out of order" in logged()
+        assert f"as Airflow's store failed: {method} is out of order" in logged()
 
     def test_a_failed_save_does_not_post_twice(self, scenario, logged):
         scenario.send(failure(), store=scenario.airflow.store(failing={"save"}))

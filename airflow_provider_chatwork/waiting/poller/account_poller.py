@@ -174,7 +174,8 @@ class AccountPoller:
                     poll.add_done_callback(lambda _: self._changed.set())
         except Exception as error:
             # Without this all subscriptions would wait for ever.
-            log.exception("Internal error in the Chatwork poller")
+            base_url, rooms = self._settings.base_url, len(self._rooms)
+            log.exception("Internal error in the poller of %s; %d rooms are not polled any more", base_url, rooms)
             self._on_empty()
             for room in self._rooms.values():
                 room.poll_rejected(error, self._loop.time())
