@@ -1,4 +1,4 @@
-"""The base class of the operators."""
+"""The base classes of the operators."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ChatworkOperator(BaseOperator):
-    """The base class of the operators.
+class ChatworkBaseOperator(BaseOperator):
+    """What operators and sensors share: the room, the connection and the links.
 
     :param room_id: the room; the ``default_room_id`` of the connection if not given.
     :param chatwork_conn_id: id of the connection.
@@ -48,6 +48,10 @@ class ChatworkOperator(BaseOperator):
     def hook(self) -> ChatworkHook:
         """The hook of the connection."""
         return ChatworkHook(self.chatwork_conn_id)
+
+
+class ChatworkOperator(ChatworkBaseOperator):
+    """The base class of the operators."""
 
     def execute(self, context: Context) -> Any:
         """Do the work. An error that a retry cannot cure fails the task without retries."""

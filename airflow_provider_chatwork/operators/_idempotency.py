@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkUnknownOutcomeError
+from airflow_provider_chatwork.api.validation import none_if_blank
+from airflow_provider_chatwork.utils.task_state import TaskState
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.call import Call
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-    from airflow_provider_chatwork.utils.task_state import TaskState
 
 #: The key of Airflow's state store that holds what a task created.
 CREATED_KEY = "chatwork"
@@ -93,25 +94,6 @@ def _fingerprint(call: Call[Any], fingerprint_fields: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-class CreatedTasks(NamedTuple):
-    """Tasks that exist in Chatwork.
-
-    ``task_ids`` has the task id of each assignee, ``None`` for a task that was deleted since. ``is_new`` is ``False``
-    for tasks that an earlier try has created.
-    """
-
-    room_id: int
-    to_ids: Sequence[int]
-    task_ids: Sequence[int | None]
-    is_new: bool
-
-
-def run_started_at(context: Context) -> float:
-    """Return the Unix time when the DAG run was started, the last time if it was cleared; 0 if it is not known."""
-    started = getattr(context.get("dag_run"), "start_date", None)
-    return 0.0 if started is None else float(started.timestamp())
-
-
 @contextmanager
 def fail_if_unknown() -> Iterator[None]:
     """Fail permanently if Chatwork does not show whether an earlier try has created tasks.
@@ -127,12 +109,25 @@ def fail_if_unknown() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def fail_without_record(context: Context, reference: str | None) -> Iterator[None]:
+    """Fail permanently where a retry would have no record of the tasks, and would create them again."""
+    try:
+        yield
+    except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException):
+        raise
+    except Exception as error:
+        if TaskState(context).has_store or none_if_blank(reference) is not None:
+            raise
+        text = str(error).rstrip(". ") or type(error).__name__
+        raise AirflowFailException(f"{text}. It is not retried, as people would get the task twice.") from error
+
+
 def find_created_tasks(
-    hook: ChatworkHook, room_id: int, body: str, to_ids: Sequence[int], since: float
+    hook: ChatworkHook, context: Context, room_id: int, body: str, to_ids: Sequence[int]
 ) -> dict[str, Any] | None:
     """Find the tasks of an earlier try by a text with a reference.
 
-    :param since: Unix time by Airflow's clock before which they cannot have been created; 0 if it is not known.
     :return: what ``create_task`` would have returned; ``None`` if there are none.
     :raises AirflowFailException: if Chatwork does not show whether there are any.
     """
@@ -140,9 +135,12 @@ def find_created_tasks(
     from airflow_provider_chatwork.api.account import get_me
     from airflow_provider_chatwork.waiting.tasks.reference import find_by_reference
 
+    # They cannot have been created before the DAG run was started, the last time if it was cleared.
+    started = getattr(context.get("dag_run"), "start_date", None)
+    since = 0.0 if started is None else max(0.0, started.timestamp() - _CLOCK_SKEW)
     me = hook.run(get_me())["account_id"]
     with fail_if_unknown():
-        task_ids = hook.run_flow(find_by_reference(room_id, body, to_ids, me, since=max(0.0, since - _CLOCK_SKEW)))
+        task_ids = hook.run_flow(find_by_reference(room_id, body, to_ids, me, since=since))
     if task_ids is None:
         return None
     hook.log.info("Tasks %s in room %s: found by their reference, created by an earlier try", task_ids, room_id)

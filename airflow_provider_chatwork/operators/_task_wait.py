@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.account import get_me
@@ -35,7 +40,6 @@ from airflow_provider_chatwork.waiting.tasks.result import (
 from airflow_provider_chatwork.waiting.tasks.room_scan import RoomTaskScanner, read_each
 from airflow_provider_chatwork.waiting.tasks.status import tasks_needed
 from airflow_provider_chatwork.waiting.tasks.tracking import (
-    WAIT_STATE_KEY,
     AssignedTasks,
     assignees,
     can_be_completed,
@@ -47,49 +51,40 @@ from airflow_provider_chatwork.waiting.tasks.tracking import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_chatwork.api.models import Task
     from airflow_provider_chatwork.client import Client
     from airflow_provider_chatwork.connection import Settings
     from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-    from airflow_provider_chatwork.utils.task_state import TaskState
+    from airflow_provider_chatwork.triggers._base import WorkerWait
+    from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
 
-_ON_TIMEOUT = ("fail", "skip")
 
-
-@dataclass(frozen=True, kw_only=True)
-class WaitOptions:
+class WaitOptions(NamedTuple):
     """The checked options of a wait: ``needed`` tasks have to be done; ``interval`` and ``timeout`` are in seconds."""
 
     needed: int
     interval: float
     timeout: float
     plan: ReminderPlan
-    on_timeout: str
-    withdraw: bool
 
 
 def wait_options(
     settings: Settings,
-    *,
-    to_ids: object,
+    count: int,
     complete_when: object,
     poke_interval: object,
     timeout: object,
+    *,
     reminders: Any,
     escalation: Any,
-    on_timeout: str,
-    withdraw: bool,
 ) -> WaitOptions:
-    """Check the arguments of ``ChatworkCreateTaskOperator``.
+    """Check the arguments of ``ChatworkCreateTaskOperator`` for a wait.
 
     :param settings: of the connection.
+    :param count: the number of tasks.
     :raises ChatworkParameterError: for a wrong argument, which it names.
     """
-    people = validation.identifiers("to_ids", to_ids)
     return WaitOptions(
-        needed=tasks_needed(complete_when, len(people)),
+        needed=tasks_needed(complete_when, count),
         interval=parse_duration("poke_interval", poke_interval, least=timedelta(0)).total_seconds(),
         timeout=parse_duration("timeout", timeout, least=timedelta(0)).total_seconds(),
         plan=ReminderPlan(
@@ -98,9 +93,17 @@ def wait_options(
             zone=settings.timezone,
             lang=settings.lang,
         ),
-        on_timeout=validation.choice("on_timeout", on_timeout, _ON_TIMEOUT),
-        withdraw=withdraw,
     )
+
+
+def failure(result: TaskWaitResult, on_timeout: str) -> AirflowException:
+    """Return the exception that ends the Airflow task after a wait whose tasks are not done."""
+    tasks = f"tasks in room {result['room_id']}: {describe(result)}"
+    if result["outcome"] == TaskWaitOutcome.WITHDRAWN:
+        return AirflowFailException(f"Another try of this Airflow task has withdrawn its {tasks}")
+    if result["outcome"] == TaskWaitOutcome.IMPOSSIBLE:
+        return AirflowFailException(f"Too few are left of the {tasks}")
+    return (AirflowSkipException if on_timeout == "skip" else AirflowSensorTimeout)(f"Not done in time: {tasks}")
 
 
 class TaskWait:
@@ -108,25 +111,28 @@ class TaskWait:
 
     :param hook: the hook of the connection.
     :param assigned: the tasks; polls update it.
-    :param options: the options of the wait.
+    :param withdraw: whether to cancel the open tasks of a wait that is given up.
     :param log: the log of the Airflow task.
     """
 
-    def __init__(self, hook: ChatworkHook, assigned: AssignedTasks, options: WaitOptions, log: Any) -> None:
+    def __init__(self, hook: ChatworkHook, assigned: AssignedTasks, *, withdraw: bool, log: Any) -> None:
         self.assigned = assigned
-        self.is_cancelled = False
+        self._is_cancelled = False
+        self._worker_wait: WorkerWait | None = None
         self._hook = hook
-        self._options = options
+        self._withdraw = withdraw
         self._log = log
-        self._scanner = RoomTaskScanner(assigned["room_id"])
+        self._room_id = assigned["room_id"]
         self._account_id: int | None = None
         self._was_read_singly = False
-        for task_id in existing_ids(assigned["tasks"]):
-            self._scanner.add(task_id, assignees(assigned["tasks"]).get(task_id))
 
-    @property
-    def _room_id(self) -> int:
-        return self.assigned["room_id"]
+    @cached_property
+    def _scanner(self) -> RoomTaskScanner:
+        scanner = RoomTaskScanner(self._room_id)
+        account_ids = assignees(self.assigned["tasks"])
+        for task_id in existing_ids(self.assigned["tasks"]):
+            scanner.add(task_id, account_ids.get(task_id))
+        return scanner
 
     def poll(self, client: Client | None = None) -> None:
         """Poll the tasks once, and update their progress."""
@@ -134,15 +140,14 @@ class TaskWait:
         self._update()
         self._scanner.raise_refusals()
 
-    def first_poll(self) -> None:
-        """Poll once; continue after a transient error, as the tasks exist and must not be created again."""
+    def poll_quickly(self) -> None:
+        """Poll once with few retries; a transient error is only logged."""
         try:
-            # The quick client, as hundreds of waits that begin together would wait for the rate limit.
             self.poll(self._hook.quick_client)
         except ChatworkError as error:
             if not is_transient(error):
                 raise
-            self._log.warning("The first poll of the tasks in room %s failed; waiting: %s", self._room_id, error)
+            self._log.warning("Polling the tasks in room %s failed; continuing: %s", self._room_id, error)
 
     def was_cancelled(self) -> bool:
         """Return whether an earlier try has cancelled these tasks. Call it after a poll.
@@ -200,9 +205,9 @@ class TaskWait:
             self._last_poll()
             outcome = self.outcome() or outcome
         cancellation = new_cancellation()
-        if outcome is TaskWaitOutcome.DONE and self._options.withdraw and self._was_cancelled_meanwhile():
+        if outcome is TaskWaitOutcome.DONE and self._withdraw and self._was_cancelled_meanwhile():
             outcome = TaskWaitOutcome.WITHDRAWN
-        elif outcome is not TaskWaitOutcome.DONE and self._options.withdraw:
+        elif outcome is not TaskWaitOutcome.DONE and self._withdraw:
             try:
                 self._cancel_tasks(outcome, self._hook.client, cancellation)
             except ChatworkError as error:
@@ -217,22 +222,28 @@ class TaskWait:
         self._log.info("The wait for tasks in room %s has ended: %s. %s", self._room_id, outcome, describe(result))
         return result
 
+    def run(self, trigger: ChatworkTaskCompletionTrigger) -> dict[str, Any] | None:
+        """Run the wait loop of a trigger in this worker, and return its event; ``None`` after :meth:`cancel`."""
+        from airflow_provider_chatwork.triggers._base import WorkerWait
+
+        self._worker_wait = WorkerWait(trigger)
+        event = self._worker_wait.run()
+        return None if self._is_cancelled else event
+
     def cancel(self) -> None:
         """End the wait from outside, and cancel the open tasks, in the few seconds that Airflow leaves for it."""
-        self.is_cancelled = True
-        if not self._options.withdraw:
-            return
+        self._is_cancelled = True
+        if self._withdraw:
+            self._cancel_quickly()
+        if self._worker_wait is not None:
+            self._worker_wait.cancel()
+
+    def _cancel_quickly(self) -> None:
         try:
-            try:
-                self.poll(self._hook.quick_client)
-            except ChatworkError as error:
-                if not is_transient(error):
-                    raise
-                self._log.warning("Polling the tasks in room %s failed; cancelling: %s", self._room_id, error)
-            if self.outcome() is TaskWaitOutcome.DONE:
-                # Nothing to cancel; the next try will see that they are done.
-                return
-            self._cancel_tasks(TaskWaitOutcome.KILLED, self._hook.quick_client)
+            self.poll_quickly()
+            # If they are done there is nothing to cancel; the next try will see that.
+            if self.outcome() is not TaskWaitOutcome.DONE:
+                self._cancel_tasks(TaskWaitOutcome.KILLED, self._hook.quick_client)
         except ChatworkError as error:
             self._log.error("The open tasks could not be withdrawn (room %s): %s", self._room_id, error)
 
@@ -277,15 +288,14 @@ class TaskWait:
         :param result: an empty result, to be filled also where this ends with an error.
         """
         lang = self._hook.settings.lang
-        snapshot = self._snapshot(client, last_seen_tasks(self.assigned["tasks"]))
-        flow = cancel_tasks(snapshot, cancellation_reason(outcome, lang), lang=lang, result=result)
+        reason = cancellation_reason(outcome, lang)
+        flow = cancel_tasks(self._snapshot(client), reason, lang=lang, result=result)
         log_cancellation(self._log, self.assigned, client.run_flow(flow))
 
-    def _snapshot(self, client: Client, known: Mapping[int, Task] = MappingProxyType({})) -> TaskSnapshot:
-        """Return the tasks as this process has seen them, and others as in ``known``."""
+    def _snapshot(self, client: Client) -> TaskSnapshot:
         if self._account_id is None:
             self._account_id = client.run(get_me())["account_id"]
-        tasks = {**known, **self._scanner.tasks}
+        tasks = {**last_seen_tasks(self.assigned["tasks"]), **self._scanner.tasks}
         return task_snapshot(self.assigned, tasks, self._account_id, self._hook.settings.web_url)
 
     def _update(self) -> None:
@@ -296,35 +306,3 @@ class TaskWait:
         """Return the tasks that complete the wait, if enough are done."""
         done = [task_id for task_id, task in self._scanner.tasks.items() if task["status"] == "done"]
         return [done] if len(done) >= self.assigned["needed"] else []
-
-
-class WaitState:
-    """The wait as earlier tries of the Airflow task have left it. Before Airflow 3.3 nothing is kept."""
-
-    def __init__(self, state: TaskState) -> None:
-        self._state = state
-
-    def load(self, task_ids: list[int | None], needed: int) -> AssignedTasks | None:
-        """Return the wait for these tasks, if there was one."""
-        assigned: AssignedTasks | None = self._state.get(WAIT_STATE_KEY).get("assigned")
-        if assigned is None or [task["task_id"] for task in assigned["tasks"]] != task_ids:
-            return None
-        return {**assigned, "needed": needed}
-
-    def save(self, assigned: AssignedTasks) -> None:
-        """Save the wait for later tries."""
-        self._state.set(WAIT_STATE_KEY, {"assigned": assigned})
-
-
-def push_assigned(context: Context, assigned: AssignedTasks) -> None:
-    """Push the tasks as an XCom, for :func:`pull_assigned`."""
-    ti: Any = context.get("ti")
-    if ti is not None:
-        ti.xcom_push(key=WAIT_STATE_KEY, value=assigned)
-
-
-def pull_assigned(context: Context) -> AssignedTasks:
-    """Return the tasks of a wait whose trigger has failed."""
-    ti: Any = context["ti"]
-    assigned: AssignedTasks = ti.xcom_pull(task_ids=ti.task_id, key=WAIT_STATE_KEY, map_indexes=ti.map_index)
-    return assigned

@@ -1,23 +1,14 @@
-"""Create tasks, wait for them, and set their status.
-
-The module is long, as the documentation and the signature of ``ChatworkCreateTaskOperator`` take a third of it.
-"""
+"""Create tasks, wait for them, and set their status."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    conf,
-)
+from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkParameterError, from_plain
@@ -28,9 +19,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_chatwork.api.rooms import AccountIds
-    from airflow_provider_chatwork.operators._idempotency import CreatedTasks
+    from airflow_provider_chatwork.operators._idempotency import Created
     from airflow_provider_chatwork.operators._task_wait import TaskWait, WaitOptions
-    from airflow_provider_chatwork.triggers._base import WorkerWait
     from airflow_provider_chatwork.utils.time_arguments import Due, Duration
     from airflow_provider_chatwork.waiting.reminders import Escalation, Reminder
     from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome, TaskWaitResult
@@ -130,25 +120,25 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         self.withdraw = withdraw
         self.reference = reference
         self._task_wait: TaskWait | None = None
-        self._worker_wait: WorkerWait | None = None
 
     def act(self, context: Context) -> Any:
         """Create the tasks, and return their ids; or wait for them, and return the result of the wait."""
         room_id = api.validation.identifier("room_id", self.hook.room_id_or_default(self.room_id))
+        to_ids = api.validation.identifiers("to_ids", self.to_ids)
         # Wrong arguments are refused before anything is sent.
-        options = self._wait_options()
-        created = self._create(context, room_id)
+        options = self._wait_options(len(to_ids))
+        created = self._create(context, room_id, to_ids)
         if options is None:
-            task_ids = [task_id for task_id in created.task_ids if task_id is not None]
+            task_ids = [task_id for task_id in created.result["task_ids"] if task_id is not None]
             message_id = self.message_of(api.tasks.get_task(room_id, task_ids[0])) if task_ids else None
             self.show_place(context, room_id, message_id)
             return task_ids
         with self._no_second_tasks(context):
-            wait = self._task_wait = self._begin(context, created, options)
+            wait = self._task_wait = self._begin(context, room_id, to_ids, created, options)
             try:
                 return self._wait(context, wait, options)
             finally:
-                self._task_wait = self._worker_wait = None
+                self._task_wait = None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> TaskWaitResult:
         """End the wait after the event of the trigger."""
@@ -156,13 +146,9 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
 
         wait = self._new_wait(event["assigned"])
-        if event["status"] == EventStatus.DONE:
-            outcome: TaskWaitOutcome | None = TaskWaitOutcome.DONE
-        elif event["status"] == EventStatus.TIMEOUT:
-            outcome = TaskWaitOutcome.TIMED_OUT
-        else:
-            # The trigger also ends with an error where too few tasks are left.
-            outcome = wait.outcome()
+        outcomes = {EventStatus.DONE: TaskWaitOutcome.DONE, EventStatus.TIMEOUT: TaskWaitOutcome.TIMED_OUT}
+        # The trigger also ends with an error where too few tasks are left.
+        outcome = outcomes.get(event["status"]) or wait.outcome()
         if outcome is None:
             raise from_plain(event["error"])
         return self._finish(context, wait, outcome)
@@ -170,77 +156,67 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume after the trigger; a deferral that Airflow has timed out ends like any timeout."""
         with fail_permanently(), self._no_second_tasks(context):
-            if trigger_timeout(next_method, next_kwargs) is not None:
-                # No triggerer was running until long after the deadline.
-                from airflow_provider_chatwork.operators._task_wait import pull_assigned
-                from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
+            if trigger_timeout(next_method, next_kwargs) is None:
+                return super().resume_execution(next_method, next_kwargs, context)
+            # No triggerer was running until long after the deadline.
+            from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
+            from airflow_provider_chatwork.waiting.tasks.tracking import WAIT_STATE_KEY
 
-                return self._finish(context, self._new_wait(pull_assigned(context)), TaskWaitOutcome.TIMED_OUT)
-            return super().resume_execution(next_method, next_kwargs, context)
+            ti: Any = context["ti"]
+            assigned = ti.xcom_pull(task_ids=ti.task_id, key=WAIT_STATE_KEY, map_indexes=ti.map_index)
+            return self._finish(context, self._new_wait(assigned), TaskWaitOutcome.TIMED_OUT)
 
     def on_kill(self) -> None:
         """End the wait of a worker that has to stop, and cancel the tasks with ``withdraw``."""
         if self._task_wait is not None:
             self._task_wait.cancel()
-        if self._worker_wait is not None:
-            self._worker_wait.cancel()
 
-    def _wait_options(self) -> WaitOptions | None:
-        """Check the arguments of the wait; ``None`` if there is to be no wait."""
-        if self.wait_for_completion:
-            # Imported here and below, so that a DAG file does not load it.
-            from airflow_provider_chatwork.operators._task_wait import wait_options
+    def _wait_options(self, count: int) -> WaitOptions | None:
+        """Check the arguments of the wait for ``count`` tasks; ``None`` if there is to be no wait."""
+        if not self.wait_for_completion:
+            for name in ("reminders", "escalation", "withdraw"):
+                if value := getattr(self, name):
+                    remedy = "set wait_for_completion=True, too: without it, nothing waits"
+                    raise ChatworkParameterError(name, value, remedy)
+            return None
+        # Imported here and below, so that a DAG file does not load it.
+        from airflow_provider_chatwork.operators._task_wait import wait_options
 
-            return wait_options(
-                self.hook.settings,
-                to_ids=self.to_ids,
-                complete_when=self.complete_when,
-                poke_interval=self.poke_interval,
-                timeout=self.timeout,
-                reminders=self.reminders,
-                escalation=self.escalation,
-                on_timeout=self.on_timeout,
-                withdraw=self.withdraw,
-            )
-        for name in ("reminders", "escalation", "withdraw"):
-            if value := getattr(self, name):
-                raise ChatworkParameterError(
-                    name, value, "set wait_for_completion=True, too: without it, nothing waits"
-                )
-        return None
+        api.validation.choice("on_timeout", self.on_timeout, ("fail", "skip"))
+        return wait_options(
+            *(self.hook.settings, count, self.complete_when, self.poke_interval, self.timeout),
+            reminders=self.reminders,
+            escalation=self.escalation,
+        )
 
-    def _create(self, context: Context, room_id: int, cancelled: Sequence[int | None] = ()) -> CreatedTasks:
+    def _create(self, context: Context, room_id: int, to_ids: Sequence[int], *, again: bool = False) -> Created:
         """Create the tasks, or find those that an earlier try has created.
 
-        :param cancelled: tasks of an earlier try, which do not count any more.
+        :param again: whether the tasks of an earlier try do not count any more.
         """
-        from airflow_provider_chatwork.operators._idempotency import (
-            CreatedTasks,
-            find_created_tasks,
-            run_started_at,
-        )
-        from airflow_provider_chatwork.utils.task_state import TaskState
-        from airflow_provider_chatwork.waiting.tasks.reference import with_reference
-
-        to_ids = api.validation.identifiers("to_ids", self.to_ids)
+        due = api.validation.none_if_blank(self.due)
+        limit, limit_type = self._limit()
         reference = api.validation.none_if_blank(self.reference)
         body, find_existing = self.body, None
+        if again:
+            self.forget_created(context)
         if reference is not None:
+            from airflow_provider_chatwork.operators._idempotency import find_created_tasks
+            from airflow_provider_chatwork.utils.task_state import TaskState
+            from airflow_provider_chatwork.waiting.tasks.reference import with_reference
+
             state = TaskState(context, self.retries)
             body = with_reference(body, reference, self.hook.settings.lang, state.first_try_of_clear)
             # Only a retry searches: a run that was deleted and created again is another run with the same reference.
-            may_exist = not cancelled and state.is_retry
-            find = partial(find_created_tasks, self.hook, room_id, body, to_ids, run_started_at(context))
-            find_existing = find if may_exist else lambda: None
-        if cancelled:
-            self.forget_created(context)
-        due = api.validation.none_if_blank(self.due)
-        limit, limit_type = self._limit()
+            may_exist = state.is_retry and not again
+
+            def find_existing() -> dict[str, Any] | None:
+                return find_created_tasks(self.hook, context, room_id, body, to_ids) if may_exist else None
+
         call = api.tasks.create_task(room_id, body, to_ids, limit=limit, limit_type=limit_type)
         # A due date that counts from now has another limit at each try.
         fields = {} if due is None else {"limit": repr(due)}
-        created = self.create_once(context, call, fingerprint_fields=fields, find_existing=find_existing)
-        return CreatedTasks(room_id, to_ids, created.result["task_ids"], created.is_new)
+        return self.create_once(context, call, fingerprint_fields=fields, find_existing=find_existing)
 
     def _limit(self) -> tuple[int | str | None, str | None]:
         """Return the arguments ``limit`` and ``limit_type`` of ``create_task``."""
@@ -254,124 +230,96 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
 
         return parse_due(due, self.hook.settings.timezone, time.time())
 
-    def _begin(self, context: Context, created: CreatedTasks, options: WaitOptions) -> TaskWait:
+    def _begin(
+        self, context: Context, room_id: int, to_ids: Sequence[int], created: Created, options: WaitOptions
+    ) -> TaskWait:
         """Begin to wait for tasks, or continue the wait of an earlier try."""
         from airflow_provider_chatwork.operators._idempotency import fail_if_unknown
-        from airflow_provider_chatwork.operators._task_wait import TaskWait, WaitState
         from airflow_provider_chatwork.utils.task_state import TaskState
+        from airflow_provider_chatwork.waiting.tasks.tracking import WAIT_STATE_KEY, new_assigned_tasks
 
-        state = WaitState(TaskState(context))
-        if not created.is_new:
-            saved = state.load([*created.task_ids], options.needed)
-            wait = TaskWait(self.hook, saved or self._new_assigned(created, options), options, self.log)
+        state, task_ids = TaskState(context), created.result["task_ids"]
+        assigned = new_assigned_tasks(
+            room_id, task_ids, to_ids, needed=options.needed, timeout=options.timeout, now=time.time()
+        )
+        if created.is_new:
+            limits = self._limit()
+            for sentence in options.plan.unreachable(assigned["created_at"], assigned["deadline"], *limits):
+                self.log.warning("%s.", sentence)
+            wait = self._new_wait(assigned)
+            # Quickly, as hundreds of waits that begin together would wait for the rate limit.
+            wait.poll_quickly()
+        else:
+            saved: AssignedTasks | None = state.get(WAIT_STATE_KEY).get("assigned")
+            if saved is not None and [task["task_id"] for task in saved["tasks"]] != task_ids:
+                saved = None
+            wait = self._new_wait(assigned if saved is None else {**saved, "needed": options.needed})
             wait.poll()
             with fail_if_unknown():
-                cancelled = self.withdraw and wait.was_cancelled()
-            if not cancelled:
-                if saved is None:
-                    wait.assigned["deadline"] = wait.restore_creation_time() + options.timeout
-                state.save(wait.assigned)
-                return wait
-            self.log.info("Tasks %s in room %s were withdrawn; creating new ones", created.task_ids, created.room_id)
-            created = self._create(context, created.room_id, cancelled=created.task_ids)
-        wait = TaskWait(self.hook, self._new_assigned(created, options), options, self.log)
-        self._warn_unreachable(wait.assigned, options)
-        wait.first_poll()
-        state.save(wait.assigned)
+                is_cancelled = self.withdraw and wait.was_cancelled()
+            if is_cancelled:
+                self.log.info("Tasks %s in room %s were withdrawn; creating new ones", task_ids, room_id)
+                return self._begin(
+                    context, room_id, to_ids, self._create(context, room_id, to_ids, again=True), options
+                )
+            if saved is None:
+                wait.assigned["deadline"] = wait.restore_creation_time() + options.timeout
+        state.set(WAIT_STATE_KEY, {"assigned": wait.assigned})
         return wait
 
-    def _new_assigned(self, created: CreatedTasks, options: WaitOptions) -> AssignedTasks:
-        from airflow_provider_chatwork.waiting.tasks.tracking import new_assigned_tasks
+    def _new_wait(self, assigned: AssignedTasks) -> TaskWait:
+        from airflow_provider_chatwork.operators._task_wait import TaskWait
 
-        return new_assigned_tasks(
-            *(created.room_id, created.task_ids, created.to_ids),
-            needed=options.needed,
-            timeout=options.timeout,
-            now=time.time(),
-        )
-
-    def _warn_unreachable(self, assigned: AssignedTasks, options: WaitOptions) -> None:
-        """Log the reminders that are never sent."""
-        limit, limit_type = self._limit()
-        for sentence in options.plan.unreachable(assigned["created_at"], assigned["deadline"], limit, limit_type):
-            self.log.warning("%s.", sentence)
+        return TaskWait(self.hook, assigned, withdraw=self.withdraw, log=self.log)
 
     def _wait(self, context: Context, wait: TaskWait, options: WaitOptions) -> TaskWaitResult:
-        from airflow_provider_chatwork.operators._task_wait import push_assigned
-
         assigned = wait.assigned
         self.show_place(context, assigned["room_id"], assigned["message_id"])
         outcome = wait.outcome()
         if outcome is not None:
             return self._finish(context, wait, outcome)
-        # A trigger that fails returns no event.
-        push_assigned(context, assigned)
-        trigger = self._trigger(assigned, options)
-        if self.deferrable:
-            left = timedelta(seconds=max(0.0, assigned["deadline"] - time.time()))
-            self.defer(trigger=trigger, method_name="execute_complete", timeout=left + TRIGGER_TIMEOUT_GRACE)
         from airflow.providers.common.compat.sdk import AirflowException
 
-        from airflow_provider_chatwork.triggers._base import WorkerWait
-
-        self._worker_wait = WorkerWait(trigger)
-        event = self._worker_wait.run()
-        if event is None or wait.is_cancelled:
-            raise AirflowException(f"The wait for tasks in room {assigned['room_id']} was ended in Airflow")
-        return self.execute_complete(context, event)
-
-    def _trigger(self, assigned: AssignedTasks, options: WaitOptions) -> Any:
         from airflow_provider_chatwork.triggers.task_completion import ChatworkTaskCompletionTrigger
+        from airflow_provider_chatwork.waiting.tasks.tracking import WAIT_STATE_KEY
 
-        return ChatworkTaskCompletionTrigger(
+        # A trigger that fails returns no event.
+        ti: Any = context.get("ti")
+        if ti is not None:
+            ti.xcom_push(key=WAIT_STATE_KEY, value=assigned)
+        trigger = ChatworkTaskCompletionTrigger(
             chatwork_conn_id=self.chatwork_conn_id,
             assigned=assigned,
             plan=options.plan.to_plain(),
-            withdraw=options.withdraw,
+            withdraw=self.withdraw,
             poke_interval=options.interval,
             deadline=assigned["deadline"],
         )
-
-    def _new_wait(self, assigned: AssignedTasks) -> TaskWait:
-        from airflow_provider_chatwork.operators._task_wait import TaskWait
-
-        options = self._wait_options()
-        assert options is not None
-        return TaskWait(self.hook, assigned, options, self.log)
+        if self.deferrable:
+            left = timedelta(seconds=max(0.0, assigned["deadline"] - time.time()))
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=left + TRIGGER_TIMEOUT_GRACE)
+        event = wait.run(trigger)
+        if event is None:
+            raise AirflowException(f"The wait for tasks in room {assigned['room_id']} was ended in Airflow")
+        return self.execute_complete(context, event)
 
     def _finish(self, context: Context, wait: TaskWait, outcome: TaskWaitOutcome) -> TaskWaitResult:
         """Return the result of a wait whose tasks are done, and fail or skip otherwise."""
-        from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome, describe
+        from airflow_provider_chatwork.operators._task_wait import failure
+        from airflow_provider_chatwork.waiting.tasks.result import TaskWaitOutcome
 
         result = wait.finish(outcome)
         self.show_place(context, result["room_id"], result["message_id"])
-        if result["outcome"] == TaskWaitOutcome.DONE:
-            return result
-        ti: Any = context.get("ti")
-        if ti is not None:
-            ti.xcom_push(key=OUTCOME_KEY, value=result)
-        tasks = f"tasks in room {result['room_id']}: {describe(result)}"
-        if result["outcome"] == TaskWaitOutcome.WITHDRAWN:
-            raise AirflowFailException(f"Another try of this Airflow task has withdrawn its {tasks}")
-        if result["outcome"] == TaskWaitOutcome.IMPOSSIBLE:
-            raise AirflowFailException(f"Too few are left of the {tasks}")
-        message = f"Not done in time: {tasks}"
-        raise AirflowSkipException(message) if self.on_timeout == "skip" else AirflowSensorTimeout(message)
+        if result["outcome"] != TaskWaitOutcome.DONE:
+            if (ti := context.get("ti")) is not None:
+                ti.xcom_push(key=OUTCOME_KEY, value=result)
+            raise failure(result, self.on_timeout)
+        return result
 
-    @contextmanager
-    def _no_second_tasks(self, context: Context) -> Iterator[None]:
-        """Fail permanently where a retry would not know of the tasks, and would create them again."""
-        from airflow_provider_chatwork.utils.task_state import TaskState
+    def _no_second_tasks(self, context: Context) -> AbstractContextManager[None]:
+        from airflow_provider_chatwork.operators._idempotency import fail_without_record
 
-        try:
-            yield
-        except (AirflowFailException, AirflowSensorTimeout, AirflowSkipException):
-            raise
-        except Exception as error:
-            if TaskState(context).has_store or api.validation.none_if_blank(self.reference) is not None:
-                raise
-            text = str(error).rstrip(". ") or type(error).__name__
-            raise AirflowFailException(f"{text}. It is not retried, as people would get the task twice.") from error
+        return fail_without_record(context, self.reference)
 
 
 class ChatworkSetTaskStatusOperator(ChatworkOperator):

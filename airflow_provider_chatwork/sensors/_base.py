@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -23,8 +22,8 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, A
 
 from airflow_provider_chatwork import api
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, from_plain
-from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
-from airflow_provider_chatwork.links import ChatworkMessageLink, ChatworkRoomLink, push_place
+from airflow_provider_chatwork.links import push_place
+from airflow_provider_chatwork.operators._base import ChatworkBaseOperator
 from airflow_provider_chatwork.utils.task_failures import TRIGGER_TIMEOUT_GRACE, fail_permanently, trigger_timeout
 
 if TYPE_CHECKING:
@@ -34,44 +33,29 @@ if TYPE_CHECKING:
     from airflow_provider_chatwork.client import Client
 
 
-class ChatworkSensor(BaseSensorOperator):
+class ChatworkSensor(ChatworkBaseOperator, BaseSensorOperator):
     """The base of the sensors.
 
     A worker that may not defer waits in the poke loop of Airflow's sensors, which mode ``reschedule`` needs. The
     triggers decide by the same functions of ``waiting`` as :meth:`check`.
 
-    :param room_id: the room; the connection's ``default_room_id`` if not given.
-    :param chatwork_conn_id: id of the connection.
     :param deferrable: whether to wait in the triggerer, without a worker slot.
     :param end_from_trigger: whether a wait in the triggerer also ends there, without a worker. Needs Airflow 3.0.
     """
 
-    template_fields: Sequence[str] = ("room_id", "chatwork_conn_id")
-    operator_extra_links = (ChatworkRoomLink(), ChatworkMessageLink())
-    ui_color = "#fdeeee"
-
     def __init__(
         self,
         *,
-        room_id: int | str | None = None,
-        chatwork_conn_id: str = ChatworkHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.room_id = room_id
-        self.chatwork_conn_id = chatwork_conn_id
         self.deferrable = deferrable
         self.end_from_trigger = end_from_trigger
         if end_from_trigger and not AIRFLOW_V_3_0_PLUS:
             self._warn("end_from_trigger=True needs Airflow 3.0; this wait ends in a worker")
             self.end_from_trigger = False
-
-    @cached_property
-    def hook(self) -> ChatworkHook:
-        """The hook of the connection."""
-        return ChatworkHook(self.chatwork_conn_id)
 
     @property
     def client(self) -> Client:
