@@ -58,7 +58,7 @@ test: test-$(NEWEST) ## run the tests on Airflow 3.3, in parallel
 # Not pytest-cov: the project's own pytest plugin is imported before any other plugin can start to measure.
 coverage: env ## the same with the coverage gate
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run $(pytest)
+	LOADS=4 $(BIN)/python -m coverage run $(pytest)
 	@$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

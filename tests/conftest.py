@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import ipaddress
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -71,6 +72,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("end_to_end"):
             item.add_marker(pytest.mark.skip(reason=f"needs Airflow 3.3, and this is {version}"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, because some tests wait for sockets and child processes."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Run all files that run DAGs in the same process: the first run takes 10 s in each.
+
+    With more than three processes, this one would end last.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    if config.getoption("dist") != "loadfile" or len(config.getoption("tx")) > 3:
+        return None
+    runs = re.compile(r"\b(run_dag|dag_bag)\b")
+    files = {file for file in ROOT.glob("tests/**/test_*.py") if runs.search(file.read_text("utf-8"))}
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "DAG runs" if ROOT / file in files else file
+
+    return Scheduling(config, log)
 
 
 class InternetAccess(BaseException):

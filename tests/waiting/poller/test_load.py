@@ -39,8 +39,8 @@ def busiest_window(times: list[float]) -> int:
     return most
 
 
-# A few seeds by default, more by hand: LOADS=100 pytest tests/waiting/poller/test_load.py
-LOADS = int(os.environ.get("LOADS", "4" if VERSION >= (3, 3) else "1"))
+# Two seeds by default, four in `make coverage`, more by hand: LOADS=100 pytest tests/waiting/poller/test_load.py
+LOADS = int(os.environ.get("LOADS", "2" if VERSION >= (3, 3) else "1"))
 
 
 @pytest.mark.parametrize("seed", range(LOADS))
