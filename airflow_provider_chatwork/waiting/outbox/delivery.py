@@ -6,7 +6,7 @@ import enum
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from airflow_provider_chatwork.api.call import CallFlow, strict_empty_list
 from airflow_provider_chatwork.api.errors import ChatworkAuthError, ChatworkError, ChatworkUnknownOutcomeError
@@ -22,16 +22,6 @@ from airflow_provider_chatwork.api.models import Message
 from airflow_provider_chatwork.api.retry import is_transient
 from airflow_provider_chatwork.api.urls import message_url
 from airflow_provider_chatwork.api.validation import LANGUAGES
-
-
-class Log(Protocol):
-    """A logger of the standard library or of Airflow."""
-
-    def info(self, event: Any, /, *values: Any) -> Any:
-        """Log an information."""
-
-    def warning(self, event: Any, /, *values: Any) -> Any:
-        """Log a warning."""
 
 
 class DeliveryOutcome(enum.StrEnum):
@@ -127,7 +117,7 @@ class OutboxMessage:
         return replace(self, error="; ".join(dict.fromkeys(reasons))).report(rejected)
 
 
-def log_report(log: Log, report: DeliveryReport) -> None:
+def log_report(log: Any, report: DeliveryReport) -> None:
     """Log what happened to a message, as a warning if it may not have reached people."""
     what = f"{report['kind'].capitalize()} {report['number']}"
     error = report["error"]

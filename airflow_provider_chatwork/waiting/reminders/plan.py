@@ -82,7 +82,6 @@ def task_snapshot(assigned: AssignedTasks, tasks: Mapping[int, Task], account_id
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReminderPlan:
     """The reminders and the escalation of one wait; plain JSON by :meth:`to_plain`.
 
@@ -93,19 +92,27 @@ class ReminderPlan:
     :raises ChatworkParameterError: for a wrong field, which it names.
     """
 
-    reminders: Reminder | Mapping[str, Any] | Iterable[Reminder | Mapping[str, Any]] | None = ()
-    escalation: Escalation | Mapping[str, Any] | None = None
-    zone: str = "Asia/Tokyo"
-    lang: str = "ja"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reminders", tuple(_read_reminders(self.reminders)))
-        object.__setattr__(self, "escalation", _read_escalation(self.escalation))
-        validation.choice("lang", self.lang, validation.LANGUAGES)
+    def __init__(
+        self,
+        *,
+        reminders: Reminder | Mapping[str, Any] | Iterable[Reminder | Mapping[str, Any]] | None = (),
+        escalation: Escalation | Mapping[str, Any] | None = None,
+        zone: str = "Asia/Tokyo",
+        lang: str = "ja",
+    ) -> None:
+        self.reminders = tuple(_read_reminders(reminders))
+        self.escalation: Escalation | None = None
+        if isinstance(escalation, Escalation):
+            self.escalation = escalation
+        elif (plain := validation.none_if_blank(escalation)) is not None:
+            self.escalation = Escalation.from_plain(plain)
+        self.zone = zone
+        self.lang = validation.choice("lang", lang, validation.LANGUAGES)
+        self._calendar = BusinessCalendar(zone)
         try:
-            ZoneInfo(self.zone)
+            ZoneInfo(zone)
         except (ValueError, OSError, LookupError, TypeError):
-            raise ChatworkParameterError("zone", self.zone, "give an IANA name such as Asia/Tokyo or UTC") from None
+            raise ChatworkParameterError("zone", zone, "give an IANA name such as Asia/Tokyo or UTC") from None
 
     def __bool__(self) -> bool:
         """Return whether there is a reminder or an escalation."""
@@ -114,8 +121,8 @@ class ReminderPlan:
     def to_plain(self) -> dict[str, Any]:
         """Return the fields as plain JSON."""
         return {
-            "reminders": [reminder.to_plain() for reminder in self._reminders],
-            "escalation": None if self._escalation is None else self._escalation.to_plain(),
+            "reminders": [reminder.to_plain() for reminder in self.reminders],
+            "escalation": None if self.escalation is None else self.escalation.to_plain(),
             "zone": self.zone,
             "lang": self.lang,
         }
@@ -164,7 +171,7 @@ class ReminderPlan:
         :param limit_type: the argument of ``create_task``.
         """
         due = task_due({"limit_time": int(limit or 0), "limit_type": limit_type or "time"}, self.zone)
-        sources = (*self._reminders, *(() if self._escalation is None else (self._escalation,)))
+        sources = (*self.reminders, *(() if self.escalation is None else (self.escalation,)))
         return unreachable_reminders(sources, created_at, deadline, due, self._calendar)
 
     def _message(self, snapshot: TaskSnapshot, scheduled: ScheduledReminder, now: float) -> OutboxMessage:
@@ -205,26 +212,12 @@ class ReminderPlan:
         if not tasks or not self:
             return
         due = earliest_due(tasks, self.zone)
-        yield from schedule_reminders(self._reminders, snapshot.created_at, due, self._calendar)
-        if self._escalation is not None and due is not None:
-            yield schedule_escalation(self._escalation, due, self._calendar)
+        yield from schedule_reminders(self.reminders, snapshot.created_at, due, self._calendar)
+        if self.escalation is not None and due is not None:
+            yield schedule_escalation(self.escalation, due, self._calendar)
 
     def _next_open(self, scheduled: ScheduledReminder, now: float) -> float:
         return self._calendar.hours(scheduled.source).next_open(now)
-
-    @property
-    def _calendar(self) -> BusinessCalendar:
-        return BusinessCalendar(self.zone)
-
-    @property
-    def _reminders(self) -> tuple[Reminder, ...]:
-        assert isinstance(self.reminders, tuple)
-        return self.reminders
-
-    @property
-    def _escalation(self) -> Escalation | None:
-        assert not isinstance(self.escalation, Mapping)
-        return self.escalation
 
 
 class SentReminders:
@@ -285,9 +278,3 @@ def _read_reminders(value: object) -> Iterator[Reminder]:
         )
     for each in value:
         yield each if isinstance(each, Reminder) else Reminder.from_plain(each)
-
-
-def _read_escalation(value: object) -> Escalation | None:
-    if value is None or value == "" or isinstance(value, Escalation):
-        return value or None  # type: ignore[return-value] # an empty text is none
-    return Escalation.from_plain(value)  # type: ignore[arg-type] # it refuses what is no mapping

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.utils.business_hours import QuietHours
 from airflow_provider_chatwork.utils.time_arguments import Duration, parse_duration
-
-T = TypeVar("T")
 
 #: When nobody is reminded: two times ``HH:MM``, or :class:`~airflow_provider_chatwork.utils.business_hours.QuietHours`.
 QuietHoursArgument: TypeAlias = Sequence[str] | QuietHours | None
@@ -32,7 +30,61 @@ _TEXT_LIMIT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reminder:
+class _Spec:
+    """What reminders and escalations share."""
+
+    parameter: ClassVar[str]
+
+    business_days_only: bool = True
+    quiet_hours: QuietHoursArgument = DEFAULT_QUIET_HOURS
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            given = getattr(self, field.name)
+            for text in given if isinstance(given, (list, tuple)) else (given,):
+                if isinstance(text, str) and not isinstance(text, _RenderedText) and ("{{" in text or "{%" in text):
+                    remedy = "Airflow does not render it in here: give a mapping instead, whose texts are templates"
+                    raise ChatworkParameterError(field.name, given, remedy)
+        self._check()
+        self._set("business_days_only", validation.flag("business_days_only", self.business_days_only) == "1")
+        quiet_hours = _quiet_hours(self.quiet_hours)
+        self._set("quiet_hours", quiet_hours)
+        if quiet_hours is not None and not _has_open_minute(quiet_hours, self.business_days_only):
+            raise ChatworkParameterError("quiet_hours", self.quiet_hours, "leave some hours of the business days open")
+        text = validation.none_if_blank(self.text)
+        self._set("text", None if text is None else validation.text("text", text, longest=_TEXT_LIMIT))
+
+    def _check(self) -> None:
+        """Check the other fields."""
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the fields as plain JSON, durations in seconds."""
+        plain = {field.name: _plain_field(getattr(self, field.name)) for field in fields(self)}
+        # Fields that are left out get their defaults back; the default of `quiet_hours` is not `None`.
+        return {name: value for name, value in plain.items() if value is not None or name == "quiet_hours"}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Make it of a mapping with its fields.
+
+        :raises ChatworkParameterError: for a wrong field, which it names.
+        """
+        if not isinstance(plain, Mapping):
+            raise ChatworkParameterError(cls.parameter, plain, f"give {cls.__name__}(...) or a mapping with its fields")
+        names = [field.name for field in fields(cls)]
+        for name in plain:
+            if name not in names:
+                raise ChatworkParameterError(f"{cls.parameter}.{name}", plain[name], f"give only {', '.join(names)}")
+        text = plain.get("text")
+        return cls(**{**plain, "text": _RenderedText(text)} if isinstance(text, str) else plain)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reminder(_Spec):
     """Reminds the assignees of open tasks, in one message for all of them, with the task quoted.
 
     ==============  ================================================================================================
@@ -63,43 +115,28 @@ class Reminder:
     :raises ChatworkParameterError: for a wrong field, which it names.
     """
 
+    parameter: ClassVar[str] = "reminders"
+
     after: Duration | None = None
     every: Duration | None = None
     before_due: Duration | None = None
     at_most: int = 10
-    business_days_only: bool = True
-    quiet_hours: QuietHoursArgument = DEFAULT_QUIET_HOURS
-    text: str | None = None
 
-    def __post_init__(self) -> None:
-        _refuse_templates(self)
+    def _check(self) -> None:
         for name, least in (("after", _SECOND), ("every", _SECOND), ("before_due", _ZERO)):
             value = validation.none_if_blank(getattr(self, name))
-            _set(self, name, None if value is None else parse_duration(name, value, least=least))
+            self._set(name, None if value is None else parse_duration(name, value, least=least))
         if self.after is self.every is self.before_due is None:
             raise ChatworkParameterError("after", None, "say when to remind: give after, every or before_due")
         if self.after is not None and self.before_due is not None:
             raise ChatworkParameterError(
                 "before_due", self.before_due, "give two reminders, one with after and one with before_due"
             )
-        _set(self, "at_most", _count("at_most", self.at_most))
-        _check_shared_fields(self)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return the fields as plain JSON, durations in seconds."""
-        return _to_plain(self)
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Reminder:
-        """Make a reminder of a mapping with its fields.
-
-        :raises ChatworkParameterError: for a wrong field, which it names.
-        """
-        return _from_plain(cls, "reminders", plain)
+        self._set("at_most", _count("at_most", self.at_most))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Escalation:
+class Escalation(_Spec):
     """Notifies other people, once for each due date, that a task is past its due date.
 
     It is never sent for tasks without a due date, nor after the ``timeout`` of the wait.
@@ -114,60 +151,26 @@ class Escalation:
     :raises ChatworkParameterError: for a wrong field, which it names.
     """
 
+    parameter: ClassVar[str] = "escalation"
+
     grace: Duration = _ZERO
     mentions: int | str | Iterable[int | str] = ()
     room_id: int | str | None = None
-    text: str | None = None
-    business_days_only: bool = True
-    quiet_hours: QuietHoursArgument = DEFAULT_QUIET_HOURS
 
-    def __post_init__(self) -> None:
-        _refuse_templates(self)
-        _set(self, "grace", parse_duration("grace", self.grace, least=_ZERO))
+    def _check(self) -> None:
+        self._set("grace", parse_duration("grace", self.grace, least=_ZERO))
         mentions = validation.identifiers("mentions", validation.none_if_blank(self.mentions), required=False)
-        _set(self, "mentions", tuple(mentions))
+        self._set("mentions", tuple(mentions))
         room_id = validation.none_if_blank(self.room_id)
-        _set(self, "room_id", None if room_id is None else validation.identifier("room_id", room_id))
+        self._set("room_id", None if room_id is None else validation.identifier("room_id", room_id))
         if not self.mentions and self.room_id is None:
             raise ChatworkParameterError("mentions", self.mentions, "give mentions, room_id or both")
-        _check_shared_fields(self)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return the fields as plain JSON, durations in seconds."""
-        return _to_plain(self)
-
-    @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> Escalation:
-        """Make an escalation of a mapping with its fields.
-
-        :raises ChatworkParameterError: for a wrong field, which it names.
-        """
-        return _from_plain(cls, "escalation", plain)
 
 
 class _RenderedText(str):
     """A text of a mapping: Airflow has rendered it, so braces in it are no template."""
 
     __slots__ = ()
-
-
-def _refuse_templates(value: Reminder | Escalation) -> None:
-    for field in fields(value):
-        given = getattr(value, field.name)
-        for text in given if isinstance(given, (list, tuple)) else (given,):
-            if isinstance(text, str) and not isinstance(text, _RenderedText) and ("{{" in text or "{%" in text):
-                remedy = "Airflow does not render it in here: give a mapping instead, whose texts are templates"
-                raise ChatworkParameterError(field.name, given, remedy)
-
-
-def _check_shared_fields(value: Reminder | Escalation) -> None:
-    _set(value, "business_days_only", validation.flag("business_days_only", value.business_days_only) == "1")
-    quiet_hours = _quiet_hours(value.quiet_hours)
-    _set(value, "quiet_hours", quiet_hours)
-    if quiet_hours is not None and not _has_open_minute(quiet_hours, value.business_days_only):
-        raise ChatworkParameterError("quiet_hours", value.quiet_hours, "leave some hours of the business days open")
-    text = validation.none_if_blank(value.text)
-    _set(value, "text", None if text is None else validation.text("text", text, longest=_TEXT_LIMIT))
 
 
 def _quiet_hours(value: object) -> QuietHours | None:
@@ -203,16 +206,6 @@ def _count(parameter: str, value: object) -> int:
     return count
 
 
-def _set(value: Reminder | Escalation, name: str, to: object) -> None:
-    object.__setattr__(value, name, to)
-
-
-def _to_plain(value: Reminder | Escalation) -> dict[str, Any]:
-    plain = {field.name: _plain_field(getattr(value, field.name)) for field in fields(value)}
-    # Fields that are left out get their defaults back; the default of `quiet_hours` is not `None`.
-    return {name: each for name, each in plain.items() if each is not None or name == "quiet_hours"}
-
-
 def _plain_field(value: object) -> object:
     if isinstance(value, timedelta):
         return value.total_seconds()
@@ -221,14 +214,3 @@ def _plain_field(value: object) -> object:
     if isinstance(value, _RenderedText):
         return str(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def _from_plain(cls: type[T], parameter: str, plain: object) -> T:
-    if not isinstance(plain, Mapping):
-        raise ChatworkParameterError(parameter, plain, f"give {cls.__name__}(...) or a mapping with its fields")
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type] # it is one of the dataclasses above
-    for name in plain:
-        if name not in names:
-            raise ChatworkParameterError(f"{parameter}.{name}", plain[name], f"give only {', '.join(names)}")
-    text = plain.get("text")
-    return cls(**{**plain, "text": _RenderedText(text)} if isinstance(text, str) else plain)

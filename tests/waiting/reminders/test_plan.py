@@ -79,7 +79,7 @@ class TestReminderPlan:
         [ReminderPlan(), ReminderPlan(reminders=[DAILY, BEFORE], escalation=LEAD, zone="Europe/Paris", lang="en")],
     )
     def test_survives_json(self, plan):
-        assert ReminderPlan.from_plain(json.loads(json.dumps(plan.to_plain()))) == plan
+        assert vars(ReminderPlan.from_plain(json.loads(json.dumps(plan.to_plain())))) == vars(plan)
 
     def test_is_false_without_reminder_and_escalation(self):
         assert not ReminderPlan(escalation="")
