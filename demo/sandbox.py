@@ -54,9 +54,9 @@ class SandboxServer:
 
     def room(self, room_id: int) -> dict[str, Any]:
         """Return a room with its messages, tasks and files."""
-        rooms: list[dict[str, Any]] = self.look("state")["rooms"]
+        rooms: list[dict[str, Any]] = self.read("state")["rooms"]
         return next(room for room in rooms if room["room_id"] == room_id)
 
     def names(self) -> dict[int, str]:
         """Return the names of the people by their account ids."""
-        return {account["account_id"]: account["name"] for account in self.look("state")["accounts"]}
+        return {account["account_id"]: account["name"] for account in self.read("state")["accounts"]}

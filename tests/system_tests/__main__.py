@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OutOfTime, NotReady) as error:
             say(f"FAILED after {watch.seconds:.0f} s: {error}")
         finally:
-            watch.deaf = True
+            watch.ignores_signals = True
             stop(processes)
             if status or arguments.keep:
                 say(f"The logs are kept in {folder}")

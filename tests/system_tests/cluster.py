@@ -36,7 +36,7 @@ def start_airflow(airflow: Airflow, dag_ids: Iterable[str], watch: Watch) -> Non
     """
     wanted = [*dag_ids]
     airflow.prepare()
-    watch.tell(f"Airflow {airflow.setting.version} has a database: {airflow.database.title}")
+    watch.report(f"Airflow {airflow.setting.version} has a database: {airflow.database.title}")
     airflow.start()
     missing = wanted
 
@@ -46,7 +46,7 @@ def start_airflow(airflow: Airflow, dag_ids: Iterable[str], watch: Watch) -> Non
         return not missing
 
     watch.until(up, lambda: f"{len(missing)}: {', '.join(missing[:4])}")
-    watch.tell(f"it has read all {len(wanted)} DAGs")
+    watch.report(f"it has read all {len(wanted)} DAGs")
 
 
 def stop(processes: list[Process]) -> None:

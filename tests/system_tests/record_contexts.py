@@ -52,21 +52,21 @@ def record(python: Path, folder: Path, processes: list[Process], watch: Watch) -
     }
     setting = Setting(python, DAGS, env=env, connections={"system_test_db": _CONNECTION}, parallelism=10)
     airflow = Airflow(setting, folder, processes)
-    watch.tell(f"Airflow {setting.version} in {folder}")
+    watch.report(f"Airflow {setting.version} in {folder}")
     wanted = [*_EVERYWHERE, *(name for since, names in _SINCE.items() if airflow.version >= since for name in names)]
     start_airflow(airflow, wanted, watch)
     # One that has another before it.
     airflow.trigger(["run_fails"])
     runs = airflow.trigger(wanted, conf={"region": "大阪"})
-    watch.tell("triggered all DAGs")
+    watch.report("triggered all DAGs")
     _follow(airflow, runs, recordings, watch)
     version = ".".join(map(str, airflow.version))
     target = TARGET / f"{version}.json"
     found = collect(recordings, Cleaner(airflow, folder))
     target.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
     for dag_id in wanted:
-        watch.tell(f"{dag_id}: {airflow.task_states(dag_id)}")
-    watch.tell(f"{len(found)} recordings in {target}: {', '.join(found)}")
+        watch.report(f"{dag_id}: {airflow.task_states(dag_id)}")
+    watch.report(f"{len(found)} recordings in {target}: {', '.join(found)}")
     return target
 
 

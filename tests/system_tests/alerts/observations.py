@@ -83,7 +83,7 @@ class Evidence:
 
 def look(airflow: Airflow, sandbox: SandboxServer) -> Evidence:
     """Look at everything."""
-    state, log = sandbox.look("state"), sandbox.look("requests")
+    state, log = sandbox.read("state"), sandbox.read("requests")
     seen = {room["room_id"]: room["messages"] for room in state["rooms"]}
     sent: dict[int, list[Sent]] = {room_id: [] for room_id in ROOMS.values()}
     refused = []

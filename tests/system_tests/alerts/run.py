@@ -61,7 +61,7 @@ def run(
     play = Play(airflow, sandbox, folder / "signals", watch)
     play.begin()
     runs = airflow.trigger([dag_id for dag_id in wanted if dag_id != "sla"], conf={"broken": True})
-    watch.tell(f"triggered {len(runs)} DAGs")
+    watch.report(f"triggered {len(runs)} DAGs")
     play.runs = runs
     seen = _follow(airflow, sandbox, play, watch)
     if accept:

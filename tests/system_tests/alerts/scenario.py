@@ -72,7 +72,7 @@ class Play:
         for act in self._acts:
             if act.name not in self._done and act.is_due(seen):
                 self._done.add(act.name)
-                self._watch.tell(act.name)
+                self._watch.report(act.name)
                 act.do()
         return not self.open
 

@@ -73,7 +73,7 @@ def storm(
     before = len(_messages(sandbox))
     [run_id] = airflow.trigger([DAG_ID]).values()
     began = watch.seconds
-    watch.tell(f"triggered a run of {tasks} tasks, {parallelism} at a time")
+    watch.report(f"triggered a run of {tasks} tasks, {parallelism} at a time")
     last = _wait(airflow, sandbox, tasks, watch)
     return _show(airflow, sandbox, run_id, tasks, before, last - began)
 
@@ -88,7 +88,7 @@ def _wait(airflow: Airflow, sandbox: Sandbox, tasks: int, watch: Watch) -> float
 
     def over() -> bool:
         airflow.check_alive()
-        requests = len(sandbox.look("requests"))
+        requests = len(sandbox.read("requests"))
         if airflow.unfinished() or requests != last[1]:
             last[:] = [watch.seconds, requests]
         calm = watch.seconds - last[0]
@@ -96,7 +96,7 @@ def _wait(airflow: Airflow, sandbox: Sandbox, tasks: int, watch: Watch) -> float
 
     def progress() -> str:
         states = Counter(airflow.task_states(DAG_ID).values())
-        return f"{states['failed']} failed, {states['running']} running, {len(sandbox.look('requests'))} requests"
+        return f"{states['failed']} failed, {states['running']} running, {len(sandbox.read('requests'))} requests"
 
     watch.until(over, progress)
     return last[0]
@@ -104,7 +104,7 @@ def _wait(airflow: Airflow, sandbox: Sandbox, tasks: int, watch: Watch) -> float
 
 def _show(airflow: Airflow, sandbox: Sandbox, run_id: str, tasks: int, before: int, seconds: float) -> bool:
     told = _messages(sandbox)[before:]
-    requests = sandbox.look("requests")
+    requests = sandbox.read("requests")
     operations = Counter(request["operation"] for request in requests)
     statuses = Counter(request["status"] for request in requests)
     states = airflow.task_states(DAG_ID)

@@ -92,7 +92,7 @@ def _results(scene: Scene) -> dict[str, str]:
 
 def _nobody_asked_twice(scene: Scene) -> Finding:
     rooms = {room(scene.name, f"given_{number}") for number in range(2)}
-    state = scene.sandbox.look("state")["rooms"]
+    state = scene.sandbox.read("state")["rooms"]
     given = Counter(task["body"] for each in state if each["room_id"] in rooms for task in each["tasks"])
     # A hint how to answer would be one more.
     asked = Counter(message["body"] for message in scene.messages("talk") if message["account_id"] == BOT)
@@ -127,7 +127,7 @@ def _withdrawn_once(scene: Scene) -> Finding:
     expected = "what nobody did in time was withdrawn, and the room told once"
     said = withdrawals(scene.messages("late"))
     [tasks] = [
-        each["tasks"] for each in scene.sandbox.look("state")["rooms"] if each["room_id"] == room(scene.name, "late")
+        each["tasks"] for each in scene.sandbox.read("state")["rooms"] if each["room_id"] == room(scene.name, "late")
     ]
     left = [task["task_id"] for task in tasks if task["body"] == "誰もしない棚卸し" and task["status"] != "done"]
     problem = "" if said.total() == 1 and not left else f"told {said.total()} times; open: {left}"

@@ -41,7 +41,7 @@ def cancel_in_triggerer(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> lis
 
     watch.until(parked, lambda: f"{states()}")
     first = {task["body"]: task["task_id"] for task in _tasks(sandbox, GIVEN_UP)}
-    watch.tell(f"{GIVEN_UP}: all of it waits")
+    watch.report(f"{GIVEN_UP}: all of it waits")
     mark(airflow, GIVEN_UP, run_id, "marked_failed", "failed")
     mark(airflow, GIVEN_UP, run_id, "marked_success", "success")
     clear(airflow, GIVEN_UP, run_id, "cleared")
@@ -80,7 +80,7 @@ def cancel_in_worker(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> list[F
     query = "SELECT task_id, pid FROM task_instance WHERE dag_id = ?"
     pids = {task_id: int(pid) for task_id, pid in airflow.query(query, (KILLED_WORKERS,))}
     running = {task_id: psutil.Process(pid) for task_id, pid in pids.items()}
-    watch.tell(f"{KILLED_WORKERS}: all of it waits, in the processes {pids}")
+    watch.report(f"{KILLED_WORKERS}: all of it waits, in the processes {pids}")
     os.kill(pids["sigterm"], signal.SIGTERM)
     mark(airflow, KILLED_WORKERS, run_id, "marked_failed", "failed")
 

@@ -39,7 +39,7 @@ def play(
     read = len(airflow.log_of("triggerer"))
     airflow.trigger(dags_of(way, len(waits)))
     began = watch.seconds
-    watch.tell(f"{way}: triggered the runs of {len(waits)} waits")
+    watch.report(f"{way}: triggered the runs of {len(waits)} waits")
     seen: dict[str, Instance] = {}
 
     def count(*states: str) -> int:
@@ -60,14 +60,14 @@ def play(
 
     watch.until(parked, progress)
     waiting = watch.seconds
-    watch.tell(f"{way}: all of them wait")
+    watch.report(f"{way}: all of them wait")
     parked = len(airflow.log_of("triggerer"))
     for wave in range(_WAVES):
         for room_id, task_id in waits[wave::_WAVES]:
             sandbox.complete_task(room_id, task_id)
         left = sum(len(waits[later::_WAVES]) for later in range(wave + 1, _WAVES))
         watch.until(lambda left=left: count("deferred") <= left, progress)  # type: ignore[misc]
-        watch.tell(f"{way}: wave {wave + 1} of {_WAVES} is seen")
+        watch.report(f"{way}: wave {wave + 1} of {_WAVES} is seen")
     watch.until(lambda: count(*ENDED) == len(waits), progress)
     over = watch.seconds
     expected = len(waits) * _runs_each(way)
@@ -77,7 +77,7 @@ def play(
         lambda: "the ends of the workers' processes",
     )
     runs = processes(airflow, f"{way}_%")
-    requests = [request for request in sandbox.look("requests") if request["account_id"] == account_id]
+    requests = [request for request in sandbox.read("requests") if request["account_id"] == account_id]
     alone = calls_alone(seen.values(), MANY_EVERY)
     log = airflow.log_of("triggerer")
     say(f"\n{way}: {len(waits)} waits in {min(ROOMS, len(waits))} rooms")

@@ -188,13 +188,13 @@ def _owner(airflow: Airflow, watch: Watch) -> int:
         " WHERE ti.dag_id = ? AND ti.task_id LIKE ? AND triggerer_id IS NOT NULL"
     )
     owners = Counter(triggerer for (triggerer,) in airflow.query(query, (TWO_TRIGGERERS, "give%")))
-    watch.tell(f"{TWO_TRIGGERERS}: so many of the tasks are whose: {dict(owners)}")
+    watch.report(f"{TWO_TRIGGERERS}: so many of the tasks are whose: {dict(owners)}")
     [(owner, _)] = owners.most_common(1)
     return int(owner)
 
 
 def _show(airflow: Airflow, sandbox: Sandbox, findings: list[Finding]) -> bool:
-    others = [request for request in sandbox.look("requests") if request["account_id"] not in _ACCOUNTS.values()]
+    others = [request for request in sandbox.read("requests") if request["account_id"] not in _ACCOUNTS.values()]
     refused = sum(request["status"] == 429 for request in others)
     findings.append(
         Finding("the scenes", "no request was refused for its number", "", f"{refused} were" if refused else "")

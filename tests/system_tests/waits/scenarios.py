@@ -67,7 +67,7 @@ class Scene:
         """What has been posted in rooms, also what was deleted, without what Chatwork writes itself."""
         rooms = {room(self.name, purpose) for purpose in purposes}
         found: list[dict[str, Any]] = []
-        for each in self.sandbox.look("state")["rooms"]:
+        for each in self.sandbox.read("state")["rooms"]:
             if each["room_id"] in rooms:
                 found += (message for message in each["messages"] if not message["system"])
         return found
@@ -97,7 +97,7 @@ class Scene:
         """
         query = "SELECT COUNT(*) FROM trigger WHERE triggerer_id = ?"
         self.airflow.freeze(triggerer)
-        self._watch.tell(f"{self.name}: the {triggerer} stands still")
+        self._watch.report(f"{self.name}: the {triggerer} stands still")
         self._until("another one has taken over", lambda: self.airflow.query(query, (job,)) == [(0,)])
         self.airflow.thaw(triggerer)
         thawed = self._watch.seconds
@@ -122,7 +122,7 @@ class Scene:
         self.before = self.reminded()
         self.under_way = self.before.total() - before.total()
         self.sandbox.order("clear_faults")
-        self._watch.tell(f"{self.name}: killed the {triggerer} with {self.under_way} reminders unanswered")
+        self._watch.report(f"{self.name}: killed the {triggerer} with {self.under_way} reminders unanswered")
 
     def go_on(self) -> None:
         """Let people do the first part, while nobody looks, or somebody else."""
@@ -171,7 +171,7 @@ class Scene:
                     body="承認",
                 )
         if part:
-            for each in self.sandbox.look("state")["rooms"]:
+            for each in self.sandbox.read("state")["rooms"]:
                 if each["room_id"] in (room(self.name, "given_0"), room(self.name, "given_1")):
                     for task in each["tasks"]:
                         self.sandbox.complete_task(each["room_id"], task["task_id"])
@@ -190,4 +190,4 @@ class Scene:
             return ", ".join(f"{number} {state}" for state, number in states.most_common())
 
         self._watch.until(is_so, progress)
-        self._watch.tell(f"{self.name}: {what}")
+        self._watch.report(f"{self.name}: {what}")
