@@ -59,33 +59,33 @@ class TestAccept:
 
 
 class TestProblem:
-    def test_a_text_that_is_right(self, tmp_path: Path) -> None:
+    def test_an_expected_text_is_no_problem(self, tmp_path: Path) -> None:
         file = tmp_path / "texts.txt"
         file.write_text("=== asks\n{when}\n---\nb\n", "utf-8")
         assert problem(Room("asks", ["2026-11-23 11:31", "b"], []), file) is None
 
-    def test_a_text_that_is_wrong(self, tmp_path: Path) -> None:
+    def test_another_text_is_a_problem(self, tmp_path: Path) -> None:
         file = tmp_path / "texts.txt"
         file.write_text("=== asks\nnew\n", "utf-8")
         assert problem(Room("asks", ["old"], []), file) == "line 1 is 'old', expected 'new'"
 
-    def test_a_text_that_should_be_there(self, tmp_path: Path) -> None:
+    def test_a_text_that_is_not_recorded_is_a_problem(self, tmp_path: Path) -> None:
         file = tmp_path / "texts.txt"
         file.touch()
         assert "--accept" in str(problem(Room("asks", ["new"], []), file))
 
-    def test_a_room_whose_text_depends_on_who_comes_first(self, tmp_path: Path) -> None:
+    def test_a_room_whose_text_depends_on_the_order_is_not_compared(self, tmp_path: Path) -> None:
         assert problem(Room("own_text", ["x"], []), tmp_path / "absent") is None
 
 
 class TestDifference:
-    def test_none(self) -> None:
+    def test_equal_texts_have_none(self) -> None:
         assert difference("a\nb", "a\nb") == ""
 
-    def test_the_first_line(self) -> None:
+    def test_the_first_different_line_is_named(self) -> None:
         assert difference("a\nx\ny", "a\nb\nc") == "line 2 is 'x', expected 'b'"
 
-    def test_lines_that_are_missing(self) -> None:
+    def test_missing_lines_are_counted(self) -> None:
         assert difference("a", "a\nb") == "1 lines fewer than expected"
 
 
@@ -111,13 +111,13 @@ class TestCase:
         Sent("delete_message", 200, ""),
     )
 
-    def test_all_is_right(self) -> None:
+    def test_an_expected_course_has_no_problem(self) -> None:
         assert self.case.problems(seen([*self.story], [self.last])) == []
 
-    def test_a_message_too_many(self) -> None:
+    def test_an_unexpected_message_is_a_problem(self) -> None:
         assert self.case.problems(seen([*self.story], ["x", self.last])) == ["2 messages, expected 1"]
 
-    def test_a_retry_that_calls(self) -> None:
+    def test_a_retry_that_mentions_people_is_a_problem(self) -> None:
         loud = Sent("post_message", 200, "[To:1001005] 再試行します 3 回中 1 回目")
         assert self.case.problems(seen([loud, *self.story[1:]], [self.last])) == [
             "'[To:' there",

@@ -75,7 +75,7 @@ def event_text(lang: str, event: AlertEvent) -> str:
 
 
 class TestEventText:
-    def test_a_failure(self):
+    def test_a_failure_shows_task_run_try_error_and_log(self):
         assert event_text("ja", LOADED) == lines(
             "[info][title]タスクが失敗しました: load[/title]DAG: daily_report",
             "タスク: load",
@@ -101,7 +101,7 @@ class TestEventText:
             "Details: https://airflow.example/run[/info]",
         )
 
-    def test_a_retry(self):
+    def test_a_retry_names_the_try_in_its_title(self):
         event = replace(LOADED, kind=EventKind.RETRY, try_number=1, error="E: x", where=None, owners=())
         assert event_text("ja", event) == lines(
             "[info][title]タスクが失敗しました。再試行します (3 回中 1 回目): load[/title]DAG: daily_report",
@@ -137,7 +137,7 @@ class TestEventText:
         assert f"{japanese}[/title]" in event_text("ja", event)
         assert f"{english}[/title]" in event_text("en", event)
 
-    def test_a_task_that_lost_its_worker(self):
+    def test_a_lost_worker_is_stated_instead_of_an_error(self):
         event = replace(LOADED, lost_worker=True, error=None, where=None, seconds=None)
         assert event_text("ja", event).splitlines()[-3:] == [
             "エラーは報告されていません (ワーカーの停止や強制終了の可能性があります)",
@@ -158,7 +158,7 @@ class TestEventText:
             (EventKind.STARTED, "タスクを開始しました", "Task started"),
         ],
     )
-    def test_a_task_that_did_not_fail(self, kind, japanese, english):
+    def test_a_task_that_did_not_fail_shows_no_error(self, kind, japanese, english):
         event = replace(LOADED, kind=kind, error=None, where=None, seconds=None if kind is EventKind.STARTED else 12.3)
         took = [] if kind is EventKind.STARTED else ["所要時間: 12 秒"]
         assert event_text("ja", event) == lines(
@@ -175,7 +175,7 @@ class TestEventText:
             f"[info][title]{english}: load[/title]DAG: daily_report\nTask: load\n"
         )
 
-    def test_a_failed_run(self):
+    def test_a_failed_run_shows_its_reason(self):
         event = replace(ENDED, reason="timed_out", owners=("data-team",))
         assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が失敗しました: daily_report[/title]DAG: daily_report",
@@ -209,7 +209,7 @@ class TestEventText:
             "[info][title]DAG run succeeded: daily_report[/title]DAG: daily_report\n"
         )
 
-    def test_a_missed_deadline(self):
+    def test_a_missed_deadline_shows_the_due_time(self):
         event = replace(ENDED, kind=EventKind.DEADLINE, deadline="2026-11-22 15:45:30+00:00")
         assert event_text("ja", event) == lines(
             "[info][title]DAG の実行が期限までに終わりませんでした: daily_report[/title]DAG: daily_report",
@@ -233,7 +233,7 @@ class TestEventText:
         event = replace(ENDED, kind=EventKind.DEADLINE, deadline=deadline)
         assert f"期限: {deadline}\n" in event_text("ja", event)
 
-    def test_missed_slas(self):
+    def test_missed_slas_show_the_tasks(self):
         event = AlertEvent(
             kind=EventKind.SLA_MISS, dag_id=DAG, sla_tasks=("load", "send"), logical_date=DATE, owners=("data-team",)
         )
@@ -250,7 +250,7 @@ class TestEventText:
             "Owner: data-team[/info]",
         )
 
-    def test_a_question(self):
+    def test_a_question_shows_options_and_the_link_to_answer(self):
         assert event_text("ja", ASKED) == lines(
             "[info][title]回答をお願いします: 11 月の受注を締めますか[/title]差額は **1,200円** です。",
             "確認してください。",
@@ -281,7 +281,7 @@ class TestEventText:
 
     @pytest.mark.parametrize("kind", EventKind)
     @pytest.mark.parametrize("lang", LANGUAGES)
-    def test_an_event_without_any_value(self, lang, kind):
+    def test_an_event_without_any_value_has_a_text(self, lang, kind):
         text = formatter(lang).event_text(AlertEvent(kind=kind))
         assert is_one_frame(text)
         assert text.endswith("?[/title][/info]")
@@ -409,7 +409,7 @@ class TestStateText:
         assert "[title]1 件のタスクを再試行します: daily_report[/title]" in state_text("ja", waiting)
         assert "[title]1 task will be retried: daily_report[/title]" in state_text("en", waiting)
 
-    def test_many_retries(self):
+    def test_many_retries_are_counted_in_the_title(self):
         details = [failed("load", retrying=True, tries=3), failed("send", retrying=True, try_number=None, error=None)]
         what = state(run(*details, waiting=[("map", 3), ("map", 4), ("zip", -1)]))
         assert state_text("ja", what) == lines(
@@ -468,7 +468,7 @@ class TestStateText:
         assert state_text("ja", what) == event_text("ja", event)
         assert state_text("en", what) == event_text("en", event)
 
-    def test_several_runs(self):
+    def test_several_runs_have_a_section_each(self):
         what = state(
             run(failed("a"), failed("b", retrying=True, tries=2), run_id="r1"),
             run(others=[("c", -1), ("d", -1)], run_id="r2", logical_date=None, url=None, run_failed=True),
@@ -500,7 +500,7 @@ class TestStateText:
         )
 
     @pytest.mark.parametrize("more", [(), (run(run_id="r2"),)])
-    def test_failures_that_are_resolved(self, more):
+    def test_resolved_failures_are_stated(self, more):
         what = state(run(), *more)
         assert state_text("ja", what).startswith("[info][title]失敗は解消しました: daily_report[/title]実行 ID: ")
         assert state_text("en", what).startswith("[info][title]Failures resolved: daily_report[/title]Run: ")
@@ -540,7 +540,7 @@ class TestStateTextWithTextsOfTheAuthor:
 
 
 class TestRecovered:
-    def test_the_first_line_of_a_resolved_alert(self):
+    def test_the_first_line_of_a_resolved_alert_shows_when_it_was_resolved(self):
         assert formatter("ja").recovered_line(DATE, 7400) == (
             "復旧しました: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後"
         )
@@ -548,7 +548,7 @@ class TestRecovered:
             "Recovered: 2026-11-23 00:00 (Asia/Tokyo), 1 min 1 s after the first failure"
         )
 
-    def test_the_reply_to_a_resolved_alert(self):
+    def test_the_reply_to_a_resolved_alert_shows_run_and_time(self):
         assert formatter("ja").recovered_text(DAG, RUN, DATE, 7400, 3, URL) == lines(
             "[info][title]復旧しました: daily_report[/title]"
             "復旧日時: 2026-11-23 00:00 (Asia/Tokyo)、最初の失敗から 2 時間 3 分後",

@@ -39,7 +39,7 @@ class TestReply:
 
 
 class TestEditAndDelete:
-    def test_change_the_message(self, sandbox: Sandbox) -> None:
+    def test_an_edit_changes_the_message(self, sandbox: Sandbox) -> None:
         message_id = sandbox.post_message(ROOM, company.YAMADA, "one")
         sandbox.edit_message(ROOM, message_id, "two")
         assert last(sandbox) == "two"
