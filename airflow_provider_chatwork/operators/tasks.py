@@ -245,7 +245,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         if created.is_new:
             limits = self._limit()
             for sentence in options.plan.unreachable(assigned["created_at"], assigned["deadline"], *limits):
-                self.log.warning("%s.", sentence)
+                self.log.warning("Tasks in room %s: %s.", room_id, sentence)
             wait = self._new_wait(assigned)
             # Quickly, as hundreds of waits that begin together would wait for the rate limit.
             wait.poll_quickly()

@@ -182,29 +182,26 @@ class ReminderPlan:
             # Not the time to which it has moved: another calendar must not send it again.
             kind, since = MessageKind.ESCALATION, due.at + seconds(source.grace)
         key = snapshot.dedup_key(kind, reminder_labels(scheduled, self.zone), since)
+        key_line = key.line(self.lang, snapshot.web_url)
+        formatter = ReminderFormatter(self.lang, self.zone, snapshot.account_id)
+        tasks = snapshot.open_tasks
+        if isinstance(source, Reminder):
+            body = formatter.reminder(tasks, now, snapshot.created_at, source.text, key_line)
+        else:
+            assert due is not None
+            dues = ((task, task_due(task, self.zone)) for task in tasks)
+            overdue = [task for task, own in dues if own is not None and own.at + seconds(source.grace) <= now]
+            mentions = validation.identifiers("mentions", source.mentions, required=False)
+            body = formatter.escalation(overdue, due, mentions, snapshot.created_at, source.text, key_line)
         return OutboxMessage(
             kind=kind,
             number=scheduled.number,
             due_at=scheduled.at,
             room_id=getattr(source, "room_id", None) or snapshot.room_id,
             fallback_room_id=snapshot.room_id,
-            body=self._body(snapshot, scheduled, now, key.line(self.lang, snapshot.web_url)),
+            body=body,
             dedup_key=key,
         )
-
-    def _body(self, snapshot: TaskSnapshot, scheduled: ScheduledReminder, now: float, key_line: str) -> str:
-        formatter = ReminderFormatter(self.lang, self.zone, snapshot.account_id)
-        source, tasks = scheduled.source, snapshot.open_tasks
-        if isinstance(source, Reminder):
-            return formatter.reminder(tasks, now, snapshot.created_at, source.text, key_line)
-        assert scheduled.due is not None
-        overdue = [task for task in tasks if self._is_overdue(task, seconds(source.grace), now)]
-        mentions = validation.identifiers("mentions", source.mentions, required=False)
-        return formatter.escalation(overdue, scheduled.due, mentions, snapshot.created_at, source.text, key_line)
-
-    def _is_overdue(self, task: Task, grace: float, now: float) -> bool:
-        due = task_due(task, self.zone)
-        return due is not None and due.at + grace <= now
 
     def _schedule(self, snapshot: TaskSnapshot) -> Iterator[ScheduledReminder]:
         """Yield all past and future reminders in their order, then the escalation; nothing if no task is open."""

@@ -62,7 +62,7 @@ class RoomTaskScanner(TaskCache):
         self.has_rest = False
         # The tasks that the last scans have left for the next one.
         self._rest: list[int] = []
-        # The tasks that no list contains and that were read before; they can wait.
+        # The tasks that no list contains and that were read before.
         self._rotation: list[int] = []
         # The tasks that no list contains, whatever its filter.
         self._unlisted: set[int] = set()
@@ -104,15 +104,22 @@ class RoomTaskScanner(TaskCache):
         self._begin()
         self.has_rest = False
         self._urgent = urgent
-        self._is_recheck = False
+        self._scans += full
+        self._is_recheck = full and self._scans % _RECHECK_EVERY == 0
         if full:
-            self._scans += 1
-            self._is_recheck = self._scans % _RECHECK_EVERY == 0
-            self._rest = [task_id for task_id in self._wanted if self._is_open(task_id)]
+            self._rest = [
+                task_id for task_id in self._wanted if task_id not in self.deleted and not self._is_done(task_id)
+            ]
             self._rotation = []
             self._unlisted.clear()
         try:
-            yield from self._scan_all() if full else self._scan_rest()
+            yield from self._read_maybe_deleted()
+            if full or self._unread(self._rest):
+                yield from self._scan_open(self._unread(self._rest))
+            else:
+                yield from self._scan_rotation()
+            if self._is_recheck:
+                yield from self._resolve_missing([task_id for task_id in self._wanted if self._is_done(task_id)])
         except ScanAborted:
             self.unanswered.update(self._unread({*self._rest} - {*self._rotation}))
         is_answered = self.error is None or self._requests > self._failures
@@ -134,17 +141,7 @@ class RoomTaskScanner(TaskCache):
         self._rest = [task_id for task_id in self._rest if task_id in left]
         self.has_rest = self.has_rest or bool(left.union(self._maybe_deleted()) - self.unanswered - {*self.refused})
 
-    def _scan_all(self) -> CallFlow[None]:
-        yield from self._read_maybe_deleted()
-        yield from self._scan_open(self._unread(self._rest))
-        if self._is_recheck:
-            yield from self._resolve_missing([task_id for task_id in self._wanted if self._is_done(task_id)])
-
-    def _scan_rest(self) -> CallFlow[None]:
-        yield from self._read_maybe_deleted()
-        if left := self._unread(self._rest):
-            yield from self._scan_open(left)
-            return
+    def _scan_rotation(self) -> CallFlow[None]:
         turn = self._unread(self._rotation)
         listed = [task_id for task_id in turn if task_id not in self._unlisted]
         changed, _ = yield from self._list_by_filter(listed, "open", 0, {})
@@ -169,9 +166,6 @@ class RoomTaskScanner(TaskCache):
 
     def _maybe_deleted(self) -> list[int]:
         return [task_id for task_id in self._not_found if task_id not in self.deleted]
-
-    def _is_open(self, task_id: int) -> bool:
-        return task_id not in self.deleted and not self._is_done(task_id)
 
     def _list_open(self, wanted: Sequence[int]) -> _ListFlow:
         """List the open tasks; returns the wanted tasks that have changed, and those that no list contains."""
