@@ -25,7 +25,7 @@ pytest = -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --max-worker-resta
 SYSTEM_TESTS := $(addprefix system-test-,load failover restart alerts alerts-$(OLDEST) storm)
 in_parallel = --no-print-directory --output-sync=target --keep-going
 
-# Without byte code, every process compiles the package and the tests again: 6 s for each of the test processes.
+# Without byte code, every test process compiles the package and the tests again, which takes 6 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ lint: env ## check style, formatting, and the layers of imports (contracts in py
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache
 
-format: env ## repair what can be repaired of it
+format: env ## repair style and formatting where ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -56,7 +56,7 @@ types: env ## check types
 test: test-$(NEWEST) ## run the tests on Airflow 3.3, in parallel
 
 # Not pytest-cov: the project's own pytest plugin is imported before any other plugin can start to measure.
-coverage: env ## the same with the coverage gate
+coverage: env ## run the tests on Airflow 3.3 with the coverage gate
 	@rm -f .coverage .coverage.*
 	LOADS=4 $(BIN)/python -m coverage run $(pytest)
 	@$(BIN)/python -m coverage combine --quiet
@@ -80,16 +80,16 @@ build: env ## build the sdist and the wheel into dist/
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 
-build-check: build ## build, install the wheel into an empty environment, and ask Airflow whether it sees it
+build-check: build ## build, install the wheel into an empty environment, and check that Airflow lists the provider
 	$(PYTHON) scripts/build_check.py
 
-demo: env ## see it work in the terminal, with no account and no token
+demo: env ## run the demo in the terminal, with no account and no token
 	$(BIN)/python -m demo
 
-demo-ui: env ## the same with Airflow and Chatwork in the browser
+demo-ui: env ## run the demo and keep Airflow and the sandbox open for the browser
 	$(BIN)/python -m demo --ui
 
-system-tests: python ## let every kind of alert happen in Airflow 3.3 and 2.11, a hundred failures at a time, and hundreds of waits
+system-tests: python ## run every kind of alert in Airflow 3.3 and 2.11, 100 failures at a time, and hundreds of waits
 	@$(environment) airflow-$(NEWEST)+system-tests airflow-$(OLDEST)+system-tests
 	@$(MAKE) $(in_parallel) --jobs=3 $(SYSTEM_TESTS)
 
@@ -103,9 +103,9 @@ bench: python ## measure against other chat providers
 	@$(environment) benchmarks
 	$(VENVS)/benchmarks/bin/python -m benchmarks
 
-pins: python ## write constraints.txt and constraints/*.txt anew, with the newest versions that fit
+pins: python ## write constraints.txt and constraints/*.txt again, with the newest versions that fit
 	$(PYTHON) scripts/pins.py
 
-clean: ## remove everything that was made, environments too
+clean: ## remove all files that make has created, environments too
 	rm -rf .venv build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
