@@ -115,7 +115,7 @@ def measure(environment: Mapping[str, str], folder: Path) -> Measured:
             # The first round only compiles what is not compiled yet.
             rounds = [_round(airflow, records, number, watch) for number in range(1 + _ROUNDS)]
         finally:
-            watch.deaf = True
+            watch.ignores_signals = True
             stop_all(processes)
         requests = _requests(running)
     return Measured(

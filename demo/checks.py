@@ -106,7 +106,7 @@ def _chatwork(seen: Evidence) -> Iterator[Finding]:
     for needed in ("load_orders", _ERROR):
         if alerts and needed not in alerts[0]:
             problem = f"{needed} is not in: {alerts[0]}"
-    yield Finding("the failure is alerts, with DAG, task and error", problem, room)
+    yield Finding("the alert names DAG, task and error", problem, room)
     loud = [message["body"] for message in seen.messages if "[toall]" in message["body"].lower()]
     yield Finding("the [toall] in the error mentions nobody", f"this message does: {loud}" if loud else "", room)
 

@@ -81,7 +81,7 @@ SPOILED: dict[str, Callable[[Evidence], object]] = {
     "the announcement was edited and names who has checked": lambda seen: seen.messages[0].update(update_time=0),
     "both people have done their task": lambda seen: seen.tasks[1].update(status="open"),
     "the file is there, with its name and content": lambda seen: seen.files[0].update(filename="_____.csv"),
-    "the failure is alerts, with DAG, task and error": lambda seen: seen.messages[1].update(body=f"{FAILING} failed"),
+    "the alert names DAG, task and error": lambda seen: seen.messages[1].update(body=f"{FAILING} failed"),
     "the [toall] in the error mentions nobody": lambda seen: seen.messages[5].update(body="[TOALL]"),
     "no request is answered with an error": lambda seen: seen.requests.append(request("get_task", 429)),
     "nothing is done twice": lambda seen: seen.acted.update(upload_file=2),

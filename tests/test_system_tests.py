@@ -104,7 +104,7 @@ def seen(sent: list[Sent], messages: list[str], state: str = "failed") -> Eviden
 class TestCase:
     case = Case("task: on_retry, then on_failure", "retries_then_fails", "", retries)
     last = "[To:1001005]\n[title]タスクが失敗しました: sync_stock[/title]試行: 3 回中 3 回目"
-    story = (
+    course = (
         Sent("post_message", 200, "再試行します 3 回中 1 回目"),
         Sent("edit_message", 200, "再試行します 3 回中 2 回目"),
         Sent("post_message", 200, last),
@@ -112,24 +112,24 @@ class TestCase:
     )
 
     def test_an_expected_course_has_no_problem(self) -> None:
-        assert self.case.problems(seen([*self.story], [self.last])) == []
+        assert self.case.problems(seen([*self.course], [self.last])) == []
 
     def test_an_unexpected_message_is_a_problem(self) -> None:
-        assert self.case.problems(seen([*self.story], ["x", self.last])) == ["2 messages, expected 1"]
+        assert self.case.problems(seen([*self.course], ["x", self.last])) == ["2 messages, expected 1"]
 
     def test_a_retry_that_mentions_people_is_a_problem(self) -> None:
-        loud = Sent("post_message", 200, "[To:1001005] 再試行します 3 回中 1 回目")
-        assert self.case.problems(seen([loud, *self.story[1:]], [self.last])) == [
+        with_mention = Sent("post_message", 200, "[To:1001005] 再試行します 3 回中 1 回目")
+        assert self.case.problems(seen([with_mention, *self.course[1:]], [self.last])) == [
             "'[To:' there",
             "people were called 2 times, expected 1",
         ]
 
     def test_a_call_that_was_refused_calls_nobody(self) -> None:
         refused = Sent("post_message", 503, self.last)
-        assert self.case.problems(seen([*self.story[:2], refused, *self.story[2:]], [self.last])) == []
+        assert self.case.problems(seen([*self.course[:2], refused, *self.course[2:]], [self.last])) == []
 
     def test_a_task_that_ended_otherwise(self) -> None:
-        assert self.case.problems(seen([*self.story], [self.last], "success")) == [
+        assert self.case.problems(seen([*self.course], [self.last], "success")) == [
             "the tasks are success, expected failed"
         ]
 

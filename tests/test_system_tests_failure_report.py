@@ -76,8 +76,8 @@ class TestTraces:
     def test_what_was_done_in_its_room(self, tmp_path: Path, logs: Path) -> None:
         file = logs / "dag_processor" / "2026-11-23" / "dags" / "tasks.py.log"
         file.parent.mkdir(parents=True)
-        told = [entry(1, f"Message 7 in room {ROOMS[name]} of Chatwork was posted", "info") for name in ROOMS]
-        file.write_text("\n".join(map(json.dumps, told)), "utf-8")
+        alerts = [entry(1, f"Message 7 in room {ROOMS[name]} of Chatwork was posted", "info") for name in ROOMS]
+        file.write_text("\n".join(map(json.dumps, alerts)), "utf-8")
         [posted] = [line for line in traces(seen(tmp_path), [ONE_LINE]) if "posted" in line]
         assert posted.startswith("  04:57:01.334 dag_processor/dags/tasks.py: [info] Message 7")
         assert f"room {ROOMS['one_line']} " in posted

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tests.system_tests.waits.check_results import Finding, each, show
-from tests.system_tests.waits.fixtures import SCENES, all_rooms, dags_of, late, room, rooms_of
+from tests.system_tests.waits.fixtures import SCENARIOS, all_rooms, dags_of, late, room, rooms_of
 from tests.system_tests.waits.observations import (
     Instance,
     blocks,
@@ -117,5 +117,5 @@ class TestRooms:
     def test_every_scenario_has_a_room_of_its_own(self) -> None:
         assert len({*all_rooms()}) == len(all_rooms())
         assert {*rooms_of("waits_by_worker")}.isdisjoint(rooms_of("waits_by_triggerer"))
-        assert {room(scene, "late") for scene in SCENES} <= {*all_rooms()}
-        assert {*map(late, SCENES)}.isdisjoint(SCENES)
+        assert {room(scenario, "late") for scenario in SCENARIOS} <= {*all_rooms()}
+        assert {*map(late, SCENARIOS)}.isdisjoint(SCENARIOS)

@@ -15,7 +15,7 @@ from tests.system_tests.airflow_server import Airflow
 
 
 class Sandbox(SandboxServer):
-    """A sandbox that can be told what to do."""
+    """A sandbox with a control API."""
 
     def order(self, name: str, **given: Any) -> Any:
         """Give an order, as the sandbox's control describes them, and return what it answers."""

@@ -144,7 +144,7 @@ def guarded(read: Any, *arguments: Any, **keywords: Any) -> Any:
     try:
         return plain(read(*arguments, **keywords))
     except BaseException as error:
-        # A deadlock in sight is one of Airflow's that are no Exception, and to be told like any other.
+        # Airflow's error about an imminent deadlock is no Exception, and is recorded like any other.
         return {"$raised": f"{_name(type(error))}: {str(error)[:500]}"}
 
 

@@ -90,7 +90,7 @@ class Postgres:
 
     @property
     def env(self) -> dict[str, str]:
-        """What tells Airflow of it. From that address, Airflow 3 makes the one for its event loops."""
+        """The setting of Airflow for it. Airflow 3 derives the address for its event loops from this one."""
         address = f"postgresql+psycopg2://{_USER}:{self._password}@127.0.0.1:{self._port}/postgres"
         return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address}
 

@@ -17,7 +17,7 @@ class Case:
     :param expected: what is expected, in words; ``check`` says whether it is so.
     :param states: how its tasks end, and ``run`` how its last run does; empty where Airflow itself is not sure.
     :param since: the first Airflow that has it, and ``before`` the first that has it no longer.
-    :param room: where it is told, if not in the DAG's own room.
+    :param room: where its alert is posted, if not in the DAG's own room.
     :param messages: how many messages are in the room at the end; ``None`` if that is the check's business.
     """
 
@@ -59,8 +59,8 @@ def _good(kind: str, dag_id: str, expected: str, check: checks.Check, **more: An
 
 
 _ONE = "1 message"
-_RETRIED = "never told as failed for good"
-_LATER = "lost line; told with the next"
+_RETRIED = "never reported as a final failure"
+_LATER = "lost line; reported with the next"
 _BOTH = "failed success"
 # fmt: off
 _CASES = [
@@ -111,9 +111,9 @@ _CASES = [
     Case("fault: token revoked", "token_revoked", _LATER, checks.meanwhile("401"), _BOTH),
     Case("fault: no right to post", "no_right", _LATER, checks.meanwhile("403"), _BOTH),
     Case("fault: wrong template", "wrong_template", "lost line", checks.wrong_template, _BOTH, messages=0),
-    Case("fault: fallback", "falls_back", "lost line; told elsewhere", checks.falls_back),
+    Case("fault: fallback", "falls_back", "lost line; alerts elsewhere", checks.falls_back),
     Case("listener", "no_callback", "1 message for each failed run", checks.listener, messages=None, room="listener"),
-    Case("listener: run told already", "also_told", "folded with its task's", checks.also_told, messages=None,
+    Case("listener: run already reported", "also_told", "folded with its task's", checks.also_told, messages=None,
          room="listener"),
 ]
 # fmt: on

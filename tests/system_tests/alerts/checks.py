@@ -98,7 +98,7 @@ def waits(seen: Evidence, room: Room) -> Iterator[str | None]:
 def own_text(seen: Evidence, room: Room) -> Iterator[str | None]:
     for name in ("orders", "stock", "sales"):
         own = [text for text in room.messages if text.startswith(f"{name} が失敗: {name} がありません")]
-        yield None if len(own) == 1 else f"{len(own)} messages tell of {name}"
+        yield None if len(own) == 1 else f"{len(own)} messages are about {name}"
     yield _lacks("".join(room.messages), "[toall]")
 
 
@@ -149,8 +149,8 @@ def killed_for_good(seen: Evidence, room: Room) -> Iterator[str | None]:
 
 
 def killed_and_retried(seen: Evidence, room: Room) -> Iterator[str | None]:
-    told = [sent.body for sent in room.sent if sent.status == 200]
-    yield from (f"told as failed: {body[:80]!r}" for body in told if _FAILED.search(body))
+    alerts = [sent.body for sent in room.sent if sent.status == 200]
+    yield from (f"reported as failed: {body[:80]!r}" for body in alerts if _FAILED.search(body))
     yield _rings(room, 0)
     yield None if len(room.messages) <= 1 else f"{len(room.messages)} messages, expected one at most"
     yield from (_has(text, "失敗は解消しました") for text in room.messages)
@@ -166,7 +166,7 @@ def deadline(*mentions: str) -> Check:
 
 def unseen(seen: Evidence, room: Room) -> Iterator[str | None]:
     lost = seen.lost_of("deadline_unseen")
-    yield None if len(lost) == 1 else f"{len(lost)} lines tell of the loss, expected 1"
+    yield None if len(lost) == 1 else f"{len(lost)} lines report the loss, expected 1"
     yield from (_has(line, "chatwork_default", "environment variable", "63929") for line in lost)
 
 
@@ -186,7 +186,7 @@ def asks(seen: Evidence, room: Room) -> Iterator[str | None]:
 
 
 def asks_in_vain(seen: Evidence, room: Room) -> Iterator[str | None]:
-    yield None if seen.lost_of("asks_in_vain", "approve") else "the task's log tells of no loss"
+    yield None if seen.lost_of("asks_in_vain", "approve") else "the task's log reports no loss"
 
 
 def meanwhile(status: str) -> Check:
@@ -194,14 +194,14 @@ def meanwhile(status: str) -> Check:
 
     def check(seen: Evidence, room: Room) -> Iterator[str | None]:
         lost = seen.lost_of(room.name, "meanwhile")
-        yield None if len(lost) == 1 else f"{len(lost)} lines of the task's log tell of the loss, expected 1"
+        yield None if len(lost) == 1 else f"{len(lost)} lines of the task's log report the loss, expected 1"
         yield from (_has(line, status) for line in lost)
         states = seen.task_states[room.name]
         wanted = {"before": "failed", "meanwhile": "failed", "after": "success", "last": "failed"}
         yield None if states == wanted else f"the tasks are {states}"
         killed = find_in_logs(seen.logs, re.compile("Task success overtime reached"))
         yield "a callback was killed, as it took too long" if any(True for _ in killed) else None
-        # What could not be told then is told by the next one who can.
+        # The next callback that can post reports what could not be posted then.
         yield _has(room.messages[0], "before", "meanwhile", "last", "3 件のタスクが失敗しました")
 
     return check
@@ -209,13 +209,13 @@ def meanwhile(status: str) -> Check:
 
 def wrong_template(seen: Evidence, room: Room) -> Iterator[str | None]:
     lost = seen.lost_of("wrong_template", "load_orders")
-    yield None if len(lost) == 1 else f"{len(lost)} lines of the task's log tell of the loss, expected 1"
+    yield None if len(lost) == 1 else f"{len(lost)} lines of the task's log report the loss, expected 1"
     yield from (_has(line, "nobody") for line in lost)
 
 
 def falls_back(seen: Evidence, room: Room) -> Iterator[str | None]:
     lost = seen.lost_of("falls_back", "load_orders")
-    yield None if len(lost) == 1 else f"{len(lost)} lines of the task's log tell of the loss, expected 1"
+    yield None if len(lost) == 1 else f"{len(lost)} lines of the task's log report the loss, expected 1"
     yield _has(room.messages[0], "タスクが失敗しました: load_orders")
 
 
@@ -224,15 +224,15 @@ def listener(seen: Evidence, room: Room) -> Iterator[str | None]:
     # It has recovered since, which is the answer to the alert.
     failed.append("sales_report")
     for dag_id in {*failed}:
-        told = [text for text in room.messages if re.search(rf"\b{dag_id}\b", text.partition("[/title]")[0])]
-        yield None if len(told) == failed.count(dag_id) else f"{len(told)} messages tell of {dag_id}"
+        alerts = [text for text in room.messages if re.search(rf"\b{dag_id}\b", text.partition("[/title]")[0])]
+        yield None if len(alerts) == failed.count(dag_id) else f"{len(alerts)} messages are about {dag_id}"
     yield None if len(room.messages) == len(failed) else f"{len(room.messages)} messages, expected {len(failed)}"
-    # Nobody has told why its task has failed.
+    # No alert says why its task has failed.
     yield None if any("no_callback" in text and "Tasks: fails" in text for text in room.messages) else "no_callback"
     yield _posted(seen.rooms["no_callback"], 0)
 
 
 def also_told(seen: Evidence, room: Room) -> Iterator[str | None]:
-    told = [text for text in room.messages if re.search(r"\balso_told\b", text)]
-    yield None if len(told) == 1 else f"{len(told)} messages"
-    yield from (_has(text, "fails", "RuntimeError: 支払", "The run has failed") for text in told)
+    alerts = [text for text in room.messages if re.search(r"\balso_told\b", text)]
+    yield None if len(alerts) == 1 else f"{len(alerts)} messages"
+    yield from (_has(text, "fails", "RuntimeError: 支払", "The run has failed") for text in alerts)

@@ -29,8 +29,8 @@ _LENGTHY = re.compile(
     r"\b(?:manual|scheduled)__[\w.:+-]+|\b(?:loc|ti_id|id|map_index|correlation_id|run_id|run_duration)=[^\s,>]*,? ?"
     r"|\b\w+_(?:date|dttm)=[^\s,]+ [^\s,]+,? ?|\[airflow[\w.]*\] ?"
 )
-#: What tells how a task and its alert fared.
-_TELLING = re.compile(
+#: Log lines that show what happened to a task and its alert.
+_RELEVANT = re.compile(
     r"airflow_provider_chatwork|Chatwork|Finished: |executor event|Marking|callback|AWAITING|DEFERRED"
 )
 
@@ -81,7 +81,7 @@ def _of_case(case: Case, seen: Evidence, entries: list[Entry], most: int) -> lis
     tries = seen.tries.get(name, {})
     states = ", ".join(f"{task} {state} at try {tries.get(task)}" for task, state in tasks.items())
     lines.append(f"  runs: {runs}; tasks: {states or 'none'}")
-    # One that tells of many DAGs is looked through for this one.
+    # A log of many DAGs is searched for this one.
     messages = [text for text in room.messages if not case.room or re.search(rf"\b{name}\b", text)]
     shown = [(number, line) for number, text in enumerate(messages, 1) for line in text.splitlines()[:_OF_MESSAGE]]
     lines += (f"  message {number}: {line}"[:_WIDTH] for number, line in shown[: most // 2])
@@ -89,9 +89,9 @@ def _of_case(case: Case, seen: Evidence, entries: list[Entry], most: int) -> lis
         asked = [f"{sent.operation} {sent.status or sent.fault}" for sent in room.sent]
         lines.append(f"  requests: {', '.join(asked) or 'none'}"[:_WIDTH])
     about = re.compile(rf"\b{name}\b" if case.room else rf"\b{name}\b|\broom {ROOMS[name]}\b")
-    told = [entry for entry in entries if about.search(entry.text) or name in entry.place.split("/")]
-    telling = [entry for entry in told if _BAD.search(entry.text) or _TELLING.search(entry.text)]
-    return [*lines, *(f"  {line}" for line in _last(telling, min(_OF_LOG, most - len(lines))))]
+    alerts = [entry for entry in entries if about.search(entry.text) or name in entry.place.split("/")]
+    relevant = [entry for entry in alerts if _BAD.search(entry.text) or _RELEVANT.search(entry.text)]
+    return [*lines, *(f"  {line}" for line in _last(relevant, min(_OF_LOG, most - len(lines))))]
 
 
 def _last(entries: Iterable[Entry], count: int) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-#: What a room is called, by the DAG that tells it.
+#: The name of each room, by the DAG that posts to it.
 NAMES = {
     "one_line": "受注バッチの障害",
     "retries_then_fails": "在庫連携の障害",

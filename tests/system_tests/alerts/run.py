@@ -120,17 +120,17 @@ def _follow(airflow: Airflow, sandbox: Sandbox, play: Play, watch: Watch) -> Evi
         # Runs that come by themselves never end.
         open_ = [dag for dag in airflow.unfinished() if dag != "sla"]
         sent = sum(len(room.sent) for room in seen.rooms.values() if room.name != "sla")
-        news = (sent, bool(seen.rooms["sla"].messages), len(seen.lost))
+        progress_of_alerts = (sent, bool(seen.rooms["sla"].messages), len(seen.lost))
         states = [
             {dag: state for dag, state in of.items() if dag != "sla"} for of in (seen.task_states, seen.run_states)
         ]
-        if (progress := (news, states, play.open)) != moved[1]:
+        if (progress := (progress_of_alerts, states, play.open)) != moved[1]:
             moved[:] = [watch.seconds, progress]
         if watch.seconds - moved[0] > _STUCK:
             say(f"FAILED: nothing has happened for {_STUCK:.0f} s, and this is open: {purpose()}")
             return True
-        if open_ or not acted or news != last[1]:
-            last[:] = [watch.seconds, news]
+        if open_ or not acted or progress_of_alerts != last[1]:
+            last[:] = [watch.seconds, progress_of_alerts]
             return False
         calm = watch.seconds - last[0]
         return calm > _QUIET or (calm > _SETTLED and not any(case.problems(seen) for case in cases(airflow.version)))

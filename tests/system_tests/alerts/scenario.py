@@ -124,7 +124,7 @@ class Play:
             (self._signals / f"{dag_id}.{name}").touch()
 
     def _sales_told(self, seen: Evidence) -> bool:
-        """Whether the failed run is told in both rooms, and its callbacks are over.
+        """Whether both rooms have the alert about the failed run, and its callbacks have ended.
 
         A run that was on its way before says nothing of a failure.
         """

@@ -19,11 +19,11 @@ from tests.system_tests.storm.named_tasks import named
 DAGS = Path(__file__).with_name("dags")
 DAG_ID = "storm"
 TASKS = "REHEARSAL_STORM_TASKS"
-#: Seconds without another request after which nobody tells anything any more: where every callback is over, and where
+#: Seconds without another request after which no alert is expected any more: where every callback has ended, and where
 #: one of them may just be slow to begin.
 _QUIET = 8.0
 _LOST = 90.0
-#: What the log of an alert says of how it was told.
+#: What the log of an alert says about how it was sent.
 _HOW = {
     "posted": r"Alert message \d+ in room \d+ was posted",
     "edited": r"Alert message \d+ in room \d+ was edited",
@@ -49,7 +49,7 @@ def storm(
     :param tasks: how many.
     :param parallelism: how many of them run at a time.
     :param database: what Airflow is to run on.
-    :return: whether one message tells of all of them.
+    :return: whether one message reports all of them.
     :raises NotReady: that Airflow does not run.
     """
     sandbox = start_sandbox(folder, processes, watch)
@@ -83,7 +83,7 @@ def _messages(sandbox: Sandbox) -> list[str]:
 
 
 def _wait(airflow: Airflow, sandbox: Sandbox, tasks: int, watch: Watch) -> float:
-    """Wait until nobody has anything to tell; returns when the last request was."""
+    """Wait until no request follows; returns when the last one was."""
     last = [watch.seconds, 0.0]
 
     def over() -> bool:
@@ -103,19 +103,19 @@ def _wait(airflow: Airflow, sandbox: Sandbox, tasks: int, watch: Watch) -> float
 
 
 def _show(airflow: Airflow, sandbox: Sandbox, run_id: str, tasks: int, before: int, seconds: float) -> bool:
-    told = _messages(sandbox)[before:]
+    alerts = _messages(sandbox)[before:]
     requests = sandbox.read("requests")
     operations = Counter(request["operation"] for request in requests)
     statuses = Counter(request["status"] for request in requests)
     states = airflow.task_states(DAG_ID)
     failed = {key for name, state in states.items() if state == "failed" for key in named(name.replace("[", " ["))}
-    found = named(told[0]) if told else set()
+    found = named(alerts[0]) if alerts else set()
     how = _count_in_logs(airflow)
     locked = len(
         re.findall("database is locked", "".join(path.read_text("utf-8", "replace") for path in airflow.component_logs))
     )
-    say(f"\n{told[0] if told else 'no message'}\n")
-    say(f"messages         {len(told)}, calling people: {sum(f'[To:{TAKAHASHI}]' in text for text in told)}")
+    say(f"\n{alerts[0] if alerts else 'no message'}\n")
+    say(f"messages         {len(alerts)}, with mentions: {sum(f'[To:{TAKAHASHI}]' in text for text in alerts)}")
     say(f"requests         {sum(operations.values())}: {_counted(operations)}; by status: {_counted(statuses)}")
     say(f"callbacks        {sum(how.values())}: {_counted(how)}")
     say(f"failed tasks     {len(failed)}, named in the message: {len(found & failed)}")
@@ -123,12 +123,12 @@ def _show(airflow: Airflow, sandbox: Sandbox, run_id: str, tasks: int, before: i
     say(f"database locked  {locked} times in the logs of the components")
     checks = {
         f"{tasks} tasks have failed": len(failed) == tasks,
-        "one message": len(told) == 1,
-        "it calls the one to be called, once": len(told) == 1 and told[0].count("[To:") == 1,
+        "one message": len(alerts) == 1,
+        "it mentions the right person once": len(alerts) == 1 and alerts[0].count("[To:") == 1,
         "it names every failure, and nothing else": found == failed,
-        "it says that the run has failed": bool(told) and "この実行は失敗に終わりました" in told[0],
+        "it says that the run has failed": bool(alerts) and "この実行は失敗に終わりました" in alerts[0],
         "no request was refused": set(statuses) <= {200, 204},
-        "every callback told, or saw it told": sum(how.values()) == tasks + 1 and not how["lost"],
+        "every callback reported its failure, or found it reported": sum(how.values()) == tasks + 1 and not how["lost"],
     }
     say("")
     for expectation, good in checks.items():

@@ -31,12 +31,12 @@ def cancel_in_triggerer(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> lis
     def parked() -> bool:
         found = states()
         logs = (airflow.home / "logs" / f"dag_id={GIVEN_UP}").rglob("*.log.trigger.*.log")
-        # Before the triggerer has begun, nobody tells it that a wait was ended.
+        # A triggerer that has not begun a wait does not notice its end.
         begun = sum("starting" in log.read_text("utf-8", "replace") for log in logs)
         waiting = len(found) == begun == len(ENDINGS) and {*found.values()} == {"deferred"}
         return waiting and parking.is_over(found)
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return all(_withdrawals(sandbox, GIVEN_UP).values())
 
     watch.until(parked, lambda: f"{states()}")
@@ -46,7 +46,8 @@ def cancel_in_triggerer(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> lis
     mark(airflow, GIVEN_UP, run_id, "marked_success", "success")
     clear(airflow, GIVEN_UP, run_id, "cleared")
     watch.until(
-        lambda: told() and len(_tasks(sandbox, GIVEN_UP)) > len(ENDINGS), lambda: "the withdrawals and another task"
+        lambda: is_reported() and len(_tasks(sandbox, GIVEN_UP)) > len(ENDINGS),
+        lambda: "the withdrawals and another task",
     )
     second = [task for task in _tasks(sandbox, GIVEN_UP) if task["task_id"] not in first.values()]
     watch.until(lambda: not _open(sandbox, first), lambda: "the tasks to be closed")
@@ -57,7 +58,7 @@ def cancel_in_triggerer(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> lis
     said = _withdrawals(sandbox, GIVEN_UP)
     again = f"{len(second)} given anew" if len(second) != 1 or left else ""
     return [
-        each(GIVEN_UP, "the task was withdrawn, and the room told once", said, lambda _, times: times == 1, 3),
+        each(GIVEN_UP, "the task was withdrawn, with one message", said, lambda _, times: times == 1, 3),
         Finding(
             GIVEN_UP, "what was cleared was given anew, and waited for", "1 task", again and f"{again}; done: {left}"
         ),
@@ -95,9 +96,7 @@ def cancel_in_worker(airflow: Airflow, sandbox: Sandbox, watch: Watch) -> list[F
         each(
             KILLED_WORKERS, "the process has ended and the task is closed", tasks, lambda _, status: status == "done", 2
         ),
-        each(
-            KILLED_WORKERS, "the task was withdrawn, and the room told once", withdrawn, lambda _, times: times == 1, 2
-        ),
+        each(KILLED_WORKERS, "the task was withdrawn, with one message", withdrawn, lambda _, times: times == 1, 2),
     ]
 
 
@@ -116,10 +115,10 @@ def _open(sandbox: Sandbox, first: dict[str, int]) -> list[int]:
 
 def _withdrawals(sandbox: Sandbox, dag_id: str) -> dict[str, int]:
     """Count the messages about the withdrawal of the first Chatwork task of each ending."""
-    told = withdrawals(_room(sandbox, dag_id)["messages"])
+    withdrawn = withdrawals(_room(sandbox, dag_id)["messages"])
     first = {task["body"]: task["message_id"] for task in reversed(_tasks(sandbox, dag_id))}
     return {
-        ending: told[f"{room(dag_id, 'tasks')}-{message_id}"]
+        ending: withdrawn[f"{room(dag_id, 'tasks')}-{message_id}"]
         for body, message_id in first.items()
         for ending in (*ENDINGS, *WORKER_ENDINGS)
         if f"({ending})" in body

@@ -20,14 +20,14 @@ class Finding:
     :param problem: what is wrong; empty if nothing is.
     """
 
-    scene: str
+    scenario: str
     expected: str
     found: str = ""
     problem: str = ""
 
 
 def each(
-    scene: str, expected: str, things: Mapping[K, V], is_right: Callable[[K, V], bool], count: int | None = None
+    scenario: str, expected: str, things: Mapping[K, V], is_right: Callable[[K, V], bool], count: int | None = None
 ) -> Finding:
     """An expectation of each of several things.
 
@@ -42,7 +42,7 @@ def each(
         problem = f"{len(things)}, expected {count}"
     elif not things:
         problem = "there is none"
-    return Finding(scene, expected, f"{len(things) - len(wrong)} of {count or len(things)}", problem)
+    return Finding(scenario, expected, f"{len(things) - len(wrong)} of {count or len(things)}", problem)
 
 
 def show(findings: Iterable[Finding]) -> bool:
@@ -52,7 +52,7 @@ def show(findings: Iterable[Finding]) -> bool:
     for finding in findings:
         all_right = all_right and not finding.problem
         status = "FAILED" if finding.problem else "ok"
-        say(f"{status:6} {finding.scene:20} {finding.expected:65} {finding.found}")
+        say(f"{status:6} {finding.scenario:20} {finding.expected:65} {finding.found}")
         if finding.problem:
             say(f"{'':7}{finding.problem}"[:400])
     return all_right

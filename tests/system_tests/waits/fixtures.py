@@ -25,7 +25,7 @@ WAITS_OF_A_DAG = 25
 #: DAGs in which everything is waited for that can be, and those with what nobody does in time.
 ONE_TRIGGERER = "one_triggerer"
 TWO_TRIGGERERS = "two_triggerers"
-SCENES = (ONE_TRIGGERER, TWO_TRIGGERERS)
+SCENARIOS = (ONE_TRIGGERER, TWO_TRIGGERERS)
 #: What has to be withdrawn when a user ends the wait for it.
 GIVEN_UP = "given_up"
 ENDINGS = ("marked_failed", "marked_success", "cleared")
@@ -33,7 +33,7 @@ ENDINGS = ("marked_failed", "marked_success", "cleared")
 KILLED_WORKERS = "killed_workers"
 WORKER_ENDINGS = ("sigterm", "marked_failed")
 
-#: The connection of the scenes.
+#: The connection of the scenarios.
 CONNECTION = "chatwork_default"
 
 #: Seconds between two looks. A wait that is over within a second or two of its beginning is taken for a task that was
@@ -44,7 +44,7 @@ EVERY = 6.0
 #: sent last is due for him, too. And those that people have for what they do not do, which is more than all that takes.
 REMINDER_EVERY = 40
 TOO_SHORT = 90
-#: How many there are of each kind of wait in a scene.
+#: How many there are of each kind of wait in a scenario.
 SENSORS = 24
 GIVEN = 8
 SAID = 4
@@ -69,13 +69,13 @@ def dags_of(way: str, count: int) -> dict[str, slice]:
 
 
 def processes_of(task_id: str) -> set[int]:
-    """How many processes of workers a wait of a scene may take."""
+    """How many processes of workers a wait of a scenario may take."""
     return PROCESSES[task_id.rpartition("_")[0]]
 
 
-def late(scene: str) -> str:
+def late(scenario: str) -> str:
     """The DAG with what nobody does in time."""
-    return f"{scene}_late"
+    return f"{scenario}_late"
 
 
 def rooms_of(way: str) -> list[int]:
@@ -84,17 +84,19 @@ def rooms_of(way: str) -> list[int]:
     return [*range(first, first + ROOMS)]
 
 
-def room(scene: str, purpose: str) -> int:
-    """A room of a scene, by its purpose; what is given up or killed has one for ``tasks``."""
+def room(scenario: str, purpose: str) -> int:
+    """A room of a scenario, by its purpose; what is given up or killed has one for ``tasks``."""
     purposes = ("tasks", "given_0", "given_1", "talk", "late")
-    return 430_000_001 + (*SCENES, GIVEN_UP, KILLED_WORKERS).index(scene) * 100 + purposes.index(purpose)
+    return 430_000_001 + (*SCENARIOS, GIVEN_UP, KILLED_WORKERS).index(scenario) * 100 + purposes.index(purpose)
 
 
 def all_rooms() -> list[int]:
     """All rooms."""
-    scenes = [room(scene, name) for scene in SCENES for name in ("tasks", "given_0", "given_1", "talk", "late")]
+    scenarios = [
+        room(scenario, name) for scenario in SCENARIOS for name in ("tasks", "given_0", "given_1", "talk", "late")
+    ]
     ended = [room(dag_id, "tasks") for dag_id in (GIVEN_UP, KILLED_WORKERS)]
-    return [*(each for way in WAYS for each in rooms_of(way)), *scenes, *ended]
+    return [*(each for way in WAYS for each in rooms_of(way)), *scenarios, *ended]
 
 
 def plan() -> dict[str, list[list[int]]]:

@@ -53,7 +53,7 @@ def results(airflow: Airflow, dag_id: str) -> dict[str, Any]:
 
 
 def processes(airflow: Airflow, dag_id: str) -> dict[str, int]:
-    """How many processes of workers have ended for each task of a DAG, or of several, as the scheduler's log tells."""
+    """How many processes of workers have ended for each task of a DAG, or of several, as in the scheduler's log."""
     rows = airflow.query("SELECT id, task_id FROM task_instance WHERE dag_id LIKE ?", (dag_id,))
     ended = ended_processes(airflow.log_of("scheduler"))
     return {task_id: ended[str(instance).replace("-", "")] for instance, task_id in rows}
@@ -75,7 +75,7 @@ def noted_ends(log: str, dag_id: str) -> set[str]:
 
 
 def blocks(log: str) -> list[float]:
-    """For how many seconds each the event loop of a triggerer stood still, as its log tells."""
+    """For how many seconds each the event loop of a triggerer was blocked, as in its log."""
     return [float(seconds) for seconds in _BLOCKED.findall(log)]
 
 
@@ -88,7 +88,7 @@ def reminders(messages: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, int]]
 
 
 def withdrawals(messages: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """How often it was told that a task is withdrawn, by the link to it."""
+    """How many messages say that a task was withdrawn, by the link to the task."""
     return Counter(place for message in messages for place in _WITHDRAWAL.findall(message["body"]))
 
 

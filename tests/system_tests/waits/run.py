@@ -30,7 +30,7 @@ from tests.system_tests.waits.fixtures import (
     ONE_TRIGGERER,
     PEOPLE,
     PLAN,
-    SCENES,
+    SCENARIOS,
     SENSORS,
     TWO_TRIGGERERS,
     WAYS,
@@ -40,7 +40,7 @@ from tests.system_tests.waits.fixtures import (
     room,
     rooms_of,
 )
-from tests.system_tests.waits.scenarios import Scene
+from tests.system_tests.waits.scenarios import Scenario
 
 DAGS = Path(__file__).with_name("dags")
 #: How long a triggerer is taken for alive without a sign of life, in seconds; by default it is 30.
@@ -73,7 +73,7 @@ def waits(
     :return: whether all was right.
     :raises NotReady: that Airflow does not run.
     """
-    scenes = {"restart": ONE_TRIGGERER, "failover": TWO_TRIGGERERS}
+    scenarios = {"restart": ONE_TRIGGERER, "failover": TWO_TRIGGERERS}
     sandbox = start_sandbox(folder, processes, watch)
     tokens = {way: f"system-test-{secrets.token_hex(12)}" for way in WAYS}
     counts = {BY_TRIGGERER: tasks, BY_WORKER: by_worker} if part == "load" else dict.fromkeys(WAYS, 0)
@@ -87,7 +87,7 @@ def waits(
         say(f"NOT TESTED: two triggerers need PostgreSQL, and this is {airflow.database.title}")
         return True
     many_dags = [dag_id for way in WAYS for dag_id in dags_of(way, len(plan[way]))]
-    others = [scenes[part], late(scenes[part])] if part in scenes else [GIVEN_UP, KILLED_WORKERS]
+    others = [scenarios[part], late(scenarios[part])] if part in scenarios else [GIVEN_UP, KILLED_WORKERS]
     start_airflow(airflow, [*many_dags, *others], watch)
     show_addresses(airflow, sandbox)
     findings: list[Finding] = []
@@ -118,8 +118,8 @@ def _furnish(sandbox: Sandbox, tokens: dict[str, str], waits_of: dict[str, int])
     for way, token in tokens.items():
         sandbox.order("add_token", token=token, account_id=_ACCOUNTS[way])
     wanted = {way: _spread(rooms_of(way), count) for way, count in waits_of.items()}
-    wanted |= {scene: [room(scene, "tasks")] * SENSORS for scene in SCENES}
-    wanted |= {late(scene): [room(scene, "late")] for scene in SCENES}
+    wanted |= {scenario: [room(scenario, "tasks")] * SENSORS for scenario in SCENARIOS}
+    wanted |= {late(scenario): [room(scenario, "late")] for scenario in SCENARIOS}
     return {
         dag_id: [[room_id, _give(sandbox, room_id, number)] for number, room_id in enumerate(room_ids)]
         for dag_id, room_ids in wanted.items()
@@ -152,14 +152,14 @@ def _setting(python: Path, plan: Path, sandbox: Sandbox, tokens: dict[str, str],
 
 def _one(airflow: Airflow, sandbox: Sandbox, watch: Watch, plan: Plan) -> list[Finding]:
     """One triggerer, which dies and is started again."""
-    scene = Scene(airflow, sandbox, watch, ONE_TRIGGERER, plan[ONE_TRIGGERER])
-    scene.begin()
-    scene.begin_late()
-    scene.kill("triggerer")
-    scene.go_on()
+    scenario = Scenario(airflow, sandbox, watch, ONE_TRIGGERER, plan[ONE_TRIGGERER])
+    scenario.begin()
+    scenario.begin_late()
+    scenario.kill("triggerer")
+    scenario.go_on()
     airflow.start_one("triggerer")
-    scene.end()
-    return judge(scene)
+    scenario.end()
+    return judge(scenario)
 
 
 def _two(airflow: Airflow, sandbox: Sandbox, watch: Watch, plan: Plan) -> list[Finding]:
@@ -170,15 +170,15 @@ def _two(airflow: Airflow, sandbox: Sandbox, watch: Watch, plan: Plan) -> list[F
     watch.until(lambda: airflow.query(query) != [(one,)], lambda: "another triggerer")
     [(other,)] = airflow.query(query)
     jobs = {one: "triggerer", other: "triggerer-2"}
-    scene = Scene(airflow, sandbox, watch, TWO_TRIGGERERS, plan[TWO_TRIGGERERS])
-    scene.begin()
+    scenario = Scenario(airflow, sandbox, watch, TWO_TRIGGERERS, plan[TWO_TRIGGERERS])
+    scenario.begin()
     owner = _owner(airflow, watch)
-    scene.freeze(jobs[owner], owner)
-    scene.begin_late()
-    scene.kill(jobs[_owner(airflow, watch)])
-    scene.go_on()
-    scene.end()
-    return judge(scene)
+    scenario.freeze(jobs[owner], owner)
+    scenario.begin_late()
+    scenario.kill(jobs[_owner(airflow, watch)])
+    scenario.go_on()
+    scenario.end()
+    return judge(scenario)
 
 
 def _owner(airflow: Airflow, watch: Watch) -> int:
@@ -197,11 +197,11 @@ def _show(airflow: Airflow, sandbox: Sandbox, findings: list[Finding]) -> bool:
     others = [request for request in sandbox.read("requests") if request["account_id"] not in _ACCOUNTS.values()]
     refused = sum(request["status"] == 429 for request in others)
     findings.append(
-        Finding("the scenes", "no request was refused for its number", "", f"{refused} were" if refused else "")
+        Finding("the scenarios", "no request was refused for its number", "", f"{refused} were" if refused else "")
     )
     if show(findings):
         return True
-    for dag_id in sorted({finding.scene for finding in findings if finding.problem}):
+    for dag_id in sorted({finding.scenario for finding in findings if finding.problem}):
         say(f"\n--- {dag_id}")
         rows = airflow.query(
             "SELECT task_id, state, try_number FROM task_instance WHERE dag_id LIKE ? AND state != 'success'",

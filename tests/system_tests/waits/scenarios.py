@@ -24,7 +24,7 @@ _SETTLED = 60.0
 _NOTED = 8.0
 
 
-class Scene:
+class Scenario:
     """One play, act by act.
 
     :param name: the DAG, and the one of it that ends late.
@@ -97,7 +97,7 @@ class Scene:
         """
         query = "SELECT COUNT(*) FROM trigger WHERE triggerer_id = ?"
         self.airflow.freeze(triggerer)
-        self._watch.report(f"{self.name}: the {triggerer} stands still")
+        self._watch.report(f"{self.name}: the {triggerer} is frozen")
         self._until("another one has taken over", lambda: self.airflow.query(query, (job,)) == [(0,)])
         self.airflow.thaw(triggerer)
         thawed = self._watch.seconds
@@ -134,7 +134,7 @@ class Scene:
         def reminded_again() -> bool:
             self.airflow.check_alive()
             if any(name.startswith("give") and each.state in ENDED for name, each in self.instances.items()):
-                # Nobody is reminded of it any more, and the verdict will tell.
+                # No reminder is sent for it any more, and the check fails.
                 return True
             return len({place for place, _ in self.reminded() - self.before}) == GIVEN
 

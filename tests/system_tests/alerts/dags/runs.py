@@ -85,7 +85,7 @@ with DAG(
 
     collect() >> sleeps.override(task_id="publish")(0)
 
-# Those below have a failed run of which Airflow's own alert tells: of the one nobody else does, of the other its task.
+# The runs below fail and are reported by the listener. One of them is also reported by its task.
 with DAG("no_callback", **COMMON):
     fails("請求")
 

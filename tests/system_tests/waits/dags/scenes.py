@@ -22,7 +22,7 @@ from tests.system_tests.waits.fixtures import (
     KILLED_WORKERS,
     REMINDER_EVERY,
     SAID,
-    SCENES,
+    SCENARIOS,
     TOO_SHORT,
     WORKER_ENDINGS,
     YAMADA,
@@ -44,15 +44,15 @@ WAYS = (
 )
 OFTEN = Reminder(after=REMINDER_EVERY, every=REMINDER_EVERY, at_most=99, business_days_only=False, quiet_hours=None)
 
-for scene in SCENES:
-    with DAG(scene, **COMMON):
-        for number, (room_id, task_id) in enumerate(plan()[scene]):
+for scenario in SCENARIOS:
+    with DAG(scenario, **COMMON):
+        for number, (room_id, task_id) in enumerate(plan()[scenario]):
             name, way = WAYS[number % len(WAYS)]
             ChatworkTaskDoneSensor(task_id=f"{name}_{task_id}", room_id=room_id, task_ids=[task_id], **way)
         for number in range(GIVEN):
             ChatworkCreateTaskOperator(
                 task_id=f"give_{number}",
-                room_id=room(scene, f"given_{number % 2}"),
+                room_id=room(scenario, f"given_{number % 2}"),
                 body=f"棚卸し {number} 番の表を埋めてください",
                 to_ids=[ASSIGNEE],
                 wait_for_completion=True,
@@ -62,7 +62,7 @@ for scene in SCENES:
         for number in range(SAID):
             ChatworkMessageSensor(
                 task_id=f"hear_{number}",
-                room_id=room(scene, "talk"),
+                room_id=room(scenario, "talk"),
                 from_account_ids=[YAMADA],
                 matches=rf"入荷 {number} 番",
                 end_from_trigger=number % 2 == 1,
@@ -70,14 +70,14 @@ for scene in SCENES:
         for needed in ("any", "all"):
             ChatworkApprovalOperator(
                 task_id=f"ask_{needed}",
-                room_id=room(scene, "talk"),
+                room_id=room(scenario, "talk"),
                 question=f"在庫の差異を確定しますか ({needed})",
                 approvers=APPROVERS,
                 complete_when=needed,
             )
 
-    with DAG(late(scene), **COMMON):
-        [(room_id, task_id)] = plan()[late(scene)]
+    with DAG(late(scenario), **COMMON):
+        [(room_id, task_id)] = plan()[late(scenario)]
         ChatworkTaskDoneSensor(
             task_id="sensor",
             room_id=room_id,
