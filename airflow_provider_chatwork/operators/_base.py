@@ -107,5 +107,6 @@ class ChatworkOperator(ChatworkBaseOperator):
         try:
             return str(self.hook.quick_client.run(call)["message_id"])
         except ChatworkError as error:
-            self.log.warning("Cannot read the message id for the link in the UI (%s): %s", call.operation, error)
+            text = "Cannot read the message id for the link in the UI (connection %s, %s): %s"
+            self.log.warning(text, self.chatwork_conn_id, call.operation, error)
             return None

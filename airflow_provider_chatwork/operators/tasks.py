@@ -243,9 +243,10 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
             room_id, task_ids, to_ids, needed=options.needed, timeout=options.timeout, now=time.time()
         )
         if created.is_new:
-            limits = self._limit()
-            for sentence in options.plan.unreachable(assigned["created_at"], assigned["deadline"], *limits):
-                self.log.warning("Tasks in room %s: %s.", room_id, sentence)
+            if options.plan:
+                limits = self._limit()
+                for sentence in options.plan.unreachable(assigned["created_at"], assigned["deadline"], *limits):
+                    self.log.warning("Tasks in room %s: %s.", room_id, sentence)
             wait = self._new_wait(assigned)
             # Quickly, as hundreds of waits that begin together would wait for the rate limit.
             wait.poll_quickly()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
 from airflow_provider_chatwork.api import models
@@ -71,13 +72,15 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         self.withdraw = withdraw
         # A copy, as the arguments stay those of a trigger that has not begun.
         self._seen = deepcopy(assigned)
-        self._plan = ReminderPlan.from_plain(self.plan)
-        self._sent = SentReminders(self._plan, assigned["created_at"])
         # When the next message is due, and the earliest time of the next attempt to send.
         self._due_at = float("inf")
         self._not_before = 0.0
         self._backoff = 0.0
         self._web_url = ""
+
+    @cached_property
+    def _sent(self) -> SentReminders:
+        return SentReminders(ReminderPlan(**self.plan), self.assigned["created_at"])
 
     @asynccontextmanager
     async def subscribe(self, settings: Settings) -> AsyncIterator[TaskSubscription]:
@@ -145,7 +148,7 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
             self._schedule(snapshot)
 
     async def _is_due(self, subscription: TaskSubscription) -> bool:
-        if not self._plan or subscription.is_complete or subscription.now() >= self.deadline:
+        if not self._sent.plan or subscription.is_complete or subscription.now() >= self.deadline:
             return False
         self._schedule(await self._snapshot(subscription))
         return self._due_at <= subscription.now()
@@ -182,7 +185,8 @@ class ChatworkTaskCompletionTrigger(ChatworkTrigger[TaskSubscription]):
         try:
             if await _is_running_in_another_triggerer(self.task_instance, self.assigned):
                 self.log.info(
-                    "Another triggerer continues this wait; tasks %s stay open", existing_ids(self.assigned["tasks"])
+                    "Another triggerer continues this wait; tasks %s in room %s stay open",
+                    *(existing_ids(self.assigned["tasks"]), self.assigned["room_id"]),
                 )
                 return
             settings = await read_settings(self.chatwork_conn_id)

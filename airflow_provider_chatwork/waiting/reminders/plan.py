@@ -225,7 +225,7 @@ class SentReminders:
     """
 
     def __init__(self, plan: ReminderPlan, created_at: float) -> None:
-        self._plan = plan
+        self.plan = plan
         self._created_at = created_at
         self._all_sent_until: float | None = None
         self._due_date: float | None = None
@@ -234,17 +234,17 @@ class SentReminders:
 
     def next_at(self, snapshot: TaskSnapshot) -> float | None:
         """Return the Unix time, perhaps past, when a message is due, ``None`` if no more will be."""
-        due_date = self._plan.due_date(snapshot)
+        due_date = self.plan.due_date(snapshot)
         if due_date != self._due_date:
             # Another due date has a schedule of its own, part of which may be past.
             self._due_date, self._all_sent_until = due_date, None
             self._sent.clear()
         since = self._created_at if self._all_sent_until is None else self._all_sent_until
-        return self._plan.next_at(snapshot, since)
+        return self.plan.next_at(snapshot, since)
 
     def due_messages(self, snapshot: TaskSnapshot, now: float) -> list[OutboxMessage]:
         """Return the messages that are due and were not sent yet."""
-        messages = self._plan.due_messages(snapshot, now, after=self._all_sent_until)
+        messages = self.plan.due_messages(snapshot, now, after=self._all_sent_until)
         return [message for message in messages if message.key not in self._sent]
 
     def mark_sent(self, message: OutboxMessage) -> None:

@@ -38,7 +38,7 @@ class TestTaskDue:
     def test_is_the_moment_of_its_limit(self):
         assert task_due(task(due=FRIDAY.at), TOKYO) == FRIDAY
 
-    def test_is_the_end_of_its_day_whatever_time_of_the_day_chatwork_tells(self):
+    def test_is_the_end_of_its_day_at_any_time_of_the_day(self):
         for clock in ("00:00", "09:30", "23:59"):
             due = task_due(task(due=at(f"2026-01-09 {clock}"), limit_type="date"), TOKYO)
             assert due == DueDate(at("2026-01-09 23:59") + 59, True)
@@ -54,14 +54,14 @@ class TestTaskDue:
     def test_is_never_without_a_limit(self, due, limit_type):
         assert task_due(task(due=due, limit_type=limit_type), TOKYO) is None
 
-    def test_is_never_where_chatwork_tells_nothing(self):
+    def test_is_none_without_limit_fields(self):
         bare = task()
         del bare["limit_time"], bare["limit_type"]
         assert task_due(bare, TOKYO) is None
 
 
 class TestEarliestDue:
-    def test_is_the_first_of_those_there_are(self):
+    def test_is_the_earliest_due_date(self):
         tasks = [task(), task(due=FRIDAY.at + 1), task(due=FRIDAY.at)]
         assert earliest_due(tasks, TOKYO) == FRIDAY
         assert earliest_due(tasks[:1], TOKYO) is None

@@ -41,7 +41,7 @@ class TestReminder:
             KEY_LINE,
         ]
 
-    def test_speaks_english(self):
+    def test_formats_english(self):
         assert reminder(task(name="Taro", due=DUE), formatter=EN).splitlines()[:2] == [
             f"[To:{YAMADA}] Taro",
             "This task is still open. It is due 2026-01-09 (Fri) 17:00.",

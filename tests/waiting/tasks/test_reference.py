@@ -28,7 +28,7 @@ class TestWithReference:
     def test_ends_the_text(self, body: str, lang: str, first_try: int, text: str) -> None:
         assert with_reference(body, " x ", lang, first_try) == text
 
-    def test_acts_on_nobody(self) -> None:
+    def test_escapes_notation(self) -> None:
         assert "[toall]" not in with_reference("確認", "[toall]", "ja")
 
     @pytest.mark.parametrize("reference", ["", " ", "a\nb", "a\rb", "x" * 1001, 5, None])
@@ -77,7 +77,7 @@ class TestFindByReference:
         sandbox.create_task(ROOM, company.YAMADA, PEOPLE, BODY)
         assert self.find(sandbox) is None
 
-    def test_takes_the_newest(self, sandbox: Sandbox) -> None:
+    def test_finds_the_newest_of_several_tasks(self, sandbox: Sandbox) -> None:
         sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         newest = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         assert self.find(sandbox) == newest
@@ -87,12 +87,12 @@ class TestFindByReference:
         sandbox.delete_task(ROOM, tasks[0])
         assert self.find(sandbox) == [None, tasks[1]]
 
-    def test_lets_one_that_was_handed_on_fill_the_gap(self, sandbox: Sandbox) -> None:
+    def test_uses_a_reassigned_task_in_place_of_a_missing_one(self, sandbox: Sandbox) -> None:
         tasks = sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         sandbox.store.rooms[ROOM].tasks[tasks[1]].account_id = company.TAKAHASHI
         assert self.find(sandbox) == tasks
 
-    def test_asks_twice_where_the_lists_show_all(self, sandbox: Sandbox) -> None:
+    def test_sends_two_requests_where_the_lists_are_complete(self, sandbox: Sandbox) -> None:
         self.find(sandbox)
         assert [request.query for request in sandbox.requests] == [
             {"assigned_by_account_id": str(company.BOT), "status": status} for status in ("open", "done")
@@ -107,12 +107,12 @@ class TestFindByReference:
             self.fill(sandbox, status, company.TAKAHASHI)
         assert self.find(sandbox) == tasks
 
-    def test_knows_that_there_are_none_behind_a_hundred_tasks_of_somebody_else(self, sandbox: Sandbox) -> None:
+    def test_finds_none_behind_a_hundred_tasks_of_somebody_else(self, sandbox: Sandbox) -> None:
         self.fill(sandbox, "done", company.TAKAHASHI)
         assert self.find(sandbox) is None
 
     @pytest.mark.parametrize("status", ["open", "done"])
-    def test_does_not_know_behind_a_hundred_tasks_of_the_same_person(self, status: str, sandbox: Sandbox) -> None:
+    def test_may_be_hidden_behind_a_hundred_tasks_of_the_same_person(self, status: str, sandbox: Sandbox) -> None:
         sandbox.create_task(ROOM, company.BOT, PEOPLE, BODY)
         self.fill(sandbox, status, company.SATO)
         if status == "done":
@@ -122,27 +122,27 @@ class TestFindByReference:
             self.find(sandbox)
 
     @pytest.mark.parametrize("status", ["open", "done"])
-    def test_does_not_know_of_none_there(self, status: str, sandbox: Sandbox) -> None:
+    def test_names_the_assignee_whose_lists_are_full(self, status: str, sandbox: Sandbox) -> None:
         self.fill(sandbox, status, company.SATO)
         with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)) as caught:
             self.find(sandbox)
         assert str(company.YAMADA) not in str(caught.value)
 
     @pytest.mark.parametrize("status", ["open", "done"])
-    def test_knows_of_none_there_where_no_message_since_tells_of_it(self, status: str, sandbox: Sandbox) -> None:
+    def test_finds_none_where_no_later_message_announces_a_task(self, status: str, sandbox: Sandbox) -> None:
         since = self.fill_and_wait(sandbox, status)
         sandbox.post_message(ROOM, company.YAMADA, "おはよう")
         sandbox.create_task(ROOM, company.BOT, [company.SATO], "別の作業\n参照: y")
         assert self.find(sandbox, since=since) is None
 
-    @pytest.mark.parametrize("told", ["確認\n参照: x", "[info][title][dtext:task_added][/title]...[/info]"])
-    def test_does_not_know_where_a_message_since_may_tell_of_it(self, told: str, sandbox: Sandbox) -> None:
+    @pytest.mark.parametrize("text", ["確認\n参照: x", "[info][title][dtext:task_added][/title]...[/info]"])
+    def test_raises_where_a_later_message_may_announce_the_task(self, text: str, sandbox: Sandbox) -> None:
         since = self.fill_and_wait(sandbox, "done")
-        sandbox.post_message(ROOM, company.YAMADA, told)
+        sandbox.post_message(ROOM, company.YAMADA, text)
         with pytest.raises(ChatworkUnknownOutcomeError, match=str(company.SATO)):
             self.find(sandbox, since=since)
 
-    def test_does_not_know_where_not_all_messages_since_are_shown(self, sandbox: Sandbox) -> None:
+    def test_raises_where_not_all_later_messages_are_returned(self, sandbox: Sandbox) -> None:
         since = self.fill_and_wait(sandbox, "done")
         for index in range(100):
             sandbox.post_message(ROOM, company.YAMADA, f"雑談 {index}")

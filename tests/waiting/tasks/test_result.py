@@ -41,7 +41,7 @@ def member(account_id: int) -> Any:
 
 
 class TestNewResult:
-    def test_is_what_is_known_without_asking(self) -> None:
+    def test_needs_no_requests(self) -> None:
         result = new_result(TaskWaitOutcome.DONE, assigned_to("done", "open"), "https://example.com")
         assert json.loads(json.dumps(result)) == result
         assert (result["outcome"], result["room_id"], result["message_id"]) == ("done", 9, "77")
@@ -97,7 +97,7 @@ class TestAddRoomDetails:
 
 
 class TestDescribe:
-    def test_says_who_is_how_far(self) -> None:
+    def test_has_the_status_of_each_person(self) -> None:
         result = new_result(TaskWaitOutcome.TIMED_OUT, assigned_to("done", "open"), "https://example.com")
         result["tasks"][0]["reason"] = "left_room"
         assert describe(result) == "? (3): left the room; 佐藤 (1): done; 佐藤 (2): open"

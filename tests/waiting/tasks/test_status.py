@@ -66,7 +66,7 @@ class TestIsComplete:
         assert is_complete(states(*statuses), complete_when) is complete
 
 
-class TestCheckPossible:
+class TestRequireCompletable:
     @pytest.mark.parametrize(
         ("statuses", "complete_when"),
         [
@@ -76,7 +76,7 @@ class TestCheckPossible:
             (("deleted", "done", "deleted"), "1"),
         ],
     )
-    def test_lets_a_wait_go_on_where_enough_are_left(self, statuses, complete_when):
+    def test_continues_a_wait_where_enough_tasks_are_left(self, statuses, complete_when):
         require_completable(ROOM, states(*statuses), complete_when)
 
     @pytest.mark.parametrize(
@@ -89,38 +89,38 @@ class TestCheckPossible:
             (("deleted", "open", "done"), 3, f"task 1 of room {ROOM} was deleted"),
         ],
     )
-    def test_names_the_tasks_without_which_it_cannot(self, statuses, complete_when, said):
+    def test_names_the_deleted_tasks_where_too_few_are_left(self, statuses, complete_when, said):
         with pytest.raises(ChatworkNotFoundError, match=said) as caught:
             require_completable(ROOM, states(*statuses), complete_when)
         assert caught.value.status == 404
         assert ("cannot be done any more" in str(caught.value)) == (complete_when in ("any", 2))
 
 
-class TestStateOf:
-    def test_has_nothing_but_the_id_of_a_task_that_is_gone(self):
+class TestTaskState:
+    def test_has_only_the_id_of_a_deleted_task(self):
         gone = {"task_id": 7, "status": "deleted", "account_id": 0, "account_name": "", "message_id": ""}
         assert task_state(7, None) == gone
 
-    def test_does_without_a_name(self):
+    def test_accepts_an_account_without_a_name(self):
         task: Any = {"task_id": 7, "status": "open", "account": {"account_id": 70}, "message_id": "9"}
         open_ = {"task_id": 7, "status": "open", "account_id": 70, "account_name": "", "message_id": "9"}
         assert task_state(7, task) == open_
 
 
-class TestObserveTasks:
+class TestPollTasks:
     @pytest.fixture
     def sandbox(self) -> Sandbox:
         return Sandbox(limits=Limits.off())
 
-    def look(self, sandbox: Sandbox, *task_ids: int) -> list[Any]:
+    def poll(self, sandbox: Sandbox, *task_ids: int) -> list[Any]:
         client = Client(Settings(token=sandbox.token, max_wait=0), sandbox.handle)
         return client.run_flow(poll_tasks(ROOM, task_ids))
 
-    def test_tells_of_each_task_who_has_it_and_how_it_stands(self, sandbox):
+    def test_returns_assignee_and_status_of_each_task(self, sandbox):
         [first, second] = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA], "確認")
         sandbox.complete_task(ROOM, second)
         message_id = next(task["message_id"] for task in sandbox.tasks(ROOM) if task["task_id"] == first)
-        assert self.look(sandbox, second, first) == [
+        assert self.poll(sandbox, second, first) == [
             {
                 "task_id": second,
                 "status": "done",
@@ -140,13 +140,13 @@ class TestObserveTasks:
     @pytest.mark.parametrize(
         ("count", "operations"), [(1, ["get_task"]), (2, ["get_task"] * 2), (3, ["list_tasks"] * 2)]
     )
-    def test_asks_no_more_than_two_questions_for_tasks_of_a_small_room(self, count, operations, sandbox):
+    def test_sends_two_requests_for_many_tasks_of_a_small_room(self, count, operations, sandbox):
         task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.complete_task(ROOM, task_ids[0])
-        assert [state["status"] for state in self.look(sandbox, *task_ids)] == ["done", *["open"] * (count - 1)]
+        assert [state["status"] for state in self.poll(sandbox, *task_ids)] == ["done", *["open"] * (count - 1)]
         assert [request.operation for request in sandbox.requests] == operations
 
-    def test_calls_nothing_done_because_a_list_had_no_room_for_it(self, sandbox):
+    def test_does_not_count_tasks_as_done_that_a_full_list_does_not_contain(self, sandbox):
         mine = sandbox.create_task(ROOM, company.BOT, [company.SATO, company.YAMADA, company.TAKAHASHI], "mine")
         sandbox.complete_task(ROOM, mine[1])
         for index in range(70):
@@ -159,7 +159,7 @@ class TestObserveTasks:
                 sandbox.complete_task(ROOM, task_id)
         seen = {task["task_id"] for status in ("open", "done") for task in self.listed(sandbox, status)}
         assert not set(mine) <= seen, "the lists show all of them, so that nothing is tested here"
-        assert [state["status"] for state in self.look(sandbox, *mine)] == ["open", "done", "open"]
+        assert [state["status"] for state in self.poll(sandbox, *mine)] == ["open", "done", "open"]
 
     def listed(self, sandbox: Sandbox, status: str) -> list[Any]:
         from airflow_provider_chatwork.api.tasks import list_tasks
@@ -178,10 +178,10 @@ class TestObserveTasks:
         assert [state["status"] for state in end.value.value] == ["done", "open", "open"]
 
     @pytest.mark.parametrize("count", [1, 3])
-    def test_says_that_a_task_was_deleted(self, count, sandbox):
+    def test_shows_that_a_task_was_deleted(self, count, sandbox):
         task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.delete_task(ROOM, task_ids[0])
-        found = self.look(sandbox, *task_ids)
+        found = self.poll(sandbox, *task_ids)
         assert [state["status"] for state in found] == ["deleted"] + ["open"] * (count - 1)
         assert [state["task_id"] for state in found] == task_ids
 
@@ -191,16 +191,16 @@ class TestObserveTasks:
         # The lists of tasks are behind as well.
         sandbox.add_fault(Fault("malformed", operation="list_tasks", body=[], times=None))
         sandbox.add_fault(Fault("status", status=404, path=f"/rooms/{ROOM}/tasks/{task_ids[0]}"))
-        assert [state["status"] for state in self.look(sandbox, *task_ids)] == ["open"] * count
+        assert [state["status"] for state in self.poll(sandbox, *task_ids)] == ["open"] * count
 
-    def test_asks_again_for_nothing_but_what_is_missing(self, sandbox):
+    def test_repeats_only_the_requests_for_missing_tasks(self, sandbox):
         task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(2)]
         sandbox.delete_task(ROOM, task_ids[0])
-        self.look(sandbox, *task_ids)
+        self.poll(sandbox, *task_ids)
         asked = [request.path for request in sandbox.requests]
         assert asked == [f"/rooms/{ROOM}/tasks/{task_ids[index]}" for index in (0, 1, 0)]
 
-    def test_says_so_of_what_the_free_plan_hides(self):
+    def test_counts_a_task_that_the_free_plan_hides_as_deleted(self):
         steps = poll_tasks(ROOM, [5])
         next(steps)
         steps.throw(ChatworkNotFoundError("get_task", 404, ["Task not found"], True))
@@ -213,10 +213,10 @@ class TestObserveTasks:
         task_ids = [sandbox.create_task(ROOM, company.BOT, [company.SATO], str(index))[0] for index in range(count)]
         sandbox.remove_member(ROOM, company.BOT)
         with pytest.raises(ChatworkForbiddenError):
-            self.look(sandbox, *task_ids)
+            self.poll(sandbox, *task_ids)
 
     def test_passes_every_other_error_on(self, sandbox):
         [task_id] = sandbox.create_task(ROOM, company.BOT, [company.SATO], "確認")
         sandbox.add_fault(Fault("status", status=503))
         with pytest.raises(ChatworkServerError):
-            self.look(sandbox, task_id)
+            self.poll(sandbox, task_id)
