@@ -190,10 +190,7 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
         )
 
     def _create(self, context: Context, room_id: int, to_ids: Sequence[int], *, again: bool = False) -> Created:
-        """Create the tasks, or find those that an earlier try has created.
-
-        :param again: whether the tasks of an earlier try do not count any more.
-        """
+        """Create the tasks, or, unless ``again``, find those that an earlier try has created."""
         due = api.validation.none_if_blank(self.due)
         limit, limit_type = self._limit()
         reference = api.validation.none_if_blank(self.reference)
@@ -260,9 +257,8 @@ class ChatworkCreateTaskOperator(ChatworkOperator):
                 is_cancelled = self.withdraw and wait.was_cancelled()
             if is_cancelled:
                 self.log.info("Tasks %s in room %s were withdrawn; creating new ones", task_ids, room_id)
-                return self._begin(
-                    context, room_id, to_ids, self._create(context, room_id, to_ids, again=True), options
-                )
+                created = self._create(context, room_id, to_ids, again=True)
+                return self._begin(context, room_id, to_ids, created, options)
             if saved is None:
                 wait.assigned["deadline"] = wait.restore_creation_time() + options.timeout
         state.set(WAIT_STATE_KEY, {"assigned": wait.assigned})
