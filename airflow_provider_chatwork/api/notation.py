@@ -39,7 +39,7 @@ from typing import TypeAlias
 
 from airflow_provider_chatwork.api import validation
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.notation_parser import parse_tags
+from airflow_provider_chatwork.api.notation_parser import BREAK, EMOTICON, parse_tags
 from airflow_provider_chatwork.api.truncation import LEFT_OUT, fit
 
 __all__ = [
@@ -243,31 +243,8 @@ def _named(name: str | None) -> str:
     return "" if name is None else " " + safe(name).replace("\n", " ")
 
 
-#: U+200B ZERO WIDTH SPACE, which breaks a tag.
-BREAK = "\u200b"
-
 # A bracket at the end of the text is broken too: text that is appended later could complete a tag.
 _TAG_START = re.compile(rf"\[(?!{BREAK}|[!-.0-@\[-^`{{-~])")
-
-# Only the first character of an emoticon is consumed, so that overlapping ones are found, like `;)` in `(^^;)`.
-# Links are matched first and not changed: a link that contains `(y)` must stay a link.
-_EMOTICON = re.compile(
-    rf"""
-    https?://[!-~{BREAK}]*+
-    | (?P<first>
-        \((?=(?:
-            sweat|blush|inlove|talk|yawn|puke|emo|nod|shake|whew|clap|bow|roger|flex|dance|gogo|think|please|quick
-            |anger|devil|lightbulb|cracker|eat|coffee|beer|handshake|[hfy]|[*^]|\^\^;|:/
-        )\))
-        | [:;](?=-?[()])
-        | :(?=-?[|*]|[\^\#]\))
-        | (?<!\w):(?=-?[dop](?!\w))
-        | (?<!\w)8(?=-[)|])
-        | \|(?=-\))
-    )
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TERMINAL_COLOUR = re.compile(r"\x1b\[[0-?]*+[@-~]")
@@ -283,7 +260,7 @@ def safe(text: object) -> str:
 
     :param text: any value; it is converted with ``str``.
     """
-    return break_tags(_EMOTICON.sub(lambda found: found[0] + BREAK if found["first"] else found[0], clean(text)))
+    return break_tags(EMOTICON.sub(lambda found: found[0] + BREAK if found["first"] else found[0], clean(text)))
 
 
 def break_unpaired_tags(text: str) -> str:

@@ -15,6 +15,9 @@ from typing import NamedTuple, TypeAlias
 
 from airflow_provider_chatwork.api import models
 
+#: U+200B ZERO WIDTH SPACE, which breaks a tag.
+BREAK = "\u200b"
+
 #: The tags that enclose text. An unpaired one changes how the text around it is displayed.
 ENCLOSING = frozenset({"info", "title", "code", "qt", "url", "task", "download"})
 
@@ -23,6 +26,28 @@ ENCLOSING = frozenset({"info", "title", "code", "qt", "url", "task", "download"}
 _TAG = re.compile(
     r"\[\s*+(?P<slash>/?)\s*+(?P<name>[a-z]++)(?:[:\s][^\[\]]{0,200}+)?\](?:(?<=\[qt\])\[qtmeta\s[^\[\]]{0,200}+\])?",
     re.IGNORECASE,
+)
+
+
+#: The emoticons that Chatwork draws, also beside Japanese letters. The group ``first`` is missing for a link.
+# Only the first character of an emoticon is consumed, so that overlapping ones are found, like `;)` in `(^^;)`.
+# Links are matched first and not changed: a link that contains `(y)` must stay a link.
+EMOTICON = re.compile(
+    rf"""
+    https?://[!-~{BREAK}]*+
+    | (?P<first>
+        \((?=(?:
+            sweat|blush|inlove|talk|yawn|puke|emo|nod|shake|whew|clap|bow|roger|flex|dance|gogo|think|please|quick
+            |anger|devil|lightbulb|cracker|eat|coffee|beer|handshake|[hfy]|[*^]|\^\^;|:/
+        )\))
+        | [:;](?=-?[()])
+        | :(?=-?[|*]|[\^\#]\))
+        | (?<![a-z0-9_]):(?=-?[dop](?![a-z0-9_]))
+        | (?<![a-z0-9_])8(?=-[)|])
+        | \|(?=-\))
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -91,6 +116,12 @@ def parse_tags(text: str) -> ParsedTags:
             pending_names[tag.name] += 1
     blocks.sort(key=lambda block: block.opening.start)
     return ParsedTags(tags, blocks, sorted(unpaired + pending, key=lambda tag: tag.start))
+
+
+def live_positions(text: str) -> set[int]:
+    """The positions where tags and emoticons begin."""
+    emoticons = (found.start() for found in EMOTICON.finditer(text) if found["first"])
+    return {*(found.start() for found in _TAG.finditer(text)), *emoticons}
 
 
 #: Names by account id; an account may have several.

@@ -6,7 +6,7 @@ import unicodedata
 from bisect import bisect_left
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.api.notation_parser import ParsedTags, parse_tags
+from airflow_provider_chatwork.api.notation_parser import BREAK, ParsedTags, live_positions, parse_tags
 from airflow_provider_chatwork.api.validation import MAX_BODY
 
 #: Replaces the text that was cut out; ``{count}`` is the number of characters.
@@ -16,6 +16,8 @@ _SHORTEST_MARK = "…"
 # How far a cut moves to reach a line end, and the longest sequence of combined characters that it keeps together.
 _LINE_REACH = 200
 _JOIN_REACH = 64
+# No tag is longer.
+_TAG_REACH = 500
 
 _ZERO_WIDTH_JOINER = "\u200d"
 _HALF_WIDTH_VOICE_MARKS = "\uff9e\uff9f"
@@ -77,15 +79,18 @@ def _cut(text: str, found: ParsedTags, keep: int, left_out: str) -> str:
     tail = _start_of_tail(text, found, len(text) - (keep - keep // 2))
     closed = [block for block in found.blocks if block.contains(head) and not block.contains(tail)]
     opened = [block for block in found.blocks if block.contains(tail) and not block.contains(head)]
-    return "".join(
-        [
-            text[:head],
-            *(text[block.closing.start : block.closing.end] for block in reversed(closed)),
-            _mark(left_out, tail - head),
-            *(text[block.opening.start : block.opening.end] for block in opened),
-            text[tail:],
-        ]
-    )
+    before = text[:head] + "".join(text[block.closing.start : block.closing.end] for block in reversed(closed))
+    mark = _mark(left_out, tail - head)
+    after = "".join(text[block.opening.start : block.opening.end] for block in opened) + text[tail:]
+    # The two ends may form a tag or an emoticon together, which is broken.
+    near, near_after = before[-_TAG_REACH:], after[:_TAG_REACH]
+    known, at = set(), 0
+    for part in (near, mark, near_after):
+        known |= {at + position for position in live_positions(part)}
+        at += len(part)
+    if live_positions(near + mark + near_after) - known:
+        mark = f"{BREAK}{mark}{BREAK}"
+    return before + mark + after
 
 
 def _end_of_head(text: str, found: ParsedTags, position: int) -> int:

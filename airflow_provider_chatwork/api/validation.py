@@ -6,10 +6,14 @@ expects, or raises :class:`~airflow_provider_chatwork.api.errors.ChatworkParamet
 
 from __future__ import annotations
 
+import math
+import operator
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import TypeVar
+from decimal import Decimal
+from numbers import Real
+from typing import Any, TypeVar
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 
@@ -44,13 +48,30 @@ def none_if_blank(value: T) -> T | None:
     return None if value in ("", "None") else value
 
 
+def _whole_number(value: Any) -> int | None:
+    """A positive whole number as an ``int``; ``None`` for another value.
+
+    SQL and pandas give whole numbers as ``Decimal``, as integers of numpy or as floats. A float from 2**53 on may be
+    rounded, so it counts as another value.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        number = int(value.strip()) if re.fullmatch(r"[0-9]{1,18}", value.strip()) else 0
+    elif isinstance(value, (Decimal, Real)) and not hasattr(value, "__index__"):
+        is_exact = math.isfinite(value) and value == value // 1 and (isinstance(value, Decimal) or value < 2**53)
+        number = int(value) if is_exact else 0
+    else:
+        number = operator.index(value) if hasattr(value, "__index__") else 0
+    return number if number > 0 else None
+
+
 def identifier(parameter: str, value: object) -> int:
-    """Check the id of a room, account, task, file or request: a positive whole number."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
-        value = int(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+    """Check the id of a room, account, task, file or request: a positive whole number of any type, or its digits."""
+    number = _whole_number(value)
+    if number is None:
         raise ChatworkParameterError(parameter, value, "give the id as a positive whole number")
-    return value
+    return number
 
 
 def identifiers(parameter: str, value: object, *, required: bool = True) -> list[int]:
@@ -73,7 +94,8 @@ def identifiers(parameter: str, value: object, *, required: bool = True) -> list
 
 def message_identifier(parameter: str, value: object) -> str:
     """Check a message id: digits, kept as text because a float cannot hold it."""
-    text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+    number = None if isinstance(value, (str, float)) else _whole_number(value)
+    text = value.strip() if isinstance(value, str) else str(number)
     if not re.fullmatch(r"[0-9]{1,20}", text):
         raise ChatworkParameterError(parameter, value, "give the message id as a text of digits")
     return text
@@ -150,13 +172,12 @@ def file_size(parameter: str, size: int, value: object = None) -> None:
 
 def limit(parameter: str, value: object) -> int:
     """Check the deadline of a task in Unix seconds."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip()):
-        value = int(value.strip())
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+    number = _whole_number(value)
+    if number is None:
         raise ChatworkParameterError(parameter, value, "give the deadline in Unix seconds, as a positive whole number")
-    if value >= _MILLISECONDS:
+    if number >= _MILLISECONDS:
         raise ChatworkParameterError(parameter, value, "this looks like milliseconds; give Unix seconds")
-    return value
+    return number
 
 
 def require_future_deadline(parameter: str, value: int, limit_type: str, now: float) -> None:

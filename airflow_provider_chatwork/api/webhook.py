@@ -12,8 +12,8 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, TypeAlias, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeAlias, TypedDict
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.http import REQUIRED, parse_object
@@ -68,24 +68,36 @@ _PARSERS: Mapping[str, Callable[[object], Webhook]] = {
 }
 
 
-def verify(body: bytes, signature: str, token: str) -> bool:
+def verify(body: bytes, signature: str | bytes | Sequence[str | bytes] | None, token: str) -> bool:
     """Whether a request body was signed with the token of a webhook.
 
     :param body: the raw bytes of the request.
     :param signature: the header ``x-chatworkwebhooksignature``, or the query parameter ``chatwork_webhook_signature``.
+        It may be a list, as frameworks give repeated headers and parameters. A request without a signature (``None``,
+        an empty list), or with several, was not signed by Chatwork.
     :param token: the token on the webhook's edit page. It is not the API token.
-    :raises ChatworkParameterError: if the token is not Base64.
+    :raises ChatworkParameterError: if the body is not bytes, the signature has another type, or the token is not
+        Base64.
     """
+    content: Any = body
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise ChatworkParameterError("body", type(body).__name__, "give the bytes of the request, before any decoding")
+    given: list[Any] = [*signature] if isinstance(signature, (list, tuple)) else [signature]
+    for value in given:
+        if value is not None and not isinstance(value, (str, bytes)):
+            raise ChatworkParameterError("signature", value, "give the value of the header as text or bytes")
     try:
         key = base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not key:
         raise ChatworkParameterError("webhook_token", "***", "give the token from the edit page of the webhook")
-    expected = base64.b64encode(hmac.digest(key, body, hashlib.sha256))
+    if len(given) != 1 or given[0] is None:
+        return False
+    expected = base64.b64encode(hmac.digest(key, content, hashlib.sha256))
+    text = given[0] if isinstance(given[0], bytes) else given[0].encode("utf-8", "replace")
     # In a query, a plus sign that was not encoded arrives as a space.
-    given = signature.strip().replace(" ", "+").encode("utf-8", "replace")
-    return hmac.compare_digest(expected, given)
+    return hmac.compare_digest(expected, text.strip().replace(b" ", b"+"))
 
 
 def parse_event(body: bytes) -> Webhook:
@@ -95,8 +107,9 @@ def parse_event(body: bytes) -> Webhook:
     """
     try:
         decoded = json.loads(body)
-        kind = decoded["webhook_event_type"]
-        return _PARSERS[kind](decoded)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(decoded.get("webhook_setting_id"), int):
+            decoded["webhook_setting_id"] = str(decoded["webhook_setting_id"])
+        return _PARSERS[decoded["webhook_event_type"]](decoded)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         remedy = f"this is not a webhook of Chatwork ({type(error).__name__}: {error})"
         raise ChatworkParameterError("body", body[:100], remedy) from None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.notation import code, info, quote, safe
+from airflow_provider_chatwork.api.notation_parser import parse_tags
 from airflow_provider_chatwork.api.truncation import fit
 from tests.api.notation_texts import composed, hostile, is_whole, tags_in
 
@@ -158,3 +159,27 @@ class TestFitOnLongText:
         nested = "[info]" * (limit // 26) + "[/info]" * (limit // 26)
         for shift in range(0, 14, 2):
             assert is_whole(fit("x" * shift + nested + "x" * limit + nested, limit))
+
+
+class TestJoin:
+    """The two ends that remain form nothing together."""
+
+    TAGS = ("[toall]", "[To:12]", "[info]x[/info]", "[hr]", "[rp aid=1 to=2-3]", "[qt][qtmeta aid=1 time=2]x[/qt]")
+
+    @pytest.mark.parametrize("left_out", ["", "…", " ", "t", "a", "[", "]", "{count}"])
+    @pytest.mark.parametrize("between", ["x" * 60, "1" * 60, "-" * 60])
+    @pytest.mark.parametrize("tag", TAGS)
+    def test_no_tag_forms_around_the_cut(self, tag, between, left_out):
+        for split in range(1, len(tag)):
+            for limit in range(3, len(tag) + 45):
+                fitted = fit(safe(tag[:split] + between) + safe(tag[split:]), limit, left_out)
+                assert len(fitted) <= limit
+                assert not {each.name for each in parse_tags(fitted).tags} & {"toall", "to", "hr", "rp", "info", "qt"}
+
+    @pytest.mark.parametrize("emoticon", [":)", ":-)", ";)", "(bow)", "8-)", "|-)", ":D", "(^^;)"])
+    def test_no_emoticon_forms_around_the_cut(self, emoticon):
+        for split in range(1, len(emoticon)):
+            for limit in range(3, 60):
+                fitted = fit(safe(emoticon[:split]) + "あ" * 60 + safe(emoticon[split:]), limit, "")
+                assert len(fitted) <= limit
+                assert emoticon not in fitted

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -32,6 +34,16 @@ def is_digits(value: object, longest: int) -> bool:
     return isinstance(value, str) and value.isascii() and value.isdigit() and 1 <= len(value) <= longest
 
 
+class Index:
+    """A number such as those of numpy, which are no ``int``."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __index__(self) -> int:
+        return self._number
+
+
 class TestIdentifier:
     @pytest.mark.parametrize(
         ("value", "number"), [(1, 1), ("1", 1), (" 007\n", 7), ("7\x1f", 7), (10**17, 10**17), ("9" * 18, 10**18 - 1)]
@@ -40,7 +52,7 @@ class TestIdentifier:
         assert validation.identifier("x", value) == number
 
     @pytest.mark.parametrize(
-        "value", [0, "0", -1, "-1", True, False, None, "", " ", "1.0", 1.0, "1e3", "１", "1,2", b"1", [1]]
+        "value", [0, "0", -1, "-1", True, False, None, "", " ", "1.0", 1.5, "1e3", "１", "1,2", b"1", [1]]
     )
     def test_refuses_everything_else(self, value):
         with refused("room_id"):
@@ -239,7 +251,8 @@ class TestLimit:
     @given(ANYTHING)
     def test_accepts_exactly_positive_seconds(self, value):
         text = value.strip() if isinstance(value, str) else value
-        seconds = int(text) if is_digits(text, 18) or type(text) is int else None
+        is_number = is_digits(text, 18) or type(text) is int or (isinstance(text, float) and text.is_integer())
+        seconds = int(text) if is_number else None
         if seconds is not None and 0 < seconds < 10**11:
             assert validation.limit("x", value) == seconds
         else:
@@ -284,3 +297,34 @@ class TestNoneIfBlank:
     @pytest.mark.parametrize("value", [0, "0", "none", [], "date"])
     def test_is_the_value_otherwise(self, value):
         assert validation.none_if_blank(value) == value
+
+
+class TestWholeNumbers:
+    """What SQL and pandas give for an id."""
+
+    @pytest.mark.parametrize("value", [7, "7", " 7 ", 7.0, Decimal(7), Decimal("7.00"), Fraction(7), Index(7)])
+    def test_are_ids_and_deadlines(self, value):
+        assert validation.identifier("room_id", value) == 7
+        assert type(validation.identifier("room_id", value)) is int
+        assert validation.identifiers("to_ids", [value, 8]) == [7, 8]
+        assert validation.limit("limit", value) == 7
+
+    @pytest.mark.parametrize("value", [19, "19", Decimal(19), Index(19)])
+    def test_are_message_ids_as_text(self, value):
+        assert validation.message_identifier("message_id", value) == "19"
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *(True, 0, -1, 7.5, float("nan"), float("inf"), Decimal("NaN"), Decimal("Infinity"), Decimal("7.5")),
+            *(2.0**53, None, b"7", [7], 7 + 0j, "7.0", "0", Index(0), Index(-1)),
+        ],
+    )
+    def test_other_values_are_refused(self, value):
+        with pytest.raises(ChatworkParameterError, match=r"^room_id="):
+            validation.identifier("room_id", value)
+
+    @pytest.mark.parametrize("value", [7.0, 1.8e18, True, None])
+    def test_a_float_is_no_message_id(self, value):
+        with pytest.raises(ChatworkParameterError, match=r"^message_id="):
+            validation.message_identifier("message_id", value)

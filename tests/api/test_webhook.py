@@ -46,8 +46,35 @@ class TestVerify:
             verify(BODY, SIGNATURE, token)
         assert not token.strip() or token not in str(caught.value)
 
+    @pytest.mark.parametrize("signature", [None, [], [None], [SIGNATURE, SIGNATURE], ["", SIGNATURE], (), b"", [b""]])
+    def test_refuses_a_request_without_exactly_one_signature(self, signature):
+        assert verify(BODY, signature, TOKEN) is False
+
+    @pytest.mark.parametrize(
+        "signature", [SIGNATURE.encode(), [SIGNATURE], (SIGNATURE.encode(),), f" {SIGNATURE}\r\n", "\ud800"]
+    )
+    def test_reads_a_signature_as_frameworks_give_it(self, signature):
+        assert verify(BODY, signature, TOKEN) is (signature != "\ud800")
+
+    @pytest.mark.parametrize("signature", [1, {"a": 1}, [1], object(), True])
+    def test_refuses_a_signature_of_another_type_by_its_name(self, signature):
+        with pytest.raises(ChatworkParameterError, match=r"^signature="):
+            verify(BODY, signature, TOKEN)
+
+    @pytest.mark.parametrize("body", [BODY.decode(), None, {}, 1])
+    def test_refuses_a_body_that_is_not_bytes(self, body):
+        with pytest.raises(ChatworkParameterError, match=r"^body="):
+            verify(body, SIGNATURE, TOKEN)
+
+    @pytest.mark.parametrize("kind", [bytearray, memoryview])
+    def test_reads_every_kind_of_bytes(self, kind):
+        assert verify(kind(BODY), SIGNATURE, TOKEN)
+
 
 class TestParseEvent:
+    def test_reads_a_setting_id_that_is_a_number_as_text(self):
+        assert parse_event(BODY.replace(b'"12345"', b"12345"))["webhook_setting_id"] == "12345"
+
     def test_reads_a_message(self):
         assert parse_event(BODY) == json.loads(BODY)
 
