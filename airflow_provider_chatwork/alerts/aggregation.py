@@ -84,9 +84,10 @@ class AlertAggregator:
         self._reserve = self.time_limit.left / 3
         self._update: FailureUpdate | None = None
 
-    def report(self, update: FailureUpdate) -> UpdateResult:
+    def report(self, update: FailureUpdate, *, may_be_only: bool = True) -> UpdateResult:
         """Report a failure, unless the message already reports it.
 
+        :param may_be_only: false if other failures of the run are known to be possible; it saves a request to Airflow.
         :raises ChatworkError: if Chatwork refuses the message.
         :raises AlertStoreError: if Airflow does not answer; nothing was sent then.
         """
@@ -103,7 +104,8 @@ class AlertAggregator:
             if state is not None and state.is_leased_to_another(self._owner, now) and now < until:
                 self._pause(_WAIT)
                 continue
-            states = self.store.states()
+            states = self.store.states() if may_be_only else None
+            may_be_only = True
             own = None if update.failure is None else update.failure.key
             reported = state.runs.get(update.run.run_id) if state is not None else None
             if self.window is None and is_only_failure(self.store, states, own, reported):

@@ -176,21 +176,25 @@ class AlertSender:
         failure = TaskFailure.from_event(event, self.clock(), self.text)
         run = self._run_failures(run_failed=event.kind is EventKind.RUN_FAILURE)
         update = FailureUpdate(run=run, failure=failure, notifies=self.notifies)
-        saved, reserve = store.load(name), self.time_limit.left / 3
+        reserve = self.time_limit.left / 3
+        is_only = False
+        if options.fold == "run" and failure is not None and store.in_task:
+            is_only = is_only_failure(store, store.states(), event.key)
+        # An aggregator loads the state itself.
+        saved = store.load(name) if is_only or options.fold == "none" else None
         before = None if saved is None else AlertMessageState.load(saved)
-        is_alone = options.fold == "none"
-        if options.fold == "run" and before is None and failure is not None:
-            store.save_failure({**failure.to_json(), "message": name})
-            is_alone = is_only_failure(store, store.states(), event.key)
-        if self.time_limit.left < reserve:
-            raise AlertStoreError("Airflow takes too long to answer")
         if options.fold == "none" and before is not None and update.is_reported_in(before):
             # Airflow runs the callback twice.
             result = UpdateResult(UpdateOutcome.ALREADY_REPORTED, before)
-        elif is_alone:
+        elif options.fold == "none" or (is_only and before is None):
+            if is_only and failure is not None:
+                store.save_failure({**failure.to_json(), "message": name})
+            if self.time_limit.left < reserve:
+                raise AlertStoreError("Airflow takes too long to answer")
             result = self._report_alone(store, name, update)
         else:
-            result = self._aggregator(store, name, self.client, destination).report(update)
+            aggregator = self._aggregator(store, name, self.client, destination)
+            result = aggregator.report(update, may_be_only=is_only or not store.in_task)
         state = result.state
         if result.outcome is UpdateOutcome.ALREADY_REPORTED:
             self.log.info("Alert message %s in room %s already reports it", state.message_id, state.room_id)

@@ -60,7 +60,7 @@ def _whole_number(value: Any) -> int | None:
         number = int(value.strip()) if re.fullmatch(r"[0-9]{1,18}", value.strip()) else 0
     elif isinstance(value, (Decimal, Real)) and not hasattr(value, "__index__"):
         is_exact = math.isfinite(value) and value == value // 1 and (isinstance(value, Decimal) or value < 2**53)
-        number = int(value) if is_exact else 0
+        number = int(value) if is_exact else 0  # type: ignore[arg-type]
     else:
         number = operator.index(value) if hasattr(value, "__index__") else 0
     return number if number > 0 else None
@@ -68,7 +68,7 @@ def _whole_number(value: Any) -> int | None:
 
 def identifier(parameter: str, value: object) -> int:
     """Check the id of a room, account, task, file or request: a positive whole number of any type, or its digits."""
-    number = _whole_number(value)
+    number = value if type(value) is int and value > 0 else _whole_number(value)
     if number is None:
         raise ChatworkParameterError(parameter, value, "give the id as a positive whole number")
     return number

@@ -62,7 +62,9 @@ class TestIdentifier:
     def test_accepts_exactly_what_the_rule_allows(self, value):
         # int() does not strip every character that str.strip() strips, for example \x1f.
         bare = value.strip() if isinstance(value, str) else value
-        number = type(value) is int and value > 0
+        number = (
+            type(value) is int or (isinstance(value, float) and value.is_integer() and value < 2**53)
+        ) and value > 0
         if number or (isinstance(value, str) and is_digits(bare, 18) and int(bare) > 0):
             assert validation.identifier("x", value) == int(bare)
         else:
@@ -251,7 +253,9 @@ class TestLimit:
     @given(ANYTHING)
     def test_accepts_exactly_positive_seconds(self, value):
         text = value.strip() if isinstance(value, str) else value
-        is_number = is_digits(text, 18) or type(text) is int or (isinstance(text, float) and text.is_integer())
+        is_number = (
+            is_digits(text, 18) or type(text) is int or (isinstance(text, float) and text.is_integer() and text < 2**53)
+        )
         seconds = int(text) if is_number else None
         if seconds is not None and 0 < seconds < 10**11:
             assert validation.limit("x", value) == seconds
