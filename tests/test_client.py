@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -549,3 +550,15 @@ class TestRememberedResults:
             scene.run(post())
         closed(scene)
         assert len(scene.client._results) == 1000
+
+
+class TestAnEchoOfTheToken:
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
+    def test_is_masked_in_the_error(self, loop, status):
+        body = json.dumps({"errors": [f"invalid header x-chatworktoken: {TOKEN}"]}).encode()
+        scene = Scene(loop, tries=1, max_wait=0, transport=Answers(Response(status, {}, body)))
+        with pytest.raises(errors.ChatworkError) as raised:
+            scene.run(get_me())
+        closed(scene)
+        assert TOKEN not in f"{raised.value} {raised.value!r}"
+        assert "x-chatworktoken: ***" in str(raised.value)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_chatwork.api.errors import ChatworkParameterError
-from airflow_provider_chatwork.connection import BASE_URL, Settings, read_settings, settings_from
+from airflow_provider_chatwork.connection import BASE_URL, Settings, check_url, read_settings, settings_from
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
 TOKEN = "t0ken-of-the-tests"
@@ -222,3 +222,34 @@ class TestTheConnectionOfAnEnvironment:
             monkeypatch.setenv("AIRFLOW_CONN_CHATWORK_TEST", written)
             settings = ChatworkHook("chatwork_test").settings
             assert (settings.token, settings.base_url) == ("a/b+c", address.api)
+
+
+class TestCheckUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("https://api.chatwork.com/v2", "http://localhost:8080/v2", "http://[::1]:80/v2", "https://例え.jp/v2"),
+            *("https://a_b.example/v2/", "https://EXAMPLE.com:8443/x-y_z~.a/%20"),
+        ],
+    )
+    def test_returns_a_url_that_http_libraries_use_as_it_is(self, url):
+        assert check_url("host", url) == url
+
+    @pytest.mark.parametrize("character", [*"\"<>\\^`{|}' \t\n", "\x00", "\x7f", "\u3000"])
+    @pytest.mark.parametrize("parameter", ["host", "web_url"])
+    def test_refuses_a_character_that_is_not_part_of_a_url(self, parameter, character):
+        for url in (f"https://x.example/{character}", f"https://x{character}y.example/"):
+            with pytest.raises(ChatworkParameterError, match=rf"^{parameter}="):
+                check_url(parameter, url)
+
+    @pytest.mark.parametrize(
+        "host", ["a..b", ".a", "a" * 64, "xn--", "", "[", "x:0", "x:99999", "x:y", "\ud800"], ids=ascii
+    )
+    def test_refuses_a_host_that_cannot_be_looked_up(self, host):
+        with pytest.raises(ChatworkParameterError, match=r"^host="):
+            check_url("host", f"https://{host}/v2")
+
+    @pytest.mark.parametrize("proxy", ["http://a..b:1", "http://x y:1", 'http://x":1', "http://", "http://x:0"])
+    def test_refuses_such_a_proxy_without_showing_it(self, proxy):
+        with pytest.raises(ChatworkParameterError, match=r"^proxy='\*\*\*'"):
+            settings_from(SimpleNamespace(host=None, schema=None, port=None, password="t"), {"proxy": proxy})
