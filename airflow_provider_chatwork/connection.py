@@ -74,28 +74,19 @@ def check_url(parameter: str, url: str) -> str:
     if re.search("[@?#]", url):
         remedy = f"give a URL such as {BASE_URL}, without user, password and parameters"
         raise ChatworkParameterError(parameter, "***", remedy)
-    host = _host_of(url)
-    if not host:
+    try:
+        parts = urlsplit(url)
+        # Labels that are empty, too long or wrongly encoded raise an error.
+        host = parts.hostname if parts.port != 0 and (parts.hostname or "").encode("idna").decode("idna") else None
+    except ValueError:
+        host = None
+    if not host or re.search(r"""[\s\x00-\x1f\x7f"'<>\\^`{|}]""", url):
         raise ChatworkParameterError(parameter, url, f"give a URL such as {BASE_URL}")
-    scheme = url.partition(":")[0].lower()
-    if scheme != "https" and not (scheme == "http" and host in LOOPBACK):
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
         raise ChatworkParameterError(
             parameter, url, "use https; plain http would show the API token to the network (it is for localhost only)"
         )
     return url
-
-
-def _host_of(url: str) -> str | None:
-    """The host of a URL; ``None`` for a URL that HTTP libraries cannot use, or would change."""
-    if re.search(r"""[\s\x00-\x1f\x7f"'<>\\^`{|}]""", url):
-        return None
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname if parts.port != 0 else None
-        # Labels that are empty, too long or wrongly encoded.
-        return host and host.encode("idna").decode("idna") and host
-    except ValueError:
-        return None
 
 
 class ConnectionFields(Protocol):
@@ -227,7 +218,13 @@ def _timezone(value: object) -> str:
 def _proxy(value: object) -> str:
     url = str(value).strip()
     url = url if "://" in url else f"http://{url}"
-    if not _host_of(url) or urlsplit(url).scheme not in ("http", "https", "socks5", "socks5h"):
+    scheme, _, rest = url.partition("://")
+    try:
+        check_url("proxy", f"https://{rest.rpartition('@')[2]}")
+        is_usable = scheme.lower() in ("http", "https", "socks5", "socks5h")
+    except ChatworkParameterError:
+        is_usable = False
+    if not is_usable:
         # The URL of a proxy may contain a password, so it is not shown.
-        raise ChatworkParameterError("proxy", "***", "give a URL such as http://proxy.example.com:8080")
+        raise ChatworkParameterError("proxy", "***", "give a URL such as http://proxy.example.com:8080") from None
     return url
