@@ -12,7 +12,7 @@ from airflow_provider_chatwork.api.errors import ChatworkParameterError
 from airflow_provider_chatwork.api.notation import BREAK, code, info, quote, safe, task, title, to
 from tests.api.notation_texts import composed, hostile, is_one_frame, is_whole, tags_in
 
-NOT_IDS = ["", "x", "1.0", "-1", "0", 0, -1, 1.0, True, None, "１２３", "1]", "[toall]"]
+NOT_IDS = ["", "x", "1.0", "-1", "0", 0, -1, 1.5, True, None, "１２３", "1]", "[toall]"]
 
 
 class TestTo:

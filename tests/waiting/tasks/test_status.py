@@ -36,7 +36,7 @@ class TestTasksNeeded:
         assert tasks_needed(complete_when, 3) == needed
 
     @pytest.mark.parametrize(
-        "complete_when", ["", "most", "ALL", "4", 4, 0, -1, 1.0, True, None, ["all"], "2.0"], ids=repr
+        "complete_when", ["", "most", "ALL", "4", 4, 0, -1, 1.5, True, None, ["all"], "2.0"], ids=repr
     )
     def test_refuses_everything_else(self, complete_when):
         with pytest.raises(ChatworkParameterError) as caught:
