@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from airflow_provider_chatwork.api import models
+if TYPE_CHECKING:
+    from airflow_provider_chatwork.api import models
 
 #: U+200B ZERO WIDTH SPACE, which breaks a tag.
 BREAK = "\u200b"

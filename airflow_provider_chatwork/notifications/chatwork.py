@@ -14,7 +14,6 @@ from airflow.providers.common.compat.sdk import conf, redact
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
 from airflow_provider_chatwork import api
-from airflow_provider_chatwork.alerts.event import describe
 from airflow_provider_chatwork.api.errors import ChatworkError, ChatworkParameterError, ChatworkUnknownOutcomeError
 from airflow_provider_chatwork.hooks.chatwork import ChatworkHook
 
@@ -252,12 +251,12 @@ class ChatworkNotifier(BaseNotifier):
             run = quote(event.run_id, safe="")
             page = f"runs/{run}" if AIRFLOW_V_3_0_PLUS else f"grid?dag_run_id={run}"
             run_url = f"{base_url}/dags/{quote(event.dag_id, safe='')}/{page}"
-        has_text = self.text is not None and str(self.text).strip()
+        # If the text is empty, the text of this package is sent.
+        is_empty = not str(self.text or "").strip()
         return AlertSender(
             event=event,
             options=self,
-            # If the text is empty, the text of this package is sent.
-            text=_mask_secrets(self.text) if has_text else None,
+            text=None if is_empty else _mask_secrets(self.text),
             table=table,
             route=route,
             settings=settings,
@@ -272,6 +271,7 @@ class ChatworkNotifier(BaseNotifier):
     def _read_setting(self, context: Any) -> AlertsSetting | None:
         """Return ``[chatwork] alerts``; ``None`` if it is off. There may be no connection then."""
         from airflow_provider_chatwork.alerts.destination import AlertsSetting
+        from airflow_provider_chatwork.alerts.event import describe
 
         try:
             setting = AlertsSetting.parse(conf.get("chatwork", "alerts", fallback="on"))
@@ -286,6 +286,8 @@ class ChatworkNotifier(BaseNotifier):
 
     def _report_lost(self, error: BaseException, context: Context) -> None:
         """Log an alert that could not be sent, and call the fallback."""
+        from airflow_provider_chatwork.alerts.event import describe
+
         what = describe(context, _mask_secrets)
         reason: object = f"it took longer than {self.time_limit:g} s" if isinstance(error, TimeoutError) else error
         given: Any = context
@@ -293,14 +295,13 @@ class ChatworkNotifier(BaseNotifier):
         if isinstance(given, Mapping) and "deadline" in given and not is_known:
             reason = f"{error} {_HIDDEN_CONNECTION}"
         lost = "perhaps lost" if isinstance(error, ChatworkUnknownOutcomeError) else "lost"
-        text = _safe_text
-        self.log.error("Chatwork alert %s: %s: %s: %s", lost, what, type(error).__name__, text(reason))
+        self.log.error("Chatwork alert %s: %s: %s: %s", lost, what, type(error).__name__, _safe_text(reason))
         _count("lost")
         if self.fallback is not None:
             try:
                 self.fallback(context)
             except Exception as failure:
-                self.log.error("The fallback of the lost Chatwork alert failed: %s: %s", what, text(failure))
+                self.log.error("The fallback of the lost Chatwork alert failed: %s: %s", what, _safe_text(failure))
             else:
                 self.log.info("The fallback was called for the lost Chatwork alert: %s", what)
         if self.raise_on_error:
@@ -314,7 +315,6 @@ def _seconds(parameter: str, value: object) -> float:
 
 
 def _severity(value: object) -> str:
-    # Imported here, as most DAG files do not need it.
     from airflow_provider_chatwork.alerts.routing import SEVERITIES
 
     return api.validation.choice("severity", value, SEVERITIES)
