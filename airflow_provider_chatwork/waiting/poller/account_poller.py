@@ -26,8 +26,10 @@ S = TypeVar("S", bound=Subscription)
 
 log = logging.getLogger(__name__)
 
-#: How many rooms are polled at the same time, so that one slow answer does not delay all others.
+#: How many rooms are polled at the same time.
 MAX_CONCURRENT_POLLS = 4
+# A poll that takes longer, in seconds, does not count for that: rooms with slow answers must not delay the others.
+_SLOW_POLL = 2.0
 # A smaller slowdown is none.
 _NOTICEABLE_SLOWDOWN = 1.05
 
@@ -159,14 +161,19 @@ class AccountPoller:
             while self._rooms:
                 self._changed.clear()
                 room, seconds = self._next_due()
-                if room is None or (len(polls) >= MAX_CONCURRENT_POLLS and not room.waiting_for_poll):
+                now = self._loop.time()
+                began = [each.polled_at or now for each in self._rooms.values() if each.is_polling]
+                recent = [at for at in began if now - at < _SLOW_POLL]
+                if room is not None and len(recent) >= MAX_CONCURRENT_POLLS and not room.waiting_for_poll:
+                    seconds = max(seconds, min(recent) + _SLOW_POLL - now)
+                if room is None:
                     await self._changed.wait()
                 elif seconds > 0:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(seconds):
                             await self._changed.wait()
                 else:
-                    room.is_polling = True
+                    room.is_polling, room.polled_at = True, now
                     poll = asyncio.create_task(self._poll(room))
                     polls.add(poll)
                     # In this order: if all polls end together, nothing else wakes this loop.
@@ -228,7 +235,6 @@ class AccountPoller:
         transport = PacedTransport(self._send, self.budget, self.clock, lambda: bool(room.waiting_for_poll))
         # No retries, as the next poll is the retry.
         client = AsyncClient(self._settings, transport, policy=RetryPolicy(max_wait=0, tries=1), clock=self.clock)
-        room.polled_at = self._loop.time()
         room.poll_now = False
         try:
             await client.run_flow(room.poll())

@@ -391,18 +391,19 @@ def _headers(scenario: Scenario) -> dict[str, str]:
 
 
 class TestPolls:
-    def test_other_rooms_are_polled_while_some_do_not_answer(self):
+    @pytest.mark.parametrize("hanging", [3, 4, 12])
+    def test_other_rooms_are_polled_while_some_do_not_answer(self, hanging):
         async def main(scenario: Scenario) -> None:
-            rooms = scenario.rooms(10)
+            rooms = scenario.rooms(hanging + 3)
 
             async def hang(request: HttpRequest) -> None:
-                if any(f"/rooms/{room_id}/" in request.url for room_id in rooms[:3]):
+                if any(f"/rooms/{room_id}/" in request.url for room_id in rooms[:hanging]):
                     await asyncio.sleep(HOUR)
 
             scenario.on_the_way = hang  # type: ignore[method-assign]
             waits = start_waits(scenario, rooms)
             await asyncio.sleep(300)
-            for room_id in rooms[3:]:
+            for room_id in rooms[hanging:]:
                 assert len(poll_times(scenario, room_id)) == 5
             await leave(waits)
 
