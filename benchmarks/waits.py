@@ -50,8 +50,8 @@ def measure(environment: Mapping[str, str]) -> Waiting:
     return Waiting(
         asked=asked,
         alone=alone["calls"],
-        turns={side: _run(environment, "holding", "turns", side) for side in (SLEEP, OURS)},
-        bytes={side: _run(environment, "holding", "bytes", side) for side in (SLEEP, OURS)},
+        turns={side: _run(environment, "triggerer_cost", "turns", side) for side in (SLEEP, OURS)},
+        bytes={side: _run(environment, "triggerer_cost", "bytes", side) for side in (SLEEP, OURS)},
         rooms=alone["rooms"],
         waits=alone["waits"],
     )
