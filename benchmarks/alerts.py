@@ -42,7 +42,7 @@ class Alerts:
 
     :param wall: how long the callback took by the clock, and ``cpu`` of the CPU of the task's process.
     :param import_wall: how long the DAG file took to import and make the notifier, and ``import_cpu`` likewise.
-    :param questions: how often the task's process asked its supervisor.
+    :param questions: requests of the task's process to its supervisor.
     """
 
     wall: tuple[float, ...]
@@ -179,8 +179,8 @@ def report(measured: Measured) -> tuple[str, list[Verdict]]:
             )
         )
     header = (
-        *("notifier", "beside", "CPU ms", "ms", "CPU/slack", "ms/slack"),
-        *("+import: CPU ms", "ms", "CPU/slack", "ms/slack", "questions"),
+        *("notifier", "others", "CPU ms", "ms", "CPU/slack", "ms/slack"),
+        *("+import: CPU ms", "ms", "CPU/slack", "ms/slack", "to Airflow"),
     )
     return table(header, rows), [*_verdicts(measured)]
 

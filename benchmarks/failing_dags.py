@@ -49,7 +49,7 @@ def declare(name: str, module: str | None = None, notifier: str = "", **argument
 
 
 class Watched:
-    """A callback that is timed, and whose questions to Airflow are counted.
+    """A callback that is timed, and whose requests to Airflow are counted.
 
     :param callback: what is called, if anything.
     :param imported: the seconds that importing and making it took, by the clock and of the CPU.

@@ -27,12 +27,12 @@ LONGEST_TURN = 0.05
 class Waiting:
     """What was measured.
 
-    :param asked: what ``polling.py`` says of each plan.
-    :param alone: requests in an interval where each wait polls for itself.
-    :param turns: what ``holding.py`` says of the event loop, for a bare sleep and for ours.
+    :param asked: the figures of ``polling.py`` for each plan.
+    :param alone: requests in an interval if each wait polls separately.
+    :param turns: the figures of ``triggerer_cost.py`` for the event loop, for a bare sleep and for the provider.
     :param bytes: the bytes of one wait, likewise.
-    :param rooms: in how many rooms ...
-    :param waits: ... how many waits there are.
+    :param rooms: the number of rooms.
+    :param waits: the number of waits.
     """
 
     asked: Mapping[str, Mapping[str, Any]]

@@ -288,8 +288,10 @@ class PollerRegistry:
         key = (settings.base_url, settings.token, settings.proxy)
         poller = pollers.get(key)
         if poller is None:
+            # By identity: a poller that has failed may report its end twice, when there is a new one already.
             poller = pollers[key] = AccountPoller(
-                settings, self._new_transport(settings), self.clock, on_empty=lambda: pollers.pop(key, None)
+                *(settings, self._new_transport(settings), self.clock),
+                on_empty=lambda: pollers.get(key) is poller and pollers.pop(key),
             )
         return poller
 

@@ -78,6 +78,14 @@ class TestGet:
         gc.collect()
         assert len(these) <= 1
 
+    async def test_a_poller_that_ends_twice_does_not_remove_the_next_one(self):
+        registry = PollerRegistry()
+        first = registry.get(Settings("token"))
+        first._on_empty()
+        second = registry.get(Settings("token"))
+        first._on_empty()
+        assert registry.get(Settings("token")) is second is not first
+
     async def test_uses_httpx_and_the_real_clock_by_default(self):
         account = PollerRegistry().get(Settings("token"))
         assert type(account._transport) is HttpxTransport
