@@ -131,10 +131,9 @@ class _ClientBase:
         # A 5xx may come from a proxy, with the time of the proxy.
         if server_now is not None and response.status < 500:
             self._skew = server_now - now
-        token = self.settings.token.encode()
-        if response.status >= 400 and token in response.body:
-            # A server that echoes its requests. The texts of a refusal are part of the error.
-            response = replace(response, body=response.body.replace(token, b"***"))
+        if response.status >= 400:
+            # A server may echo its requests, and the texts of a refusal are part of the error.
+            response = replace(response, body=response.body.replace(self.settings.token.encode(), b"***"))
         result = decode(call, response, now)
         if call.find_executed is not None and call.has_unique_id:
             self._results.append(result)

@@ -67,7 +67,8 @@ class Exchange:
     """
 
     timeout: float
-    secret: str
+    # Airflow 3.0 logs the local variables of a failed task with their ``repr``.
+    secret: str = field(repr=False)
     step: Step = Step.START
     _began_at: float = field(default_factory=time.monotonic)
 

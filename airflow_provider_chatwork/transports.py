@@ -57,7 +57,7 @@ class RequestsTransport:
     :param proxy: URL of the proxy to use instead of the environment's.
     """
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     _session: requests.Session | None = field(default=None, init=False)
 
     def __call__(self, request: HttpRequest) -> Response:
@@ -134,7 +134,7 @@ class HttpxTransport:
     :param proxy: URL of the proxy to use instead of the environment's.
     """
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     _pool: httpx.AsyncHTTPTransport | None = field(default=None, init=False)
     _uses_proxy: bool = field(default=False, init=False)
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)

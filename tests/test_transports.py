@@ -23,7 +23,7 @@ from airflow_provider_chatwork.api.http import encode
 from airflow_provider_chatwork.api.messages import post_message
 from airflow_provider_chatwork.client import AsyncClient, Client
 from airflow_provider_chatwork.connection import Settings
-from airflow_provider_chatwork.exchange import CONNECT_TIMEOUT
+from airflow_provider_chatwork.exchange import CONNECT_TIMEOUT, Exchange
 from airflow_provider_chatwork.sandbox import Fault, Sandbox
 from airflow_provider_chatwork.sandbox.company import DATA_ROOM
 from airflow_provider_chatwork.sandbox.serving import Address, serve
@@ -678,3 +678,20 @@ class TestInvalidCertificates:
         with pytest.raises(ChatworkNetworkError, match=r"bundle\.pem") as caught:
             await HttpxTransport()(request)
         assert not caught.value.sent
+
+
+class TestRepr:
+    """Airflow 3.0 logs the local variables of a failed task."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            Exchange(1.0, TOKEN),
+            RequestsTransport(f"http://me:{TOKEN}@p:1"),
+            HttpxTransport(f"http://me:{TOKEN}@p:1"),
+            POST,
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_shows_no_secret(self, value):
+        assert TOKEN not in repr(value)
